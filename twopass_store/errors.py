@@ -1,0 +1,98 @@
+"""The exceptions of twopass-store, grouped by what a handler would do about them.
+
+Every message says what happened, why, and how to mend it. Leaves also subclass the builtin that fits,
+so that ``except FileNotFoundError`` means what it says.
+"""
+
+__all__ = [
+    "ConfigError",
+    "CorruptChunkError",
+    "FingerprintMismatchError",
+    "FormatVersionError",
+    "MemoryBudgetError",
+    "NonFiniteError",
+    "SelectionError",
+    "StageIncompleteError",
+    "StoreError",
+    "StoreExistsError",
+    "StoreLockedError",
+    "StoreNotFoundError",
+    "StoreWriteError",
+    "TopologyMismatchError",
+    "TrajectoryError",
+    "TrajectoryNotFoundError",
+    "TruncatedTrajectoryError",
+    "TwopassError",
+]
+
+
+class TwopassError(Exception):
+    """Root of all errors that twopass-store raises on purpose."""
+
+
+class ConfigError(TwopassError, ValueError):
+    """A parameter is missing, unknown, contradictory or out of range."""
+
+
+class SelectionError(ConfigError):
+    """An atom selection can't be parsed, or matches nothing usable."""
+
+
+class TrajectoryError(TwopassError):
+    """A trajectory or topology file can't be used."""
+
+
+class TrajectoryNotFoundError(TrajectoryError, FileNotFoundError):
+    """A trajectory or topology file isn't there."""
+
+
+class TruncatedTrajectoryError(TrajectoryError, EOFError):
+    """A trajectory file ends before the frames that it promises."""
+
+
+class TopologyMismatchError(TrajectoryError, ValueError):
+    """Atoms of a topology, a trajectory or a structure don't match those expected."""
+
+
+class NonFiniteError(TrajectoryError, ArithmeticError):
+    """A frame holds coordinates, a time or a unit cell that are not finite numbers."""
+
+
+class StoreError(TwopassError):
+    """A store can't be used as asked."""
+
+
+class StoreNotFoundError(StoreError, FileNotFoundError):
+    """There is no store at the path, or what is there is no store."""
+
+
+class StoreExistsError(StoreError, FileExistsError):
+    """Something that is not ours stands where a store should be made."""
+
+
+class StoreWriteError(StoreError, OSError):
+    """The disk refused a write; everything committed before it stays."""
+
+
+class FormatVersionError(StoreError):
+    """The store was written in a format that this version doesn't read."""
+
+
+class StageIncompleteError(StoreError):
+    """A result was asked for that no finished stage has left."""
+
+
+class FingerprintMismatchError(StoreError, ValueError):
+    """A stage exists with parameters other than those asked for."""
+
+
+class CorruptChunkError(StoreError):
+    """Stored bytes are damaged or missing."""
+
+
+class StoreLockedError(StoreError):
+    """Another process is writing to the store."""
+
+
+class MemoryBudgetError(TwopassError, MemoryError):
+    """A plan needs more memory than it may use."""
