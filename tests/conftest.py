@@ -1,0 +1,79 @@
+"""What all tests share: the command as a user runs it, the example's files, deterministic hypothesis."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+EXAMPLE = Path(__file__).parents[1] / "twopass_store" / "data"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+Twopass = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def example_xtc() -> Path:
+    """4,000 frames of alanine dipeptide, 22 atoms, 0.05 ps apart."""
+    return EXAMPLE / "alanine-dipeptide.xtc"
+
+
+@pytest.fixture
+def example_top() -> Path:
+    return EXAMPLE / "alanine-dipeptide.pdb"
+
+
+def shared_file(name: str) -> Path:
+    """A file of the shared test data; skips the test where it is absent."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"{name} is test data that doesn't come with the project")
+    return path
+
+
+@pytest.fixture
+def ala2_h5() -> Path:
+    return shared_file("ala2.h5")
+
+
+@pytest.fixture
+def dynamics_xtc() -> Path:
+    """40,000 frames of alanine dipeptide."""
+    return shared_file("ala2-dynamics.xtc")
+
+
+@pytest.fixture
+def dynamics_top() -> Path:
+    return shared_file("ala2.pdb")
+
+
+def command() -> str:
+    """The installed command of the environment that runs the tests."""
+    return str(Path(sys.executable).with_name("twopass"))
+
+
+@pytest.fixture
+def twopass(tmp_path: Path) -> Twopass:
+    """Runs ``twopass`` with arguments, in the test's folder; `code` is the exit code expected."""
+
+    def run(*arguments: object, code: int = 0, **options: object) -> subprocess.CompletedProcess[str]:
+        result = subprocess.run(
+            [command(), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=240,
+            cwd=options.pop("cwd", tmp_path),
+            **options,
+        )
+        assert result.returncode == code, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+        assert "Traceback" not in result.stderr
+        return result
+
+    return run

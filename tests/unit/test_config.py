@@ -1,0 +1,153 @@
+from pathlib import Path
+
+import pytest
+
+from twopass_store.config import (
+    ClusterConfig,
+    RunConfig,
+    expand_paths,
+    format_bytes,
+    format_length,
+    load_config,
+    parse_bytes,
+    parse_length_nm,
+    validated,
+)
+from twopass_store.errors import ConfigError, TrajectoryError, TrajectoryNotFoundError
+
+MINIMAL = 'store = "run.zarr"\n[ingest]\ntrajectories = ["a.xtc"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "nm"), [("0.2", 0.2), ("0.2nm", 0.2), ("2A", 0.2), ("2 Å", 0.2), ("150 pm", 0.15), (0.2, 0.2)]
+)
+def test_length__is_read_in_the_units_of_the_field(text, nm):
+    assert parse_length_nm(text) == nm
+
+
+@pytest.mark.parametrize("text", ["", "2 feet", "-1", "nan", "inf", "0", "1e400", "2AA"])
+def test_length__refuses_what_is_none(text):
+    with pytest.raises(ValueError, match="is no length"):
+        parse_length_nm(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1k", 1024), ("1KB", 1000), ("1KiB", 1024), ("1.5G", 3 << 29), ("4GiB", 4 << 30), (7, 7), ("12B", 12)],
+)
+def test_bytes__are_read_with_binary_and_decimal_units(text, size):
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-4G", "4 GX", "lots", "1e999"])
+def test_bytes__refuse_what_is_no_size(text):
+    with pytest.raises(ValueError, match="is no size"):
+        parse_bytes(text)
+
+
+def test_formats__read_back():
+    assert format_length(0.2) == "0.2 nm (2 Å)"
+    assert format_bytes(3 << 29) == "1.5 GiB"
+
+
+def test_load_config__anchors_paths_at_the_file(tmp_path):
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    file = folder / "run.toml"
+    file.write_text(
+        'store = "../run.zarr"\n[ingest]\ntrajectories = ["a/*.xtc", "/data/b.xtc", "example:x.xtc"]\ntop = "t.pdb"\n'
+    )
+    config = load_config(file)
+    assert config.store == str(tmp_path / "run.zarr")
+    assert config.ingest.trajectories == (f"{folder}/a/*.xtc", "/data/b.xtc", "example:x.xtc")
+    assert config.ingest.top == f"{folder}/t.pdb"
+
+
+def test_load_config__overrides_win_and_take_toml_or_words(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(MINIMAL + "[cluster]\nn_clusters = 3\n")
+    overrides = ["cluster.n_clusters=5", "cluster.linkage=ward", 'cluster.select="name CA"', "ingest.stride=2"]
+    config = load_config(file, overrides=overrides)
+    assert (config.cluster.n_clusters, config.cluster.linkage) == (5, "ward")
+    assert (config.cluster.select, config.ingest.stride) == ("name CA", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (MINIMAL + "[cluster]\nlinkag = 'ward'\n", ["cluster.linkag", "did you mean linkage"]),
+        (MINIMAL + "[cluster]\nlinkage = 'wards'\n", ["cluster.linkage", "'wards'", "'ward'", "'median'"]),
+        (MINIMAL + "[clustering]\n", ["clustering", "cluster"]),
+        (MINIMAL + "[cluster]\nn_clusters = 'few'\n", ["cluster.n_clusters", "'few'", "integer"]),
+        (MINIMAL + "[cluster]\nn_clusters = 2\ncutoff = '2A'\n", ["n_clusters", "cutoff", "give one"]),
+        (MINIMAL + "[cluster]\nstride = 2\nsubset_frames = 9\n", ["subset_frames", "stride", "give one"]),
+        (MINIMAL + "[cluster]\ncutoff = 0.2\nlinkage = 'ward'\n", ["cutoff", "ward", "isn't an RMSD"]),
+        (MINIMAL + "[cluster]\ncutoff = 0.2\nlinkage_input = 'rows'\n", ["cutoff", "rows", "not an RMSD"]),
+        (MINIMAL + "[cluster]\nleader_frames = [1, 1]\n", ["leader_frames", "twice"]),
+        (MINIMAL + "[cluster]\nname = '../x'\n", ["cluster.name", "'../x'"]),
+        (MINIMAL + "[assign]\nname = 'other'\n", ["assign.name", "other", "default"]),
+        ('store = "x"\n', ["ingest is missing"]),
+        ('store = "x"\n[ingest]\ntrajectories = []\n', ["ingest.trajectories"]),
+        ("store = \n", ["no valid TOML", "line 1"]),
+    ],
+)
+def test_load_config__errors_name_the_key_and_what_is_allowed(tmp_path, text, words):
+    file = tmp_path / "run.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    message = str(caught.value)
+    assert message.startswith(str(file)) and "\n" not in message.rstrip("\n")
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("override", ["cluster.n_clusters", "=5", "cluster.=5", "store.x=5"])
+def test_load_config__refuses_malformed_overrides(tmp_path, override):
+    file = tmp_path / "run.toml"
+    file.write_text(MINIMAL)
+    with pytest.raises(ConfigError):
+        load_config(file, overrides=["store=y", override])
+
+
+def test_load_config__missing_or_binary_file(tmp_path):
+    with pytest.raises(ConfigError, match="no config file"):
+        load_config(tmp_path / "nowhere.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="Cannot read"):
+        load_config(tmp_path / "binary.toml")
+
+
+def test_configs_of_the_project__are_valid():
+    for file in sorted((Path(__file__).parents[2] / "configs").glob("*.toml")):
+        assert isinstance(load_config(file), RunConfig)
+
+
+def test_leader_frames__take_text_and_lists():
+    assert validated(ClusterConfig, {"leader_frames": "20, 25,65"}).leader_frames == (20, 25, 65)
+    assert validated(ClusterConfig, {"leader_frames": [3, 1]}).leader_frames == (3, 1)
+    with pytest.raises(ConfigError, match="leader_frames"):
+        validated(ClusterConfig, {"leader_frames": "1,x"})
+
+
+def test_expand_paths__keeps_order_and_sorts_globs_naturally(tmp_path):
+    for name in ("run10.xtc", "run2.xtc", "run1.xtc", "z[1].xtc"):
+        (tmp_path / name).touch()
+    found = expand_paths(["z[1].xtc", "run*.xtc"], relative_to=tmp_path)
+    assert [path.name for path in found] == ["z[1].xtc", "run1.xtc", "run2.xtc", "run10.xtc"]
+
+
+def test_expand_paths__refuses_what_is_missing_or_twice(tmp_path):
+    (tmp_path / "a.xtc").touch()
+    with pytest.raises(TrajectoryNotFoundError, match=r"b\.xtc"):
+        expand_paths(["b.xtc"], relative_to=tmp_path)
+    with pytest.raises(TrajectoryNotFoundError, match="matches no file"):
+        expand_paths(["b*.xtc"], relative_to=tmp_path)
+    with pytest.raises(TrajectoryError, match="twice"):
+        expand_paths(["a.xtc", "*.xtc"], relative_to=tmp_path)
+
+
+def test_expand_paths__finds_the_example():
+    assert expand_paths(["example:alanine-dipeptide.xtc"])[0].exists()
+    with pytest.raises(TrajectoryNotFoundError):
+        expand_paths(["example:nothing.xtc"])

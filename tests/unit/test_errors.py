@@ -1,0 +1,33 @@
+import inspect
+
+from twopass_store import errors
+
+TREE = {
+    "TwopassError": "Exception",
+    "ConfigError": "TwopassError ValueError",
+    "SelectionError": "ConfigError",
+    "TrajectoryError": "TwopassError",
+    "TrajectoryNotFoundError": "TrajectoryError FileNotFoundError",
+    "TruncatedTrajectoryError": "TrajectoryError EOFError",
+    "TopologyMismatchError": "TrajectoryError ValueError",
+    "NonFiniteError": "TrajectoryError ArithmeticError",
+    "StoreError": "TwopassError",
+    "StoreNotFoundError": "StoreError FileNotFoundError",
+    "StoreExistsError": "StoreError FileExistsError",
+    "StoreWriteError": "StoreError OSError",
+    "FormatVersionError": "StoreError",
+    "StageIncompleteError": "StoreError",
+    "FingerprintMismatchError": "StoreError ValueError",
+    "CorruptChunkError": "StoreError",
+    "StoreLockedError": "StoreError",
+    "MemoryBudgetError": "TwopassError MemoryError",
+}
+
+
+def test_tree__is_as_users_handle_it():
+    found = {
+        name: " ".join(base.__name__ for base in kind.__bases__)
+        for name, kind in inspect.getmembers(errors, inspect.isclass)
+    }
+    assert found == TREE
+    assert sorted(errors.__all__) == sorted(TREE)

@@ -1,0 +1,79 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twopass_store.partition import (
+    FRAME_CHUNK,
+    FrameRange,
+    chunk_range,
+    consecutive_runs,
+    kept_frames,
+    largest_subset,
+    n_chunks,
+    position_chunk_frames,
+    segments,
+    stride_for_subset,
+    subset_size,
+)
+
+
+@given(n_atoms=st.integers(1, 10_000_000))
+def test_position_chunk__divides_the_frame_chunk_and_stays_small(n_atoms):
+    frames = position_chunk_frames(n_atoms)
+    assert FRAME_CHUNK % frames == 0
+    assert frames == 1 or frames * n_atoms * 12 <= 4 << 20
+
+
+def test_kept_frames__discards_then_strides():
+    assert list(kept_frames(10, discard_first=3, stride=4)) == [3, 7]
+    assert list(kept_frames(10, discard_first=12, stride=1)) == []
+
+
+@given(
+    files=st.lists(
+        st.tuples(st.integers(0, 30), st.integers(0, 10), st.integers(1, 5)), min_size=1, max_size=6
+    ),
+    cut=st.tuples(st.integers(0, 100), st.integers(0, 100)),
+)
+def test_segments__name_each_frame_of_the_range_once_and_in_order(files, cut):
+    kept = [kept_frames(n, discard_first=discard, stride=stride) for n, discard, stride in files]
+    everything = [(index, frame) for index, frames in enumerate(kept) for frame in frames]
+    start, stop = sorted(min(edge, len(everything)) for edge in cut)
+    found = []
+    for segment in segments(kept, FrameRange(start, stop)):
+        assert segment.frames.start == start + len(found)
+        assert len(segment.frames) == len(segment.source_frames)
+        found += [(segment.trajectory, frame) for frame in segment.source_frames]
+    assert found == everything[start:stop]
+
+
+@given(length=st.integers(0, 1000), chunk=st.integers(1, 100))
+def test_chunk_ranges__tile_the_length(length, chunk):
+    ranges = [chunk_range(index, chunk=chunk, length=length) for index in range(n_chunks(length, chunk))]
+    assert [i for r in ranges for i in range(r.start, r.stop)] == list(range(length))
+    assert all(0 < len(r) <= chunk for r in ranges)
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_consecutive_runs__cover_exactly_the_indices(indices):
+    runs = list(consecutive_runs(sorted(indices)))
+    assert {i for run in runs for i in range(run.start, run.stop)} == indices
+    assert all(a.stop < b.start for a, b in zip(runs, runs[1:], strict=False))
+
+
+@given(n_frames=st.integers(1, 10**9), wanted=st.integers(1, 10**6))
+def test_stride_for_subset__takes_at_most_what_was_asked(n_frames, wanted):
+    stride = stride_for_subset(n_frames, wanted)
+    assert subset_size(n_frames, stride) <= wanted
+    assert stride == 1 or subset_size(n_frames, stride - 1) > wanted
+
+
+def test_subset_size__counts_the_frames():
+    for n_frames in range(1, 30):
+        for stride in range(1, 12):
+            assert subset_size(n_frames, stride) == len(np.arange(0, n_frames, stride))
+
+
+@given(limit=st.integers(0, 50), at_most=st.integers(0, 50))
+def test_largest_subset__is_the_last_that_fits(limit, at_most):
+    assert largest_subset(lambda size: size <= limit, at_most=at_most) == min(limit, at_most)

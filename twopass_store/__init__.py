@@ -1,0 +1,70 @@
+"""Two-pass clustering of molecular dynamics trajectories that don't fit in memory.
+
+`ingest_trajectories` streams trajectories into a Zarr store, `cluster_subset` clusters every N-th frame and
+picks leaders, `assign_frames` gives every frame the label of its nearest leader; `run_pipeline` does all
+three. Each goes on where it was stopped. `open_results` opens what they left in xarray.
+"""
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .assign import AssignResult, assign_frames
+    from .cluster import ClusterResult, cluster_subset
+    from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
+    from .export import load_leaders
+    from .ingest import IngestResult, ingest_trajectories
+    from .pipeline import RunResult, run_pipeline
+    from .progress import Progress
+    from .report import Summary, store_status, summarize
+    from .store import open_results
+
+__all__ = [
+    "AssignConfig",
+    "AssignResult",
+    "ClusterConfig",
+    "ClusterResult",
+    "IngestConfig",
+    "IngestResult",
+    "Progress",
+    "RunConfig",
+    "RunResult",
+    "Summary",
+    "assign_frames",
+    "cluster_subset",
+    "ingest_trajectories",
+    "load_config",
+    "load_leaders",
+    "open_results",
+    "run_pipeline",
+    "store_status",
+    "summarize",
+]
+
+__version__ = _version("twopass-store")
+
+# Names are loaded from their rooms on first use, so that `import twopass_store` and the command's help
+# don't wait for mdtraj, zarr, xarray and numba.
+_ROOMS = {
+    "assign": ("AssignResult", "assign_frames"),
+    "cluster": ("ClusterResult", "cluster_subset"),
+    "config": ("AssignConfig", "ClusterConfig", "IngestConfig", "RunConfig", "load_config"),
+    "export": ("load_leaders",),
+    "ingest": ("IngestResult", "ingest_trajectories"),
+    "pipeline": ("RunResult", "run_pipeline"),
+    "progress": ("Progress",),
+    "report": ("Summary", "store_status", "summarize"),
+    "store": ("open_results",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

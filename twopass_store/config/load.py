@@ -1,0 +1,151 @@
+"""Reading configs, with errors that name the key, what was found and what is allowed."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import ConfigError
+from .models import RunConfig
+from .paths import EXAMPLE_PREFIX
+
+__all__ = ["load_config", "validated"]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_config(path: str | os.PathLike[str], *, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run's config.
+
+    Parameters
+    ----------
+    path
+        A TOML file. Paths in it are relative to its folder.
+    overrides
+        Assignments such as ``cluster.n_clusters=5`` or ``store="other.zarr"``, which win over the file.
+        Paths in them are relative to the current folder.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or no TOML, or a key is unknown, missing, or its value not allowed.
+    """
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no config file at {path}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read {path}: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no valid TOML: {error}.") from error
+    _anchor(table, path.absolute().parent)
+    given: dict[str, Any] = {}
+    for override in overrides:
+        _assign(given, override)
+    _anchor(given, Path.cwd())
+    return validated(RunConfig, _merged(table, given), source=str(path))
+
+
+def validated(model: type[Model], values: Mapping[str, Any], *, source: str = "") -> Model:
+    """Check values against a model.
+
+    Parameters
+    ----------
+    model
+        One of the models of this package.
+    values
+        Its fields.
+    source
+        Where they come from, to begin an error with.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or missing, or its value not allowed.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        problems = "; ".join(_explain(model, dict(problem)) for problem in error.errors())
+        raise ConfigError(f"{source}: {problems}." if source else f"{problems}.") from error
+
+
+def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
+    path = [str(part) for part in problem["loc"]]
+    key = ".".join(path)
+    kind, message, found = problem["type"], problem["msg"], problem.get("input")
+    if kind == "extra_forbidden":
+        allowed = _fields(model, path[:-1])
+        close = difflib.get_close_matches(path[-1], allowed, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(allowed)}"
+        return f"unknown key {key} ({hint})"
+    if kind == "missing":
+        return f"{key} is missing"
+    # pydantic's prefix for errors raised in validators
+    message = str(message).removeprefix("Value error, ")
+    if not path or (kind == "value_error" and isinstance(found, Mapping)):
+        return message
+    return f"{key} = {found!r}: {message[:1].lower()}{message[1:]}"
+
+
+def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        if isinstance(annotation, UnionType):
+            annotation = get_args(annotation)[0]
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _assign(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {override!r}: write it as section.key=value, such as cluster.n_clusters=5.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a word without quotes
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override!r}: {part} is no section.")
+    table[parts[-1]] = value
+
+
+def _merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(table)
+    for key, value in over.items():
+        before = result.get(key)
+        both = isinstance(value, Mapping) and isinstance(before, Mapping)
+        result[key] = _merged(before, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _anchor(table: dict[str, Any], folder: Path) -> None:
+    """Make the paths in a config relative to `folder`; values of a wrong type are left to the models."""
+
+    def anchored(value: Any) -> Any:
+        if not isinstance(value, str) or value.startswith(EXAMPLE_PREFIX):
+            return value
+        return os.path.normpath(folder / Path(value).expanduser())
+
+    if "store" in table:
+        table["store"] = anchored(table["store"])
+    ingest = table.get("ingest")
+    if isinstance(ingest, dict):
+        if "top" in ingest:
+            ingest["top"] = anchored(ingest["top"])
+        files = ingest.get("trajectories")
+        if isinstance(files, list):
+            ingest["trajectories"] = [anchored(file) for file in files]
+        elif isinstance(files, str):
+            ingest["trajectories"] = anchored(files)

@@ -1,0 +1,166 @@
+"""The models. A field is named as its option, with underscores."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from .quantities import parse_bytes, parse_length_nm
+
+__all__ = [
+    "HEIGHT_IS_RMSD",
+    "AssignConfig",
+    "ClusterConfig",
+    "IngestConfig",
+    "RunConfig",
+]
+
+Linkage = Literal["average", "ward", "complete", "single", "weighted", "centroid", "median"]
+
+HEIGHT_IS_RMSD = ("average", "complete", "single", "weighted")
+"""Linkages whose heights are RMSDs, so that a cutoff in nm means something."""
+
+
+def _split(value: Any) -> Any:
+    """Take ``1,2,3`` as well as a list."""
+    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Memory = Annotated[int, BeforeValidator(parse_bytes)]
+LengthNm = Annotated[float, BeforeValidator(parse_length_nm)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class IngestConfig(_Model):
+    """Which frames and atoms go into the store.
+
+    Attributes
+    ----------
+    trajectories
+        Files and glob patterns; a glob's files come in natural order.
+    top
+        Topology file; may be left out where the trajectories carry their own.
+    select
+        Atoms, in mdtraj's language; all atoms where None.
+    stride
+        Every stride-th frame of each file, after `discard_first`.
+    discard_first
+        Frames left out at the beginning of each file.
+    memory
+        Bytes that the stage may use; half of what is available where None.
+    """
+
+    trajectories: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+    top: str | None = None
+    select: str | None = None
+    stride: int = Field(default=1, ge=1)
+    discard_first: int = Field(default=0, ge=0)
+    memory: Memory | None = None
+
+
+class ClusterConfig(_Model):
+    """How the first pass clusters a subset and picks leaders.
+
+    Attributes
+    ----------
+    name
+        Name of the clustering.
+    select
+        Atoms of the RMSD, in mdtraj's language, among those stored; C-alphas or heavy atoms where None.
+    subset_frames, stride
+        At most so many frames, or every stride-th frame of the store; 10,000 frames where both are None.
+    linkage, linkage_input
+        Method, and whether it takes the condensed RMSDs or the rows of their square matrix.
+    n_clusters, cutoff
+        Where to cut the tree: how many clusters, or at what height (nm). One of them.
+    leaders_per_cluster, leader_method, seed
+        How many leaders a cluster gets, and how.
+    leader_frames
+        Frames of the store to lead instead, in this order.
+    memory, workers
+        Bytes that the stage may use; threads.
+    """
+
+    name: Name = "default"
+    select: str | None = None
+    subset_frames: int | None = Field(default=None, ge=1)
+    stride: int | None = Field(default=None, ge=1)
+    linkage: Linkage = "average"
+    linkage_input: Literal["condensed", "rows"] = "condensed"
+    n_clusters: int | None = Field(default=None, ge=1)
+    cutoff: LengthNm | None = None
+    leaders_per_cluster: int = Field(default=1, ge=1)
+    leader_method: Literal["medoid", "random"] = "medoid"
+    leader_frames: Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, BeforeValidator(_split)] = None
+    seed: int = Field(default=0, ge=0)
+    memory: Memory | None = None
+    workers: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.subset_frames is not None and self.stride is not None:
+            raise ValueError("subset_frames and stride exclude each other: give one")
+        if self.n_clusters is not None and self.cutoff is not None:
+            raise ValueError("n_clusters and cutoff exclude each other: give one")
+        if self.cutoff is not None and self.linkage not in HEIGHT_IS_RMSD:
+            raise ValueError(
+                f"cutoff: with linkage {self.linkage} a height in the tree isn't an RMSD, so a length "
+                f"can't cut it; use n_clusters, or one of the linkages {', '.join(HEIGHT_IS_RMSD)}"
+            )
+        if self.cutoff is not None and self.linkage_input == "rows":
+            raise ValueError(
+                "cutoff: with linkage_input rows a height in the tree is a distance between rows of the "
+                "matrix, not an RMSD; use n_clusters, or linkage_input condensed"
+            )
+        if self.leader_frames is not None:
+            if not self.leader_frames:
+                raise ValueError("leader_frames is empty: list frames, or leave it out")
+            if len(set(self.leader_frames)) < len(self.leader_frames):
+                raise ValueError("leader_frames lists a frame twice: a second copy can never be nearest")
+        return self
+
+
+class AssignConfig(_Model):
+    """How the second pass runs; nothing here changes its result.
+
+    Attributes
+    ----------
+    name
+        Name of the clustering; may be left out where there is only one.
+    memory
+        Bytes that the stage may use; half of what is available where None.
+    workers
+        Threads; all processors available where None.
+    scheduler
+        Address of a `dask.distributed` scheduler to run on instead.
+    """
+
+    name: Name | None = None
+    memory: Memory | None = None
+    workers: int | None = Field(default=None, ge=1)
+    scheduler: str | None = None
+
+
+class RunConfig(_Model):
+    """One run of the whole pipeline."""
+
+    store: str
+    ingest: IngestConfig
+    cluster: ClusterConfig = ClusterConfig()
+    assign: AssignConfig = AssignConfig()
+
+    @model_validator(mode="after")
+    def _is_one_clustering(self) -> Self:
+        if self.assign.name not in (None, self.cluster.name):
+            raise ValueError(
+                f"assign.name is {self.assign.name!r}, but this run clusters as {self.cluster.name!r}; "
+                "leave assign.name out"
+            )
+        return self

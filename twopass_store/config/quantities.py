@@ -1,0 +1,60 @@
+"""Numbers with units, as people write them: lengths and sizes of memory."""
+
+import math
+import re
+
+__all__ = ["format_bytes", "format_length", "parse_bytes", "parse_length_nm"]
+
+_NUMBER = r"\s*([0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?)\s*"
+_LENGTH = re.compile(_NUMBER + r"(nm|a|å|angstroms?|pm)?\s*", re.IGNORECASE)
+_BYTES = re.compile(_NUMBER + r"([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_NM_PER_UNIT = {"nm": 1.0, "a": 0.1, "å": 0.1, "angstrom": 0.1, "angstroms": 0.1, "pm": 0.001}
+_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def parse_length_nm(text: str | float) -> float:
+    """Read a length such as ``0.2``, ``0.2nm`` or ``2A``; a bare number is in nm.
+
+    Raises
+    ------
+    ValueError
+        If it is no positive length.
+    """
+    found = _LENGTH.fullmatch(str(text))
+    length = float(found[1]) * _NM_PER_UNIT[(found[2] or "nm").lower()] if found else math.nan
+    if not (math.isfinite(length) and length > 0):
+        raise ValueError(f"{text!r} is no length; write it like 0.2, 0.2nm or 2A")
+    # 2 Å is 0.2 nm, not 0.2 + 3e-17.
+    return round(length, 12)
+
+
+def parse_bytes(text: str | int) -> int:
+    """Read a size such as ``500MB``, ``4GiB`` or ``8G``; K, M, G and T alone are powers of 1024.
+
+    Raises
+    ------
+    ValueError
+        If it is no positive size.
+    """
+    found = _BYTES.fullmatch(str(text))
+    if found:
+        # As SLURM and Java have it, 8G is 8 GiB; with a B and no i, it is the decimal unit.
+        decimal = found[2] and not found[3] and str(text).strip().lower().endswith("b")
+        size = float(found[1]) * (1000 if decimal else 1024) ** _POWER[found[2].lower()]
+        if math.isfinite(size) and size >= 1:
+            return int(size)
+    raise ValueError(f"{text!r} is no size of memory; write it like 500MB, 4GiB or 8G")
+
+
+def format_length(length_nm: float) -> str:
+    """Write a length in both units that the field uses."""
+    return f"{length_nm:.6g} nm ({10 * length_nm:.6g} Å)"
+
+
+def format_bytes(size: float) -> str:
+    """Write a size in binary units, with three digits."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} TiB"

@@ -1,0 +1,156 @@
+"""Integer arithmetic: chunk-aligned frame ranges, subset indices, where a store's frames come from.
+
+Every shape here depends on the data's shape alone, never on the memory or the workers that a run is
+given, so that the same input makes the same bytes everywhere.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "FRAME_CHUNK",
+    "PAIR_CHUNK",
+    "POSITION_CHUNK_BYTES",
+    "FrameRange",
+    "Segment",
+    "chunk_range",
+    "consecutive_runs",
+    "kept_frames",
+    "largest_subset",
+    "n_chunks",
+    "n_pairs",
+    "position_chunk_frames",
+    "segments",
+    "stride_for_subset",
+    "subset_size",
+]
+
+FRAME_CHUNK = 65_536
+"""Frames in a chunk of every per-frame array; a whole multiple of any position chunk."""
+
+PAIR_CHUNK = 1 << 20
+"""Pairs in a chunk of a condensed distance matrix: 4 MiB of float32."""
+
+POSITION_CHUNK_BYTES = 4 << 20
+"""Upper bound of a position chunk, decoded to float32; larger only where a single frame is."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRange:
+    """A half-open range of indices, `start` to `stop`."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive frames of a store that come from one source file.
+
+    Attributes
+    ----------
+    trajectory
+        Index of the source file.
+    source_frames
+        Frame indices in that file; the step is the stride.
+    frames
+        The same frames as indices into the store.
+    """
+
+    trajectory: int
+    source_frames: range
+    frames: FrameRange
+
+
+def n_chunks(length: int, chunk: int) -> int:
+    """Count the chunks of size `chunk` that cover `length`."""
+    return -(-length // chunk)
+
+
+def chunk_range(index: int, *, chunk: int, length: int) -> FrameRange:
+    """Return the indices that the chunk with that index covers."""
+    return FrameRange(index * chunk, min((index + 1) * chunk, length))
+
+
+def position_chunk_frames(n_atoms: int) -> int:
+    """Frames in a chunk of positions: a power of two, so that it divides `FRAME_CHUNK`.
+
+    A chunk of 2 to 4 MiB reads best; a frame larger than that is a chunk of its own.
+    """
+    frames = max(1, POSITION_CHUNK_BYTES // (12 * max(1, n_atoms)))
+    return min(1 << (frames.bit_length() - 1), FRAME_CHUNK)
+
+
+def kept_frames(n_frames: int, *, discard_first: int, stride: int) -> range:
+    """Return the frames of one file that are ingested: discard first, then stride."""
+    return range(min(discard_first, n_frames), n_frames, stride)
+
+
+def segments(kept: Sequence[range], frames: FrameRange) -> list[Segment]:
+    """Return where the store's `frames` come from, in order.
+
+    Parameters
+    ----------
+    kept
+        The frames kept of each source file; the store holds them one file after the other.
+    frames
+        A range of the store's frames.
+    """
+    found = []
+    file_start = 0
+    for trajectory, source in enumerate(kept):
+        start, stop = max(frames.start, file_start), min(frames.stop, file_start + len(source))
+        if start < stop:
+            part = source[start - file_start : stop - file_start]
+            found.append(Segment(trajectory, part, FrameRange(start, stop)))
+        file_start += len(source)
+    return found
+
+
+def consecutive_runs(indices: Iterable[int]) -> Iterator[FrameRange]:
+    """Group ascending indices into half-open runs without gaps."""
+    start = stop = None
+    for index in indices:
+        if start is None or stop is None:
+            start = index
+        elif index != stop:
+            yield FrameRange(start, stop)
+            start = index
+        stop = index + 1
+    if start is not None and stop is not None:
+        yield FrameRange(start, stop)
+
+
+def stride_for_subset(n_frames: int, subset_frames: int) -> int:
+    """Return the smallest stride that takes at most `subset_frames` of `n_frames`."""
+    return max(1, -(-n_frames // subset_frames))
+
+
+def subset_size(n_frames: int, stride: int) -> int:
+    """Count the frames 0, stride, 2·stride, … below `n_frames`."""
+    return -(-n_frames // stride)
+
+
+def n_pairs(n_frames: int) -> int:
+    """Count the pairs of a condensed distance matrix."""
+    return n_frames * (n_frames - 1) // 2
+
+
+def largest_subset(fits: Callable[[int], bool], *, at_most: int) -> int:
+    """Return the largest subset size that `fits` accepts, 0 where none does.
+
+    Parameters
+    ----------
+    fits
+        Tells whether a subset of that many frames fits; once false, false for all larger ones.
+    at_most
+        The largest size to try.
+    """
+    low, high = 0, at_most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
