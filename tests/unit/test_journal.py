@@ -1,0 +1,238 @@
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twopass_store.errors import (
+    CorruptChunkError,
+    FingerprintMismatchError,
+    StoreLockedError,
+    StoreWriteError,
+)
+from twopass_store.journal import (
+    METADATA,
+    Lock,
+    Plan,
+    Product,
+    Record,
+    StageJournal,
+    digest,
+    differences,
+    fingerprint,
+    hold,
+    remove_tree,
+    write_durably,
+)
+
+
+class Memory:
+    """Storage of journals in dictionaries."""
+
+    def __init__(self):
+        self.plans, self.ledgers, self.writes = {}, {}, 0
+
+    def read_plan(self, stage):
+        return self.plans.get(stage)
+
+    def write_plan(self, stage, text):
+        self.plans[stage] = text
+
+    def read_ledger(self, stage):
+        return self.ledgers.get(stage)
+
+    def write_ledger(self, stage, entries):
+        self.ledgers[stage] = entries.copy()
+        self.writes += 1
+
+
+def plan(**parameters):
+    return Plan("stage", parameters, (Product("a", 3), Product("b", 1)), {})
+
+
+def test_ledger__holds_what_was_committed_and_nothing_else():
+    storage = Memory()
+    journal = StageJournal.begin(storage, plan(stride=2), hint="")
+    journal.commit([Record("a", 1, 77)])
+    again = StageJournal.begin(storage, plan(stride=2), hint="")
+    assert again.done("a").tolist() == [False, True, False]
+    assert again.digest_of("a", 1) == 77
+    assert not again.complete
+
+
+def test_ledger__is_complete_with_all_chunks_and_metadata():
+    journal = StageJournal.begin(Memory(), plan(), hint="")
+    records = [Record("a", chunk, 5) for chunk in range(3)] + [Record("b", 0, 5), Record("a", METADATA, 5)]
+    journal.commit(records)
+    assert not journal.complete
+    journal.commit([Record("b", METADATA, 5)])
+    assert journal.complete
+
+
+def test_begin__refuses_another_plan_and_shows_what_differs():
+    storage = Memory()
+    StageJournal.begin(storage, plan(stride=2, linkage="ward"), hint="")
+    with pytest.raises(FingerprintMismatchError) as caught:
+        StageJournal.begin(storage, plan(stride=3, linkage="ward"), hint="Use --restart.")
+    assert "stride is 2, asked for is 3" in str(caught.value)
+    assert "linkage" not in str(caught.value)
+    assert str(caught.value).endswith("Use --restart.")
+
+
+def test_batches__commit_at_the_end_also_after_an_error():
+    storage = Memory()
+    journal = StageJournal.begin(storage, plan(), hint="")
+
+    def failing():
+        with journal.batches() as finished:
+            finished(Record("a", 0, 9))
+            assert storage.writes == 0  # a batch is seconds long
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        failing()
+    assert StageJournal.load(storage, "stage").done("a").tolist() == [True, False, False]
+
+
+def test_plan__is_damaged_loudly():
+    text = plan(stride=2).to_json()
+    assert Plan.from_json(text) == plan(stride=2)
+    for broken in (text.replace("stride", "strode"), text[:-5], "{}", "[]"):
+        with pytest.raises(CorruptChunkError):
+            Plan.from_json(broken)
+
+
+def test_ledger_of_another_length__is_damaged():
+    storage = Memory()
+    StageJournal.begin(storage, plan(), hint="")
+    storage.ledgers["stage"] = np.zeros(2, np.uint64)
+    with pytest.raises(CorruptChunkError):
+        StageJournal.load(storage, "stage")
+
+
+def test_fingerprint__knows_values_not_order():
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+    assert differences({"a": 1, "c": 3}, {"a": 2, "b": 4}) == [("a", 1, 2), ("b", None, 4), ("c", 3, None)]
+
+
+def test_digest__is_never_absent():
+    assert digest(b"") > 0
+    assert digest(b"x") != digest(b"y")
+
+
+def test_write_durably__replaces_whole_files(tmp_path):
+    target, staging = tmp_path / "deep" / "er" / "file", tmp_path / "staging"
+    write_durably(target, b"one", staging=staging)
+    write_durably(target, b"two", staging=staging)
+    assert target.read_bytes() == b"two"
+    assert not list(staging.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_write_durably__says_what_the_disk_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreWriteError, match="Permission denied"):
+        write_durably(tmp_path / "file", b"x", staging=tmp_path / "staging")
+
+
+def test_write_durably__refuses_where_a_file_stands_for_a_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreWriteError, match="Cannot write"):
+        write_durably(tmp_path / "file" / "below", b"x", staging=tmp_path / "staging")
+
+
+def test_remove_tree__removes_and_takes_absence(tmp_path):
+    (tmp_path / "tree" / "branch").mkdir(parents=True)
+    remove_tree(tmp_path / "tree", staging=tmp_path / "staging")
+    remove_tree(tmp_path / "tree", staging=tmp_path / "staging")
+    assert not (tmp_path / "tree").exists()
+
+
+def test_hold__leaves_nothing_behind(tmp_path):
+    folder = tmp_path / "run.zarr.lock"
+    with hold(folder, [Lock("ingest")]) as staging:
+        write_durably(tmp_path / "x", b"", staging=staging)
+        assert folder.is_dir()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "conflict"),
+    [
+        ("ingest", "ingest", True),
+        ("ingest", "clustering-a", True),
+        ("clustering-a", "ingest", True),
+        ("clustering-a", "clustering-a", True),
+        ("clustering-a", "clustering-b", False),
+        ("subset-x", "clustering-b", False),
+    ],
+)
+def test_hold__shares_where_it_may(tmp_path, held, wanted, conflict):
+    folder = tmp_path / "run.zarr.lock"
+    with hold(folder, [Lock(held)]):
+        if conflict:
+            with pytest.raises(StoreLockedError) as caught, hold(folder, [Lock(wanted)]):
+                pass
+            for word in (held, str(os.getpid()), socket.gethostname(), "UTC", str(tmp_path / "run.zarr")):
+                assert word in str(caught.value)
+        else:
+            with hold(folder, [Lock(wanted)]):
+                pass
+            assert (folder / f"{held}.json").exists()
+    assert not folder.exists()
+
+
+def test_hold__takes_over_from_a_dead_process_and_sweeps(tmp_path):
+    folder = tmp_path / "run.zarr.lock"
+    program = (
+        "import os, sys; from pathlib import Path; from twopass_store.journal import Lock, hold\n"
+        "with hold(Path(sys.argv[1]), [Lock('ingest')]) as staging:\n"
+        "    staging.mkdir(); (staging / 'debris').touch(); os._exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(folder)], check=False).returncode == 9
+    assert (folder / "ingest.json").exists()
+    with hold(folder, [Lock("ingest")]) as staging:
+        assert not staging.exists()
+    assert not folder.exists()
+
+
+def test_hold__respects_another_host(tmp_path):
+    folder = tmp_path / "run.zarr.lock"
+    folder.mkdir()
+    holder = {"host": "elsewhere", "pid": 1, "process_start": 0.0, "since": "yesterday"}
+    (folder / "ingest.json").write_text(json.dumps(holder))
+    with pytest.raises(StoreLockedError, match="elsewhere since yesterday.*remove"), hold(folder, [Lock("x")]):
+        pass
+
+
+def _compete(folder, counter, rounds):
+    won = 0
+    while won < rounds:
+        try:
+            with hold(Path(folder), [Lock("ingest")]):
+                value = int(Path(counter).read_text())
+                Path(counter).write_text(str(value + 1))
+                won += 1
+        except StoreLockedError:
+            continue
+
+
+def test_hold__lets_one_process_in_at_a_time(tmp_path):
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_compete, args=(str(tmp_path / "s.lock"), str(counter), 30)) for _ in range(3)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert counter.read_text() == "90"

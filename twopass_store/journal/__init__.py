@@ -1,0 +1,33 @@
+"""All crash safety: durable writes, plans and fingerprints, the ledger, locks, the sweep of debris.
+
+The protocol: a stage plans and records its plan; a unit writes its data whole and durably; only the
+driver writes the ledger, after the data that it speaks of; ``complete`` comes last. A unit is finished
+when it is in the ledger, and nothing else proves that it is: a chunk that is present may be half of a
+unit, and a chunk that is absent reads as fill.
+
+Storage is handed to the journal (`JournalStorage`), so that it serves object stores too.
+"""
+
+from .disk import digest, remove_tree, sweep, write_durably
+from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
+from .locks import Holder, Lock, hold
+from .plan import Plan, Product, differences, fingerprint
+
+__all__ = [
+    "ABSENT",
+    "METADATA",
+    "Holder",
+    "JournalStorage",
+    "Lock",
+    "Plan",
+    "Product",
+    "Record",
+    "StageJournal",
+    "differences",
+    "digest",
+    "fingerprint",
+    "hold",
+    "remove_tree",
+    "sweep",
+    "write_durably",
+]

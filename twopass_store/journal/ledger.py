@@ -1,0 +1,180 @@
+"""The ledger: which chunks of a stage's arrays are durable, and the digest of each."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CorruptChunkError, FingerprintMismatchError
+from .plan import Plan, Product, differences
+
+__all__ = ["ABSENT", "JournalStorage", "Record", "StageJournal"]
+
+ABSENT = 0
+"""The ledger's entry of a chunk that is not (known to be) there; a digest is never 0."""
+
+COMMIT_SECONDS = 2.0
+"""Time between two writes of a ledger while units finish."""
+
+METADATA = -1
+"""Stands for an array's metadata where a chunk's index is asked for."""
+
+
+class JournalStorage(Protocol):
+    """Where journals are kept. Each write is whole or not at all, and durable when it returns."""
+
+    def read_plan(self, stage: str) -> str | None:
+        """Return the plan's text, None where there is none."""
+
+    def write_plan(self, stage: str, text: str) -> None:
+        """Put the plan's text, with no ledger yet."""
+
+    def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
+        """Return the ledger's entries, None where none was written yet; raise where it is damaged."""
+
+    def write_ledger(self, stage: str, entries: NDArray[np.uint64]) -> None:
+        """Replace the ledger's entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entry of a ledger: a chunk of an array (`METADATA` for its metadata) and its digest."""
+
+    path: str
+    chunk: int
+    digest: int
+
+
+class StageJournal:
+    """One stage's plan and ledger.
+
+    Only the driver of the stage, holding its lock, may `commit`; anyone may read.
+    """
+
+    def __init__(self, storage: JournalStorage, plan: Plan, entries: NDArray[np.uint64]) -> None:
+        self._storage = storage
+        self.plan = plan
+        self._entries = entries
+        # Each product has one entry a chunk, and one more for its metadata.
+        starts = np.cumsum([0, *(product.n_chunks + 1 for product in plan.products)])
+        self._start = {p.path: int(start) for p, start in zip(plan.products, starts, strict=False)}
+        self._product = {product.path: product for product in plan.products}
+        if len(entries) != starts[-1]:
+            raise CorruptChunkError(
+                f"The ledger of {plan.stage} has {len(entries)} entries where its plan needs {starts[-1]}."
+            )
+
+    @classmethod
+    def load(cls, storage: JournalStorage, stage: str) -> Self | None:
+        """Return a stage's journal as it stands, None where the stage was never planned."""
+        text = storage.read_plan(stage)
+        if text is None:
+            return None
+        plan = Plan.from_json(text)
+        entries = storage.read_ledger(stage)
+        return cls(storage, plan, _empty(plan.products) if entries is None else entries)
+
+    @classmethod
+    def begin(cls, storage: JournalStorage, plan: Plan, *, hint: str) -> Self:
+        """Return the journal to go on with: that of the same plan where there is one, else a new one.
+
+        Parameters
+        ----------
+        storage
+            Where journals are kept.
+        plan
+            What the stage is going to do.
+        hint
+            How a user gets past another plan, as the end of the error's sentence.
+
+        Raises
+        ------
+        FingerprintMismatchError
+            If the stage was begun with other parameters; the message shows which.
+        """
+        present = cls.load(storage, plan.stage)
+        if present is not None:
+            present.require(plan, hint=hint)
+            return present
+        storage.write_plan(plan.stage, plan.to_json())
+        return cls(storage, plan, _empty(plan.products))
+
+    def require(self, plan: Plan, *, hint: str) -> None:
+        """Raise `FingerprintMismatchError` unless `plan` is the plan of this journal."""
+        if self.plan.fingerprint == plan.fingerprint:
+            return
+        found = differences(self.plan.parameters, plan.parameters)
+        listed = "; ".join(f"{key} is {_short(old)}, asked for is {_short(new)}" for key, old, new in found)
+        raise FingerprintMismatchError(f"{plan.stage} exists already with other parameters: {listed}. {hint}")
+
+    def done(self, path: str) -> NDArray[np.bool_]:
+        """Tell for each chunk of an array whether it is recorded."""
+        start = self._start[path]
+        recorded: NDArray[np.bool_] = self._entries[start : start + self._product[path].n_chunks] != ABSENT
+        return recorded
+
+    def digest_of(self, path: str, chunk: int) -> int:
+        """Return the recorded digest of a chunk (or of `METADATA`), `ABSENT` where there is none."""
+        return int(self._entries[self._index(path, chunk)])
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk of every product, and its metadata, is recorded."""
+        return bool((self._entries != ABSENT).all())
+
+    def commit(self, records: Iterable[Record]) -> None:
+        """Record chunks that are durable; they are finished when this returns."""
+        for record in records:
+            self._entries[self._index(record.path, record.chunk)] = record.digest
+        self._storage.write_ledger(self.plan.stage, self._entries)
+
+    @contextmanager
+    def batches(self, *, flush: Callable[[], list[Record]] = list) -> "Iterator[Callable[..., None]]":
+        """Yield a function that takes records, and commit them in batches of a few seconds.
+
+        Parameters
+        ----------
+        flush
+            Called before each commit to write what the driver gathers itself; returns its records.
+
+        Notes
+        -----
+        When the block ends, also by an error or Ctrl-C, what it was given is committed: what is durable
+        counts. A kill loses at most one batch.
+        """
+        waiting: list[Record] = []
+        last = time.monotonic()
+
+        def commit() -> None:
+            # The data first, then the ledger that speaks of them.
+            self.commit([*flush(), *waiting])
+            waiting.clear()
+
+        def add(*records: Record) -> None:
+            nonlocal last
+            waiting.extend(records)
+            if time.monotonic() - last > COMMIT_SECONDS:
+                commit()
+                last = time.monotonic()
+
+        try:
+            yield add
+        finally:
+            commit()
+
+    def _index(self, path: str, chunk: int) -> int:
+        product = self._product[path]
+        return self._start[path] + (product.n_chunks if chunk == METADATA else chunk)
+
+
+def _empty(products: Iterable[Product]) -> NDArray[np.uint64]:
+    return np.zeros(sum(product.n_chunks + 1 for product in products), np.uint64)
+
+
+def _short(value: object) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

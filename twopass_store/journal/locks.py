@@ -1,0 +1,195 @@
+"""Locks: files beside the store that name their holder.
+
+Each lock is a file in ``<store>.lock/``. Locks are taken and given back inside a short critical section
+(an advisory file lock on ``guard``), so that the check for conflicts and the creation are one step. A
+lock left by a dead process of this host is taken over; one of another host can't be judged from here,
+and is refused.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from ..errors import StoreLockedError, StoreWriteError
+from .disk import sweep
+
+__all__ = ["Holder", "Lock", "hold"]
+
+GUARD = "guard"
+STAGING = "staging"
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What a process wants for itself: the whole store, or one subset or clustering of it."""
+
+    name: str
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it excludes every other lock (ingest), not just its own like."""
+        return self.name == "ingest"
+
+    def conflicts(self, other: "Lock") -> bool:
+        """Tell whether two locks can't be held at once."""
+        return self.exclusive or other.exclusive or self.name == other.name
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock: host, process, when the process began, since when it holds it."""
+
+    host: str
+    pid: int
+    process_start: float
+    since: str
+
+    @classmethod
+    def this_process(cls) -> Self:
+        """Describe the calling process."""
+        return cls(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            process_start=psutil.Process().create_time(),
+            since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        )
+
+    def is_dead(self) -> bool:
+        """Tell whether the process is known to be gone; False where it can't be known."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            # A process id is given out again; the start time tells whose it is.
+            process = psutil.Process(self.pid)
+            reused = abs(process.create_time() - self.process_start) > 1.0
+            return reused or bool(process.status() == psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.Error:
+            return False
+
+
+@contextmanager
+def hold(folder: Path, locks: Sequence[Lock]) -> Iterator[Path]:
+    """Hold the locks while the block runs; yields the folder for temporary files.
+
+    Parameters
+    ----------
+    folder
+        The store's lock folder, ``<store>.lock``; made where missing, removed when the last lock goes.
+    locks
+        What to hold, all or none.
+
+    Raises
+    ------
+    StoreLockedError
+        If another process holds a lock in conflict; the message names it.
+    StoreWriteError
+        If the folder can't be written to.
+    """
+    own = Holder.this_process()
+    with _guarded(folder):
+        others = _present(folder)
+        for lock in locks:
+            for path, held, holder in others:
+                if lock.conflicts(held):
+                    raise StoreLockedError(_message(folder, path, held, holder))
+        if not others:
+            sweep(folder / STAGING)
+        try:
+            for lock in locks:
+                (folder / f"{lock.name}.json").write_text(json.dumps(asdict(own)))
+        except OSError as error:
+            raise _refused(folder, error) from error
+    try:
+        yield folder / STAGING
+    finally:
+        with _guarded(folder):
+            for lock in locks:
+                (folder / f"{lock.name}.json").unlink(missing_ok=True)
+            if not any(folder.glob("*.json")):
+                sweep(folder / STAGING)
+                (folder / GUARD).unlink(missing_ok=True)
+                folder.rmdir()
+
+
+@contextmanager
+def _guarded(folder: Path) -> Iterator[None]:
+    while True:
+        try:
+            # Not Path.mkdir(exist_ok=True): it fails where the folder goes in the middle of it.
+            with suppress(FileExistsError):
+                os.mkdir(folder)  # noqa: PTH102
+            descriptor = os.open(folder / GUARD, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError as error:
+            if folder.parent.is_dir():
+                continue  # the last holder removed the folder between the two calls
+            raise _refused(folder, error) from error
+        except OSError as error:
+            raise _refused(folder, error) from error
+        try:
+            _flock(descriptor)
+            if not _is_same_file(descriptor, folder / GUARD):
+                continue  # removed by the last holder while we waited
+            yield
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _flock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        # Some network file systems have no advisory locks. The window is then a few milliseconds wide.
+        time.sleep(0.01)
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _present(folder: Path) -> list[tuple[Path, Lock, Holder]]:
+    """List the locks in force; those of dead processes are removed."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            holder = Holder(**json.loads(path.read_text()))
+        except (ValueError, TypeError):
+            # Locks are written inside the critical section: a torn one is of a process killed in it.
+            path.unlink(missing_ok=True)
+            continue
+        if holder.is_dead():
+            path.unlink(missing_ok=True)
+        else:
+            found.append((path, Lock(path.stem), holder))
+    return found
+
+
+def _message(folder: Path, path: Path, held: Lock, holder: Holder) -> str:
+    store = folder.with_suffix("")
+    who = f"process {holder.pid} on {holder.host} since {holder.since}"
+    mend = "Wait for it to finish"
+    if holder.host != socket.gethostname():
+        mend += f", or, if you are sure that it is dead, remove {path}"
+    return f"{store} is being written: {held.name} is held by {who}. {mend}."
+
+
+def _refused(folder: Path, error: OSError) -> StoreWriteError:
+    return StoreWriteError(
+        f"Cannot lock the store through {folder}: {error.strerror or error}. "
+        "The folder that holds the store must be writable."
+    )
