@@ -1,0 +1,220 @@
+"""The on-disk format, as data: one spec per array. It validates, annotates and documents.
+
+A store is a Zarr v3 group. Arrays along ``frame`` always have the root's length, with -1 or NaN where
+nothing is known yet, since a tree of groups opens in xarray only so. Nothing here reads or writes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from .partition import FRAME_CHUNK, PAIR_CHUNK, position_chunk_frames
+
+__all__ = [
+    "ASSIGNMENT",
+    "ATOM",
+    "CLUSTERING",
+    "FORMAT_VERSION",
+    "FRAME",
+    "INGESTED",
+    "LABEL_STATUS",
+    "LINKAGE",
+    "SUBSET",
+    "TIME_SOURCES",
+    "TRAJECTORY_FILE",
+    "UNITCELL",
+    "ArraySpec",
+    "attributes",
+    "chunk_shape",
+    "linkage_spec",
+]
+
+FORMAT_VERSION = 1
+"""Written to the root as ``twopass_format``; a store of another format is refused."""
+
+LABEL_STATUS: Mapping[str, int] = MappingProxyType(
+    {"pending": 0, "assigned": 1, "beyond_noise_cutoff": 2, "not_finite": 3}
+)
+"""Values of ``label_status``."""
+
+TIME_SOURCES = ("file", "user", "index")
+"""Values of the attribute ``time_source``; ``index``: a frame count, without a unit."""
+
+ROWS_PER_CHUNK = 65_536
+LEADER_CHUNK_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """One array of the format.
+
+    Attributes
+    ----------
+    name
+        Name in its group.
+    dims
+        Names of the dimensions.
+    dtype
+        As numpy writes it; ``str`` for text.
+    fill_value
+        What unwritten elements read as.
+    units
+        ``1`` where it has none.
+    long_name
+        What it means, in a few words.
+    attrs
+        Further attributes, CF names where there are any.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    fill_value: float | int | str
+    units: str
+    long_name: str
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+_NAN = float("nan")
+
+FRAME = (
+    ArraySpec("position", ("frame", "atom", "xyz"), "float32", _NAN, "nm", "atomic positions"),
+    ArraySpec("time", ("frame",), "float64", _NAN, "ps", "simulation time"),
+    ArraySpec("trajectory", ("frame",), "int32", -1, "1", "source file, an index into trajectory_path"),
+    ArraySpec("source_frame", ("frame",), "int64", -1, "1", "index of the frame in its source file"),
+)
+
+UNITCELL = (
+    ArraySpec("unitcell_lengths", ("frame", "xyz"), "float32", _NAN, "nm", "lengths of the unit cell"),
+    ArraySpec("unitcell_angles", ("frame", "xyz"), "float32", _NAN, "degrees", "angles of the unit cell"),
+)
+
+TRAJECTORY_FILE = (
+    ArraySpec("trajectory_path", ("trajectory_file",), "str", "", "1", "path of the source file"),
+    ArraySpec("trajectory_n_frames", ("trajectory_file",), "int64", -1, "1", "frames in the source file"),
+    ArraySpec("trajectory_digest", ("trajectory_file",), "str", "", "1", "content digest of the source file"),
+)
+
+ATOM = (
+    ArraySpec("atom_name", ("atom",), "str", "", "1", "atom name"),
+    ArraySpec("element", ("atom",), "str", "", "1", "chemical element, empty for beads and virtual sites"),
+    ArraySpec("residue_name", ("atom",), "str", "", "1", "name of the atom's residue"),
+    ArraySpec("residue_id", ("atom",), "int64", -1, "1", "number of the atom's residue in the topology file"),
+    ArraySpec("chain_id", ("atom",), "str", "", "1", "identifier of the atom's chain"),
+)
+
+INGESTED = (*FRAME, *UNITCELL, *TRAJECTORY_FILE, *ATOM)
+"""Arrays of the root group."""
+
+SUBSET = (
+    ArraySpec("subset_frame", ("subset",), "int64", -1, "1", "frame of the store, an index along frame"),
+    ArraySpec(
+        "rmsd",
+        ("pair",),
+        "float32",
+        _NAN,
+        "nm",
+        "minimal RMSD of each pair of subset frames, condensed, pairs (0,1), (0,2), …, (1,2), …",
+    ),
+)
+
+LINKAGE = ArraySpec(
+    "linkage",
+    ("merge", "linkage_column"),
+    "float64",
+    _NAN,
+    "1",
+    "hierarchical clustering: the two clusters merged, the height of the merge (nm), frames in the result",
+)
+
+CLUSTERING = (
+    ArraySpec(
+        "selected_atom_index", ("selected_atom",), "int64", -1, "1", "atoms of the RMSD, indices along atom"
+    ),
+    ArraySpec(
+        "subset_label",
+        ("subset",),
+        "int32",
+        -1,
+        "1",
+        "cluster of each subset frame by the first pass, from 1",
+    ),
+    ArraySpec(
+        "leader_frame",
+        ("leader",),
+        "int64",
+        -1,
+        "1",
+        "frame of the leader, an index along frame; -1 for a structure from outside",
+    ),
+    ArraySpec("leader_label", ("leader",), "int32", -1, "1", "cluster that the leader stands for, from 1"),
+    ArraySpec(
+        "leader_position",
+        ("leader", "atom", "xyz"),
+        "float32",
+        _NAN,
+        "nm",
+        "positions of the leader's atoms, NaN where an outside structure has none",
+    ),
+    ArraySpec(
+        "medoid_frame",
+        ("cluster",),
+        "int64",
+        -1,
+        "1",
+        "subset frame nearest to all others of its cluster, an index along frame; the label is index + 1",
+    ),
+)
+
+ASSIGNMENT = (
+    ArraySpec("label", ("frame",), "int32", -1, "1", "cluster of the frame, from 1; -1 where it has none"),
+    ArraySpec(
+        "label_status",
+        ("frame",),
+        "int8",
+        LABEL_STATUS["pending"],
+        "1",
+        "how the label came about",
+        {"flag_values": list(LABEL_STATUS.values()), "flag_meanings": " ".join(LABEL_STATUS)},
+    ),
+    ArraySpec(
+        "leader_index", ("frame",), "int32", -1, "1", "nearest leader, an index along leader; -1 for none"
+    ),
+    ArraySpec("rmsd_to_leader", ("frame",), "float32", _NAN, "nm", "minimal RMSD to the nearest leader"),
+)
+
+
+def linkage_spec(method: str, *, rows: bool) -> ArraySpec:
+    """Return the spec of a linkage as it is stored, one array per method and kind of input."""
+    source = "the rows of the square RMSD matrix" if rows else "the condensed RMSDs"
+    return ArraySpec(
+        name=f"linkage_{method}{'_rows' if rows else ''}",
+        dims=LINKAGE.dims,
+        dtype=LINKAGE.dtype,
+        fill_value=LINKAGE.fill_value,
+        units=LINKAGE.units,
+        long_name=LINKAGE.long_name,
+        attrs={"method": method, "input": source},
+    )
+
+
+def chunk_shape(spec: ArraySpec, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the chunk shape of an array; it doesn't depend on the number of frames, which may grow."""
+    first, *rest = spec.dims
+    if spec.name == "position":
+        length = position_chunk_frames(shape[1])
+    elif first == "frame":
+        length = FRAME_CHUNK
+    elif first == "pair":
+        length = PAIR_CHUNK
+    elif spec.name == "leader_position":
+        length = max(1, LEADER_CHUNK_BYTES // (12 * max(1, shape[1])))
+    else:
+        length = ROWS_PER_CHUNK
+    return (length, *(max(1, size) for size in shape[1:])) if rest else (length,)
+
+
+def attributes(spec: ArraySpec) -> dict[str, Any]:
+    """Return the attributes that an array of this spec is created with."""
+    return {"units": spec.units, "long_name": spec.long_name, **spec.attrs}

@@ -1,0 +1,7 @@
+"""The store on disk: created, opened, read and written here, and nowhere else; the only importer of zarr."""
+
+from .provenance import differing_versions, provenance
+from .results import open_results
+from .store import Store, check_name, lock_folder
+
+__all__ = ["Store", "check_name", "differing_versions", "lock_folder", "open_results", "provenance"]

@@ -1,0 +1,105 @@
+"""A local folder as a Zarr store whose writes survive a power cut and whose reads miss nothing."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import LocalStore
+
+from ..errors import CorruptChunkError
+from ..journal import digest, write_durably
+
+__all__ = ["CHUNK_PREFIX", "DurableLocalStore"]
+
+CHUNK_PREFIX = "c."
+"""File names of chunks begin so: they lie flat in their array's folder (``c.12.0.0``)."""
+
+
+class DurableLocalStore(LocalStore):
+    """Writes through the journal's durable write and notes the digest of what it wrote.
+
+    zarr's own `LocalStore` renames whole files into place but never syncs them, and reads a missing chunk
+    as fill. Here a missing chunk is an error: every chunk of ours is written, also one that is all fill.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    read_only
+        Whether writes are refused.
+    staging
+        A folder beside it for temporary files; needed for writing.
+    absent_is_fill
+        Read a missing chunk as fill, as zarr does: for arrays that are still being written.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        read_only: bool = False,
+        staging: Path | None = None,
+        absent_is_fill: bool = False,
+    ) -> None:
+        super().__init__(root, read_only=read_only)
+        self.staging = staging
+        self._absent_is_fill = absent_is_fill
+        self._digests: dict[str, int] = {}
+        self._digests_lock = threading.Lock()
+
+    def with_read_only(self, read_only: bool = False) -> "DurableLocalStore":
+        """Return a store on the same folder."""
+        return type(self)(
+            self.root, read_only=read_only, staging=self.staging, absent_is_fill=self._absent_is_fill
+        )
+
+    def take_digest(self, key: str) -> int:
+        """Return the digest of what was last written under a key, and forget it."""
+        with self._digests_lock:
+            return self._digests.pop(key)
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """Read a file; a missing chunk is an error."""
+        return self._present(key, await super().get(key, prototype, byte_range))
+
+    def get_sync(self, key: str, **kwargs: Any) -> Buffer | None:
+        """Read a file; a missing chunk is an error."""
+        return self._present(key, super().get_sync(key, **kwargs))
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write a file whole, and durably."""
+        await asyncio.to_thread(self._put, key, value)
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """Write a file whole, and durably."""
+        self._put(key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write a file unless it is there. Only one process writes a node, so looking first is enough."""
+        if not await self.exists(key):
+            await self.set(key, value)
+
+    def _put(self, key: str, value: Buffer) -> None:
+        self._check_writable()
+        if self.staging is None:
+            raise ValueError("a store that is written to needs a staging folder")
+        data = memoryview(value.to_bytes())
+        write_durably(self.root / key, data, staging=self.staging)
+        with self._digests_lock:
+            self._digests[key] = digest(data)
+
+    def _present(self, key: str, value: Buffer | None) -> Buffer | None:
+        if value is None and not self._absent_is_fill and key.rpartition("/")[2].startswith(CHUNK_PREFIX):
+            raise CorruptChunkError(
+                f"{self.root / key} is missing: the store is damaged, or the copy of it is incomplete. "
+                "Copy it again whole, or make it anew."
+            )
+        return value

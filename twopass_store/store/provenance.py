@@ -1,0 +1,53 @@
+"""What made a result: versions, processor, command."""
+
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["differing_versions", "provenance"]
+
+PACKAGES = ("twopass-store", "mdtraj", "numpy", "scipy", "fastcluster", "numba", "zarr", "numcodecs")
+
+
+def provenance() -> dict[str, Any]:
+    """Describe this process: versions of what computes, the processor, the command, the time (UTC)."""
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "cpu": _cpu(),
+        "command": shlex.join(sys.argv),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def differing_versions(stored: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
+    """List what computes differently from when `stored` was described, such as ``numpy 2.1 → 2.2``.
+
+    Bytes are promised to be equal on one processor type and one set of versions.
+    """
+    before, now = stored.get("versions", {}), present["versions"]
+    changed = [f"{name} {before.get(name)} → {now[name]}" for name in now if before.get(name) != now[name]]
+    if stored.get("cpu") != present["cpu"]:
+        changed.append(f"processor {stored.get('cpu')} → {present['cpu']}")
+    return changed
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

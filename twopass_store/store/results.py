@@ -1,0 +1,106 @@
+"""`open_results`: all that belongs to one clustering, as a lazy xarray Dataset."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from ..errors import ConfigError, StageIncompleteError
+from ..schema import ASSIGNMENT, CLUSTERING, INGESTED, SUBSET
+from .local import DurableLocalStore
+from .store import Store
+
+__all__ = ["open_results"]
+
+
+def open_results(
+    store: str | os.PathLike[str], name: str | None = None, *, partial: bool = False
+) -> xr.Dataset:
+    """Open the committed results of a clustering.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    name
+        Name of the clustering; may be left out where there is only one.
+    partial
+        Include the labels of an assign that has not finished: -1 and NaN where it has not come yet.
+
+    Returns
+    -------
+    A Dataset whose variables are read when they are used, each with ``units`` and ``long_name``:
+    ``position`` (frame, atom, xyz; float32, nm), ``time``, ``trajectory`` and ``source_frame`` (frame), the
+    tables of atoms and source files, ``subset_frame``, the condensed ``rmsd`` and the ``linkage`` of the
+    first pass, labels and leaders, and, once assign has finished, ``label``, ``label_status``,
+    ``leader_index`` and ``rmsd_to_leader`` (frame).
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is no store.
+    StageIncompleteError
+        If the cluster stage has not finished, or there is no clustering of that name.
+    ConfigError
+        If there are several clusterings and no name is given.
+    """
+    opened = Store.open(Path(store))
+    name = _only_clustering(opened) if name is None else name
+    group = f"clusterings/{name}"
+    if not all(opened.is_complete(f"{group}/{spec.name}") for spec in CLUSTERING):
+        known = ", ".join(opened.members("clusterings")) or "none"
+        raise StageIncompleteError(
+            f"{opened.path} has no finished clustering {name!r} (there are: {known}). "
+            f"Run `twopass cluster {opened.path} --name {name}`."
+        )
+    attrs = opened.attrs(group)
+    subset, linkage = f"subsets/{attrs['subset']}", attrs["linkage"]
+
+    files = DurableLocalStore(opened.path, read_only=True)
+    partial_files = DurableLocalStore(opened.path, read_only=True, absent_is_fill=True)
+    root = _group(files, "", [spec.name for spec in INGESTED])
+    pieces = [
+        root,
+        _group(files, subset, [spec.name for spec in SUBSET]),
+        _group(files, subset, [linkage]).rename({linkage: "linkage"}),
+        _group(files, group, [spec.name for spec in CLUSTERING]),
+    ]
+    assignment = [f"{group}/{spec.name}" for spec in ASSIGNMENT]
+    if all(opened.is_complete(path) for path in assignment):
+        pieces.append(_group(files, group, [spec.name for spec in ASSIGNMENT]))
+    elif partial and all(opened.has(path) for path in assignment):
+        pieces.append(_group(partial_files, group, [spec.name for spec in ASSIGNMENT]))
+
+    merged = xr.merge(pieces, compat="equals", join="exact", combine_attrs="drop")
+    merged.attrs = {**root.attrs, **attrs, "clustering": name}
+    return xr.decode_cf(merged, decode_times=False)
+
+
+def _group(files: DurableLocalStore, path: str, names: list[str]) -> xr.Dataset:
+    """Open those arrays of a group that are there, not decoded yet."""
+    opened = xr.open_dataset(
+        files,  # type: ignore[arg-type]  # xarray takes a zarr store, but doesn't say so
+        engine="zarr",
+        group=path or None,
+        consolidated=False,
+        zarr_format=3,
+        decode_cf=False,
+        chunks=None,
+    )
+    chosen = opened[[name for name in names if name in opened]]
+    if "scale_factor" in chosen.get("position", xr.DataArray()).attrs:
+        # As a python float it would make xarray decode to float64.
+        chosen["position"].attrs["scale_factor"] = np.float32(chosen["position"].attrs["scale_factor"])
+    return chosen
+
+
+def _only_clustering(store: Store) -> str:
+    names = store.members("clusterings")
+    if not names:
+        raise StageIncompleteError(
+            f"{store.path} has no clustering yet. Run `twopass cluster {store.path} --n-clusters K`."
+        )
+    if len(names) > 1:
+        raise ConfigError(f"{store.path} has several clusterings; say which: {', '.join(names)}.")
+    return names[0]

@@ -1,0 +1,350 @@
+"""`Store`: the groups and arrays of the format, and the journals kept among them."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.array_spec import ArrayConfigParams
+
+from ..errors import (
+    ConfigError,
+    CorruptChunkError,
+    FormatVersionError,
+    StageIncompleteError,
+    StoreError,
+    StoreExistsError,
+    StoreNotFoundError,
+)
+from ..journal import METADATA, Plan, Product, Record, StageJournal, remove_tree
+from ..partition import FrameRange, n_chunks
+from ..schema import FORMAT_VERSION, ArraySpec, attributes, chunk_shape
+from .local import CHUNK_PREFIX, DurableLocalStore
+
+__all__ = ["Store", "check_name", "lock_folder"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+# Chunks that are all fill are written too: what is absent then is missing, not empty.
+_CONFIG: ArrayConfigParams = {"write_empty_chunks": True}
+
+
+def check_name(name: str) -> str:
+    """Return `name` if a clustering may be called so.
+
+    Raises
+    ------
+    ConfigError
+        Otherwise.
+    """
+    if not _NAME.fullmatch(name) or len(name) > 100:
+        raise ConfigError(
+            f"{name!r} can't be the name of a clustering: use letters, digits, _ and -, "
+            "beginning with a letter or digit, at most 100."
+        )
+    return name
+
+
+def lock_folder(path: Path) -> Path:
+    """Return the folder beside a store that holds its locks and temporary files."""
+    return path.with_name(path.name + ".lock")
+
+
+class Store:
+    """An open store.
+
+    Paths of groups and arrays are relative to its root and have no leading slash. Threads may share it.
+    """
+
+    def __init__(self, path: Path, root: zarr.Group, files: DurableLocalStore) -> None:
+        self.path = path
+        self._root = root
+        self._files = files
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+
+    @classmethod
+    def exists(cls, path: Path) -> bool:
+        """Tell whether a store (of any format version) is at `path`.
+
+        Raises
+        ------
+        StoreExistsError
+            If something else is there.
+        """
+        if (path / "zarr.json").is_file():
+            return True
+        # A folder that is empty may be a mount point, or what a kill left in the first instant.
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise StoreExistsError(
+                f"{path} exists and is no twopass store. Choose another path, or remove it yourself."
+            )
+        return False
+
+    @classmethod
+    def create(cls, path: Path, attrs: Mapping[str, Any], *, staging: Path) -> Self:
+        """Make an empty store.
+
+        Parameters
+        ----------
+        path
+            Its folder; its parent must exist.
+        attrs
+            Attributes of the root beside ``twopass_format``, as JSON values.
+        staging
+            Folder for temporary files, from the lock.
+        """
+        files = DurableLocalStore(path, staging=staging)
+        zarr.create_group(files, zarr_format=3, attributes={"twopass_format": FORMAT_VERSION, **attrs})
+        return cls.open(path, staging=staging)
+
+    @classmethod
+    def open(cls, path: Path, *, staging: Path | None = None) -> Self:
+        """Open a store, for reading unless a staging folder is given.
+
+        Raises
+        ------
+        StoreNotFoundError
+            If nothing is there, or what is there is no store.
+        FormatVersionError
+            If it is of another format version.
+        """
+        if not path.exists():
+            raise StoreNotFoundError(f"There is no store at {path}. Make one with `twopass ingest {path} …`.")
+        if not (path / "zarr.json").is_file():
+            raise StoreNotFoundError(f"{path} is no twopass store: it has no zarr.json.")
+        files = DurableLocalStore(path, read_only=staging is None, staging=staging)
+        try:
+            root = zarr.open_group(
+                files, mode="r" if staging is None else "r+", zarr_format=3, use_consolidated=False
+            )
+            found = dict(root.attrs).get("twopass_format")
+        except PermissionError as error:
+            raise StoreError(f"Cannot read {path}: {error.strerror}. Mend its permissions.") from error
+        except Exception as error:  # zarr raises many kinds on metadata that it can't parse
+            raise StoreNotFoundError(
+                f"{path} is no twopass store: its zarr.json can't be read ({error})."
+            ) from error
+        if found is None:
+            raise StoreNotFoundError(f"{path} is a Zarr group, but no twopass store.")
+        if found != FORMAT_VERSION:
+            raise FormatVersionError(
+                f"{path} has format version {found}, and this version of twopass-store reads "
+                f"{FORMAT_VERSION}. Install the version of twopass-store that wrote it, or a newer one."
+            )
+        return cls(path, root, files)
+
+    # Groups and attributes
+
+    def attrs(self, path: str = "") -> dict[str, Any]:
+        """Return the attributes of a group or array."""
+        node = self._root[path] if path else self._root
+        return dict(node.attrs)
+
+    def has(self, path: str) -> bool:
+        """Tell whether a group or array is there."""
+        return (self.path / path / "zarr.json").is_file()
+
+    def members(self, path: str) -> list[str]:
+        """List the names of the groups and arrays in a group, sorted; none where the group is absent."""
+        folder = self.path / path
+        return sorted(child.parent.name for child in folder.glob("*/zarr.json")) if folder.is_dir() else []
+
+    def ensure_group(self, path: str, attrs: Mapping[str, Any]) -> None:
+        """Make a group, and those that it lies in, unless it is there."""
+        parent, _, _ = path.rpartition("/")
+        if parent:
+            self.ensure_group(parent, {})
+        if not self.has(path):
+            zarr.create_group(self._files, path=path, zarr_format=3, attributes=dict(attrs))
+
+    def update_attrs(self, path: str, attrs: Mapping[str, Any]) -> None:
+        """Change attributes of a group, in one write."""
+        node = self._root[path] if path else self._root
+        node.update_attributes(dict(attrs))
+
+    def remove(self, path: str) -> None:
+        """Remove a group or array and all in it, at one stroke."""
+        staging = self._files.staging
+        if staging is None:
+            raise ValueError("the store is open for reading only")
+        self._arrays = {name: array for name, array in self._arrays.items() if not name.startswith(path)}
+        remove_tree(self.path / path, staging=staging)
+
+    # Arrays
+
+    def ensure_array(
+        self, group: str, spec: ArraySpec, shape: Sequence[int], attrs: Mapping[str, Any] | None = None
+    ) -> Product:
+        """Make an array of the format unless it is there; returns it as a journal's product."""
+        product = self.product(group, spec, shape)
+        if not self.has(product.path):
+            self._root.create_array(
+                product.path,
+                shape=tuple(shape),
+                dtype=str if spec.dtype == "str" else spec.dtype,
+                chunks=chunk_shape(spec, tuple(shape)),
+                compressors=_codecs(spec),
+                fill_value=spec.fill_value,
+                attributes={**attributes(spec), **(attrs or {})},
+                dimension_names=spec.dims,
+                chunk_key_encoding={"name": "default", "separator": "."},
+                config=_CONFIG,
+            )
+        return product
+
+    @staticmethod
+    def product(group: str, spec: ArraySpec, shape: Sequence[int]) -> Product:
+        """Describe an array of the format for a plan, whether it is there or not."""
+        chunks = n_chunks(shape[0], chunk_shape(spec, tuple(shape))[0])
+        return Product(f"{group}/{spec.name}" if group else spec.name, chunks)
+
+    def shape(self, path: str) -> tuple[int, ...]:
+        """Return an array's shape."""
+        return tuple(self._array(path).shape)
+
+    def chunk_length(self, path: str) -> int:
+        """Return the size of an array's chunks along its first dimension."""
+        return int(self._array(path).chunks[0])
+
+    def is_complete(self, path: str) -> bool:
+        """Tell whether an array is there, finished and may be relied on."""
+        return self.has(path) and bool(self._array(path).attrs.get("complete", False))
+
+    def read(self, path: str, rows: FrameRange | None = None) -> NDArray[Any]:
+        """Read an array, or a range of its first dimension.
+
+        Raises
+        ------
+        CorruptChunkError
+            If a chunk is missing or damaged.
+        """
+        array = self._array(path)
+        try:
+            return np.asarray(array[:] if rows is None else array[rows.start : rows.stop])
+        except (RuntimeError, ValueError) as error:
+            # blosc and crc32c raise these; a chunk's own message doesn't say which file it was.
+            where = "" if rows is None else f", elements {rows.start} to {rows.stop}"
+            raise CorruptChunkError(f"{self.path / path} is damaged{where}: {error}") from error
+
+    def read_positions(
+        self, frames: FrameRange, atoms: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Read positions as float32, however they are stored.
+
+        Parameters
+        ----------
+        frames
+            A range of the store's frames.
+        atoms
+            Indices along ``atom``; all where None.
+
+        Returns
+        -------
+        Shape (n_frames, n_atoms, 3), nm, C-contiguous.
+        """
+        stored = self.read("position", frames)
+        if atoms is not None:
+            stored = stored[:, atoms]
+        if stored.dtype.kind == "f":
+            return np.ascontiguousarray(stored, dtype=np.float32)
+        # The product in float32 gives the very bits that an XTC reader does; a division doesn't.
+        scale = np.float32(self.attrs("position")["scale_factor"])
+        return np.ascontiguousarray(stored.astype(np.float32) * scale)
+
+    def write_chunk(self, path: str, chunk: int, data: NDArray[Any]) -> Record:
+        """Write one whole chunk (of the first dimension), durably; returns the ledger's entry for it."""
+        array = self._array(path)
+        start = chunk * array.chunks[0]
+        array[start : start + len(data)] = data
+        key = f"{path}/{CHUNK_PREFIX}{'.'.join([str(chunk), *['0'] * (array.ndim - 1)])}"
+        return Record(path, chunk, self._files.take_digest(key))
+
+    def write_all(self, path: str, data: NDArray[Any]) -> list[Record]:
+        """Write a whole array chunk by chunk, durably; returns the ledger's entries."""
+        length = self.chunk_length(path)
+        return [
+            self.write_chunk(path, chunk, data[chunk * length : (chunk + 1) * length])
+            for chunk in range(n_chunks(len(data), length))
+        ]
+
+    def mark_complete(self, path: str) -> Record:
+        """Set ``complete`` on an array; returns the ledger's entry for its metadata."""
+        self._array(path).update_attributes({"complete": True})
+        return Record(path, METADATA, self._files.take_digest(f"{path}/zarr.json"))
+
+    def _array(self, path: str) -> "zarr.Array[Any]":
+        array = self._arrays.get(path)
+        if array is None:
+            mode = "r" if self._files.read_only else "r+"
+            try:
+                opened = zarr.open_array(self._files, path=path, mode=mode, zarr_format=3)
+            except FileNotFoundError as error:
+                raise StageIncompleteError(f"{self.path} has no {path} yet.") from error
+            # open_array takes a config, but heeds it only where it creates.
+            array = self._arrays[path] = opened.with_config(_CONFIG)
+        return array
+
+    # Journals: `JournalStorage` on the group /journal
+
+    def read_plan(self, stage: str) -> str | None:
+        """Return a plan's text, None where there is none."""
+        path = f"journal/{stage}"
+        return str(self.attrs(path)["plan"]) if self.has(path) else None
+
+    def write_plan(self, stage: str, text: str) -> None:
+        """Put a plan's text."""
+        self.ensure_group(f"journal/{stage}", {"plan": text})
+
+    def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
+        """Return a ledger's entries, None where none was written yet."""
+        path = f"journal/{stage}/ledger"
+        # The array's metadata are written before its only chunk: without that, there is no entry.
+        written = (self.path / path / f"{CHUNK_PREFIX}0").is_file()
+        return self.read(path).astype(np.uint64) if self.has(path) and written else None
+
+    def write_ledger(self, stage: str, entries: NDArray[np.uint64]) -> None:
+        """Replace a ledger's entries."""
+        path = f"journal/{stage}/ledger"
+        if not self.has(path):
+            self._root.create_array(
+                path,
+                shape=entries.shape,
+                dtype="uint64",
+                chunks=(max(1, len(entries)),),
+                compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()],
+                fill_value=0,
+                attributes={"units": "1", "long_name": "digests of the chunks that are finished; 0: not yet"},
+                dimension_names=("entry",),
+                chunk_key_encoding={"name": "default", "separator": "."},
+                config=_CONFIG,
+            )
+        self.write_chunk(path, 0, entries)
+
+    def remove_journal(self, stage: str) -> None:
+        """Remove plan and ledger."""
+        self.remove(f"journal/{stage}")
+
+    def journal(self, stage: str) -> StageJournal | None:
+        """Return a stage's journal as it stands, None where the stage was never planned."""
+        return StageJournal.load(self, stage)
+
+    @contextmanager
+    def step(self, plan: Plan, *, hint: str) -> Iterator[StageJournal]:
+        """Begin or go on with a stage's plan; when the block ends well, mark its products complete."""
+        journal = StageJournal.begin(self, plan, hint=hint)
+        yield journal
+        journal.commit(self.mark_complete(product.path) for product in plan.products)
+
+
+def _codecs(spec: ArraySpec) -> list[Any]:
+    if spec.dtype == "str":
+        return [BloscCodec(cname="zstd", clevel=5, shuffle="noshuffle"), Crc32cCodec()]
+    # blosc's own check misses most flipped bytes; crc32c behind it none.
+    return [
+        BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=np.dtype(spec.dtype).itemsize),
+        Crc32cCodec(),
+    ]
