@@ -13,7 +13,7 @@ from twopass_store.config import (
     parse_length_nm,
     validated,
 )
-from twopass_store.errors import ConfigError, TrajectoryError, TrajectoryNotFoundError
+from twopass_store.errors import ConfigError, TrajectoryNotFoundError
 
 MINIMAL = 'store = "run.zarr"\n[ingest]\ntrajectories = ["a.xtc"]\n'
 
@@ -55,7 +55,8 @@ def test_load_config__anchors_paths_at_the_file(tmp_path):
     folder.mkdir()
     file = folder / "run.toml"
     file.write_text(
-        'store = "../run.zarr"\n[ingest]\ntrajectories = ["a/*.xtc", "/data/b.xtc", "example:x.xtc"]\ntop = "t.pdb"\n'
+        'store = "../run.zarr"\n[ingest]\ntop = "t.pdb"\n'
+        'trajectories = ["a/*.xtc", "/data/b.xtc", "example:x.xtc"]\n'
     )
     config = load_config(file)
     assert config.store == str(tmp_path / "run.zarr")
@@ -66,7 +67,12 @@ def test_load_config__anchors_paths_at_the_file(tmp_path):
 def test_load_config__overrides_win_and_take_toml_or_words(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text(MINIMAL + "[cluster]\nn_clusters = 3\n")
-    overrides = ["cluster.n_clusters=5", "cluster.linkage=ward", 'cluster.select="name CA"', "ingest.stride=2"]
+    overrides = [
+        "cluster.n_clusters=5",
+        "cluster.linkage=ward",
+        'cluster.select="name CA"',
+        "ingest.stride=2",
+    ]
     config = load_config(file, overrides=overrides)
     assert (config.cluster.n_clusters, config.cluster.linkage) == (5, "ward")
     assert (config.cluster.select, config.ingest.stride) == ("name CA", 2)
@@ -128,23 +134,6 @@ def test_leader_frames__take_text_and_lists():
     assert validated(ClusterConfig, {"leader_frames": [3, 1]}).leader_frames == (3, 1)
     with pytest.raises(ConfigError, match="leader_frames"):
         validated(ClusterConfig, {"leader_frames": "1,x"})
-
-
-def test_expand_paths__keeps_order_and_sorts_globs_naturally(tmp_path):
-    for name in ("run10.xtc", "run2.xtc", "run1.xtc", "z[1].xtc"):
-        (tmp_path / name).touch()
-    found = expand_paths(["z[1].xtc", "run*.xtc"], relative_to=tmp_path)
-    assert [path.name for path in found] == ["z[1].xtc", "run1.xtc", "run2.xtc", "run10.xtc"]
-
-
-def test_expand_paths__refuses_what_is_missing_or_twice(tmp_path):
-    (tmp_path / "a.xtc").touch()
-    with pytest.raises(TrajectoryNotFoundError, match=r"b\.xtc"):
-        expand_paths(["b.xtc"], relative_to=tmp_path)
-    with pytest.raises(TrajectoryNotFoundError, match="matches no file"):
-        expand_paths(["b*.xtc"], relative_to=tmp_path)
-    with pytest.raises(TrajectoryError, match="twice"):
-        expand_paths(["a.xtc", "*.xtc"], relative_to=tmp_path)
 
 
 def test_expand_paths__finds_the_example():

@@ -1,6 +1,6 @@
 """The models. A field is named as its option, with underscores."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -8,6 +8,7 @@ from .quantities import parse_bytes, parse_length_nm
 
 __all__ = [
     "HEIGHT_IS_RMSD",
+    "LINKAGE_METHODS",
     "AssignConfig",
     "ClusterConfig",
     "IngestConfig",
@@ -15,6 +16,8 @@ __all__ = [
 ]
 
 Linkage = Literal["average", "ward", "complete", "single", "weighted", "centroid", "median"]
+
+LINKAGE_METHODS: tuple[str, ...] = get_args(Linkage)
 
 HEIGHT_IS_RMSD = ("average", "complete", "single", "weighted")
 """Linkages whose heights are RMSDs, so that a cutoff in nm means something."""

@@ -1,0 +1,189 @@
+"""Topologies from files, and to JSON and back."""
+
+import json
+from pathlib import Path
+
+import mdtraj as md
+import numpy as np
+import pytest
+from mdtraj.core import element
+from mdtraj.core.topology import Aromatic, Double
+
+from trajectory_files import make_topology, make_trajectory
+from twopass_store.errors import TrajectoryError, TrajectoryNotFoundError
+from twopass_store.trajectory import load_topology, topology_from_json, topology_to_json
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+def facts(topology: md.Topology) -> list[object]:
+    """All that must survive, spelled out without the code under test."""
+    atoms = [
+        (
+            a.name,
+            a.element and a.element.symbol,
+            a.serial,
+            a.formal_charge,
+            a.residue.index,
+            a.residue.chain.index,
+        )
+        for a in topology.atoms
+    ]
+    residues = [(r.name, r.resSeq, r.segment_id) for r in topology.residues]
+    chains = [(c.chain_id, c.n_residues) for c in topology.chains]
+    bonds = [(b.atom1.index, b.atom2.index, str(b.type), b.order) for b in topology.bonds]
+    return [atoms, residues, chains, bonds]
+
+
+def odd_topology() -> md.Topology:
+    topology = make_topology(2, n_waters=2)
+    chain = topology.add_chain()
+    residue = topology.add_residue("LÏG", chain, resSeq=-4, segment_id="SEG1")
+    first = topology.add_atom("C1'", element.carbon, residue, serial=99_999, formal_charge=-1)
+    site = topology.add_atom("M", element.virtual, residue)
+    bead = topology.add_atom('B"\n', None, residue)
+    bead.element = None
+    topology.add_bond(first, site, type=Double, order=2)
+    topology.add_bond(first, bead, type=Aromatic)
+    topology.add_residue("EMPTY", chain)
+    return topology
+
+
+def test_json__round_trip_keeps_everything() -> None:
+    topology = odd_topology()
+    text = topology_to_json(topology)
+    again = topology_from_json(text)
+    assert facts(again) == facts(topology)
+    assert topology_to_json(again) == text
+    assert text.isascii()
+    assert topology_from_json(topology_to_json(make_topology())) == make_topology()
+
+
+def test_json__sample_data() -> None:
+    if not SHARED.exists():
+        pytest.skip("the sample data isn't here")
+    for name in ("ala2.pdb", "ala2.h5"):
+        topology = load_topology(SHARED / name)
+        assert facts(topology_from_json(topology_to_json(topology))) == facts(topology)
+    assert [
+        atom.serial for atom in topology_from_json(topology_to_json(load_topology(SHARED / "ala2.pdb"))).atoms
+    ][:3] == [1, 2, 3]
+
+
+def damaged_texts() -> list[str]:
+    good = json.loads(topology_to_json(make_topology(1)))
+    texts = ["", "null", "[]", "{}", "nonsense", "NaN", '"x"', "[" * 100_000, '{"a":' * 50_000, "\0", "{" * 9]
+
+    def changed(change: object) -> str:
+        document = json.loads(json.dumps(good))
+        change(document)  # type: ignore[operator]
+        return json.dumps(document)
+
+    residue = ["chains", 0, "residues", 0]
+
+    def at(path: list[object], value: object) -> object:
+        def change(document: object) -> None:
+            for key in path[:-1]:
+                document = document[key]  # type: ignore[index]
+            document[path[-1]] = value  # type: ignore[index]
+
+        return change
+
+    texts += [
+        changed(at(path, value))
+        for path, value in [
+            (["format"], "other"),
+            (["version"], 2),
+            (["chains"], {"0": 1}),
+            (["chains"], 7),
+            (["chains", 0], None),
+            (["chains", 0, "id"], 5),
+            (["chains", 0, "residues"], "abc"),
+            ([*residue, "name"], None),
+            ([*residue, "name"], ["__import__('os')"]),
+            ([*residue, "resSeq"], "1"),
+            ([*residue, "resSeq"], True),
+            ([*residue, "resSeq"], 1.5),
+            ([*residue, "resSeq"], 10**400),
+            ([*residue, "atoms"], [["CA"]]),
+            ([*residue, "atoms"], [1]),
+            ([*residue, "atoms", 0, 1], "Xx"),
+            ([*residue, "atoms", 0, 1], ["C"]),
+            ([*residue, "atoms", 0, 2], "1"),
+            ([*residue, "atoms", 0, 3], 0.5),
+            (["bonds"], [[0, 99, None, None]]),
+            (["bonds"], [[-1, 0, None, None]]),
+            (["bonds"], [[0, 1]]),
+            (["bonds"], [[0.0, 1, None, None]]),
+            (["bonds"], [[0, 1, 7, None]]),
+            (["bonds"], [[0, 1, None, "1"]]),
+            (["bonds"], None),
+        ]
+    ]
+    del good["bonds"]
+    return [*texts, json.dumps(good)]
+
+
+@pytest.mark.parametrize("text", damaged_texts(), ids=lambda text: text[:20])
+def test_json__malformed_text_is_one_clear_error(text: str) -> None:
+    with pytest.raises(TrajectoryError, match=r"stored topology can't be read: .* ingest again"):
+        topology_from_json(text)
+
+
+@pytest.mark.parametrize("extension", ["pdb", "pdb.gz", "gro", "h5", "cif"])
+def test_load_topology(extension: str, tmp_path: Path) -> None:
+    trajectory = make_trajectory(2, n_residues=3)
+    path = tmp_path / f"system.{extension}"
+    trajectory.save(str(path))
+    topology = load_topology(path)
+    assert [atom.name for atom in topology.atoms] == [atom.name for atom in trajectory.topology.atoms]
+
+
+def test_load_topology__hdf5_by_its_long_name(tmp_path: Path) -> None:
+    trajectory = make_trajectory(2)
+    trajectory.save(str(tmp_path / "a.h5"))
+    (tmp_path / "a.h5").rename(tmp_path / "a.hdf5")
+    assert load_topology(tmp_path / "a.hdf5") == trajectory.topology
+
+
+def test_load_topology__psf_and_prmtop(tmp_path: Path) -> None:
+    path = tmp_path / "water.psf"
+    lines = ["PSF", "", "       1 !NTITLE", " REMARKS by hand", "", "       2 !NATOM"]
+    for index, (name, kind, mass) in enumerate([("OH2", "OT", 15.9994), ("H1", "HT", 1.008)], start=1):
+        lines.append(
+            f"{index:8d} WAT  1    TIP3 {name:<4s} {kind:<4s} {0.0:10.6f}     {mass:8.4f}           0"
+        )
+    path.write_text("\n".join([*lines, "", "       1 !NBOND: bonds", "       1       2", "", ""]))
+    assert load_topology(path).n_atoms == 2
+
+
+def test_load_topology__dummy_unit_cell_does_not_warn(tmp_path: Path) -> None:
+    trajectory = make_trajectory(1)
+    trajectory.unitcell_lengths = np.full((1, 3), 0.1, np.float32)
+    trajectory.save(str(tmp_path / "dummy.pdb"))
+    assert load_topology(tmp_path / "dummy.pdb").n_atoms == 28
+
+
+def test_load_topology__errors(tmp_path: Path) -> None:
+    with pytest.raises(TrajectoryNotFoundError, match=r"no file .*none\.pdb"):
+        load_topology(tmp_path / "none.pdb")
+    with pytest.raises(FileNotFoundError):
+        load_topology(tmp_path / "none.pdb")
+    with pytest.raises(TrajectoryError, match="directory"):
+        load_topology(tmp_path)
+    (tmp_path / "run.xtc").write_bytes(b"x")
+    with pytest.raises(TrajectoryError, match=r"'\.xtc' isn't one of the formats that hold one \(\.pdb"):
+        load_topology(tmp_path / "run.xtc")
+
+
+@pytest.mark.parametrize(
+    "extension", ["pdb", "gro", "h5", "prmtop", "psf", "cif", "mol2", "gsd", "arc", "hoomdxml"]
+)
+# mdtraj leaves the file open when its parser fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_load_topology__garbage(extension: str, tmp_path: Path) -> None:
+    path = tmp_path / f"bad.{extension}"
+    for content in (b"", b"hello\nworld\n", bytes(range(256)) * 9, b"\0" * 500):
+        path.write_bytes(content)
+        with pytest.raises(TrajectoryError, match=rf"bad\.{extension}"):
+            load_topology(path)

@@ -1,0 +1,41 @@
+"""Trajectories: the only importer of mdtraj's readers.
+
+Probe a file, read any range of its frames in blocks of bounded size, choose atoms, and turn topologies into
+JSON and back. Importing this room imports mdtraj, so callers import it where they need it.
+"""
+
+from .atoms import (
+    SelectionSummary,
+    default_rmsd_atoms,
+    describe_selection,
+    solvent_fraction,
+)
+from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
+from .probe import TrajectoryInfo, digest_file, probe
+from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
+from .selection import select_atoms
+from .structures import write_pdb_models
+from .topology import load_topology, topology_from_json, topology_to_json
+
+__all__ = [
+    "DEFAULT_BLOCK_BYTES",
+    "FORMATS",
+    "Block",
+    "SelectionSummary",
+    "TrajectoryFormat",
+    "TrajectoryInfo",
+    "default_rmsd_atoms",
+    "describe_selection",
+    "digest_file",
+    "format_of",
+    "load_topology",
+    "probe",
+    "read_blocks",
+    "reading_bytes",
+    "select_atoms",
+    "solvent_fraction",
+    "supported_extensions",
+    "topology_from_json",
+    "topology_to_json",
+    "write_pdb_models",
+]

@@ -1,0 +1,130 @@
+"""What atoms are: how much a selection holds, what is solvent, which atoms make sense for an RMSD."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SelectionError
+
+__all__ = ["SelectionSummary", "default_rmsd_atoms", "describe_selection", "solvent_fraction"]
+
+_MIN_PROTEIN_RESIDUES = 10
+
+# Water models and the monoatomic ions as Gromacs, Amber, CHARMM and Martini name them; mdtraj's own list of
+# waters lacks most.
+_WATER_NAMES = """
+    HOH H2O HHO OHH OH2 SOL WAT DOD D2O TIP TIP2 TIP3 TIP4 TIP5 TIP3P TIP4P TIP5P TP3 TP4 TP5 TIP4PEW T3P
+    T4P SPC SPCE OPC OPC3 W PW WF WN
+"""
+_WATER = frozenset(_WATER_NAMES.split())
+_IONS_NAMES = """
+    NA NA+ SOD NAP CL CL- CLA CIM CIP K K+ POT MG MG+ MG2 MG2+ CA CA+ CA2 CA2+ CAL ZN ZN2 ZN2+ LI LI+ LIT RB
+    RB+ RUB CS CS+ CES BR BR- BRO F F- FLU I I- IOD IB BA BA2+ BAR SR SR2+ CD CD2+ CD2 MN MN2+ FE FE2 FE2+
+    FE3+ CO CU CU1 CU2+ NI AL AG HG PB ION
+"""
+_IONS = frozenset(_IONS_NAMES.split())
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionSummary:
+    """How much a selection holds."""
+
+    n_atoms: int
+    n_residues: int
+    n_chains: int
+
+    def __str__(self) -> str:
+        """As in "66 atoms in 22 residues of 1 chain"."""
+        parts = [(self.n_atoms, "atom"), (self.n_residues, "residue"), (self.n_chains, "chain")]
+        atoms, residues, chains = (f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in parts)
+        return f"{atoms} in {residues} of {chains}"
+
+
+def describe_selection(topology: md.Topology, atom_indices: NDArray[np.int64]) -> SelectionSummary:
+    """Atoms, residues and chains that a selection touches.
+
+    Parameters
+    ----------
+    topology
+        The atoms.
+    atom_indices
+        Shape (n_selected,).
+    """
+    residues = {topology.atom(int(index)).residue for index in atom_indices}
+    chains = {residue.chain.index for residue in residues}
+    return SelectionSummary(len(atom_indices), len({residue.index for residue in residues}), len(chains))
+
+
+def solvent_fraction(topology: md.Topology) -> float:
+    """Share of the atoms that are water or monoatomic ions, 0 to 1."""
+    n_solvent = sum(residue.n_atoms for residue in topology.residues if _is_solvent(residue))
+    return n_solvent / topology.n_atoms if topology.n_atoms else 0.0
+
+
+def _is_solvent(residue: Any) -> bool:
+    name = residue.name.strip().upper()
+    return residue.is_water or name in _WATER or (residue.n_atoms == 1 and name in _IONS)
+
+
+def default_rmsd_atoms(topology: md.Topology) -> tuple[NDArray[np.int64], str]:
+    """Atoms for the RMSD where the user names none.
+
+    The C-alphas where there is a protein of at least 10 residues (calcium, whose name is CA too, left out);
+    otherwise all heavy atoms, water and ions left out where anything else is there; in models without
+    elements, all beads.
+
+    Returns
+    -------
+    Ascending indices, shape (n_selected,), and what they are, such as "C-alphas of 214 protein residues".
+
+    Raises
+    ------
+    SelectionError
+        If nothing is left.
+    """
+    alphas = [
+        atom.index
+        for atom in topology.atoms
+        if atom.name == "CA"
+        and atom.element is not None
+        and atom.element.symbol == "C"
+        and atom.residue.is_protein
+    ]
+    n_residues = len({topology.atom(index).residue.index for index in alphas})
+    if n_residues >= _MIN_PROTEIN_RESIDUES:
+        return np.array(alphas, dtype=np.int64), f"C-alphas of {n_residues} protein residues"
+    heavy, noun = [atom for atom in topology.atoms if _is_heavy(atom)], "heavy atom"
+    if not any(_symbol(atom) for atom in topology.atoms):
+        heavy, noun = [atom for atom in topology.atoms if not _is_named_hydrogen(atom)], "bead"
+    solute = [atom for atom in heavy if not _is_solvent(atom.residue)]
+    chosen = solute or heavy
+    if not chosen:
+        raise SelectionError(
+            f"None of the {topology.n_atoms} atoms is a heavy one, so there is no default for the RMSD's "
+            "atoms. "
+            'Select them, such as with "all".'
+        )
+    outside = " outside water and ions" if 0 < len(solute) < len(heavy) else ""
+    return (
+        np.array([atom.index for atom in chosen], dtype=np.int64),
+        f"{len(chosen)} {noun}{'' if len(chosen) == 1 else 's'}{outside}",
+    )
+
+
+def _symbol(atom: Any) -> str:
+    """Element symbol; empty for virtual sites and atoms without an element."""
+    symbol = "" if atom.element is None else str(atom.element.symbol)
+    return "" if symbol == "VS" else symbol
+
+
+def _is_heavy(atom: Any) -> bool:
+    if atom.element is None:
+        return not _is_named_hydrogen(atom)
+    return _symbol(atom) not in ("", "H", "D")
+
+
+def _is_named_hydrogen(atom: Any) -> bool:
+    return bool(atom.name.lstrip("0123456789").upper().startswith("H"))

@@ -1,0 +1,183 @@
+"""What a trajectory file holds, found out without decoding it where the format allows."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import mdtraj as md
+
+from ..errors import TopologyMismatchError, TrajectoryError
+from .dcd import count_dcd_frames
+from .formats import check_file, format_of, reading
+from .netcdf import check_netcdf
+from .sources import open_source
+from .text import TextCount, check_pdb_end, count_text_frames
+from .topology import load_topology
+from .xdr import frame_index
+
+__all__ = ["TrajectoryInfo", "digest_file", "probe"]
+
+_WHOLE_BYTES = 16 << 20
+_END_BYTES = 1 << 20
+_SAMPLE_BYTES = 64 << 10
+_N_SAMPLES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryInfo:
+    """What a trajectory file holds.
+
+    Attributes
+    ----------
+    path
+        Absolute path.
+    n_frames, n_atoms
+        Whole frames in the file, atoms in each.
+    has_unitcell
+        Whether its first frame has a unit cell.
+    has_time
+        Whether it carries times. DCD, mdcrd, XYZ, LAMMPS and PDB files don't; GRO files do if every title
+        says ``t=``.
+    loads_whole
+        Whether mdtraj can only load all of it at once.
+    size_bytes, modified_ns
+        From the file system.
+    digest
+        Hexadecimal, see :func:`digest_file`.
+    """
+
+    path: str
+    n_frames: int
+    n_atoms: int
+    has_unitcell: bool
+    has_time: bool
+    loads_whole: bool
+    size_bytes: int
+    modified_ns: int
+    digest: str
+
+
+def probe(
+    path: str | Path, topology: md.Topology | None, *, topology_path: str | Path | None = None
+) -> TrajectoryInfo:
+    """Find out what a trajectory file holds, and that it is whole and fits its topology.
+
+    Parameters
+    ----------
+    path
+        The file.
+    topology
+        Its atoms; None for formats that carry their own (HDF5, PDB, GRO).
+    topology_path
+        Where the topology comes from; for messages only.
+
+    Raises
+    ------
+    TrajectoryNotFoundError
+        If there is no such file.
+    TruncatedTrajectoryError
+        If it ends within a frame, or before the frames that it promises.
+    TopologyMismatchError
+        If it has another number of atoms than the topology.
+    TrajectoryError
+        If it can't be read, is of an unknown format, or holds no frames.
+    """
+    file = check_file(path)
+    entry = format_of(file)
+    where = str(file)
+    status = file.stat()
+    if topology is None:
+        if not entry.has_topology:
+            raise TrajectoryError(
+                f"{where} doesn't say which atoms it holds ({entry.name} files don't). Give a topology "
+                "with it, "
+                "such as a PDB or GRO file of the same atoms."
+            )
+        topology, topology_path = load_topology(file), file
+    with reading(where, "the frames"):
+        count = _count(where, topology)
+        if count.n_frames == 0:
+            raise TrajectoryError(f"{where} holds no frames. Write it again, or leave it out.")
+        _check_atoms(where, count.n_atoms, topology, topology_path)
+        source = open_source(where, topology, has_box=count.has_box)
+        try:
+            first = source.read(0, 1, 1)
+            has_time = count.has_time or bool(getattr(source, "has_time", False))
+        finally:
+            source.close()
+        _check_atoms(where, first.n_atoms, topology, topology_path)
+    return TrajectoryInfo(
+        path=where,
+        n_frames=count.n_frames,
+        n_atoms=count.n_atoms,
+        has_unitcell=first.unitcell_lengths is not None,
+        has_time=has_time,
+        loads_whole=entry.loads_whole,
+        size_bytes=status.st_size,
+        modified_ns=status.st_mtime_ns,
+        digest=digest_file(file),
+    )
+
+
+def _check_atoms(path: str, n_atoms: int, topology: md.Topology, topology_path: str | Path | None) -> None:
+    if n_atoms != topology.n_atoms:
+        of = "its topology" if topology_path is None else f"the topology {topology_path}"
+        raise TopologyMismatchError(
+            f"{path} has {n_atoms} atoms, {of} has {topology.n_atoms}. Give the topology of the very "
+            "atoms that "
+            "were written to the trajectory (without the water, if it was stripped)."
+        )
+
+
+def _count(path: str, topology: md.Topology) -> TextCount:
+    extension = Path(path).suffix.lower()
+    if extension in (".xtc", ".trr"):
+        index = frame_index(path)
+        return TextCount(index.count(), index.n_atoms, has_time=True)
+    if extension == ".dcd":
+        n_frames, n_atoms = count_dcd_frames(path)
+        return TextCount(n_frames, n_atoms)
+    if extension == ".pdb":
+        check_pdb_end(path)
+        with md.formats.PDBTrajectoryFile(path, top=topology) as pdb:
+            n_frames, n_atoms, _ = pdb.positions.shape
+            return TextCount(n_frames, n_atoms)
+    if extension in (".h5", ".hdf5"):
+        with md.formats.HDF5TrajectoryFile(path) as hdf5:
+            n_frames, n_atoms, n_axes = hdf5.root.coordinates.shape
+            if n_axes != 3:
+                raise TrajectoryError(f"{path} has positions of {n_axes} dimensions instead of 3.")
+            return TextCount(n_frames, n_atoms, has_time=hasattr(hdf5.root, "time"))
+    if extension in (".nc", ".netcdf", ".ncdf"):
+        check_netcdf(path)
+        with md.formats.NetCDFTrajectoryFile(path) as netcdf:
+            if netcdf.n_frames == 0:
+                return TextCount(0, netcdf.n_atoms)
+            return TextCount(netcdf.n_frames, netcdf.n_atoms, has_time=netcdf.read(n_frames=1)[1] is not None)
+    return count_text_frames(path, n_atoms=topology.n_atoms)
+
+
+def digest_file(path: str | Path) -> str:
+    """Digest of a file's content that costs little on a file of any size.
+
+    Up to 16 MiB all bytes go in; beyond that the size, the first and last MiB, and 64 evenly spaced pieces of
+    64 KiB. It tells files apart that differ as trajectories do; it is no proof against a forger.
+
+    Returns
+    -------
+    Hexadecimal BLAKE2b of 20 bytes.
+    """
+    file = Path(path)
+    with reading(file, "the bytes"), file.open("rb") as handle:
+        size = file.stat().st_size
+        digest = hashlib.blake2b(str(size).encode(), digest_size=20)
+        if size <= _WHOLE_BYTES:
+            digest.update(handle.read())
+            return digest.hexdigest()
+        digest.update(handle.read(_END_BYTES))
+        for sample in range(_N_SAMPLES):
+            handle.seek((size - _SAMPLE_BYTES) * (sample + 1) // (_N_SAMPLES + 1))
+            digest.update(handle.read(_SAMPLE_BYTES))
+        handle.seek(size - _END_BYTES)
+        digest.update(handle.read())
+        return digest.hexdigest()

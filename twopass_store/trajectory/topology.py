@@ -1,0 +1,202 @@
+"""Topologies: from files, and to and from the JSON text that a store keeps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mdtraj as md
+from mdtraj.core import element as elements
+from mdtraj.core.topology import bond_name_to_type
+
+from ..errors import TrajectoryError
+from .formats import check_file, reading
+
+__all__ = ["load_topology", "topology_from_json", "topology_to_json"]
+
+_TOPOLOGY_FORMATS = """
+    .pdb .pdb.gz .gro .h5 .hdf5 .prmtop .parm7 .prm7 .psf .cif .cif.gz .mmcif .mmcif.gz .pdbx .pdbx.gz .mol2
+    .hoomdxml .gsd .arc .lh5
+"""
+_TOPOLOGY_EXTENSIONS = tuple(_TOPOLOGY_FORMATS.split())
+_JSON_FORMAT = "twopass-topology"
+_JSON_VERSION = 1
+_MAX_INT = 1 << 62
+
+
+def load_topology(path: str | Path) -> md.Topology:
+    """Topology of a file that holds one: PDB, GRO, MDTraj HDF5, Amber prmtop, PSF, mmCIF and others.
+
+    Raises
+    ------
+    TrajectoryNotFoundError
+        If there is no such file.
+    TrajectoryError
+        If its format holds no topology, or it can't be read.
+    """
+    file = check_file(path)
+    extension = "".join(file.suffixes[-2:]) if file.suffix == ".gz" else file.suffix
+    if extension not in _TOPOLOGY_EXTENSIONS:
+        raise TrajectoryError(
+            f"Cannot take a topology from {file}: {extension or 'a name without an extension'!r} isn't "
+            "one of "
+            f"the formats that hold one ({', '.join(_TOPOLOGY_EXTENSIONS)}). Give such a file of the same "
+            "atoms."
+        )
+    with reading(file, "the topology"):
+        if extension in (".h5", ".hdf5"):
+            # md.load_topology reads frame 0 as well, and doesn't know .hdf5.
+            with md.formats.HDF5TrajectoryFile(str(file)) as hdf5:
+                topology = hdf5.topology
+        elif extension == ".gro":
+            # md.load_topology decodes all frames as well.
+            with md.formats.GroTrajectoryFile(str(file)) as gro:
+                topology = gro.topology
+        elif extension in (".pdb", ".pdb.gz"):
+            # Its check of the unit cell warns, and has nothing to do with the topology.
+            topology = md.load_topology(str(file), no_boxchk=True)
+        else:
+            topology = md.load_topology(str(file))
+        if topology is None or topology.n_atoms == 0:
+            raise TrajectoryError(f"{file} holds no atoms. Give the PDB or GRO file of the system instead.")
+    return topology
+
+
+def topology_to_json(topology: md.Topology) -> str:
+    """Deterministic JSON text of a topology.
+
+    Unlike mdtraj's own (in its HDF5 files) it keeps atom serials, and tells "no element" from "virtual site".
+
+    Returns
+    -------
+    An object of ``format``, ``version``, ``chains`` (``id``, ``residues``: ``name``, ``resSeq``,
+    ``segment_id``, ``atoms``: [name, element symbol, serial, formal charge]) and ``bonds`` ([index, index,
+    type, order]).
+    """
+    chains = [
+        {
+            "id": getattr(chain, "chain_id", None),
+            "residues": [
+                {
+                    "name": str(residue.name),
+                    "resSeq": int(residue.resSeq),
+                    "segment_id": str(residue.segment_id or ""),
+                    "atoms": [_atom_to_list(atom) for atom in residue.atoms],
+                }
+                for residue in chain.residues
+            ],
+        }
+        for chain in topology.chains
+    ]
+    bonds = [
+        [
+            int(bond.atom1.index),
+            int(bond.atom2.index),
+            None if bond.type is None else str(bond.type),
+            None if bond.order is None else float(bond.order),
+        ]
+        for bond in topology.bonds
+    ]
+    document = {"format": _JSON_FORMAT, "version": _JSON_VERSION, "chains": chains, "bonds": bonds}
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _atom_to_list(atom: Any) -> list[str | int | None]:
+    return [
+        str(atom.name),
+        None if atom.element is None else str(atom.element.symbol),
+        _int_or_none(atom.serial),
+        _int_or_none(getattr(atom, "formal_charge", None)),
+    ]
+
+
+def _int_or_none(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def topology_from_json(text: str) -> md.Topology:
+    """Topology from the text of :func:`topology_to_json`; nothing in the text is trusted.
+
+    Raises
+    ------
+    TrajectoryError
+        If the text is anything else than such a topology.
+    """
+    try:
+        document = json.loads(text)
+        if not isinstance(document, dict) or document.get("format") != _JSON_FORMAT:
+            raise ValueError(f"it isn't an object of format {_JSON_FORMAT!r}")
+        if document.get("version") != _JSON_VERSION:
+            raise ValueError(
+                f"its version is {document.get('version')!r}, this library reads {_JSON_VERSION}"
+            )
+        return _build(document)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise TrajectoryError(
+            f"The stored topology can't be read: {reason}. The store's attribute `topology` is damaged, "
+            "or was "
+            "written by another program; ingest again."
+        ) from error
+
+
+def _build(document: dict[str, Any]) -> md.Topology:
+    topology = md.Topology()
+    atoms: list[Any] = []
+    for chain_data in _items(document["chains"], "chains"):
+        chain = topology.add_chain()
+        chain.chain_id = _typed(chain_data["id"], str, "a chain's id", optional=True)
+        for residue_data in _items(chain_data["residues"], "residues"):
+            residue = topology.add_residue(
+                _typed(residue_data["name"], str, "a residue's name"),
+                chain,
+                resSeq=_typed(residue_data["resSeq"], int, "resSeq"),
+                segment_id=_typed(residue_data["segment_id"], str, "segment_id"),
+            )
+            for name, symbol, serial, charge in _items(residue_data["atoms"], "atoms"):
+                atom = topology.add_atom(
+                    _typed(name, str, "an atom's name"),
+                    _element(symbol),
+                    residue,
+                    serial=_typed(serial, int, "a serial", optional=True),
+                    formal_charge=_typed(charge, int, "a formal charge", optional=True),
+                )
+                if symbol is None:  # add_atom() makes a virtual site of it
+                    atom.element = None
+                atoms.append(atom)
+    for first, second, kind, order in _items(document["bonds"], "bonds"):
+        ends = [_typed(index, int, "a bond's atom") for index in (first, second)]
+        if not all(0 <= index < len(atoms) for index in ends):
+            raise ValueError(f"a bond joins atoms {ends} of {len(atoms)}")
+        name = _typed(kind, str, "a bond's type", optional=True)
+        topology.add_bond(
+            atoms[ends[0]],
+            atoms[ends[1]],
+            type=None if name is None else bond_name_to_type(name),
+            order=_typed(order, (int, float), "a bond's order", optional=True),
+        )
+    return topology
+
+
+def _items(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{what} is no list")
+    return value
+
+
+def _typed(value: Any, kind: type | tuple[type, ...], what: str, *, optional: bool = False) -> Any:
+    if value is None and optional:
+        return None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{what} is {str(value)[:40]!r}")
+    if isinstance(value, int) and abs(value) > _MAX_INT:
+        raise ValueError(f"{what} is too large a number")
+    return value
+
+
+def _element(symbol: Any) -> Any:
+    if symbol is None:
+        return None
+    try:
+        return elements.get_by_symbol(_typed(symbol, str, "an element"))
+    except KeyError:
+        raise ValueError(f"there is no element {symbol[:20]!r}") from None

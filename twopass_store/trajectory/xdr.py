@@ -1,0 +1,194 @@
+"""Where the frames of XTC and TRR files begin, found by hopping from header to header.
+
+mdtraj finds them too, but scans the whole file at every open, keeps one offset a frame, doesn't notice that
+the last frame is cut, and returns uninitialised memory for TRR frames that hold only velocities or forces.
+"""
+
+import os
+from array import array
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from struct import Struct
+from threading import Lock
+
+from ..errors import TrajectoryError, TruncatedTrajectoryError
+
+__all__ = ["FrameIndex", "frame_index"]
+
+_HEADER_BYTES = 92
+_MAX_OFFSETS = 32768
+
+_XTC_MAGIC = 1995
+_XTC_HEAD = Struct(">ii")
+_XTC_TAIL = Struct(">ii")
+_XTC_UNPACKED_ATOMS = 9
+_TRR_MAGIC = 1993
+_TRR_HEAD = Struct(">iii")
+_TRR_SIZES = Struct(">13i")
+_INT = Struct(">i")
+
+# (header, path, frame) -> (atoms, bytes of the whole frame)
+_FrameReader = Callable[[bytes, str, int], tuple[int, int]]
+
+
+class FrameIndex:
+    """Byte offsets of the frames of one file, found as far as they are asked for.
+
+    Memory is bounded: at most 32,768 offsets are kept, evenly spaced, and the frames between them are
+    found again by hopping.
+
+    Parameters
+    ----------
+    path
+        An XTC or TRR file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._size = Path(path).stat().st_size
+        self._read: _FrameReader = _trr_frame if path.lower().endswith(".trr") else _xtc_frame
+        self._offsets = array("q")
+        self._every = 1
+        self._frontier = (0, 0)
+        self._lock = Lock()
+        self.n_atoms = -1
+
+    def offset(self, frame: int) -> int:
+        """Byte at which a frame begins.
+
+        Raises
+        ------
+        TruncatedTrajectoryError
+            If the file ends before the frame, or within it.
+        TrajectoryError
+            If a header on the way there is damaged.
+        """
+        with self._lock, Path(self._path).open("rb") as file:
+            descriptor = file.fileno()
+            while self._frontier[0] <= frame:
+                if not self._advance(descriptor):
+                    raise TruncatedTrajectoryError(
+                        f"{self._path} ends after {self._frontier[0]} frames; frame {frame} was asked for. "
+                        "Copy the file again, or use the frames that are there."
+                    )
+            kept = frame // self._every
+            position = self._offsets[kept]
+            for between in range(kept * self._every, frame):
+                position += self._measure(descriptor, between, position)
+            return position
+
+    def count(self) -> int:
+        """Frames of the file.
+
+        Raises
+        ------
+        TruncatedTrajectoryError
+            If the last frame is cut; the message says how many are whole.
+        TrajectoryError
+            If a header is damaged.
+        """
+        with self._lock, Path(self._path).open("rb") as file:
+            while self._advance(file.fileno()):
+                pass
+            return self._frontier[0]
+
+    def _advance(self, descriptor: int) -> bool:
+        frame, position = self._frontier
+        if position == self._size:
+            return False
+        length = self._measure(descriptor, frame, position)
+        if frame % self._every == 0:
+            self._offsets.append(position)
+            if len(self._offsets) > _MAX_OFFSETS:
+                self._offsets = self._offsets[::2]
+                self._every *= 2
+        self._frontier = (frame + 1, position + length)
+        return True
+
+    def _measure(self, descriptor: int, frame: int, position: int) -> int:
+        header = os.pread(descriptor, _HEADER_BYTES, position)
+        n_atoms, length = self._read(header, self._path, frame)
+        if length == 0 or position + length > self._size:
+            last = f"the last whole one is frame {frame - 1}" if frame else "not one of them is whole"
+            raise TruncatedTrajectoryError(
+                f"{self._path} is cut off within frame {frame} (counted from 0), at byte {self._size}: "
+                f"{last}. "
+                "If it is still being written, wait; otherwise copy it again, or cut it after its whole "
+                "frames."
+            )
+        if self.n_atoms < 0:
+            self.n_atoms = n_atoms
+        if n_atoms != self.n_atoms:
+            raise TrajectoryError(
+                f"Frame {frame} of {self._path} has {n_atoms} atoms, the frames before it {self.n_atoms}. "
+                "Split the file where its atoms change."
+            )
+        return length
+
+
+def frame_index(path: str) -> FrameIndex:
+    """Index of a file, shared by all who read the file in this process while it stays unchanged."""
+    status = Path(path).stat()
+    return _cached(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _cached(path: str, size: int, modified_ns: int) -> FrameIndex:
+    # Size and time are part of the cache's key only.
+    return FrameIndex(path)
+
+
+def _xtc_frame(header: bytes, path: str, frame: int) -> tuple[int, int]:
+    if len(header) < 56:
+        if frame == 0 and (len(header) < 4 or _INT.unpack_from(header)[0] != _XTC_MAGIC):
+            raise _damaged(path, frame, "XTC")
+        return 0, 0
+    magic, n_atoms = _XTC_HEAD.unpack_from(header)
+    if magic != _XTC_MAGIC or n_atoms <= 0 or _INT.unpack_from(header, 52)[0] != n_atoms:
+        raise _damaged(path, frame, "XTC")
+    if n_atoms <= _XTC_UNPACKED_ATOMS:
+        return n_atoms, 56 + 12 * n_atoms
+    if len(header) < _HEADER_BYTES:
+        return n_atoms, 0
+    small, n_bytes = _XTC_TAIL.unpack_from(header, 84)
+    # mdtraj's decoder trusts both, and leaves its arrays where they are damaged: the one indexes a table of
+    # 73 numbers, the other is read into a buffer of 3.6 integers an atom, 3 of them used otherwise.
+    if not 0 <= small < 73 or not 0 < n_bytes <= 4 * (n_atoms * 36 // 10 - 3):
+        raise _damaged(path, frame, "XTC")
+    return n_atoms, _HEADER_BYTES + (n_bytes + 3) // 4 * 4
+
+
+def _trr_frame(header: bytes, path: str, frame: int) -> tuple[int, int]:
+    if len(header) < 76:
+        if frame == 0 and (len(header) < 4 or _INT.unpack_from(header)[0] != _TRR_MAGIC):
+            raise _damaged(path, frame, "TRR")
+        return 0, 0
+    magic, _, n_name = _TRR_HEAD.unpack_from(header)
+    if magic != _TRR_MAGIC or n_name != 12:
+        raise _damaged(path, frame, "TRR")
+    *sizes, n_atoms, _, _ = _TRR_SIZES.unpack_from(header, 24)
+    box, positions = sizes[2], sizes[7]
+    if n_atoms <= 0 or min(sizes) < 0:
+        raise _damaged(path, frame, "TRR")
+    if positions == 0:
+        raise TrajectoryError(
+            f"Frame {frame} of {path} holds no positions (only velocities or forces). "
+            "Write the frames with positions to a file of their own, as with `gmx trjconv`."
+        )
+    if positions not in (12 * n_atoms, 24 * n_atoms) or box not in (0, 36, 72):
+        raise _damaged(path, frame, "TRR")
+    width = positions // (3 * n_atoms)
+    return n_atoms, 76 + 2 * width + sum(sizes)
+
+
+def _damaged(path: str, frame: int, name: str) -> TrajectoryError:
+    if frame == 0:
+        return TrajectoryError(
+            f"{path} isn't of format {name}, or its first header is damaged. Rename it to the extension "
+            "of its format, or copy it again."
+        )
+    return TrajectoryError(
+        f"{path} is damaged: where frame {frame} should begin there is no {name} header; "
+        f"frames 0 to {frame - 1} are whole. Copy the file again, or cut it after its whole frames."
+    )
