@@ -1,0 +1,218 @@
+"""Medoids, leaders and how faithful they are, against brute force on the square matrix."""
+
+import numpy as np
+import pytest
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import pdist, squareform
+
+from twopass_store.errors import ConfigError
+from twopass_store.linkage import (
+    Leaders,
+    choose_leaders,
+    choose_medoids,
+    distances_from,
+    faithful_share,
+    iter_rows,
+)
+
+
+class Sliced:
+    """Distances that can only be sliced, as those on a disk; it remembers the longest slice."""
+
+    def __init__(self, values):
+        self._values, self.shape, self.longest = values, values.shape, 0
+
+    def __getitem__(self, key):
+        assert isinstance(key, slice)
+        assert 0 <= key.start < key.stop <= self.shape[0]
+        self.longest = max(self.longest, key.stop - key.start)
+        return self._values[key].copy()
+
+
+@pytest.fixture(scope="module")
+def subset():
+    rng = np.random.default_rng(3)
+    xyz = np.repeat(rng.normal(size=(6, 5)) * 2, 15, axis=0) + rng.normal(size=(90, 5))
+    condensed = pdist(rng.permutation(xyz)).astype(np.float32)
+    labels = hierarchy.fcluster(hierarchy.linkage(condensed, "average"), 7, "maxclust")
+    return condensed, squareform(condensed).astype(np.float64), labels
+
+
+def brute_medoids(square, labels):
+    members = [np.flatnonzero(labels == label) for label in range(1, labels.max() + 1)]
+    return [int(m[np.argmin(square[np.ix_(m, m)].sum(axis=1))]) for m in members]
+
+
+def brute_farthest_first(square, labels, per_cluster):
+    chosen = []
+    for label, medoid in enumerate(brute_medoids(square, labels), start=1):
+        members, own = np.flatnonzero(labels == label).tolist(), [medoid]
+        while len(own) < min(per_cluster, len(members)):
+            rest = [m for m in members if m not in own]
+            own.append(max(rest, key=lambda m: (min(square[m, o] for o in own), -m)))
+        chosen.append(own)
+    return chosen
+
+
+def by_label(leaders):
+    count = int(leaders.label.max())
+    return [leaders.subset_index[leaders.label == label].tolist() for label in range(1, count + 1)]
+
+
+def test_distances_from__is_a_row_of_the_square_matrix(subset):
+    condensed, square, _ = subset
+    for index in range(len(square)):
+        np.testing.assert_array_equal(distances_from(condensed, index), square[index])
+        np.testing.assert_array_equal(distances_from(Sliced(condensed), index, block_pairs=37), square[index])
+    assert distances_from(np.empty(0), 0).tolist() == [0.0]
+    with pytest.raises(ConfigError, match="no frame 90"):
+        distances_from(condensed, 90)
+
+
+@pytest.mark.parametrize("block_pairs", [1, 7, 89, 1000, 10**6])
+def test_iter_rows__does_not_depend_on_how_the_vector_is_sliced(subset, block_pairs):
+    condensed, square, _ = subset
+    source = Sliced(condensed)
+    seen = [(index, row.copy()) for index, row in iter_rows(source, block_pairs=block_pairs)]
+    assert [index for index, _ in seen] == list(range(89))
+    for index, row in seen:
+        np.testing.assert_array_equal(row, square[index, index + 1 :])
+    assert source.longest <= block_pairs
+
+
+def test_choose_medoids__equals_brute_force(subset):
+    condensed, square, labels = subset
+    medoids = choose_medoids(condensed, labels)
+    assert medoids.dtype == np.int64
+    assert medoids.tolist() == brute_medoids(square, labels)
+
+
+def test_choose_medoids__takes_the_lowest_index_on_ties():
+    assert choose_medoids(np.ones(15), np.array([2, 1, 2, 1, 2, 1])).tolist() == [1, 0]
+    assert choose_medoids(np.empty(0), np.array([1])).tolist() == [0]
+
+
+def test_choose_medoids__refuses_distances_that_were_never_computed(subset):
+    condensed, _, labels = subset
+    with pytest.raises(ConfigError, match="aren't finite"):
+        choose_medoids(np.full_like(condensed, np.nan), labels)
+
+
+@pytest.mark.parametrize("per_cluster", [1, 2, 5, 200])
+def test_choose_leaders__goes_for_the_farthest_first(subset, per_cluster):
+    condensed, square, labels = subset
+    leaders = choose_leaders(condensed, labels, method="medoid", per_cluster=per_cluster, seed=0)
+    assert leaders.subset_index.dtype == np.int64
+    assert leaders.label.dtype == np.int32
+    assert by_label(leaders) == brute_farthest_first(square, labels, per_cluster)
+    np.testing.assert_array_equal(labels[leaders.subset_index], leaders.label)
+    medoids = choose_medoids(condensed, labels)
+    given = choose_leaders(
+        condensed, labels, method="medoid", per_cluster=per_cluster, seed=0, medoids=medoids
+    )
+    assert by_label(given) == by_label(leaders)
+
+
+def test_choose_leaders__takes_duplicates_last_and_once():
+    condensed = pdist(np.array([[0.0], [0.0], [0.0], [2.0], [1.0]]))
+    leaders = choose_leaders(condensed, np.ones(5, dtype=int), method="medoid", per_cluster=9, seed=0)
+    assert leaders.subset_index.tolist() == [0, 3, 4, 1, 2]
+
+
+@pytest.mark.parametrize("block_pairs", [1, 61, 4096])
+def test_leaders__do_not_depend_on_how_the_vector_is_sliced(subset, block_pairs):
+    condensed, _, labels = subset
+    expected = choose_leaders(condensed, labels, method="medoid", per_cluster=4, seed=0)
+    source = Sliced(condensed)
+    leaders = choose_leaders(source, labels, method="medoid", per_cluster=4, seed=0, block_pairs=block_pairs)
+    np.testing.assert_array_equal(leaders.subset_index, expected.subset_index)
+    share = faithful_share(source, labels, leaders, block_pairs=block_pairs)
+    assert share == faithful_share(condensed, labels, expected)
+    assert source.longest <= block_pairs
+
+
+def test_choose_leaders__draws_without_replacement_and_repeatably(subset):
+    condensed, _, labels = subset
+    firsts = set()
+    for seed in range(20):
+        draw = choose_leaders(condensed, labels, method="random", per_cluster=4, seed=seed)
+        again = choose_leaders(condensed, labels, method="random", per_cluster=4, seed=seed)
+        np.testing.assert_array_equal(draw.subset_index, again.subset_index)
+        np.testing.assert_array_equal(labels[draw.subset_index], draw.label)
+        assert len(set(draw.subset_index.tolist())) == draw.subset_index.size
+        counts = np.bincount(labels)[1:]
+        np.testing.assert_array_equal(np.bincount(draw.label)[1:], np.minimum(counts, 4))
+        fewer = choose_leaders(condensed, labels, method="random", per_cluster=2, seed=seed)
+        assert [each[:2] for each in by_label(draw)] == by_label(fewer)
+        firsts.add(tuple(draw.subset_index.tolist()))
+    assert len(firsts) == 20
+
+
+def test_choose_leaders__draws_every_member_equally_often():
+    labels = np.array([1] * 8 + [2] * 8)
+    times = np.zeros(16)
+    for seed in range(800):
+        draw = choose_leaders(np.zeros(120), labels, method="random", per_cluster=2, seed=seed)
+        times[draw.subset_index] += 1
+    # 200 expected, standard deviation 12.2.
+    assert np.all(np.abs(times - 200) < 55)
+
+
+def test_choose_leaders__draws_in_a_cluster_whatever_the_others_are():
+    n_frames = 40
+    condensed = np.zeros(n_frames * (n_frames - 1) // 2)
+    labels = np.array([1] * 10 + [2] * 15 + [3] * 15)
+    changed = np.array([1] * 10 + [2] * 3 + [4] * 12 + [3] * 15)
+    before = choose_leaders(condensed, labels, method="random", per_cluster=3, seed=5)
+    after = choose_leaders(condensed, changed, method="random", per_cluster=3, seed=5)
+    assert by_label(before)[0] == by_label(after)[0]
+    assert by_label(before)[2] == by_label(after)[2]
+
+
+def test_choose_leaders__draws_differently_in_clusters_alike():
+    labels = np.array([1] * 30 + [2] * 30)
+    draw = choose_leaders(np.zeros(1770), labels, method="random", per_cluster=30, seed=0)
+    first, second = by_label(draw)
+    assert first != [index - 30 for index in second]
+
+
+def test_choose_leaders__refuses_impossible_requests(subset):
+    condensed, _, labels = subset
+    for changes, message in [
+        ({"method": "centroid"}, "medoid, random"),
+        ({"per_cluster": 0}, "at least 1"),
+        ({"method": "random", "seed": -1}, "negative"),
+    ]:
+        asked = {"method": "medoid", "per_cluster": 1, "seed": 0} | changes
+        with pytest.raises(ConfigError, match=message):
+            choose_leaders(condensed, labels, **asked)
+    for bad in (labels - 1, np.where(labels == 3, 4, labels), np.zeros(90, dtype=int)):
+        with pytest.raises(ConfigError, match="without a gap"):
+            choose_medoids(condensed, bad)
+    with pytest.raises(ConfigError, match="labels of 89 frames and distances between 90"):
+        choose_medoids(condensed, np.ones(89, dtype=int))
+    with pytest.raises(ConfigError, match="at least one frame"):
+        choose_medoids(condensed, np.empty(0, dtype=int))
+
+
+@pytest.mark.parametrize("method", ["medoid", "random"])
+def test_faithful_share__equals_brute_force(subset, method):
+    condensed, square, labels = subset
+    for per_cluster in (1, 3):
+        leaders = choose_leaders(condensed, labels, method=method, per_cluster=per_cluster, seed=1)
+        nearest = square[:, leaders.subset_index].argmin(axis=1)
+        expected = np.mean(leaders.label[nearest] == labels)
+        assert faithful_share(condensed, labels, leaders) == expected
+    assert 0.5 < expected < 1
+
+
+def test_faithful_share__gives_ties_to_the_first_leader():
+    labels = np.array([2, 1, 2, 1], dtype=np.int32)
+    first_two = Leaders(subset_index=np.array([2, 1]), label=np.array([2, 1], dtype=np.int32))
+    assert faithful_share(np.ones(6), labels, first_two) == 0.75
+    assert faithful_share(np.zeros(6), labels, first_two) == 0.5
+    first_one = Leaders(subset_index=np.array([1, 2]), label=np.array([1, 2], dtype=np.int32))
+    assert faithful_share(np.ones(6), labels, first_one) == 0.75
+    assert faithful_share(np.empty(0), np.array([1]), Leaders(np.array([0]), np.array([1], np.int32))) == 1.0
+    with pytest.raises(ConfigError, match="no leader"):
+        faithful_share(np.ones(6), labels, Leaders(np.empty(0, np.int64), np.empty(0, np.int32)))

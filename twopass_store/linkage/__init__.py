@@ -1,0 +1,40 @@
+"""Kernels of the first pass: condensed distances to linkage, linkage to labels, labels to leaders.
+
+Plain arrays in, arrays out. Condensed distances may also be anything that is read by slicing.
+"""
+
+from .condensed import BLOCK_PAIRS, Condensed, count_frames, distances_from, iter_rows
+from .cut import (
+    Suggestion,
+    cut,
+    n_clusters_found,
+    suggest_n_clusters,
+)
+from .leaders import (
+    LEADER_METHODS,
+    Leaders,
+    choose_leaders,
+    choose_medoids,
+    faithful_share,
+)
+from .link import link_in_place, link_rows, linkage_bytes
+
+__all__ = [
+    "BLOCK_PAIRS",
+    "LEADER_METHODS",
+    "Condensed",
+    "Leaders",
+    "Suggestion",
+    "choose_leaders",
+    "choose_medoids",
+    "count_frames",
+    "cut",
+    "distances_from",
+    "faithful_share",
+    "iter_rows",
+    "link_in_place",
+    "link_rows",
+    "linkage_bytes",
+    "n_clusters_found",
+    "suggest_n_clusters",
+]

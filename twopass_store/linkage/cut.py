@@ -1,0 +1,134 @@
+"""From a linkage to labels, and where a tree is best cut."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+import numpy.typing as npt
+from scipy.cluster import hierarchy
+
+from ..errors import ConfigError
+from .condensed import Float64Array
+
+__all__ = ["Suggestion", "cut", "n_clusters_found", "suggest_n_clusters"]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A number of clusters at which a tree has a wide gap between two heights.
+
+    Attributes
+    ----------
+    n_clusters
+        Clusters between the two heights.
+    cutoff
+        A height in the gap, rounded to as few digits as the gap allows; `cut` at it gives `n_clusters`.
+    gap
+        Width of the gap, in the unit of the heights.
+    """
+
+    n_clusters: int
+    cutoff: float
+    gap: float
+
+
+def cut(
+    linkage: Float64Array, *, n_clusters: int | None = None, cutoff: float | None = None
+) -> npt.NDArray[np.int32]:
+    """Cluster labels from a linkage, by the number of clusters or by height.
+
+    Parameters
+    ----------
+    linkage
+        scipy's linkage, shape (n_frames − 1, 4).
+    n_clusters
+        Largest number of clusters wanted. Equal heights, and the inversions of centroid and median linkage,
+        may give fewer; see `n_clusters_found`.
+    cutoff
+        Height up to which clusters are merged, in the unit of the heights.
+
+    Returns
+    -------
+    Labels, shape (n_frames,), from 1, numbered as ``scipy.cluster.hierarchy.fcluster`` numbers them.
+
+    Raises
+    ------
+    ConfigError
+        If not exactly one of `n_clusters` and `cutoff` is given, or it can't be met.
+    """
+    n_frames = _n_frames(linkage)
+    if (n_clusters is None) == (cutoff is None):
+        raise ConfigError(
+            "A tree is cut by the number of clusters or by height: give either `n_clusters` or `cutoff`, "
+            f"not {'both' if cutoff is not None else 'neither'}."
+        )
+    if n_clusters is not None and not 1 <= n_clusters <= n_frames:
+        raise ConfigError(
+            f"A subset of {n_frames} frames can't be cut into {n_clusters} clusters: use a number from 1 to "
+            f"{n_frames}, or a larger subset (a smaller stride)."
+        )
+    if cutoff is not None and not (isfinite(cutoff) and cutoff >= 0.0):
+        raise ConfigError(f"A cutoff is a finite height of 0 or more, not {cutoff}.")
+    if n_frames == 1:
+        return np.ones(1, dtype=np.int32)
+    if n_clusters is not None:
+        labels = hierarchy.fcluster(linkage, t=n_clusters, criterion="maxclust")
+    else:
+        labels = hierarchy.fcluster(linkage, t=cutoff, criterion="distance")
+    return np.asarray(labels, dtype=np.int32)
+
+
+def n_clusters_found(labels: npt.NDArray[np.integer]) -> int:
+    """Number of clusters among labels, shape (n_frames,), that run from 1 without a gap."""
+    return int(labels.max()) if labels.size else 0
+
+
+def suggest_n_clusters(linkage: Float64Array, *, count: int = 3, largest: int = 20) -> list[Suggestion]:
+    """Numbers of clusters worth a try: those at the widest gaps between merge heights.
+
+    Parameters
+    ----------
+    linkage
+        scipy's linkage, shape (n_frames − 1, 4).
+    count
+        How many, at most.
+    largest
+        Largest number of clusters considered; the smallest is 2.
+
+    Returns
+    -------
+    Suggestions by ascending number of clusters; none where all heights are equal, or for fewer than 3
+    frames.
+    """
+    n_frames = _n_frames(linkage)
+    if n_frames < 3:
+        return []
+    # The height at which a subtree is whole: inversions make it exceed the height of its last merge.
+    heights = np.sort(hierarchy.maxdists(linkage))
+    candidates = np.arange(2, min(largest, n_frames - 1) + 1)
+    lower, upper = heights[n_frames - candidates - 1], heights[n_frames - candidates]
+    widest = np.argsort(lower - upper, kind="stable")[:count]
+    return [
+        Suggestion(int(candidates[k]), _short_between(float(lower[k]), float(upper[k])), float(gap))
+        for k in np.sort(widest)
+        if (gap := upper[k] - lower[k]) > 0
+    ]
+
+
+def _n_frames(linkage: Float64Array) -> int:
+    if linkage.ndim != 2 or linkage.shape[1] != 4:
+        raise ConfigError(
+            f"A linkage has shape (n_frames - 1, 4), this one {linkage.shape}: pass what `link_in_place` "
+            "or `scipy.cluster.hierarchy.linkage` returns."
+        )
+    return int(linkage.shape[0]) + 1
+
+
+def _short_between(lower: float, upper: float) -> float:
+    """The middle of [lower, upper) in as few digits as stay inside."""
+    middle = lower + (upper - lower) / 2
+    for digits in range(2, 17):
+        rounded = float(f"{middle:.{digits}g}")
+        if lower < rounded < upper:
+            return rounded
+    return lower
