@@ -41,6 +41,7 @@ LABEL_STATUS: Mapping[str, int] = MappingProxyType(
 TIME_SOURCES = ("file", "user", "index")
 """Values of the attribute ``time_source``; ``index``: a frame count, without a unit."""
 
+FILE_CHUNK = 1_024
 ROWS_PER_CHUNK = 65_536
 LEADER_CHUNK_BYTES = 4 << 20
 
@@ -200,19 +201,21 @@ def linkage_spec(method: str, *, rows: bool) -> ArraySpec:
 
 
 def chunk_shape(spec: ArraySpec, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the chunk shape of an array; it doesn't depend on the number of frames, which may grow."""
-    first, *rest = spec.dims
+    """Return the chunk shape of an array; that of what may grow doesn't depend on its length."""
+    first = spec.dims[0]
     if spec.name == "position":
         length = position_chunk_frames(shape[1])
     elif first == "frame":
         length = FRAME_CHUNK
+    elif first == "trajectory_file":
+        length = FILE_CHUNK
     elif first == "pair":
-        length = PAIR_CHUNK
+        length = min(PAIR_CHUNK, shape[0])
     elif spec.name == "leader_position":
-        length = max(1, LEADER_CHUNK_BYTES // (12 * max(1, shape[1])))
+        length = min(LEADER_CHUNK_BYTES // (12 * max(1, shape[1])), shape[0])
     else:
-        length = ROWS_PER_CHUNK
-    return (length, *(max(1, size) for size in shape[1:])) if rest else (length,)
+        length = min(ROWS_PER_CHUNK, shape[0])
+    return tuple(max(1, size) for size in (length, *shape[1:]))
 
 
 def attributes(spec: ArraySpec) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from twopass_store.journal import (
     Product,
     Record,
     StageJournal,
-    digest,
     differences,
+    digest,
     fingerprint,
     hold,
     remove_tree,
@@ -207,7 +207,10 @@ def test_hold__respects_another_host(tmp_path):
     folder.mkdir()
     holder = {"host": "elsewhere", "pid": 1, "process_start": 0.0, "since": "yesterday"}
     (folder / "ingest.json").write_text(json.dumps(holder))
-    with pytest.raises(StoreLockedError, match="elsewhere since yesterday.*remove"), hold(folder, [Lock("x")]):
+    with (
+        pytest.raises(StoreLockedError, match=r"elsewhere since yesterday.*remove"),
+        hold(folder, [Lock("x")]),
+    ):
         pass
 
 

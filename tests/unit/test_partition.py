@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +60,7 @@ def test_chunk_ranges__tile_the_length(length, chunk):
 def test_consecutive_runs__cover_exactly_the_indices(indices):
     runs = list(consecutive_runs(sorted(indices)))
     assert {i for run in runs for i in range(run.start, run.stop)} == indices
-    assert all(a.stop < b.start for a, b in zip(runs, runs[1:], strict=False))
+    assert all(a.stop < b.start for a, b in pairwise(runs))
 
 
 @given(n_frames=st.integers(1, 10**9), wanted=st.integers(1, 10**6))

@@ -97,7 +97,7 @@ def test_open__refuses_what_is_no_store(tmp_path, store):
 
 def test_open__refuses_a_newer_format(store):
     store.update_attrs("", {"twopass_format": 7})
-    with pytest.raises(FormatVersionError, match="version 7.*reads 1"):
+    with pytest.raises(FormatVersionError, match=r"version 7.*reads 1"):
         Store.open(store.path)
 
 

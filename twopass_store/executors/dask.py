@@ -51,7 +51,7 @@ class DaskExecutor:
     @property
     def in_flight(self) -> int:
         """Tasks that are submitted before their results are handed out, at most."""
-        return 2 * self._workers
+        return 2 * int(self._workers)
 
     def map_unordered(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the results as they come, drawing tasks lazily."""

@@ -120,7 +120,9 @@ def hold(folder: Path, locks: Sequence[Lock]) -> Iterator[Path]:
             if not any(folder.glob("*.json")):
                 sweep(folder / STAGING)
                 (folder / GUARD).unlink(missing_ok=True)
-                folder.rmdir()
+                # Not empty where another process has just made a guard of its own.
+                with suppress(OSError):
+                    folder.rmdir()
 
 
 @contextmanager

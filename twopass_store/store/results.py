@@ -1,5 +1,6 @@
 """`open_results`: all that belongs to one clustering, as a lazy xarray Dataset."""
 
+import json
 import os
 from pathlib import Path
 
@@ -72,8 +73,18 @@ def open_results(
     elif partial and all(opened.has(path) for path in assignment):
         pieces.append(_group(partial_files, group, [spec.name for spec in ASSIGNMENT]))
 
-    merged = xr.merge(pieces, compat="equals", join="exact", combine_attrs="drop")
-    merged.attrs = {**root.attrs, **attrs, "clustering": name}
+    described = {"clustering": name, **root.attrs, **attrs}
+    for piece in pieces:
+        piece.attrs = {}
+        for variable in piece.variables.values():
+            variable.attrs.pop("complete", None)
+    merged = xr.merge(pieces, compat="equals", join="exact", combine_attrs="override")
+    # Only what NetCDF can hold too, so that `to_netcdf` works: no flags, dictionaries and None.
+    merged.attrs = {
+        key: json.dumps(value) if isinstance(value, dict) else value
+        for key, value in described.items()
+        if value is not None
+    }
     return xr.decode_cf(merged, decode_times=False)
 
 

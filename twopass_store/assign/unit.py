@@ -1,0 +1,98 @@
+"""One unit of the second pass: a chunk of the per-frame arrays, read, labelled and written."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..journal import Record
+from ..partition import FRAME_CHUNK, FrameRange, chunk_range
+from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, prepare_leaders
+from ..schema import LABEL_STATUS
+from ..store import Store
+
+__all__ = ["AssignUnit", "Receipt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a unit did: the frames it labelled, and the ledger's entries of the chunks that it wrote."""
+
+    frames: FrameRange
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AssignUnit:
+    """The work on one chunk, as a function that can be sent to another process.
+
+    Attributes
+    ----------
+    path
+        The store.
+    staging
+        Folder for temporary files, from the lock that the driver holds.
+    group
+        Path of the clustering's group.
+    fingerprint
+        Of the plan: a process that has worked on an older clustering of that name must not mix them up.
+    threads
+        Threads in the unit; they share its blocks. The result doesn't depend on them.
+    """
+
+    path: Path
+    staging: Path
+    group: str
+    fingerprint: str
+    threads: int = 1
+
+    def __call__(self, chunk: int) -> Receipt:
+        """Label the frames of one chunk and write it; returns what was done."""
+        inputs = _inputs(self)
+        store = inputs.store
+        n_frames = store.shape("position")[0]
+        frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)
+        step = store.chunk_length("position")
+        blocks = [
+            FrameRange(start, min(start + step, frames.stop))
+            for start in range(frames.start, frames.stop, step)
+        ]
+
+        def nearest(block: FrameRange) -> Nearest:
+            return nearest_leaders(store.read_positions(block, inputs.atoms), inputs.leaders)
+
+        if self.threads == 1:
+            found = [nearest(block) for block in blocks]
+        else:
+            with ThreadPoolExecutor(self.threads, thread_name_prefix="twopass-block") as pool:
+                found = list(pool.map(nearest, blocks))
+        index = np.concatenate([part.index for part in found])
+        rmsd = np.concatenate([part.rmsd for part in found])
+        is_finite = index >= 0
+        label = np.where(is_finite, inputs.leader_label[index], np.int32(-1))
+        status = np.where(is_finite, LABEL_STATUS["assigned"], LABEL_STATUS["not_finite"]).astype(np.int8)
+        columns = {"label": label, "label_status": status, "leader_index": index, "rmsd_to_leader": rmsd}
+        records = (
+            store.write_chunk(f"{self.group}/{name}", chunk, values) for name, values in columns.items()
+        )
+        return Receipt(frames, tuple(records))
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    store: Store
+    atoms: NDArray[np.int64] | None
+    leaders: PreparedLeaders
+    leader_label: NDArray[np.int32]
+
+
+@lru_cache(maxsize=2)
+def _inputs(unit: AssignUnit) -> _Inputs:
+    store = Store.open(unit.path, staging=unit.staging)
+    atoms = store.read(f"{unit.group}/selected_atom_index")
+    leaders = prepare_leaders(store.read(f"{unit.group}/leader_position")[:, atoms])
+    is_all = np.array_equal(atoms, np.arange(store.shape("position")[1]))
+    return _Inputs(store, None if is_all else atoms, leaders, store.read(f"{unit.group}/leader_label"))

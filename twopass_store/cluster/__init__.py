@@ -1,0 +1,5 @@
+"""The stage `cluster`, the first pass: distances of a subset, their linkage, its cut, and the leaders."""
+
+from .stage import ClusterResult, cluster_subset
+
+__all__ = ["ClusterResult", "cluster_subset"]

@@ -1,0 +1,224 @@
+"""What a first pass will do: its atoms, its subset, the steps' names, and the memory that it needs."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import ClusterConfig, format_length
+from ..errors import ConfigError, MemoryBudgetError
+from ..executors import PROCESS_BYTES, available_cpus, memory_budget, require_within
+from ..journal import Plan
+from ..linkage import linkage_bytes
+from ..partition import PAIR_CHUNK, largest_subset, n_pairs, stride_for_subset
+from ..rmsd import pairwise_bytes
+from ..schema import SUBSET, ArraySpec, linkage_spec
+from ..store import Store
+from ..trajectory import default_rmsd_atoms, describe_selection, select_atoms, topology_from_json
+
+__all__ = ["ClusterPlan", "plan_cluster"]
+
+DEFAULT_SUBSET_FRAMES = 10_000
+METRIC = "minimal RMSD after optimal superposition, atoms of equal weight"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlan:
+    """All that a first pass does, fixed before its first distance.
+
+    Attributes
+    ----------
+    config
+        What was asked for.
+    atoms
+        Atoms of the RMSD, indices along ``atom``.
+    atoms_text
+        Which they are, for people.
+    stride
+        The subset is frames 0, stride, 2·stride, … of the store.
+    subset_frame
+        Those frames.
+    subset_group, clustering_group
+        Where the results go.
+    subset_attrs
+        Attributes of the subset's group.
+    linkage
+        Spec of the linkage's array.
+    distances, tree, parameters
+        The journals' plans of the two shared steps, and the parameters of the clustering itself.
+    workers
+        Threads for the distances.
+    """
+
+    config: ClusterConfig
+    atoms: NDArray[np.int64]
+    atoms_text: str
+    stride: int
+    subset_frame: NDArray[np.int64]
+    subset_group: str
+    clustering_group: str
+    subset_attrs: dict[str, Any]
+    linkage: ArraySpec
+    distances: Plan
+    tree: Plan
+    parameters: dict[str, Any]
+    workers: int
+
+
+def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
+    """Resolve the parameters against the store.
+
+    Raises
+    ------
+    ConfigError
+        If the selection, the stride, the number of clusters or the leaders don't fit the store.
+    MemoryBudgetError
+        If the subset's distances need more memory than allowed; names the largest subset that fits.
+    """
+    n_frames, n_atoms, _ = store.shape("position")
+    topology = topology_from_json(store.attrs()["topology"])
+    if config.select is None:
+        atoms, atoms_text = default_rmsd_atoms(topology)
+    else:
+        atoms = select_atoms(topology, config.select)
+        atoms_text = f'"{config.select}": {describe_selection(topology, atoms)}'
+
+    stride = _stride(config, n_frames)
+    subset_frame = np.arange(0, n_frames, stride, dtype=np.int64)
+    n_subset = len(subset_frame)
+    _check_counts(config, subset_frame)
+    workers = _affordable_workers(store, config, n_atoms, len(atoms), n_subset)
+
+    ingest = store.journal("ingest")
+    assert ingest is not None
+    key_of = {"frames": n_frames, "stride": stride, "atoms": _ranges(atoms), "metric": METRIC}
+    key = f"stride{stride}-{_hash(key_of)}"
+    group = f"subsets/{key}"
+    shapes = {"subset_frame": (n_subset,), "rmsd": (n_pairs(n_subset),)}
+    linkage = linkage_spec(config.linkage, rows=config.linkage_input == "rows")
+    source = {"ingest": ingest.plan.fingerprint, **key_of}
+    return ClusterPlan(
+        config=config,
+        atoms=atoms,
+        atoms_text=atoms_text,
+        stride=stride,
+        subset_frame=subset_frame,
+        subset_group=group,
+        clustering_group=f"clusterings/{config.name}",
+        subset_attrs={
+            "frame_start": 0,
+            "frame_stop": n_frames,
+            "stride": stride,
+            "atoms": _ranges(atoms),
+            "metric": METRIC,
+        },
+        linkage=linkage,
+        distances=Plan(
+            stage=f"subset-{key}",
+            parameters=source,
+            products=tuple(store.product(group, spec, shapes[spec.name]) for spec in SUBSET),
+            request={},
+        ),
+        tree=Plan(
+            stage=f"linkage-{key}-{linkage.name}",
+            parameters={**source, "linkage": linkage.name},
+            products=(store.product(group, linkage, (n_subset - 1, 4)),),
+            request={},
+        ),
+        parameters=_parameters(config, source, len(atoms)),
+        workers=workers,
+    )
+
+
+def _stride(config: ClusterConfig, n_frames: int) -> int:
+    if config.stride is None:
+        return stride_for_subset(n_frames, config.subset_frames or DEFAULT_SUBSET_FRAMES)
+    if config.stride > n_frames:
+        raise ConfigError(
+            f"The store has {n_frames} frames, fewer than --stride {config.stride}. Use a smaller stride."
+        )
+    return config.stride
+
+
+def _check_counts(config: ClusterConfig, subset_frame: NDArray[np.int64]) -> None:
+    n_subset = len(subset_frame)
+    if n_subset < 2:
+        raise ConfigError(
+            f"The subset has {n_subset} frame; clustering needs at least 2. Use a smaller --stride."
+        )
+    if config.n_clusters is not None and config.n_clusters > n_subset:
+        raise ConfigError(
+            f"{config.n_clusters} clusters are asked for, and the subset has {n_subset} frames. "
+            "Ask for fewer clusters, or take a larger subset (--subset-frames, --stride)."
+        )
+    if config.leader_frames is not None:
+        outside = [frame for frame in config.leader_frames if frame not in subset_frame]
+        if outside:
+            listed = ", ".join(map(str, outside[:5]))
+            raise ConfigError(
+                f"--leader-frames: {listed} {'is' if len(outside) == 1 else 'are'} not in the subset, which "
+                f"is frames 0, {subset_frame[1]}, …, {subset_frame[-1]} of the store. Choose among those."
+            )
+
+
+def _parameters(config: ClusterConfig, source: dict[str, Any], n_selected: int) -> dict[str, Any]:
+    chosen: dict[str, Any] = {"linkage": config.linkage, "linkage_input": config.linkage_input}
+    chosen["n_clusters"] = config.n_clusters
+    chosen["cutoff"] = None if config.cutoff is None else format_length(config.cutoff)
+    if config.leader_frames is not None:
+        chosen["leader_frames"] = list(config.leader_frames)
+    else:
+        chosen["leader_method"] = config.leader_method
+        chosen["leaders_per_cluster"] = config.leaders_per_cluster
+        if config.leader_method == "random":
+            chosen["seed"] = config.seed
+    return {**chosen, **source, "atoms": f"{n_selected} atoms ({source['atoms']})"}
+
+
+def _affordable_workers(
+    store: Store, config: ClusterConfig, n_atoms: int, n_selected: int, n_subset: int
+) -> int:
+    """Return the threads to use, fewer than asked where memory is short; refuse where one is too much."""
+    budget = memory_budget(config.memory)
+    chunk = store.chunk_length("position")
+    rows = config.linkage_input == "rows"
+
+    def projected(n_frames: int, workers: int) -> int:
+        gathered = n_frames * n_selected * 12
+        reading = gathered + chunk * n_atoms * 12 * 3
+        pairs = (
+            gathered
+            + pairwise_bytes(n_frames, n_selected, PAIR_CHUNK)
+            + (workers - 1)
+            * (pairwise_bytes(n_frames, n_selected, PAIR_CHUNK) - pairwise_bytes(n_frames, n_selected, 0))
+        )
+        writing = workers * PAIR_CHUNK * 4 * 3
+        linking = linkage_bytes(n_frames, rows=rows, itemsize=4 if rows else 8, n_threads=workers)
+        linking += PAIR_CHUNK * 4 * 3  # a chunk as it is read
+        return PROCESS_BYTES + max(reading, pairs + writing, linking)
+
+    try:
+        require_within(budget, projected(n_subset, 1), stage="cluster", mend="")
+    except MemoryBudgetError as error:
+        fits = largest_subset(lambda size: projected(size, 1) <= budget, at_most=n_subset)
+        advice = (
+            f"Or take a smaller subset: the largest that fits has {fits} frames (--subset-frames {fits})."
+            if fits >= 2
+            else "No subset fits in that."
+        )
+        raise MemoryBudgetError(f"{str(error).rstrip()} {advice}") from error
+    asked = config.workers or available_cpus()
+    return max(workers for workers in range(1, asked + 1) if projected(n_subset, workers) <= budget)
+
+
+def _ranges(indices: NDArray[np.int64]) -> str:
+    """Write ascending indices compactly, such as ``0-3,7``."""
+    breaks = np.flatnonzero(np.diff(indices) != 1) + 1
+    runs = np.split(indices, breaks)
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _hash(values: dict[str, Any]) -> str:
+    return blake2b(repr(sorted(values.items())).encode(), digest_size=4).hexdigest()

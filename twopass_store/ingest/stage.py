@@ -1,0 +1,354 @@
+"""The stage itself: read, check, write, record."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import IngestConfig, validated
+from ..errors import NonFiniteError
+from ..executors import ThreadExecutor, memory_budget, require_within
+from ..journal import Lock, Record, StageJournal, hold
+from ..partition import (
+    FRAME_CHUNK,
+    FrameRange,
+    chunk_range,
+    consecutive_runs,
+    position_chunk_frames,
+    segments,
+)
+from ..progress import Progress, Silent
+from ..schema import ATOM, FRAME, INGESTED, TRAJECTORY_FILE, UNITCELL
+from ..store import Store, differing_versions, lock_folder, provenance
+from .request import requested
+
+if TYPE_CHECKING:
+    from .plan import IngestPlan
+
+__all__ = ["IngestResult", "ingest_trajectories"]
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """What an ingest left.
+
+    Attributes
+    ----------
+    store
+        Path of the store.
+    n_frames, n_atoms, n_trajectories
+        What is in it.
+    n_frames_computed
+        Frames that this call read and wrote; 0 where all was there already.
+    """
+
+    store: Path
+    n_frames: int
+    n_atoms: int
+    n_trajectories: int
+    n_frames_computed: int
+
+
+def ingest_trajectories(
+    store: str | os.PathLike[str],
+    trajectories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    top: str | os.PathLike[str] | None = None,
+    select: str | None = None,
+    stride: int = 1,
+    discard_first: int = 0,
+    memory: int | str | None = None,
+    restart: bool = False,
+    progress: Progress | None = None,
+) -> IngestResult:
+    """Stream trajectories into a store, going on where an earlier call was stopped.
+
+    Parameters
+    ----------
+    store
+        Path of the store; made where it is missing.
+    trajectories
+        Files and glob patterns, in the order of their frames in the store.
+    top
+        Topology file; may be left out where the first trajectory carries its own.
+    select
+        Atoms to keep, in mdtraj's language; all where None.
+    stride, discard_first
+        Every `stride`-th frame of each file after its first `discard_first`.
+    memory
+        Bytes that the process may use (``"4GiB"``); half of what is available where None.
+    restart
+        Discard a store that was made with other parameters, with all its clusterings.
+    progress
+        Who is told how it goes.
+
+    Raises
+    ------
+    TrajectoryError
+        If a file is missing, unreadable or truncated, its atoms don't match, or a frame isn't finite. What
+        was committed before stays.
+    ConfigError, MemoryBudgetError
+        If the parameters leave nothing to do, or need more memory than allowed.
+    StoreError
+        If the store has other parameters, is locked, or can't be written.
+    """
+    files = [trajectories] if isinstance(trajectories, str | os.PathLike) else list(trajectories)
+    config = validated(
+        IngestConfig,
+        {
+            "trajectories": tuple(os.fspath(file) for file in files),
+            "top": None if top is None else os.fspath(top),
+            "select": select,
+            "stride": stride,
+            "discard_first": discard_first,
+            "memory": memory,
+        },
+    )
+    path = Path(store).absolute()
+    return _ingest(path, config, restart=restart, progress=progress or Silent())
+
+
+def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progress) -> IngestResult:
+    present = _finished(path, config)
+    if present is not None:
+        return present
+
+    # mdtraj takes half a second to import: not for a command that finds all done.
+    from .plan import plan_ingest
+
+    plan = plan_ingest(config)
+    for message in plan.messages:
+        progress.note(message)
+    require_within(
+        memory_budget(config.memory),
+        plan.projected_bytes,
+        stage="ingest",
+        mend="Or select fewer atoms.",
+    )
+    with hold(lock_folder(path), [Lock("ingest")]) as staging:
+        store = _opened(path, plan, staging, restart=restart, progress=progress)
+        journal = store.journal("ingest")
+        if journal is not None and journal.complete and journal.plan.fingerprint == plan.journal.fingerprint:
+            return _result(store, path, 0)
+        hint = (
+            "Use the same parameters, another store, or --restart to discard this one with its clusterings."
+        )
+        with store.step(plan.journal, hint=hint) as journal:
+            computed = _run(store, journal, plan, progress)
+    return _result(store, path, computed)
+
+
+def _finished(path: Path, config: IngestConfig) -> IngestResult | None:
+    """Return the result if the very same request is complete already, judged without opening a file."""
+    if not Store.exists(path):
+        return None
+    store = Store.open(path)
+    journal = store.journal("ingest")
+    if journal is None or not journal.complete:
+        return None
+    return _result(store, path, 0) if journal.plan.request == requested(config) else None
+
+
+def _result(store: Store, path: Path, computed: int) -> IngestResult:
+    n_frames, n_atoms, _ = store.shape("position")
+    return IngestResult(path, n_frames, n_atoms, store.shape("trajectory_path")[0], computed)
+
+
+def _opened(path: Path, plan: "IngestPlan", staging: Path, *, restart: bool, progress: Progress) -> Store:
+    """Open the store to go on with, or make one."""
+    from ..trajectory import topology_to_json
+
+    if Store.exists(path):
+        store = Store.open(path, staging=staging)
+        journal = store.journal("ingest")
+        same = journal is not None and journal.plan.fingerprint == plan.journal.fingerprint
+        # Without a journal it is what a kill left in the first instant: nothing is in it.
+        if same or (journal is not None and not restart):
+            changed = differing_versions(store.attrs()["provenance"], provenance())
+            if same and changed:
+                progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
+            return store
+        store.remove("")
+    attrs = {"provenance": provenance(), "topology": topology_to_json(plan.stored_topology)}
+    return Store.create(path, attrs, staging=staging)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """The frames of one chunk of positions, as read."""
+
+    index: int
+    start: int
+    positions: NDArray[np.float32]
+    columns: Mapping[str, NDArray[Any]]
+
+
+def _run(store: Store, journal: StageJournal, plan: "IngestPlan", progress: Progress) -> int:
+    for spec, shape in plan.arrays:
+        extra = {"time_source": plan.time_source} if spec.name == "time" else {}
+        if spec.name == "time" and plan.time_source == "index":
+            extra |= {"units": "1", "long_name": "frame number in the source file (it has no times)"}
+        store.ensure_array("", spec, shape, extra)
+    journal.commit(_write_tables(store, plan))
+
+    done = journal.done("position")
+    chunk_frames = position_chunk_frames(store.shape("position")[1])
+    covered = [len(chunk_range(c, chunk=chunk_frames, length=plan.n_frames)) for c in range(len(done))]
+    n_done = int(np.sum(np.array(covered)[done]))
+    progress.start("ingest", total=plan.n_frames, done=n_done, unit="frames")
+
+    columns = _FrameColumns(store, journal, plan.n_frames)
+
+    def write(chunk: _Chunk) -> tuple[Record, _Chunk]:
+        return store.write_chunk("position", chunk.index, chunk.positions), chunk
+
+    missing = [int(chunk) for chunk in np.flatnonzero(~done)]
+    # One thread encodes and writes while this one reads the next chunk.
+    executor = ThreadExecutor(1, queued=1)
+    try:
+        with journal.batches(flush=columns.flush) as finished:
+            for record, chunk in executor.map_unordered(write, _read(plan, missing, chunk_frames)):
+                columns.put(chunk.start, chunk.columns)
+                finished(record)
+                progress.advance(len(chunk.positions))
+    finally:
+        progress.finish()
+    return plan.n_frames - n_done
+
+
+def _read(plan: "IngestPlan", missing: Iterable[int], chunk_frames: int) -> Iterator[_Chunk]:
+    """Yield the missing chunks, each file opened once for each run of them."""
+    n_atoms = plan.stored_topology.n_atoms
+    with_cell = any(spec.name == "unitcell_lengths" for spec, _ in plan.arrays)
+    for run in consecutive_runs(missing):
+        blocks = _blocks(plan, run.start * chunk_frames, min(run.stop * chunk_frames, plan.n_frames))
+        left: dict[str, NDArray[Any]] | None = None
+        for index in range(run.start, run.stop):
+            frames = chunk_range(index, chunk=chunk_frames, length=plan.n_frames)
+            buffers = _empty(len(frames), n_atoms, with_cell=with_cell)
+            filled = 0
+            while filled < len(frames):
+                block = left or next(blocks)
+                taken = min(len(block["time"]), len(frames) - filled)
+                for name, buffer in buffers.items():
+                    buffer[filled : filled + taken] = block[name][:taken]
+                left = {name: values[taken:] for name, values in block.items()}
+                left = left if len(left["time"]) else None
+                filled += taken
+            positions = buffers.pop("position")
+            yield _Chunk(index, frames.start, positions, buffers)
+
+
+def _blocks(plan: "IngestPlan", start: int, stop: int) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield what the files hold of the store's frames `start` to `stop`, as arrays by name."""
+    from ..trajectory import read_blocks
+
+    no_times = plan.time_source == "index"
+    for segment in segments([source.kept for source in plan.sources], FrameRange(start, stop)):
+        info = plan.sources[segment.trajectory].info
+        offset = 0
+        for block in read_blocks(
+            info, plan.topology, frames=segment.source_frames, atom_indices=plan.atom_indices
+        ):
+            source_frames = np.array(segment.source_frames[offset : offset + block.n_frames], np.int64)
+            offset += block.n_frames
+            finite = np.isfinite(block.xyz).all(axis=(1, 2))
+            if not finite.all():
+                raise NonFiniteError(
+                    f"{info.path}: frame {source_frames[np.argmin(finite)]} (counted from 0) has coordinates "
+                    "that are not finite. Remove that frame from the file, or leave it out with "
+                    "--discard-first or --stride."
+                )
+            yield {
+                "position": block.xyz,
+                "time": source_frames.astype(np.float64) if block.time is None or no_times else block.time,
+                "trajectory": np.full(block.n_frames, segment.trajectory, np.int32),
+                "source_frame": source_frames,
+                "unitcell_lengths": _or_nan(block.unitcell_lengths, block.n_frames),
+                "unitcell_angles": _or_nan(block.unitcell_angles, block.n_frames),
+            }
+
+
+def _or_nan(values: NDArray[np.float32] | None, n_frames: int) -> NDArray[np.float32]:
+    return np.full((n_frames, 3), np.nan, np.float32) if values is None else values
+
+
+def _empty(n_frames: int, n_atoms: int, *, with_cell: bool) -> dict[str, NDArray[Any]]:
+    sizes = {"frame": n_frames, "atom": n_atoms, "xyz": 3}
+    specs = (*FRAME, *(UNITCELL if with_cell else ()))
+    return {spec.name: np.empty([sizes[dim] for dim in spec.dims], spec.dtype) for spec in specs}
+
+
+class _FrameColumns:
+    """The small per-frame arrays, gathered into whole chunks of theirs.
+
+    Their chunks hold many chunks of positions, and no two writers may share a chunk: so the driver alone
+    writes them, again at each commit while they fill.
+    """
+
+    def __init__(self, store: Store, journal: StageJournal, n_frames: int) -> None:
+        self._store = store
+        self._journal = journal
+        self._n_frames = n_frames
+        self._specs = [spec for spec in INGESTED if spec.dims[0] == "frame" and spec.name != "position"]
+        self._specs = [spec for spec in self._specs if store.has(spec.name)]
+        self._buffers: dict[int, dict[str, NDArray[Any]]] = {}
+
+    def put(self, start: int, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Take the values of consecutive frames from `start`, all within one chunk."""
+        chunk, offset = divmod(start, FRAME_CHUNK)
+        buffers = self._buffers.get(chunk) or self._loaded(chunk)
+        for name, values in columns.items():
+            buffers[name][offset : offset + len(values)] = values
+
+    def flush(self) -> list[Record]:
+        """Write what has changed since the last time; returns the ledger's entries."""
+        records = [
+            self._store.write_chunk(name, chunk, values)
+            for chunk, buffers in self._buffers.items()
+            for name, values in buffers.items()
+        ]
+        # They come nearly in order: a chunk that gets another value later is read back.
+        self._buffers.clear()
+        return records
+
+    def _loaded(self, chunk: int) -> dict[str, NDArray[Any]]:
+        frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=self._n_frames)
+        buffers = {}
+        for spec in self._specs:
+            if self._journal.done(spec.name)[chunk]:
+                buffers[spec.name] = self._store.read(spec.name, frames).copy()
+            else:
+                shape = (len(frames), *self._store.shape(spec.name)[1:])
+                buffers[spec.name] = np.full(shape, spec.fill_value, spec.dtype)
+        self._buffers[chunk] = buffers
+        return buffers
+
+
+def _write_tables(store: Store, plan: "IngestPlan") -> list[Record]:
+    atoms = list(plan.stored_topology.atoms)
+    tables: dict[str, NDArray[Any]] = {
+        "trajectory_path": np.array([source.info.path for source in plan.sources]),
+        "trajectory_n_frames": np.array([source.info.n_frames for source in plan.sources]),
+        "trajectory_digest": np.array([source.info.digest for source in plan.sources]),
+        "atom_name": np.array([atom.name for atom in atoms]),
+        "element": np.array([atom.element.symbol if atom.element is not None else "" for atom in atoms]),
+        "residue_name": np.array([atom.residue.name for atom in atoms]),
+        "residue_id": np.array([atom.residue.resSeq for atom in atoms]),
+        "chain_id": np.array([_chain_id(atom.residue.chain) for atom in atoms]),
+    }
+    records = []
+    for spec in (*TRAJECTORY_FILE, *ATOM):
+        values = tables[spec.name]
+        kind = object if spec.dtype == "str" else spec.dtype
+        records += store.write_all(spec.name, values.astype(kind))
+    return records
+
+
+def _chain_id(chain: Any) -> str:
+    # Many topology files name no chains.
+    return str(getattr(chain, "chain_id", None) or chain.index)
