@@ -1,0 +1,1 @@
+"""The command `twopass`: parse, make a config, call the library once, print."""

@@ -1,0 +1,102 @@
+"""Progress on stderr: bars on a terminal, plain lines elsewhere, nothing with --quiet."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from twopass_store.progress import Progress as ProgressProtocol
+from twopass_store.progress import Silent
+
+__all__ = ["make_progress"]
+
+PLAIN_SECONDS = 10.0
+"""Time between two lines where there is no terminal."""
+
+
+def make_progress(*, quiet: bool) -> ProgressProtocol:
+    """Return who tells the user how it goes."""
+    if quiet:
+        return Silent()
+    return _Bars() if sys.stderr.isatty() else _Lines()
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{_count(speed)} {task.fields['unit']}/s", style="cyan")
+
+
+class _Bars:
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def note(self, message: str) -> None:
+        console = self._progress.console if self._progress else self._console
+        console.print(message, markup=False)
+
+    def start(self, stage: str, *, total: int, done: int, unit: str) -> None:
+        if done:
+            self.note(f"{stage}: {done:,} of {total:,} {unit} are there already")
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            _Rate(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self._console,
+        )
+        self._task = self._progress.add_task(stage, total=total, completed=done, unit=unit)
+        self._progress.start()
+
+    def advance(self, amount: int) -> None:
+        if self._progress:
+            self._progress.advance(self._task, amount)
+
+    def finish(self) -> None:
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+
+class _Lines:
+    def note(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+    def start(self, stage: str, *, total: int, done: int, unit: str) -> None:
+        self._stage, self._total, self._done, self._unit = stage, total, done, unit
+        self._begin, self._done_before = time.monotonic(), done
+        self._last = self._begin
+        if done:
+            self.note(f"{stage}: {done:,} of {total:,} {unit} are there already")
+
+    def advance(self, amount: int) -> None:
+        self._done += amount
+        if time.monotonic() - self._last > PLAIN_SECONDS:
+            self._last = time.monotonic()
+            self._line()
+
+    def finish(self) -> None:
+        self._line()
+
+    def _line(self) -> None:
+        elapsed = max(time.monotonic() - self._begin, 1e-9)
+        rate = (self._done - self._done_before) / elapsed
+        share = self._done / self._total if self._total else 1.0
+        line = f"{self._stage}: {self._done:,} of {self._total:,} {self._unit} ({share:.0%}), "
+        line += f"{_count(rate)} {self._unit}/s"
+        if rate and self._done < self._total:
+            line += f", {(self._total - self._done) / rate:.0f} s left"
+        self.note(line)
+
+
+def _count(number: float) -> str:
+    for unit in ("", " k", " M"):
+        if number < 1000:
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:.3g} G"

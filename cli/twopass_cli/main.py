@@ -1,0 +1,301 @@
+"""The application: each command parses, makes one library call and prints.
+
+Heavy imports stand inside the commands, so that help answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="twopass",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Two-pass clustering of molecular dynamics trajectories that do not fit in memory.",
+    epilog="Try it: twopass ingest demo.zarr example:alanine-dipeptide.xtc "
+    "--top example:alanine-dipeptide.pdb",
+)
+
+StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Path of the store, a folder.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory that the command may use, such as 4GiB; by default half of what is available.",
+    ),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Threads; by default all processors.")]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Discard what exists with other parameters, and what hangs on it.")
+]
+Name = Annotated[str, typer.Option(help="Name of the clustering.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"twopass {version('twopass-store')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: twopass run configs/demo.toml --set cluster.n_clusters=5")
+def run(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to do.")],
+    store: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Where, instead of the config's.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one key of the config; repeatable."),
+    ] = None,
+    restart: Restart = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Ingest, cluster and assign as a config says, going on wherever an earlier run was stopped."""
+    from .guard import guarded
+
+    with guarded(debug=debug):
+        from twopass_store.config import load_config
+        from twopass_store.pipeline import run_pipeline
+
+        from .console import make_progress
+        from .tables import print_summary
+
+        settings = load_config(config, overrides=set_ or [])
+        if store is not None:
+            settings = settings.model_copy(update={"store": str(store)})
+        result = run_pipeline(settings, restart=restart, progress=make_progress(quiet=quiet))
+        print_summary(result.summary)
+        typer.echo(f"\nMedoids, one model a cluster in order of rank: {result.medoids}")
+        if result.was_complete:
+            typer.echo("All was done already; nothing was changed.")
+
+
+@app.command(epilog='Example: twopass ingest run.zarr "md*.xtc" --top system.pdb --select protein')
+def ingest(
+    store: StoreArgument,
+    trajectories: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TRAJ...", help="Trajectory files or glob patterns, in the order of their frames."
+        ),
+    ],
+    top: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Topology, where the trajectories carry none.")
+    ] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DSL", help='Atoms to keep, in mdtraj\'s language, such as "protein"; all by default.'
+        ),
+    ] = None,
+    stride: Annotated[int, typer.Option(min=1, help="Keep every N-th frame of each file.")] = 1,
+    discard_first: Annotated[
+        int, typer.Option(min=0, help="Leave out so many frames at the beginning of each file.")
+    ] = 0,
+    memory: Memory = None,
+    restart: Restart = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Stream trajectories into a store.
+
+    Reads xtc, trr, dcd, h5, nc, netcdf, mdcrd, xyz, lammpstrj, pdb and gro.
+    """
+    from .guard import guarded
+
+    with guarded(debug=debug):
+        from twopass_store.ingest import ingest_trajectories
+
+        from .console import make_progress
+
+        result = ingest_trajectories(
+            store,
+            trajectories,
+            top=top,
+            select=select,
+            stride=stride,
+            discard_first=discard_first,
+            memory=memory,
+            restart=restart,
+            progress=make_progress(quiet=quiet),
+        )
+        files = f"{result.n_trajectories} file{'s' if result.n_trajectories > 1 else ''}"
+        typer.echo(f"{store}: {result.n_frames:,} frames of {result.n_atoms:,} atoms from {files}")
+        if not result.n_frames_computed:
+            typer.echo("All was done already; nothing was changed.")
+
+
+@app.command(epilog="Example: twopass cluster run.zarr --linkage average --cutoff 2A")
+def cluster(
+    store: StoreArgument,
+    name: Name = "default",
+    select: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DSL",
+            help="Atoms of the RMSD, in mdtraj's language; by default the C-alphas where there is a protein "
+            "of at least 10 residues, else all heavy atoms.",
+        ),
+    ] = None,
+    subset_frames: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cluster at most so many frames, evenly spaced.  [default: 10000]"),
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(min=1, help="Cluster every N-th frame of the store instead.")
+    ] = None,
+    linkage: Annotated[
+        str, typer.Option(help="average, ward, complete, single, weighted, centroid or median.")
+    ] = "average",
+    n_clusters: Annotated[int | None, typer.Option(min=1, help="Cut the tree into so many clusters.")] = None,
+    cutoff: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH",
+            help="Cut the tree at this height: 0.2, 0.2nm or 2A (a bare number is nm). Not for ward, "
+            "centroid, median and rows, where a height is no RMSD.",
+        ),
+    ] = None,
+    leaders_per_cluster: Annotated[int, typer.Option(min=1, help="Leaders of each cluster.")] = 1,
+    leader_method: Annotated[
+        str, typer.Option(help="medoid (then farthest first), or random (without replacement).")
+    ] = "medoid",
+    leader_frames: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I,J,...", help="Frames of the store that lead instead; they must lie in the subset."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="For random leaders.")] = 0,
+    linkage_input: Annotated[
+        str,
+        typer.Option(
+            help="condensed takes the RMSDs as distances, which is right. rows takes each frame's row of the "
+            "RMSD matrix for a vector and clusters those: what scipy does when handed a square matrix, as "
+            "MDTraj's worked example does; kept to reproduce such results."
+        ),
+    ] = "condensed",
+    memory: Memory = None,
+    workers: Workers = None,
+    restart: Restart = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """First pass: cluster a subset of the frames by RMSD and pick leaders.
+
+    Give --n-clusters or --cutoff. Distances and linkage are kept: under a new --name, another cut or other
+    leaders of the same subset take seconds.
+    """
+    from .guard import guarded
+
+    with guarded(debug=debug):
+        from twopass_store.cluster import cluster_subset
+        from twopass_store.config import ClusterConfig, validated
+
+        from .console import make_progress
+
+        frames = validated(ClusterConfig, {"leader_frames": leader_frames}).leader_frames
+        result = cluster_subset(
+            store,
+            name=name,
+            select=select,
+            subset_frames=subset_frames,
+            stride=stride,
+            linkage=linkage,
+            linkage_input=linkage_input,
+            n_clusters=n_clusters,
+            cutoff=cutoff,
+            leaders_per_cluster=leaders_per_cluster,
+            leader_method=leader_method,
+            leader_frames=frames,
+            seed=seed,
+            memory=memory,
+            workers=workers,
+            restart=restart,
+            progress=make_progress(quiet=quiet),
+        )
+        asked = f" ({n_clusters} asked for)" if n_clusters else ""
+        typer.echo(
+            f"{store}: clustering {result.name} has {result.n_clusters} clusters{asked} of "
+            f"{result.n_subset_frames:,} subset frames and {result.n_leaders} leaders"
+        )
+        if result.was_complete:
+            typer.echo("All was done already; nothing was changed.")
+
+
+@app.command(epilog="Example: twopass assign run.zarr --workers 4")
+def assign(
+    store: StoreArgument,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the clustering; may be left out where there is only one.")
+    ] = None,
+    memory: Memory = None,
+    workers: Workers = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run on a dask.distributed cluster, such as tcp://host:8786."),
+    ] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Second pass: give every frame the label of its nearest leader."""
+    from .guard import guarded
+
+    with guarded(debug=debug):
+        from twopass_store.assign import assign_frames
+        from twopass_store.report import summarize
+
+        from .console import make_progress
+        from .tables import print_summary
+
+        result = assign_frames(
+            store,
+            name=name,
+            memory=memory,
+            workers=workers,
+            scheduler=scheduler,
+            progress=make_progress(quiet=quiet),
+        )
+        print_summary(summarize(store, result.name))
+        if not result.n_frames_computed:
+            typer.echo("\nAll was done already; nothing was changed.")
+
+
+@app.command(epilog="Example: twopass status run.zarr --json | jq .stages")
+def status(
+    store: StoreArgument,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Show what is in a store, how far each stage is, and what to run next."""
+    from .guard import guarded
+
+    with guarded(debug=debug):
+        from twopass_store.report import store_status
+
+        from .tables import print_status, status_json
+
+        found = store_status(store)
+        if json:
+            typer.echo(status_json(found))
+        else:
+            print_status(found)

@@ -1,0 +1,151 @@
+"""What the commands print on stdout."""
+
+import dataclasses
+import json
+import math
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from twopass_store.config import format_bytes, format_length
+from twopass_store.report import StoreStatus, Summary
+
+__all__ = ["print_status", "print_summary", "status_json"]
+
+PLAIN_WIDTH = 200
+"""Width of tables where there is no terminal to fit them to."""
+
+
+def print_summary(summary: Summary) -> None:
+    """Print the table that a run ends with."""
+    console = _console()
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for label, text in _facts(summary):
+        facts.add_row(label, text)
+    console.print(facts)
+    console.print()
+
+    has_time = summary.length_ps is not None
+    rows = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("rank", "label", "frames", "share", "mean RMSD (nm)"):
+        rows.add_column(heading, justify="right", no_wrap=True)
+    rows.add_column("medoid: file", overflow="fold")
+    rows.add_column("frame", justify="right", no_wrap=True)
+    if has_time:
+        rows.add_column("time (ps)", justify="right", no_wrap=True)
+    for row in summary.clusters:
+        cells = [
+            f"C{row.rank}",
+            str(row.label),
+            f"{row.n_frames:,}",
+            f"{row.share:.1%}",
+            "–" if math.isnan(row.mean_rmsd_nm) else f"{row.mean_rmsd_nm:.4f}",
+            Path(row.medoid_path).name,
+            str(row.medoid_source_frame),
+        ]
+        rows.add_row(*cells, *([] if row.medoid_time_ps is None else [f"{row.medoid_time_ps:,.8g}"]))
+    console.print(rows)
+
+
+def _facts(summary: Summary) -> list[tuple[str, str]]:
+    clustering = summary.clustering
+    files = f"{summary.n_trajectories} file{'s' if summary.n_trajectories > 1 else ''}"
+    size = f"{files}, {summary.n_frames:,} frames, {summary.n_atoms:,} atoms"
+    if summary.length_ps is None:
+        length = "no times in the files: frames are numbered"
+    else:
+        where = {"file": "from the files", "user": "as given"}[summary.time_source]
+        length = f"{_duration(summary.length_ps)} (times {where})"
+
+    asked = (
+        f"{clustering['n_clusters_asked']} clusters asked for"
+        if clustering["cutoff_nm"] is None
+        else f"cut at {format_length(clustering['cutoff_nm'])}"
+    )
+    every = "every frame" if summary.subset_stride == 1 else f"stride {summary.subset_stride}"
+    rows = " on the rows of the RMSD matrix" if clustering["linkage_input"] == "rows" else ""
+    first = (
+        f"{summary.n_subset_frames:,} subset frames ({every}), {clustering['linkage_method']} linkage{rows}, "
+        f"{asked}, {clustering['n_clusters_found']} found"
+    )
+    method = {
+        "frames": "chosen by frame",
+        "medoid": "medoids" if clustering["leaders_per_cluster"] == 1 else "medoids, then farthest first",
+        "random": f"random, seed {clustering['seed']}",
+    }[clustering["leader_method"]]
+    second = (
+        f"{summary.n_leaders} leaders ({method}), {summary.recovered_share:.1%} of the subset frames "
+        "got their first-pass label back"
+    )
+    facts = [
+        ("Versions", ", ".join(f"{name} {version}" for name, version in summary.versions.items())),
+        ("Store", f"{summary.path}, clustering {summary.name}"),
+        ("Input", f"{size}, {length}"),
+        ("RMSD", f"{summary.n_selected_atoms} of {summary.n_atoms} atoms ({clustering['atoms']})"),
+        ("First pass", first),
+        ("Second pass", second),
+    ]
+    if summary.n_not_finite:
+        facts.append(("No label", f"{summary.n_not_finite:,} frames with coordinates that are not finite"))
+    return facts
+
+
+def print_status(status: StoreStatus) -> None:
+    """Print what is in a store."""
+    console = _console()
+    console.print(
+        f"{status.path}  (format {status.format_version}, {format_bytes(status.size_bytes)})", markup=False
+    )
+    source = {"file": "times from the files", "user": "times as given", "index": "no times"}
+    text = f"{status.n_trajectories} files, {status.n_frames:,} frames, {status.n_atoms:,} atoms"
+    console.print(f"{text}, {source[status.time_source]}" if status.time_source else text, markup=False)
+    console.print()
+    stages = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    stages.add_column("stage", no_wrap=True)
+    stages.add_column("progress", no_wrap=True)
+    stages.add_column("size", justify="right", no_wrap=True)
+    stages.add_column("parameters", overflow="fold")
+    for stage in status.stages:
+        done = "complete" if stage.complete else f"{stage.units_done} of {stage.units} units"
+        stages.add_row(stage.stage, done, format_bytes(stage.size_bytes), _parameters(stage.parameters))
+    console.print(stages)
+    console.print()
+    console.print(f"Next: {status.next_command}", markup=False, soft_wrap=True)
+
+
+def status_json(status: StoreStatus) -> str:
+    """Return the same as JSON."""
+    return json.dumps(dataclasses.asdict(status), indent=2, ensure_ascii=False)
+
+
+def _parameters(parameters: object) -> str:
+    # Digests tell runs apart, but nothing to a reader.
+    hidden = ("ingest", "clustering", "topology", "metric")
+    items = [] if not isinstance(parameters, dict) else list(parameters.items())
+    shown = [f"{key} {_short(value)}" for key, value in items if key not in hidden and value is not None]
+    return ", ".join(shown)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list) and len(value) > 2:
+        return f"{value[0]}, … ({len(value)})"
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _duration(length_ps: float) -> str:
+    for unit in ("ps", "ns"):
+        if length_ps < 1000:
+            return f"{length_ps:.6g} {unit}"
+        length_ps /= 1000
+    return f"{length_ps:.6g} µs"
+
+
+def _console() -> Console:
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, width=PLAIN_WIDTH)

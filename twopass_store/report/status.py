@@ -1,0 +1,159 @@
+"""How far each stage of a store is."""
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..journal import StageJournal
+from ..schema import FORMAT_VERSION
+from ..store import Store
+
+__all__ = ["StageStatus", "StoreStatus", "store_status"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """One stage, or one persisted step of it.
+
+    Attributes
+    ----------
+    stage
+        Name of its journal, such as ``assign-default``.
+    complete
+        Whether it has finished.
+    units_done, units
+        Units of work that are committed, and all of them.
+    parameters
+        What determines its result.
+    size_bytes
+        What its arrays take on disk.
+    """
+
+    stage: str
+    complete: bool
+    units_done: int
+    units: int
+    parameters: Mapping[str, Any]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """What is in a store.
+
+    Attributes
+    ----------
+    path, format_version
+        The store.
+    n_frames, n_atoms, n_trajectories
+        What ingest plans to hold, or holds.
+    time_source
+        ``file``, ``user`` or ``index``.
+    size_bytes
+        All of it on disk.
+    stages
+        In the order of the pipeline.
+    clusterings
+        Attributes of each clustering that has finished its first pass.
+    next_command
+        What to run next.
+    """
+
+    path: str
+    format_version: int
+    n_frames: int
+    n_atoms: int
+    n_trajectories: int
+    time_source: str
+    size_bytes: int
+    stages: tuple[StageStatus, ...]
+    clusterings: Mapping[str, Mapping[str, Any]]
+    next_command: str
+
+
+_ORDER = ("ingest", "subset-", "linkage-", "clustering-", "assign-")
+
+
+def store_status(store: str | os.PathLike[str]) -> StoreStatus:
+    """Look at a store, finished or not.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is none.
+    FormatVersionError
+        If it is of another format.
+    """
+    opened = Store.open(Path(store).absolute())
+    journals = [opened.journal(name) for name in opened.members("journal")]
+    found = sorted((journal for journal in journals if journal is not None), key=_rank)
+    shape = opened.shape("position") if opened.has("position") else (0, 0, 3)
+    finished = [
+        journal.plan.stage.removeprefix("clustering-")
+        for journal in found
+        if journal.plan.stage.startswith("clustering-") and journal.complete
+    ]
+    return StoreStatus(
+        path=str(opened.path),
+        format_version=FORMAT_VERSION,
+        n_frames=shape[0],
+        n_atoms=shape[1],
+        n_trajectories=opened.shape("trajectory_path")[0] if opened.has("trajectory_path") else 0,
+        time_source=opened.attrs("time").get("time_source", "") if opened.has("time") else "",
+        size_bytes=_folder_bytes(opened.path),
+        stages=tuple(_stage(opened, journal) for journal in found),
+        clusterings={name: opened.attrs(f"clusterings/{name}") for name in finished},
+        next_command=_next_command(opened, found, finished),
+    )
+
+
+def _rank(journal: StageJournal) -> tuple[int, str]:
+    stage = journal.plan.stage
+    return next(rank for rank, prefix in enumerate(_ORDER) if stage.startswith(prefix)), stage
+
+
+def _stage(store: Store, journal: StageJournal) -> StageStatus:
+    products = journal.plan.products
+    # The product with the most chunks is the one that the units write.
+    units = max(products, key=lambda product: product.n_chunks)
+    return StageStatus(
+        stage=journal.plan.stage,
+        complete=journal.complete,
+        units_done=int(journal.done(units.path).sum()),
+        units=units.n_chunks,
+        parameters=journal.plan.parameters,
+        size_bytes=sum(_folder_bytes(store.path / product.path) for product in products),
+    )
+
+
+def _next_command(store: Store, journals: list[StageJournal], clusterings: list[str]) -> str:
+    path = shlex.quote(
+        os.path.relpath(store.path) if store.path.is_relative_to(Path.cwd()) else str(store.path)
+    )
+    by_stage = {journal.plan.stage: journal for journal in journals}
+    ingest = by_stage.get("ingest")
+    if ingest is None or not ingest.complete:
+        command = store.attrs().get("provenance", {}).get("command")
+        return f"the command that began it, to resume: {command}"
+    for name in clusterings:
+        assign = by_stage.get(f"assign-{name}")
+        if assign is None or not assign.complete:
+            return f"twopass assign {path}" + ("" if name == "default" else f" --name {name}")
+    if not clusterings:
+        return f"twopass cluster {path} --n-clusters K"
+    opened = f"twopass_store.open_results({str(store.path)!r}, {clusterings[0]!r})"
+    return f'python -c "import twopass_store; print({opened})"'
+
+
+def _folder_bytes(folder: Path) -> int:
+    total = 0
+    for root, _, files in os.walk(folder):
+        for file in files:
+            try:
+                total += os.stat(os.path.join(root, file), follow_symlinks=False).st_size  # noqa: PTH116, PTH118
+            except FileNotFoundError:
+                continue  # replaced by a writer meanwhile
+    return total
