@@ -1,0 +1,150 @@
+"""A run on 10,000 frames of real dynamics, held against plain references."""
+
+import warnings
+from pathlib import Path
+
+import mdtraj as md
+import numpy as np
+import pytest
+import scipy.cluster.hierarchy
+import scipy.spatial.distance
+import xarray as xr
+
+from kabsch import kabsch_condensed, kabsch_matrix
+from twopass_store import (
+    assign_frames,
+    cluster_subset,
+    ingest_trajectories,
+    load_leaders,
+    open_results,
+)
+from twopass_store.config import LINKAGE_METHODS
+from twopass_store.schema import ASSIGNMENT, CLUSTERING, INGESTED, SUBSET
+
+HEAVY = "element != H"
+
+
+@pytest.fixture(scope="module")
+def trajectory(tmp_path_factory) -> tuple[md.Trajectory, Path, Path]:
+    """10,000 frames: every 4th of the shared dynamics, or the example's 4,000 where that is absent."""
+    from conftest import EXAMPLE, SHARED
+
+    xtc, top = SHARED / "ala2-dynamics.xtc", SHARED / "ala2.pdb"
+    if xtc.exists():
+        frames = md.load(xtc, top=top, stride=4)
+        folder = tmp_path_factory.mktemp("dynamics")
+        frames.save_xtc(folder / "dynamics.xtc")
+        return frames, folder / "dynamics.xtc", top
+    xtc, top = EXAMPLE / "alanine-dipeptide.xtc", EXAMPLE / "alanine-dipeptide.pdb"
+    return md.load(xtc, top=top), xtc, top
+
+
+@pytest.fixture(scope="module")
+def run(trajectory, tmp_path_factory) -> Path:
+    _, xtc, top = trajectory
+    store = tmp_path_factory.mktemp("run") / "run.zarr"
+    ingest_trajectories(store, xtc, top=top)
+    cluster_subset(store, select=HEAVY, stride=8, n_clusters=12, leaders_per_cluster=3)
+    assign_frames(store)
+    return store
+
+
+def test_assign__finds_the_nearest_leader_of_every_frame(trajectory, run):
+    frames, _, _ = trajectory
+    heavy = frames.topology.select(HEAVY)
+    with open_results(run, "default") as results:
+        leaders = frames.xyz[results.leader_frame.values][:, heavy]
+        reference = kabsch_matrix(frames.xyz[:, heavy], leaders)
+        np.testing.assert_array_equal(results.leader_index.values, reference.argmin(axis=1))
+        np.testing.assert_allclose(results.rmsd_to_leader.values, reference.min(axis=1), atol=1e-6, rtol=0)
+        labels = results.leader_label.values[results.leader_index.values]
+        np.testing.assert_array_equal(results.label.values, labels)
+
+
+def test_distances__equal_kabsch(trajectory, run):
+    frames, _, _ = trajectory
+    heavy = frames.topology.select(HEAVY)
+    with open_results(run, "default") as results:
+        rmsd = results.rmsd.values
+        subset = frames.xyz[results.subset_frame.values][:, heavy]
+    np.testing.assert_allclose(rmsd, kabsch_condensed(subset), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("method", LINKAGE_METHODS)
+def test_tree__is_scipys(run, method):
+    cluster_subset(run, name=method, select=HEAVY, stride=8, linkage=method, n_clusters=12)
+    with open_results(run, method) as results:
+        tree, rmsd, labels = results.linkage.values, results.rmsd.values, results.subset_label.values
+        assert results.attrs["n_clusters_asked"] == 12
+        assert results.attrs["n_clusters_found"] == labels.max()
+    expected = scipy.cluster.hierarchy.linkage(rmsd.astype(np.float64), method)
+    np.testing.assert_array_equal(tree[:, [0, 1, 3]], expected[:, [0, 1, 3]])
+    np.testing.assert_allclose(tree[:, 2], expected[:, 2], atol=1e-12, rtol=0)
+    np.testing.assert_array_equal(labels, scipy.cluster.hierarchy.fcluster(expected, 12, "maxclust"))
+
+
+def test_cutoff__is_a_height_in_the_tree(run):
+    cluster_subset(run, name="cut", select=HEAVY, stride=8, linkage="complete", cutoff="0.8A")
+    with open_results(run, "cut") as results:
+        expected = scipy.cluster.hierarchy.fcluster(results.linkage.values, 0.08, "distance")
+        np.testing.assert_array_equal(results.subset_label.values, expected)
+        assert results.attrs["cutoff_nm"] == 0.08
+
+
+def test_medoid_leaders__are_the_medoid_and_then_the_farthest(run):
+    with open_results(run, "default") as results:
+        square = scipy.spatial.distance.squareform(results.rmsd.values.astype(np.float64))
+        labels, subset = results.subset_label.values, results.subset_frame.values
+        by_label = {
+            label: results.leader_frame.values[results.leader_label.values == label]
+            for label in range(1, labels.max() + 1)
+        }
+        medoids = results.medoid_frame.values
+    for label, frames in by_label.items():
+        members = np.flatnonzero(labels == label)
+        within = square[np.ix_(members, members)]
+        chosen = [int(within.sum(axis=1).argmin())]
+        assert subset[members[chosen[0]]] == medoids[label - 1]
+        while len(chosen) < min(3, len(members)):
+            distance = within[:, chosen].min(axis=1)
+            distance[chosen] = -1
+            chosen.append(int(distance.argmax()))
+        assert frames.tolist() == subset[members[chosen]].tolist()
+
+
+def test_positions__are_bit_identical_to_mdtraj(trajectory, run):
+    frames, _, _ = trajectory
+    with open_results(run, "default") as results:
+        assert results.position.dtype == np.float32
+        np.testing.assert_array_equal(results.position.values, frames.xyz)
+        np.testing.assert_array_equal(results.time.values, frames.time)
+        np.testing.assert_array_equal(results.source_frame.values, np.arange(frames.n_frames))
+
+
+def test_results__open_plainly_without_a_warning(run):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with (
+            open_results(run, "default") as results,
+            xr.open_datatree(run, engine="zarr", consolidated=False) as tree,
+        ):
+            everything = [*results.variables.values()]
+            everything += [variable for node in tree.subtree for variable in node.variables.values()]
+            np.testing.assert_array_equal(tree["position"].values, results.position.values)
+            np.testing.assert_array_equal(tree["clusterings/default/label"].values, results.label.values)
+    for variable in everything:
+        assert variable.attrs["units"], variable
+        assert variable.attrs["long_name"], variable
+    named = {spec.name for spec in (*INGESTED, *SUBSET, *CLUSTERING, *ASSIGNMENT)}
+    assert set(results.variables) == (named - {"unitcell_lengths", "unitcell_angles"}) | {"linkage"}
+    assert not set(results.dims) & set(results.variables)
+
+
+def test_load_leaders__gives_a_trajectory(trajectory, run):
+    frames, _, _ = trajectory
+    leaders = load_leaders(run, "default")
+    with open_results(run, "default") as results:
+        chosen = results.leader_frame.values
+    np.testing.assert_array_equal(leaders.xyz, frames.xyz[chosen])
+    np.testing.assert_array_equal(leaders.time, frames.time[chosen])
+    assert [str(atom) for atom in leaders.topology.atoms] == [str(atom) for atom in frames.topology.atoms]

@@ -1,0 +1,151 @@
+"""What holds of minimal RMSD whatever the structures, and of the kernels however they are called."""
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from kabsch import kabsch_matrix, random_rotations
+from twopass_store.rmsd import PairwiseRmsd, nearest_leaders, prepare_leaders, rmsd_to_leaders
+
+Positions = npt.NDArray[np.float32]
+
+settings.register_profile("rmsd", derandomize=True, deadline=None, max_examples=60)
+PROFILE = settings.get_profile("rmsd")
+
+
+def coordinates(
+    n_frames: st.SearchStrategy[int], n_atoms: st.SearchStrategy[int]
+) -> st.SearchStrategy[Positions]:
+    """Coordinates on a coarse grid or none, so that coincidences and degenerate shapes come up often."""
+    element = st.one_of(
+        st.integers(-2, 2).map(float), st.floats(-5, 5, width=32, allow_nan=False, allow_infinity=False)
+    )
+    shapes = st.tuples(n_frames, n_atoms, st.just(3))
+    return shapes.flatmap(lambda shape: hnp.arrays(np.float32, shape, elements=element))
+
+
+FEW = coordinates(st.integers(3, 6), st.integers(1, 7))
+
+
+def matrix(x: npt.ArrayLike, y: npt.ArrayLike) -> Positions:
+    return rmsd_to_leaders(x, prepare_leaders(y))
+
+
+@PROFILE
+@given(FEW)
+def test_rmsd__agrees_with_kabsch(xyz: Positions) -> None:
+    np.testing.assert_allclose(matrix(xyz, xyz), kabsch_matrix(xyz, xyz), rtol=1e-6, atol=1e-7)
+
+
+@PROFILE
+@given(FEW)
+def test_rmsd__is_a_metric(xyz: Positions) -> None:
+    d = matrix(xyz, xyz).astype(np.float64)
+    assert (d >= 0).all()
+    np.testing.assert_allclose(np.diagonal(d), 0.0, atol=1e-8)
+    np.testing.assert_allclose(d, d.T, rtol=1e-6, atol=1e-7)
+    assert (d[:, :, np.newaxis] <= d[:, np.newaxis, :] + d.T[np.newaxis, :, :] + 1e-6).all()
+
+
+@PROFILE
+@given(FEW, st.integers(0, 2**32 - 1))
+def test_rmsd__does_not_see_rotation_translation_or_atom_order(xyz: Positions, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(xyz.shape[1])
+    turns, shifts = random_rotations(rng, len(xyz)), rng.normal(size=(len(xyz), 1, 3)) * 100
+    moved = (xyz.astype(np.float64) @ turns + shifts)[:, order]
+    np.testing.assert_allclose(matrix(moved, xyz[:, order]), matrix(xyz, xyz), rtol=1e-6, atol=1e-7)
+
+
+@PROFILE
+@given(
+    st.integers(2, 200),
+    st.integers(1, 9),
+    st.lists(st.integers(0, 20_000), max_size=8),
+    st.integers(0, 2**32 - 1),
+)
+def test_pairs__any_cutting_gives_the_same_bits(
+    n_frames: int, n_atoms: int, cuts: list[int], seed: int
+) -> None:
+    xyz = np.random.default_rng(seed).normal(size=(n_frames, n_atoms, 3)).astype(np.float32)
+    xyz[n_frames // 2] = xyz[0]
+    prepared = PairwiseRmsd(xyz)
+    edges = sorted({0, prepared.n_pairs, *(cut % (prepared.n_pairs + 1) for cut in cuts)})
+    pieces = [prepared.pairs(a, b) for a, b in pairwise(edges)]
+    whole = prepared.pairs(0, prepared.n_pairs)
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    i, j = np.triu_indices(n_frames, 1)
+    np.testing.assert_array_equal(whole, matrix(xyz, xyz)[j, i])
+
+
+@PROFILE
+@given(
+    st.integers(1, 200),
+    st.integers(1, 40),
+    st.lists(st.integers(0, 200), max_size=6),
+    st.integers(0, 2**32 - 1),
+)
+def test_nearest_leaders__neither_cutting_nor_order_of_leaders_matters(
+    n_frames: int, n_leaders: int, cuts: list[int], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    xyz = rng.normal(size=(n_frames, 6, 3)).astype(np.float32)
+    chosen = rng.normal(size=(n_leaders, 6, 3)).astype(np.float32)
+    leaders = prepare_leaders(chosen)
+    whole = nearest_leaders(xyz, leaders)
+    edges = sorted({0, n_frames, *(cut % (n_frames + 1) for cut in cuts)})
+    pieces = [nearest_leaders(xyz[a:b], leaders) for a, b in pairwise(edges)]
+    np.testing.assert_array_equal(np.concatenate([p.index for p in pieces]), whole.index)
+    np.testing.assert_array_equal(np.concatenate([p.rmsd for p in pieces]), whole.rmsd)
+    order = rng.permutation(n_leaders)
+    shuffled = nearest_leaders(xyz, prepare_leaders(chosen[order]))
+    np.testing.assert_array_equal(order[shuffled.index], whole.index)
+    np.testing.assert_array_equal(shuffled.rmsd, whole.rmsd)
+
+
+@PROFILE
+@given(coordinates(st.integers(1, 5), st.integers(1, 5)), st.data())
+def test_nearest_leaders__duplicated_leaders_tie_exactly(xyz: Positions, data: st.DataObject) -> None:
+    picks = data.draw(st.lists(st.integers(0, len(xyz) - 1), min_size=1, max_size=40))
+    leaders = xyz[picks]
+    nearest = nearest_leaders(xyz, prepare_leaders(leaders))
+    for index in nearest.index:
+        same = [k for k, pick in enumerate(picks) if (xyz[pick] == leaders[index]).all()]
+        assert index == same[0]
+    distances = matrix(xyz, leaders)
+    np.testing.assert_array_equal(distances[np.arange(len(xyz)), nearest.index], distances.min(axis=1))
+
+
+@PROFILE
+@given(FEW, st.data())
+def test_rmsd__only_frames_that_are_not_finite_give_nan(xyz: Positions, data: st.DataObject) -> None:
+    bad = data.draw(st.sets(st.integers(1, len(xyz) - 1)))
+    clean = matrix(xyz, xyz[:1])
+    spoilt = xyz.copy()
+    for frame in bad:
+        atom, axis = data.draw(st.integers(0, xyz.shape[1] - 1)), data.draw(st.integers(0, 2))
+        spoilt[frame, atom, axis] = data.draw(st.sampled_from([np.nan, np.inf, -np.inf]))
+    leaders = prepare_leaders(xyz[:1])
+    mask = np.isin(np.arange(len(xyz)), list(bad))
+    found = rmsd_to_leaders(spoilt, leaders)
+    assert np.isnan(found[mask]).all()
+    np.testing.assert_array_equal(found[~mask], clean[~mask])
+    np.testing.assert_array_equal(nearest_leaders(spoilt, leaders).index, np.where(mask, -1, 0))
+
+
+@PROFILE
+@given(FEW)
+def test_rmsd__inputs_are_not_changed(xyz: Positions) -> None:
+    before = xyz.copy()
+    leaders = prepare_leaders(xyz)
+    rows = leaders.rows.copy()
+    prepared = PairwiseRmsd(xyz)
+    nearest_leaders(xyz, leaders)
+    rmsd_to_leaders(xyz, leaders)
+    prepared.pairs(0, prepared.n_pairs)
+    np.testing.assert_array_equal(xyz, before)
+    np.testing.assert_array_equal(leaders.rows, rows)

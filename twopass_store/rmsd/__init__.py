@@ -1,0 +1,29 @@
+"""Minimal RMSD over proper rotations: arrays in, arrays out.
+
+Distances are worked out in float64 and given in float32, nm. A distance depends on its two structures only,
+bit for bit: not on the frames beside them, the cutting into calls, or the number of threads. Every function
+runs on the calling thread alone and releases the GIL, and none changes its input.
+"""
+
+from .leaders import (
+    Nearest,
+    PreparedLeaders,
+    nearest_leaders,
+    prepare_leaders,
+    rmsd_to_leaders,
+)
+from .memory import assign_bytes, pairwise_bytes
+from .pairwise import PairwiseRmsd
+from .superposition import superpose
+
+__all__ = [
+    "Nearest",
+    "PairwiseRmsd",
+    "PreparedLeaders",
+    "assign_bytes",
+    "nearest_leaders",
+    "pairwise_bytes",
+    "prepare_leaders",
+    "rmsd_to_leaders",
+    "superpose",
+]

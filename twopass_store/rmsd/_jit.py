@@ -1,0 +1,54 @@
+"""How the kernels are compiled: lazily, without the GIL, cached on disk where that is possible."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+from numba import njit
+
+__all__ = ["kernel"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# `fastmath` stays off: it would erase the tests for NaN and let the compiler reorder or fuse operations, and
+# then a distance could depend on its place in a tile and on the CPU. The error model takes the branches out
+# of divisions, without which loops don't vectorise.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile ``function`` with numba at its first call.
+
+    Parameters
+    ----------
+    function
+        A function of numpy arrays and scalars that numba can compile in nopython mode.
+
+    Returns
+    -------
+    The dispatcher, with the signature of ``function``.
+    """
+    try:
+        compiled = njit(cache=True, **OPTIONS)(function)
+        _date_by_whole_room(compiled)
+    except (RuntimeError, AttributeError):
+        # numba looks for a folder for its cache when it decorates, and raises RuntimeError where neither the
+        # package's nor the user's can be written: a read-only installation has to run all the same. Without
+        # numba's internals as we know them, no cache is better than a stale one.
+        compiled = njit(**OPTIONS)(function)
+    return cast(Callable[P, R], compiled)
+
+
+def _date_by_whole_room(compiled: Any) -> None:
+    """Let a change in any file of this folder invalidate the cached machine code.
+
+    numba dates a cached function by its own file only, although the callees are compiled into it: after an
+    edit or an upgrade of one file, old and new code would run together.
+    """
+    if not hasattr(compiled, "_cache"):  # NUMBA_DISABLE_JIT leaves the plain function
+        return
+    cache_file = compiled._cache._cache_file
+    room = sorted(Path(__file__).parent.glob("*.py"))
+    stamps = [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in room]
+    cache_file._source_stamp = (cache_file._source_stamp, stamps)

@@ -1,0 +1,153 @@
+"""Distances of many frames to a fixed set of leaders."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigError, NonFiniteError
+from ._kernels import matrix_kernel, nearest_kernel
+from ._packing import Float64Array, as_positions, padded_atoms, slabs, unpack_kernel
+
+__all__ = ["Nearest", "PreparedLeaders", "nearest_leaders", "prepare_leaders", "rmsd_to_leaders"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedLeaders:
+    """Leaders as the kernels want them; made by `prepare_leaders`, shared freely between threads.
+
+    Attributes
+    ----------
+    rows
+        Centred positions, shape (n_leaders, 3 * padded atoms), nm.
+    traces
+        Σ|y|² of each leader, shape (n_leaders,), nm².
+    n_atoms
+        Atoms of a leader.
+    """
+
+    rows: Float64Array
+    traces: Float64Array
+    n_atoms: int
+
+    @property
+    def n_leaders(self) -> int:
+        """Number of leaders."""
+        return int(self.rows.shape[0])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return int(self.rows.nbytes + self.traces.nbytes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nearest:
+    """The nearest leader of each frame.
+
+    Attributes
+    ----------
+    index
+        Leader index, shape (n_frames,), int32; -1 for a frame that isn't finite.
+    rmsd
+        Distance to it, shape (n_frames,), float32, nm; NaN for a frame that isn't finite.
+    """
+
+    index: npt.NDArray[np.int32]
+    rmsd: npt.NDArray[np.float32]
+
+
+def prepare_leaders(xyz: npt.ArrayLike) -> PreparedLeaders:
+    """Centre leaders and lay them out, once for many calls.
+
+    Parameters
+    ----------
+    xyz
+        Leader positions, shape (n_leaders, n_atoms, 3), nm. Copied, not modified.
+
+    Returns
+    -------
+    The prepared leaders, in the same order.
+
+    Raises
+    ------
+    TopologyMismatchError
+        If the shape isn't (n_leaders, n_atoms, 3) with at least one atom.
+    ConfigError
+        If there is no leader.
+    NonFiniteError
+        If a leader holds a coordinate that isn't a finite number.
+    """
+    positions = as_positions(xyz)
+    n_leaders, n_atoms = positions.shape[:2]
+    if n_leaders == 0:
+        raise ConfigError("There are no leaders to compare frames with: give at least one.")
+    rows = np.empty((n_leaders, 3 * padded_atoms(n_atoms)))
+    traces = np.empty(n_leaders)
+    for part, lanes, lane_traces in slabs(positions):
+        unpack_kernel(lanes, 0, rows[part])
+        traces[part] = lane_traces[: part.stop - part.start]
+    if np.isnan(traces).any():
+        bad = np.flatnonzero(np.isnan(traces))
+        raise NonFiniteError(
+            f"{bad.size} of {n_leaders} leaders hold coordinates that are not finite numbers, the first at "
+            f"index {bad[0]}: no frame can be compared with them, leave them out."
+        )
+    return PreparedLeaders(rows=rows, traces=traces, n_atoms=n_atoms)
+
+
+def nearest_leaders(xyz: npt.ArrayLike, leaders: PreparedLeaders) -> Nearest:
+    """Nearest leader of every frame by minimal RMSD over proper rotations.
+
+    Runs on the calling thread and releases the GIL. Neither the cutting of frames into calls nor the number
+    of threads that call changes a bit of the result.
+
+    Parameters
+    ----------
+    xyz
+        Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted. Not modified.
+    leaders
+        From `prepare_leaders`.
+
+    Returns
+    -------
+    Index and distance of the nearest leader, the lowest index of equals. Distances are compared in float64,
+    before they are rounded to float32.
+
+    Raises
+    ------
+    TopologyMismatchError
+        If the atom counts differ.
+    """
+    positions = as_positions(xyz, n_atoms=leaders.n_atoms)
+    index = np.empty(positions.shape[0], np.int32)
+    rmsd = np.empty(positions.shape[0], np.float32)
+    for part, lanes, traces in slabs(positions):
+        nearest_kernel(lanes, traces, leaders.rows, leaders.traces, leaders.n_atoms, index[part], rmsd[part])
+    return Nearest(index=index, rmsd=rmsd)
+
+
+def rmsd_to_leaders(xyz: npt.ArrayLike, leaders: PreparedLeaders) -> npt.NDArray[np.float32]:
+    """Minimal RMSD of every frame to every leader.
+
+    Parameters
+    ----------
+    xyz
+        Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted. Not modified.
+    leaders
+        From `prepare_leaders`.
+
+    Returns
+    -------
+    Distances, shape (n_frames, n_leaders), nm; a row of NaN for a frame that isn't finite.
+
+    Raises
+    ------
+    TopologyMismatchError
+        If the atom counts differ.
+    """
+    positions = as_positions(xyz, n_atoms=leaders.n_atoms)
+    rmsd = np.empty((positions.shape[0], leaders.n_leaders), np.float32)
+    for part, lanes, traces in slabs(positions):
+        matrix_kernel(lanes, traces, leaders.rows, leaders.traces, leaders.n_atoms, rmsd[part])
+    return rmsd

@@ -1,0 +1,80 @@
+"""Upper bounds of the memory that the kernels allocate, for planning before any work starts."""
+
+from ._packing import LANES, blocks_per_slab, n_blocks, padded_atoms
+from ._tile import ROWS
+
+__all__ = ["assign_bytes", "pairwise_bytes"]
+
+FIXED = 16 * 1024
+"""Small arrays of a kernel and Python's objects, in bytes."""
+
+
+def assign_bytes(n_frames: int, n_atoms: int, n_leaders: int) -> int:
+    """Peak memory of `prepare_leaders` and then one call of `nearest_leaders`.
+
+    The frames as the caller holds them are not counted. With several calls at once, the leaders' share
+    (24 bytes an atom, padded to four atoms) is counted once too often for each further call.
+    `rmsd_to_leaders` needs ``4 * n_frames * n_leaders`` on top.
+
+    Parameters
+    ----------
+    n_frames
+        Frames in one call.
+    n_atoms
+        Atoms of a frame.
+    n_leaders
+        Number of leaders.
+
+    Returns
+    -------
+    An upper bound, in bytes: leaders, converted and packed slabs, scratch, index and distance.
+    """
+    leaders = n_leaders * (24 * padded_atoms(n_atoms) + 8)
+    # Preparing leaders packs slabs of them too, but is done before frames come.
+    slab = _slab_bytes(max(n_frames, n_leaders), n_atoms)
+    # prepare_leaders looks for NaN with one byte a leader; index and distance take four each a frame.
+    return leaders + n_leaders + slab + _scratch_bytes() + 8 * n_frames
+
+
+def pairwise_bytes(n_frames: int, n_atoms: int, n_pairs_at_once: int) -> int:
+    """Peak memory of a `PairwiseRmsd` and of one call of `PairwiseRmsd.pairs`.
+
+    Parameters
+    ----------
+    n_frames
+        Frames of the whole set.
+    n_atoms
+        Atoms of a frame.
+    n_pairs_at_once
+        Pairs under way at any moment: those of one call, or of all threads together.
+
+    Returns
+    -------
+    An upper bound, in bytes, for one thread; each further thread adds ``384 * (n_atoms + 3)`` and 90 kB.
+    """
+    row_bytes = 24 * padded_atoms(n_atoms)
+    packed = n_blocks(n_frames) * LANES * (row_bytes + 8)
+    # Conversion while packing and rows while computing are never there at once, but are small.
+    return (
+        packed
+        + _converted_bytes(n_frames, n_atoms)
+        + _scratch_bytes()
+        + ROWS * row_bytes
+        + 4 * n_pairs_at_once
+    )
+
+
+def _scratch_bytes() -> int:
+    """Sums and squared distances of one tile."""
+    return ROWS * LANES * 8 * (9 + 1) + FIXED
+
+
+def _converted_bytes(n_frames: int, n_atoms: int) -> int:
+    """Copy of one slab of frames that aren't contiguous or not of a kernel's type."""
+    return 24 * n_atoms * min(n_frames, blocks_per_slab(n_atoms) * LANES)
+
+
+def _slab_bytes(n_frames: int, n_atoms: int) -> int:
+    """One packed slab and the copy that it may be made from."""
+    blocks = min(n_blocks(n_frames), blocks_per_slab(n_atoms))
+    return blocks * LANES * (24 * padded_atoms(n_atoms) + 8) + _converted_bytes(n_frames, n_atoms)

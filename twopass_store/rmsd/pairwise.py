@@ -1,0 +1,93 @@
+"""All pairwise distances of one set of frames, any range of them at a time."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigError
+from ._kernels import condensed_kernel
+from ._packing import as_positions, empty_blocks, pack
+
+__all__ = ["PairwiseRmsd"]
+
+
+class PairwiseRmsd:
+    """Minimal RMSDs between frames, as ranges of scipy's condensed vector.
+
+    Prepared once; then many threads may call `pairs` on one instance. Only the packed copy is kept: ``xyz``
+    may be released or changed afterwards.
+
+    Parameters
+    ----------
+    xyz
+        Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted. Not modified.
+
+    Raises
+    ------
+    TopologyMismatchError
+        If the shape isn't (n_frames, n_atoms, 3) with at least one atom.
+    """
+
+    def __init__(self, xyz: npt.ArrayLike) -> None:
+        positions = as_positions(xyz)
+        self._n_frames, self._n_atoms = int(positions.shape[0]), int(positions.shape[1])
+        self._lanes, self._traces = empty_blocks(self._n_frames, self._n_atoms)
+        pack(positions, self._lanes, self._traces)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return self._n_frames
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms of a frame."""
+        return self._n_atoms
+
+    @property
+    def n_pairs(self) -> int:
+        """Length of the condensed vector, n_frames * (n_frames - 1) / 2."""
+        return self._n_frames * (self._n_frames - 1) // 2
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return self._lanes.nbytes + self._traces.nbytes
+
+    def pairs(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Distances of a half-open range of the condensed vector.
+
+        Runs on the calling thread and releases the GIL. Any cutting into ranges gives the same bits. Ranges
+        of many rows are the fast ones: a tile sets 16 rows against 64 columns.
+
+        Parameters
+        ----------
+        start, stop
+            Indices into the condensed vector, in the order of `scipy.spatial.distance.squareform`: i < j,
+            j fastest.
+
+        Returns
+        -------
+        Distances, shape (stop - start,), nm; NaN where one of the two frames isn't finite.
+
+        Raises
+        ------
+        ConfigError
+            If the range isn't within 0 and `n_pairs`.
+        """
+        if not 0 <= start <= stop <= self.n_pairs:
+            raise ConfigError(
+                f"Pairs {start} to {stop} were asked for, but {self._n_frames} frames have {self.n_pairs} "
+                "pairs: give 0 <= start <= stop <= n_pairs."
+            )
+        out = np.empty(stop - start, np.float32)
+        if out.size:
+            row = self._row_of(start)
+            condensed_kernel(self._lanes, self._traces, self._n_frames, self._n_atoms, start, row, out)
+        return out
+
+    def _row_of(self, pair: int) -> int:
+        """Row i of a pair, in exact integers: counted from the end, rows have 1, 2, 3, … pairs."""
+        after = self.n_pairs - 1 - pair
+        return self._n_frames - 2 - (math.isqrt(8 * after + 1) - 1) // 2

@@ -1,0 +1,75 @@
+"""Structures moved onto a reference, for writing them out."""
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import NonFiniteError, TopologyMismatchError
+from ._packing import as_positions
+
+__all__ = ["superpose"]
+
+
+def superpose(
+    xyz: npt.ArrayLike, reference: npt.ArrayLike, *, atom_indices: npt.ArrayLike | None = None
+) -> npt.NDArray[np.float32]:
+    """Move every frame onto a reference by the proper rotation that minimises the RMSD of chosen atoms.
+
+    Meant for tens of structures, not for trajectories: it works in float64 on all of them at once.
+
+    Parameters
+    ----------
+    xyz
+        Positions, shape (n_frames, n_atoms, 3), nm. Not modified.
+    reference
+        Positions of the reference, shape (n_atoms, 3), nm. Not modified.
+    atom_indices
+        Atoms to fit on, shape (n_fitted,); all where None.
+
+    Returns
+    -------
+    Moved positions of all atoms, shape (n_frames, n_atoms, 3), nm. An atom that is NaN stays NaN; a frame
+    in which a fitted atom isn't finite is NaN throughout.
+
+    Raises
+    ------
+    TopologyMismatchError
+        If the atom counts differ, or if no atom is left to fit on.
+    NonFiniteError
+        If a fitted atom of the reference isn't finite.
+
+    References
+    ----------
+    Kabsch, Acta Cryst. A 34 (1978) 827.
+    """
+    target = as_positions(np.asarray(reference)[np.newaxis])[0].astype(np.float64)
+    mobile = as_positions(xyz, n_atoms=target.shape[0]).astype(np.float64)
+    fitted = np.arange(target.shape[0]) if atom_indices is None else np.asarray(atom_indices, dtype=np.intp)
+    if fitted.size == 0 or fitted.min() < 0 or fitted.max() >= target.shape[0]:
+        raise TopologyMismatchError(
+            f"The atoms to fit on must be indices from 0 to {target.shape[0] - 1}, at least one of them: "
+            "select atoms of the topology that the positions belong to."
+        )
+    target_centre = target[fitted].mean(axis=0)
+    if not np.isfinite(target_centre).all():
+        raise NonFiniteError(
+            "A fitted atom of the reference has no finite position: choose another reference, or fit on "
+            "atoms that it has."
+        )
+    with np.errstate(invalid="ignore"):  # from inf - inf, which is to become NaN
+        mobile -= mobile[:, fitted].mean(axis=1, keepdims=True)
+        rotations = _rotations(mobile[:, fitted], target[fitted] - target_centre)
+        moved: npt.NDArray[np.float64] = np.einsum("fai,fij->faj", mobile, rotations) + target_centre
+        return moved.astype(np.float32)
+
+
+def _rotations(mobile: npt.NDArray[np.float64], target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Matrices that turn centred rows of ``mobile`` onto ``target``, shape (n_frames, 3, 3)."""
+    products = np.einsum("fai,aj->fij", mobile, target)
+    # The singular value decomposition raises on NaN for the whole batch.
+    finite = np.isfinite(products).all(axis=(1, 2))
+    rotations = np.full(products.shape, np.nan)
+    left, _, right = np.linalg.svd(products[finite])
+    # Without this a structure would be mirrored where that fits better.
+    left[:, :, 2] *= np.sign(np.linalg.det(left) * np.linalg.det(right))[:, np.newaxis]
+    rotations[finite] = left @ right
+    return rotations
