@@ -47,14 +47,13 @@ def print_summary(summary: Summary) -> None:
             Path(row.medoid_path).name,
             str(row.medoid_source_frame),
         ]
-        rows.add_row(*cells, *([] if row.medoid_time_ps is None else [f"{row.medoid_time_ps:,.8g}"]))
+        rows.add_row(*cells, *([] if row.medoid_time_ps is None else [f"{row.medoid_time_ps:,.7g}"]))
     console.print(rows)
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
     clustering = summary.clustering
-    files = f"{summary.n_trajectories} file{'s' if summary.n_trajectories > 1 else ''}"
-    size = f"{files}, {summary.n_frames:,} frames, {summary.n_atoms:,} atoms"
+    size = f"{_files(summary.n_trajectories)}, {summary.n_frames:,} frames, {summary.n_atoms:,} atoms"
     if summary.length_ps is None:
         length = "no times in the files: frames are numbered"
     else:
@@ -101,7 +100,7 @@ def print_status(status: StoreStatus) -> None:
         f"{status.path}  (format {status.format_version}, {format_bytes(status.size_bytes)})", markup=False
     )
     source = {"file": "times from the files", "user": "times as given", "index": "no times"}
-    text = f"{status.n_trajectories} files, {status.n_frames:,} frames, {status.n_atoms:,} atoms"
+    text = f"{_files(status.n_trajectories)}, {status.n_frames:,} frames, {status.n_atoms:,} atoms"
     console.print(f"{text}, {source[status.time_source]}" if status.time_source else text, markup=False)
     console.print()
     stages = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -135,6 +134,10 @@ def _short(value: object) -> str:
         return f"{value[0]}, … ({len(value)})"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _duration(length_ps: float) -> str:

@@ -10,7 +10,7 @@ from ..errors import ConfigError
 
 __all__ = ["DaskExecutor"]
 
-CONNECT_SECONDS = 20.0
+CONNECT_SECONDS = 10.0
 """How long to wait for the scheduler's answer."""
 
 Task = TypeVar("Task")
@@ -62,7 +62,7 @@ class DaskExecutor:
             return [self._client.submit(function, task, pure=False) for task in islice(source, n_tasks)]
 
         failure: Exception | None = None
-        running = as_completed(submitted(self.in_flight))
+        running = as_completed(submitted(self.in_flight), loop=self._client.loop)
         for future in running:
             try:
                 result = future.result()
