@@ -86,9 +86,10 @@ FRAME = (
     ArraySpec("source_frame", ("frame",), "int64", -1, "1", "index of the frame in its source file"),
 )
 
+# float64, since that is what mdtraj reads from some formats.
 UNITCELL = (
-    ArraySpec("unitcell_lengths", ("frame", "xyz"), "float32", _NAN, "nm", "lengths of the unit cell"),
-    ArraySpec("unitcell_angles", ("frame", "xyz"), "float32", _NAN, "degrees", "angles of the unit cell"),
+    ArraySpec("unitcell_lengths", ("frame", "xyz"), "float64", _NAN, "nm", "lengths of the unit cell"),
+    ArraySpec("unitcell_angles", ("frame", "xyz"), "float64", _NAN, "degrees", "angles of the unit cell"),
 )
 
 TRAJECTORY_FILE = (

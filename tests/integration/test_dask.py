@@ -46,4 +46,3 @@ def test_assign__on_two_worker_processes_gives_the_same_bytes(store, twopass):
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []
     assert not (store / "dask.zarr.lock").exists()
-

@@ -67,8 +67,8 @@ def assert_equals_load(
     if info.has_unitcell:
         for name in ("unitcell_lengths", "unitcell_angles"):
             values = np.concatenate([getattr(block, name) for block in blocks])
-            assert values.dtype == np.float32
-            np.testing.assert_array_equal(values, getattr(whole, name)[wanted].astype(np.float32))
+            assert values.dtype == np.float64
+            np.testing.assert_array_equal(values, getattr(whole, name)[wanted])
     else:
         assert all(block.unitcell_lengths is None and block.unitcell_angles is None for block in blocks)
 

@@ -199,7 +199,7 @@ def _selected(topology: md.Topology, selection: str | None) -> NDArray[np.int64]
 def _projected(sources: tuple[Source, ...], n_atoms: int, n_kept: int) -> int:
     chunk = position_chunk_frames(n_kept)
     # Times, unit cells and provenance of the per-frame chunks that are being filled, with their codecs.
-    columns = 3 * FRAME_CHUNK * (8 + 24 + 4 + 8)
+    columns = 3 * FRAME_CHUNK * (8 + 48 + 4 + 8)
     return (
         PROCESS_BYTES
         + max(reading_bytes(source.info, n_selected=n_kept) for source in sources)

@@ -1,7 +1,7 @@
 """The stage itself: read, check, write, record."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,20 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import IngestConfig, validated
-from ..errors import NonFiniteError
 from ..executors import ThreadExecutor, memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, hold
 from ..partition import (
-    FRAME_CHUNK,
-    FrameRange,
     chunk_range,
-    consecutive_runs,
     position_chunk_frames,
-    segments,
 )
 from ..progress import Progress, Silent
-from ..schema import ATOM, FRAME, INGESTED, TRAJECTORY_FILE, UNITCELL
+from ..schema import ATOM, TRAJECTORY_FILE
 from ..store import Store, differing_versions, lock_folder, provenance
+from .columns import FrameColumns
 from .request import requested
 
 if TYPE_CHECKING:
@@ -177,17 +173,9 @@ def _opened(path: Path, plan: "IngestPlan", staging: Path, *, restart: bool, pro
     return Store.create(path, attrs, staging=staging)
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """The frames of one chunk of positions, as read."""
-
-    index: int
-    start: int
-    positions: NDArray[np.float32]
-    columns: Mapping[str, NDArray[Any]]
-
-
 def _run(store: Store, journal: StageJournal, plan: "IngestPlan", progress: Progress) -> int:
+    from .chunks import Chunk, read_chunks
+
     for spec, shape in plan.arrays:
         extra = {"time_source": plan.time_source} if spec.name == "time" else {}
         if spec.name == "time" and plan.time_source == "index":
@@ -201,9 +189,9 @@ def _run(store: Store, journal: StageJournal, plan: "IngestPlan", progress: Prog
     n_done = int(np.sum(np.array(covered)[done]))
     progress.start("ingest", total=plan.n_frames, done=n_done, unit="frames")
 
-    columns = _FrameColumns(store, journal, plan.n_frames)
+    columns = FrameColumns(store, journal, plan.n_frames)
 
-    def write(chunk: _Chunk) -> tuple[Record, _Chunk]:
+    def write(chunk: Chunk) -> tuple[Record, Chunk]:
         return store.write_chunk("position", chunk.index, chunk.positions), chunk
 
     missing = [int(chunk) for chunk in np.flatnonzero(~done)]
@@ -211,122 +199,15 @@ def _run(store: Store, journal: StageJournal, plan: "IngestPlan", progress: Prog
     executor = ThreadExecutor(1, queued=1)
     try:
         with journal.batches(flush=columns.flush) as finished:
-            for record, chunk in executor.map_unordered(write, _read(plan, missing, chunk_frames)):
+            for record, chunk in executor.map_unordered(
+                write, read_chunks(plan, missing, chunk_frames=chunk_frames)
+            ):
                 columns.put(chunk.start, chunk.columns)
                 finished(record)
                 progress.advance(len(chunk.positions))
     finally:
         progress.finish()
     return plan.n_frames - n_done
-
-
-def _read(plan: "IngestPlan", missing: Iterable[int], chunk_frames: int) -> Iterator[_Chunk]:
-    """Yield the missing chunks, each file opened once for each run of them."""
-    n_atoms = plan.stored_topology.n_atoms
-    with_cell = any(spec.name == "unitcell_lengths" for spec, _ in plan.arrays)
-    for run in consecutive_runs(missing):
-        blocks = _blocks(plan, run.start * chunk_frames, min(run.stop * chunk_frames, plan.n_frames))
-        left: dict[str, NDArray[Any]] | None = None
-        for index in range(run.start, run.stop):
-            frames = chunk_range(index, chunk=chunk_frames, length=plan.n_frames)
-            buffers = _empty(len(frames), n_atoms, with_cell=with_cell)
-            filled = 0
-            while filled < len(frames):
-                block = left or next(blocks)
-                taken = min(len(block["time"]), len(frames) - filled)
-                for name, buffer in buffers.items():
-                    buffer[filled : filled + taken] = block[name][:taken]
-                left = {name: values[taken:] for name, values in block.items()}
-                left = left if len(left["time"]) else None
-                filled += taken
-            positions = buffers.pop("position")
-            yield _Chunk(index, frames.start, positions, buffers)
-
-
-def _blocks(plan: "IngestPlan", start: int, stop: int) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield what the files hold of the store's frames `start` to `stop`, as arrays by name."""
-    from ..trajectory import read_blocks
-
-    no_times = plan.time_source == "index"
-    for segment in segments([source.kept for source in plan.sources], FrameRange(start, stop)):
-        info = plan.sources[segment.trajectory].info
-        offset = 0
-        for block in read_blocks(
-            info, plan.topology, frames=segment.source_frames, atom_indices=plan.atom_indices
-        ):
-            source_frames = np.array(segment.source_frames[offset : offset + block.n_frames], np.int64)
-            offset += block.n_frames
-            finite = np.isfinite(block.xyz).all(axis=(1, 2))
-            if not finite.all():
-                raise NonFiniteError(
-                    f"{info.path}: frame {source_frames[np.argmin(finite)]} (counted from 0) has coordinates "
-                    "that are not finite. Remove that frame from the file, or leave it out with "
-                    "--discard-first or --stride."
-                )
-            yield {
-                "position": block.xyz,
-                "time": source_frames.astype(np.float64) if block.time is None or no_times else block.time,
-                "trajectory": np.full(block.n_frames, segment.trajectory, np.int32),
-                "source_frame": source_frames,
-                "unitcell_lengths": _or_nan(block.unitcell_lengths, block.n_frames),
-                "unitcell_angles": _or_nan(block.unitcell_angles, block.n_frames),
-            }
-
-
-def _or_nan(values: NDArray[np.float32] | None, n_frames: int) -> NDArray[np.float32]:
-    return np.full((n_frames, 3), np.nan, np.float32) if values is None else values
-
-
-def _empty(n_frames: int, n_atoms: int, *, with_cell: bool) -> dict[str, NDArray[Any]]:
-    sizes = {"frame": n_frames, "atom": n_atoms, "xyz": 3}
-    specs = (*FRAME, *(UNITCELL if with_cell else ()))
-    return {spec.name: np.empty([sizes[dim] for dim in spec.dims], spec.dtype) for spec in specs}
-
-
-class _FrameColumns:
-    """The small per-frame arrays, gathered into whole chunks of theirs.
-
-    Their chunks hold many chunks of positions, and no two writers may share a chunk: so the driver alone
-    writes them, again at each commit while they fill.
-    """
-
-    def __init__(self, store: Store, journal: StageJournal, n_frames: int) -> None:
-        self._store = store
-        self._journal = journal
-        self._n_frames = n_frames
-        self._specs = [spec for spec in INGESTED if spec.dims[0] == "frame" and spec.name != "position"]
-        self._specs = [spec for spec in self._specs if store.has(spec.name)]
-        self._buffers: dict[int, dict[str, NDArray[Any]]] = {}
-
-    def put(self, start: int, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Take the values of consecutive frames from `start`, all within one chunk."""
-        chunk, offset = divmod(start, FRAME_CHUNK)
-        buffers = self._buffers.get(chunk) or self._loaded(chunk)
-        for name, values in columns.items():
-            buffers[name][offset : offset + len(values)] = values
-
-    def flush(self) -> list[Record]:
-        """Write what has changed since the last time; returns the ledger's entries."""
-        records = [
-            self._store.write_chunk(name, chunk, values)
-            for chunk, buffers in self._buffers.items()
-            for name, values in buffers.items()
-        ]
-        # They come nearly in order: a chunk that gets another value later is read back.
-        self._buffers.clear()
-        return records
-
-    def _loaded(self, chunk: int) -> dict[str, NDArray[Any]]:
-        frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=self._n_frames)
-        buffers = {}
-        for spec in self._specs:
-            if self._journal.done(spec.name)[chunk]:
-                buffers[spec.name] = self._store.read(spec.name, frames).copy()
-            else:
-                shape = (len(frames), *self._store.shape(spec.name)[1:])
-                buffers[spec.name] = np.full(shape, spec.fill_value, spec.dtype)
-        self._buffers[chunk] = buffers
-        return buffers
 
 
 def _write_tables(store: Store, plan: "IngestPlan") -> list[Record]:

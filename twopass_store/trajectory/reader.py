@@ -41,8 +41,8 @@ class Block:
 
     xyz: NDArray[np.float32]
     time: NDArray[np.float64] | None
-    unitcell_lengths: NDArray[np.float32] | None
-    unitcell_angles: NDArray[np.float32] | None
+    unitcell_lengths: NDArray[np.float64] | None
+    unitcell_angles: NDArray[np.float64] | None
 
     @property
     def n_frames(self) -> int:
@@ -187,8 +187,8 @@ def _block(
     return Block(
         xyz=np.ascontiguousarray(xyz, dtype=np.float32),
         time=np.array(trajectory.time, dtype=np.float64) if info.has_time else None,
-        unitcell_lengths=np.array(lengths, dtype=np.float32) if info.has_unitcell else None,
-        unitcell_angles=np.array(angles, dtype=np.float32) if info.has_unitcell else None,
+        unitcell_lengths=np.array(lengths, dtype=np.float64) if info.has_unitcell else None,
+        unitcell_angles=np.array(angles, dtype=np.float64) if info.has_unitcell else None,
     )
 
 

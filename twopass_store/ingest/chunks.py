@@ -1,0 +1,116 @@
+"""From files to chunks of positions: read, check, cut."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NonFiniteError
+from ..partition import FrameRange, chunk_range, consecutive_runs, segments
+from ..schema import FRAME, UNITCELL
+from ..trajectory import read_blocks
+from .plan import IngestPlan
+
+__all__ = ["Chunk", "read_chunks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The frames of one chunk of positions, as read.
+
+    Attributes
+    ----------
+    index
+        Of the chunk.
+    start
+        Its first frame in the store.
+    positions
+        Shape (n_frames, n_atoms, 3), nm.
+    columns
+        The small per-frame arrays by name, each of length n_frames.
+    """
+
+    index: int
+    start: int
+    positions: NDArray[np.float32]
+    columns: Mapping[str, NDArray[Any]]
+
+
+def read_chunks(plan: IngestPlan, missing: Iterable[int], *, chunk_frames: int) -> Iterator[Chunk]:
+    """Yield the missing chunks of positions, each file opened once for each run of them.
+
+    Parameters
+    ----------
+    plan
+        What is ingested.
+    missing
+        Indices of the chunks, ascending.
+    chunk_frames
+        Frames in a chunk.
+
+    Raises
+    ------
+    TrajectoryError
+        If a file can't be read on, or a frame isn't finite; the chunks before it have been yielded.
+    """
+    n_atoms = plan.stored_topology.n_atoms
+    with_cell = any(spec.name == "unitcell_lengths" for spec, _ in plan.arrays)
+    for run in consecutive_runs(missing):
+        blocks = _blocks(plan, run.start * chunk_frames, min(run.stop * chunk_frames, plan.n_frames))
+        left: dict[str, NDArray[Any]] | None = None
+        for index in range(run.start, run.stop):
+            frames = chunk_range(index, chunk=chunk_frames, length=plan.n_frames)
+            buffers = _empty(len(frames), n_atoms, with_cell=with_cell)
+            filled = 0
+            while filled < len(frames):
+                block = left or next(blocks)
+                taken = min(len(block["time"]), len(frames) - filled)
+                for name, buffer in buffers.items():
+                    buffer[filled : filled + taken] = block[name][:taken]
+                left = {name: values[taken:] for name, values in block.items()}
+                left = left if len(left["time"]) else None
+                filled += taken
+            positions = buffers.pop("position")
+            yield Chunk(index, frames.start, positions, buffers)
+
+
+def _blocks(plan: IngestPlan, start: int, stop: int) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield what the files hold of the store's frames `start` to `stop`, as arrays by name."""
+    no_times = plan.time_source == "index"
+    for segment in segments([source.kept for source in plan.sources], FrameRange(start, stop)):
+        info = plan.sources[segment.trajectory].info
+        offset = 0
+        for block in read_blocks(
+            info, plan.topology, frames=segment.source_frames, atom_indices=plan.atom_indices
+        ):
+            source_frames = np.array(segment.source_frames[offset : offset + block.n_frames], np.int64)
+            offset += block.n_frames
+            finite = np.isfinite(block.xyz).all(axis=(1, 2))
+            n_good = block.n_frames if finite.all() else int(np.argmin(finite))
+            columns: dict[str, NDArray[Any]] = {
+                "position": block.xyz,
+                "time": source_frames.astype(np.float64) if block.time is None or no_times else block.time,
+                "trajectory": np.full(block.n_frames, segment.trajectory, np.int32),
+                "source_frame": source_frames,
+                "unitcell_lengths": _or_nan(block.unitcell_lengths, block.n_frames),
+                "unitcell_angles": _or_nan(block.unitcell_angles, block.n_frames),
+            }
+            yield {name: values[:n_good] for name, values in columns.items()}
+            if n_good < block.n_frames:
+                raise NonFiniteError(
+                    f"{info.path}: frame {source_frames[n_good]} (counted from 0) has coordinates that are "
+                    "not finite. Remove that frame from the file, or leave it out with --discard-first or "
+                    "--stride."
+                )
+
+
+def _or_nan(values: NDArray[np.float64] | None, n_frames: int) -> NDArray[np.float64]:
+    return np.full((n_frames, 3), np.nan) if values is None else values
+
+
+def _empty(n_frames: int, n_atoms: int, *, with_cell: bool) -> dict[str, NDArray[Any]]:
+    sizes = {"frame": n_frames, "atom": n_atoms, "xyz": 3}
+    specs = (*FRAME, *(UNITCELL if with_cell else ()))
+    return {spec.name: np.empty([sizes[dim] for dim in spec.dims], spec.dtype) for spec in specs}
