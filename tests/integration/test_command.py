@@ -1,0 +1,269 @@
+"""The command as a user meets it: a whole run, run again, mistakes, status."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import mdtraj as md
+import numpy as np
+import pytest
+
+from conftest import command
+from twopass_store import load_config, open_results, run_pipeline
+
+DEMO = """
+store = "demo.zarr"
+[ingest]
+trajectories = ["example:alanine-dipeptide.xtc"]
+top = "example:alanine-dipeptide.pdb"
+[cluster]
+select = "element != H"
+stride = 8
+n_clusters = 4
+"""
+
+
+@pytest.fixture
+def demo(tmp_path):
+    (tmp_path / "demo.toml").write_text(DEMO)
+    return tmp_path
+
+
+def files_of(folder):
+    return {
+        str(file.relative_to(folder)): (file.stat().st_mtime_ns, file.stat().st_ino)
+        for file in folder.rglob("*")
+    }
+
+
+def test_run__ends_with_a_table_that_is_true(demo, twopass):
+    result = twopass("run", "demo.toml")
+    with open_results(demo / "demo.zarr") as results:
+        labels, rmsd = results.label.values, results.rmsd_to_leader.values
+        subset_labels = results.subset_label.values
+        recovered = np.mean(labels[results.subset_frame.values] == subset_labels)
+        medoids, times = results.medoid_frame.values, results.time.values
+    lines = result.stdout.splitlines()
+    facts = "\n".join(lines)
+    for word in ("twopass-store", "mdtraj", "numpy", "scipy", "199.95 ps (times from the files)"):
+        assert word in facts
+    assert "1 file, 4,000 frames, 22 atoms" in facts
+    assert "10 of 22 atoms" in facts
+    assert "500 subset frames (stride 8), average linkage, 4 clusters asked for, 4 found" in facts
+    assert (
+        f"4 leaders (medoids), {recovered:.1%} of the subset frames got their first-pass label back" in facts
+    )
+
+    rows = [re.split(r"  +", line.strip()) for line in lines if re.match(r" *C\d+ ", line)]
+    counts = np.bincount(labels, minlength=5)
+    expected = sorted(range(1, 5), key=lambda label: -counts[label])
+    assert len(rows) == 4
+    for rank, (row, label) in enumerate(zip(rows, expected, strict=True), start=1):
+        name, shown, frames, share, mean, file, frame, when = row
+        assert (name, int(shown)) == (f"C{rank}", label)
+        assert int(frames.replace(",", "")) == counts[label]
+        assert share == f"{counts[label] / 4000:.1%}"
+        assert float(mean) == pytest.approx(rmsd[labels == label].mean(), abs=6e-5)
+        assert file == "alanine-dipeptide.xtc"
+        assert int(frame) == medoids[label - 1]
+        assert float(when) == pytest.approx(times[medoids[label - 1]], rel=1e-6)
+
+    # The medoids, superposed, in the order of the table.
+    models = md.load(demo / "demo-default-medoids.pdb")
+    original = md.load(os.fspath(md_example()), top=os.fspath(md_example(".pdb")))
+    heavy = original.topology.select("element != H")
+    chosen = original[[int(row[6]) for row in rows]]
+    distances = md.rmsd(models, chosen[:1], 0, atom_indices=heavy)
+    np.testing.assert_allclose(distances, md.rmsd(chosen, chosen, 0, atom_indices=heavy), atol=2e-4)
+    moved = models.xyz[:, heavy] - models.xyz[:1, heavy]
+    fitted = np.sqrt((moved**2).sum(axis=-1).mean(axis=-1))
+    np.testing.assert_allclose(fitted, distances, atol=2e-4)
+
+
+def md_example(suffix=".xtc"):
+    from conftest import EXAMPLE
+
+    return EXAMPLE / f"alanine-dipeptide{suffix}"
+
+
+def test_run_again__says_so_and_changes_nothing(demo, twopass):
+    twopass("run", "demo.toml")
+    before = files_of(demo)
+    result = twopass("run", "demo.toml")
+    assert "All was done already; nothing was changed." in result.stdout
+    assert "rank  label" in result.stdout
+    assert files_of(demo) == before
+    assert result.stderr == ""
+    # The medoids are a product as well.
+    (demo / "demo-default-medoids.pdb").unlink()
+    twopass("run", "demo.toml")
+    assert (demo / "demo-default-medoids.pdb").exists()
+
+
+def test_stages_one_by_one__leave_the_same_bytes_as_a_run(demo, twopass):
+    twopass("run", "demo.toml", "--store", "a.zarr")
+    example = ["example:alanine-dipeptide.xtc", "--top", "example:alanine-dipeptide.pdb"]
+    twopass("ingest", "b.zarr", *example)
+    twopass("cluster", "b.zarr", "--select", "element != H", "--stride", 8, "--n-clusters", 4)
+    twopass("assign", "b.zarr", "--workers", 1)
+    for file in (demo / "a.zarr").rglob("c.*"):
+        other = demo / "b.zarr" / file.relative_to(demo / "a.zarr")
+        assert file.read_bytes() == other.read_bytes(), file
+
+
+def test_set__changes_one_key_and_the_store_refuses_it(demo, twopass):
+    twopass("run", "demo.toml", "--quiet")
+    refused = twopass("run", "demo.toml", "--set", "cluster.n_clusters=6", code=7)
+    assert "n_clusters is 4, asked for is 6" in refused.stderr
+    assert "--restart" in refused.stderr
+    twopass("run", "demo.toml", "--set", "cluster.n_clusters=6", "--restart")
+    assert open_results(demo / "demo.zarr").attrs["n_clusters_found"] == 6
+    twopass("run", "demo.toml", "--set", "cluster.name=other", "--set", "cluster.cutoff=0.6A", code=2)
+    cut = ["--set", "cluster.n_clusters=3", "--set", "cluster.name=other"]
+    notes = twopass("run", "demo.toml", *cut).stderr
+    assert "distances of this subset are there already" in notes
+    assert "average linkage of this subset is there already" in notes
+
+
+def test_without_a_cut__it_suggests_some_and_keeps_the_tree(demo, twopass):
+    example = ["example:alanine-dipeptide.xtc", "--top", "example:alanine-dipeptide.pdb"]
+    twopass("ingest", "s.zarr", *example)
+    refused = twopass("cluster", "s.zarr", "--stride", 8, code=2)
+    suggested = re.findall(r"--n-clusters (\d+) \(--cutoff ([\d.]+)\)", refused.stderr)
+    assert suggested
+    for n_clusters, cutoff in suggested:
+        result = twopass("cluster", "s.zarr", "--stride", 8, "--cutoff", cutoff, "--name", f"c{n_clusters}")
+        assert f"has {n_clusters} clusters of 500 subset frames" in result.stdout
+        assert "distances of this subset are there already" in result.stderr
+        assert f"{float(cutoff):g} nm" in result.stderr
+        assert "Å" in result.stderr
+
+
+def test_status__follows_the_run(demo, twopass):
+    example = ["example:alanine-dipeptide.xtc", "--top", "example:alanine-dipeptide.pdb"]
+    commands = [
+        (["ingest", "demo.zarr", *example], "twopass cluster demo.zarr"),
+        (["cluster", "demo.zarr", "--stride", 8, "--n-clusters", 3], "twopass assign demo.zarr"),
+        (["assign", "demo.zarr"], "open_results"),
+    ]
+    for arguments, next_command in commands:
+        twopass(*arguments)
+        shown = twopass("status", "demo.zarr")
+        assert next_command in shown.stdout
+        found = json.loads(twopass("status", "demo.zarr", "--json").stdout)
+        assert next_command in found["next_command"]
+        assert all(stage["complete"] for stage in found["stages"])
+    assert found["n_frames"] == 4000
+    assert found["clusterings"]["default"]["n_clusters_found"] == 3
+    on_disk = sum(file.stat().st_size for file in (demo / "demo.zarr").rglob("*") if file.is_file())
+    assert found["size_bytes"] == on_disk
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["ingest", "s.zarr", "nowhere.xtc"], 3, "There is no file"),
+        (["ingest", "s.zarr", "*.dcd"], 3, "matches no file"),
+        (["ingest", "s.zarr", "example:alanine-dipeptide.xtc"], 2, "--top"),
+        (["ingest", "s.zarr", "empty.xtc", "--top", "example:alanine-dipeptide.pdb"], 3, "empty"),
+        (["ingest", "s.zarr", "notes.txt", "--top", "example:alanine-dipeptide.pdb"], 3, "supported"),
+        (["ingest", "folder", "example:alanine-dipeptide.pdb"], 4, "is no twopass store"),
+        (["ingest", "no/such/s.zarr", "example:alanine-dipeptide.pdb"], 10, "no/such"),
+        (["cluster", "nowhere.zarr", "--n-clusters", "3"], 11, "There is no store"),
+        (["cluster", "folder", "--n-clusters", "3"], 11, "no twopass store"),
+        (["assign", "nowhere.zarr"], 11, "There is no store"),
+        (["status", "nowhere.zarr"], 11, "There is no store"),
+        (["run", "nowhere.toml"], 2, "no config file"),
+        (["cluster", "s.zarr", "--leader-frames", "1,two"], 2, "leader_frames"),
+        (["cluster", "s.zarr", "--linkage", "wards"], 2, "'ward'"),
+        (["cluster", "s.zarr", "--cutoff", "far"], 2, "is no length"),
+        (["cluster", "s.zarr", "--linkage", "ward", "--cutoff", "2A"], 2, "isn't an RMSD"),
+        (["cluster", "s.zarr", "--name", "../x"], 2, "can't be the name"),
+    ],
+)
+def test_mistakes__get_one_line_and_an_exit_code_of_their_kind(tmp_path, twopass, arguments, code, words):
+    (tmp_path / "empty.xtc").touch()
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.tex").touch()
+    before = sorted(tmp_path.rglob("*"))
+    result = twopass(*arguments, code=code)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert result.stderr.endswith(errors[0] + "\n")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_traceback__comes_only_with_debug(tmp_path):
+    result = subprocess.run(
+        [command(), "status", "nowhere.zarr", "--debug"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert result.returncode == 11
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
+
+
+def test_newer_format__is_refused_with_both_versions(demo, twopass):
+    twopass("ingest", "demo.zarr", "example:alanine-dipeptide.pdb")
+    meta = demo / "demo.zarr" / "zarr.json"
+    meta.write_text(meta.read_text().replace('"twopass_format": 1', '"twopass_format": 9'))
+    for arguments in (["status"], ["cluster"], ["assign"]):
+        result = twopass(arguments[0], "demo.zarr", code=12)
+        assert "format version 9" in result.stderr
+
+
+def test_second_writer__is_told_who_holds_the_store(demo, twopass):
+    from twopass_store.journal import Lock, hold
+
+    with hold(demo / "demo.zarr.lock", [Lock("ingest")]):
+        refused = twopass("run", "demo.toml", code=6)
+    assert f"process {os.getpid()}" in refused.stderr
+    assert "ingest" in refused.stderr
+    twopass("run", "demo.toml")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_no_permission__is_one_clear_line(demo, twopass):
+    (demo / "closed").mkdir(mode=0o500)
+    result = twopass("run", "demo.toml", "--store", "closed/demo.zarr", code=10)
+    assert "Permission denied" in result.stderr
+
+
+def test_quiet__says_nothing_on_the_way(demo, twopass):
+    result = twopass("run", "demo.toml", "--quiet")
+    assert result.stderr == ""
+    assert "rank  label" in result.stdout
+
+
+def test_help__is_there_for_every_command_with_an_example(twopass):
+    for name in ("run", "ingest", "cluster", "assign", "status"):
+        shown = twopass(name, "--help", env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}).stdout
+        assert f"Example: twopass {name}" in shown
+    assert "twopass" in twopass("--version").stdout
+
+
+def test_heavy_libraries__are_not_imported_for_help():
+    heavy = ("zarr", "mdtraj", "numba", "numpy", "pydantic")
+    program = f"import sys, twopass_cli.main; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "[]"
+
+
+def test_python__does_the_same_as_the_command(demo, twopass):
+    twopass("run", "demo.toml")
+    result = run_pipeline(load_config(demo / "demo.toml"))
+    assert result.was_complete
+    assert [row.rank for row in result.summary.clusters] == [1, 2, 3, 4]
+    assert sum(row.n_frames for row in result.summary.clusters) == 4000
