@@ -1,0 +1,231 @@
+"""The persisted steps of a first pass: distances, linkage, and the cut with its leaders."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import HEIGHT_IS_RMSD, ClusterConfig, format_length
+from ..errors import ConfigError
+from ..executors import ThreadExecutor
+from ..journal import Plan, Record
+from ..linkage import (
+    Leaders,
+    choose_leaders,
+    choose_medoids,
+    cut,
+    link_in_place,
+    link_rows,
+    suggest_n_clusters,
+)
+from ..partition import FrameRange, chunk_range, n_chunks
+from ..progress import Progress
+from ..rmsd import PairwiseRmsd
+from ..schema import CLUSTERING, SUBSET
+from ..store import Store, provenance
+from .plan import ClusterPlan
+
+__all__ = ["HINT", "compute_distances", "cut_and_choose", "link"]
+
+HINT = "Use the same parameters, another --name, or --restart to discard this one with its labels."
+
+
+def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> int:
+    """Compute the RMSDs of all pairs of the subset; returns how many weren't there yet."""
+    present = store.journal(plan.distances.stage)
+    if present is not None and present.complete:
+        progress.note("distances of this subset are there already")
+        return 0
+    rmsd = f"{plan.subset_group}/rmsd"
+    n_subset = len(plan.subset_frame)
+    total = n_subset * (n_subset - 1) // 2
+    with store.step(plan.distances, hint=HINT) as journal:
+        store.ensure_group(plan.subset_group, plan.subset_attrs)
+        for spec, length in zip(SUBSET, (n_subset, total), strict=True):
+            store.ensure_array(plan.subset_group, spec, [length])
+        journal.commit(store.write_all(f"{plan.subset_group}/subset_frame", plan.subset_frame))
+
+        done = journal.done(rmsd)
+        missing = [int(chunk) for chunk in np.flatnonzero(~done)]
+        length = store.chunk_length(rmsd)
+        n_missing = sum(len(chunk_range(chunk, chunk=length, length=total)) for chunk in missing)
+        kernel = PairwiseRmsd(_subset_positions(store, plan))
+
+        def compute(chunk: int) -> tuple[Record, int]:
+            pairs = chunk_range(chunk, chunk=length, length=total)
+            return store.write_chunk(rmsd, chunk, kernel.pairs(pairs.start, pairs.stop)), len(pairs)
+
+        progress.start("cluster: distances", total=total, done=total - n_missing, unit="pairs")
+        try:
+            with journal.batches() as finished:
+                for record, count in ThreadExecutor(plan.workers).map_unordered(compute, missing):
+                    finished(record)
+                    progress.advance(count)
+        finally:
+            progress.finish()
+    return n_missing
+
+
+def _subset_positions(store: Store, plan: ClusterPlan) -> NDArray[np.float32]:
+    """Read the subset's selected atoms, shape (n_subset, n_selected, 3), nm."""
+    positions = np.empty((len(plan.subset_frame), len(plan.atoms), 3), np.float32)
+    n_frames = store.shape("position")[0]
+    length = store.chunk_length("position")
+    chunk_of = plan.subset_frame // length
+    for chunk in np.unique(chunk_of):
+        wanted = chunk_of == chunk
+        frames = chunk_range(int(chunk), chunk=length, length=n_frames)
+        block = store.read_positions(frames, plan.atoms)
+        positions[wanted] = block[plan.subset_frame[wanted] - frames.start]
+    return positions
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDistances:
+    """Condensed distances in the store, read by slicing."""
+
+    store: Store
+    path: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.store.shape(self.path)
+
+    def __getitem__(self, pairs: slice) -> NDArray[np.float32]:
+        start, stop, _ = pairs.indices(self.shape[0])
+        values: NDArray[np.float32] = self.store.read(self.path, FrameRange(start, stop))
+        return values
+
+
+def link(store: Store, plan: ClusterPlan, progress: Progress) -> NDArray[np.float64]:
+    """Link the distances, or read the linkage where it is there already."""
+    path = f"{plan.subset_group}/{plan.linkage.name}"
+    present = store.journal(plan.tree.stage)
+    if present is not None and present.complete:
+        progress.note(f"{plan.config.linkage} linkage of this subset is there already")
+        return np.asarray(store.read(path), np.float64)
+    progress.note(f"linking {len(plan.subset_frame)} frames ({plan.config.linkage})")
+    distances = StoredDistances(store, f"{plan.subset_group}/rmsd")
+    with store.step(plan.tree, hint=HINT) as journal:
+        store.ensure_array(plan.subset_group, plan.linkage, [len(plan.subset_frame) - 1, 4])
+        if plan.config.linkage_input == "rows":
+            gathered = _gathered(distances, np.dtype(np.float32))
+            tree = link_rows(gathered, method=plan.config.linkage, n_threads=plan.workers)
+        else:
+            tree = link_in_place(_gathered(distances, np.dtype(np.float64)), method=plan.config.linkage)
+        journal.commit(store.write_all(path, tree))
+    return tree
+
+
+def _gathered(distances: StoredDistances, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Read all distances, chunk by chunk: never whole in two types at once."""
+    total = distances.shape[0]
+    length = distances.store.chunk_length(distances.path)
+    values = np.empty(total, dtype)
+    for chunk in range(n_chunks(total, length)):
+        pairs = chunk_range(chunk, chunk=length, length=total)
+        values[pairs.start : pairs.stop] = distances[pairs.start : pairs.stop]
+    return values
+
+
+def cut_and_choose(
+    store: Store, plan: ClusterPlan, tree: NDArray[np.float64], as_planned: Plan, progress: Progress
+) -> None:
+    """Cut the tree, choose leaders and write the clustering.
+
+    Parameters
+    ----------
+    store, plan
+        Where, and what.
+    tree
+        The linkage, scipy's four columns.
+    as_planned
+        The clustering's plan without its products, whose shapes are known only now.
+    progress
+        Who is told.
+
+    Raises
+    ------
+    ConfigError
+        If the plan doesn't say where to cut; suggests where.
+    """
+    config = plan.config
+    if config.n_clusters is None and config.cutoff is None:
+        raise ConfigError(
+            "Where to cut the tree? Give --n-clusters K or --cutoff LENGTH. "
+            f"Its largest gaps suggest {_suggested(tree, config)}. "
+            "Distances and linkage are kept: the next call takes seconds."
+        )
+    labels = cut(tree, n_clusters=config.n_clusters, cutoff=config.cutoff)
+    distances = StoredDistances(store, f"{plan.subset_group}/rmsd")
+    medoids = choose_medoids(distances, labels)
+    if config.leader_frames is not None:
+        index = np.searchsorted(plan.subset_frame, config.leader_frames)
+        leaders = Leaders(index, labels[index])
+        unled = sorted(set(labels.tolist()) - set(leaders.label.tolist()))
+        if unled:
+            progress.note(f"no leader for {len(unled)} of {labels.max()} clusters: they get no frames")
+    else:
+        leaders = choose_leaders(
+            distances,
+            labels,
+            method=config.leader_method,
+            per_cluster=config.leaders_per_cluster,
+            seed=config.seed,
+            medoids=medoids,
+        )
+    leader_frame = plan.subset_frame[leaders.subset_index]
+    values: dict[str, NDArray[Any]] = {
+        "selected_atom_index": plan.atoms,
+        "subset_label": labels,
+        "leader_frame": leader_frame,
+        "leader_label": leaders.label,
+        "leader_position": np.concatenate(
+            [store.read_positions(FrameRange(int(frame), int(frame) + 1)) for frame in leader_frame]
+        ),
+        "medoid_frame": plan.subset_frame[medoids],
+    }
+    products = tuple(
+        store.product(plan.clustering_group, spec, values[spec.name].shape) for spec in CLUSTERING
+    )
+    # Without a journal, a group is what a kill left of a discarded clustering.
+    if store.journal(as_planned.stage) is None:
+        store.remove(plan.clustering_group)
+    found = int(labels.max())
+    attrs = {
+        "subset": plan.subset_group.removeprefix("subsets/"),
+        "linkage": plan.linkage.name,
+        "linkage_method": config.linkage,
+        "linkage_input": config.linkage_input,
+        "select": config.select,
+        "atoms": plan.atoms_text,
+        "n_clusters_asked": config.n_clusters,
+        "cutoff_nm": config.cutoff,
+        "n_clusters_found": found,
+        "leader_method": "frames" if config.leader_frames is not None else config.leader_method,
+        "leaders_per_cluster": None if config.leader_frames is not None else config.leaders_per_cluster,
+        "seed": config.seed if config.leader_method == "random" else None,
+        "provenance": provenance(),
+    }
+    clustering = replace(as_planned, products=products)
+    with store.step(clustering, hint=HINT) as journal:
+        store.ensure_group(plan.clustering_group, attrs)
+        for spec in CLUSTERING:
+            store.ensure_array(plan.clustering_group, spec, values[spec.name].shape)
+            journal.commit(store.write_all(f"{plan.clustering_group}/{spec.name}", values[spec.name]))
+    asked = (
+        f"{config.n_clusters} asked for"
+        if config.n_clusters
+        else f"cut at {format_length(config.cutoff or 0)}"
+    )
+    progress.note(f"{found} clusters found ({asked}), {len(leader_frame)} leaders")
+
+
+def _suggested(tree: NDArray[np.float64], config: ClusterConfig) -> str:
+    is_rmsd = config.linkage in HEIGHT_IS_RMSD and config.linkage_input == "condensed"
+    values = [
+        f"--n-clusters {each.n_clusters}" + (f" (--cutoff {each.cutoff:g})" if is_rmsd else "")
+        for each in suggest_n_clusters(tree)
+    ]
+    return ", ".join(values) or "nothing: all merges are alike, so try --n-clusters 2"
