@@ -3,21 +3,24 @@
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from ..errors import ConfigError, StageIncompleteError
 from ..schema import ASSIGNMENT, CLUSTERING, INGESTED, SUBSET
 from .local import DurableLocalStore
 from .store import Store
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 __all__ = ["open_results"]
 
 
 def open_results(
     store: str | os.PathLike[str], name: str | None = None, *, partial: bool = False
-) -> xr.Dataset:
+) -> "xr.Dataset":
     """Open the committed results of a clustering.
 
     Parameters
@@ -46,6 +49,9 @@ def open_results(
     ConfigError
         If there are several clusterings and no name is given.
     """
+    # xarray takes half a second to import: not for the commands, which never need it.
+    import xarray as xr
+
     opened = Store.open(Path(store))
     name = _only_clustering(opened) if name is None else name
     group = f"clusterings/{name}"
@@ -88,8 +94,10 @@ def open_results(
     return xr.decode_cf(merged, decode_times=False)
 
 
-def _group(files: DurableLocalStore, path: str, names: list[str]) -> xr.Dataset:
+def _group(files: DurableLocalStore, path: str, names: list[str]) -> "xr.Dataset":
     """Open those arrays of a group that are there, not decoded yet."""
+    import xarray as xr
+
     opened = xr.open_dataset(
         files,  # type: ignore[arg-type]  # xarray takes a zarr store, but doesn't say so
         engine="zarr",
