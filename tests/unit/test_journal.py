@@ -1,10 +1,8 @@
 import json
-import multiprocessing
 import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,28 +212,29 @@ def test_hold__respects_another_host(tmp_path):
         pass
 
 
-def _compete(folder, counter, rounds):
-    won = 0
-    while won < rounds:
-        try:
-            with hold(Path(folder), [Lock("ingest")]):
-                value = int(Path(counter).read_text())
-                Path(counter).write_text(str(value + 1))
-                won += 1
-        except StoreLockedError:
-            continue
+COMPETE = """
+import sys
+from pathlib import Path
+from twopass_store.errors import StoreLockedError
+from twopass_store.journal import Lock, hold
+
+won = 0
+while won < 30:
+    try:
+        with hold(Path(sys.argv[1]), [Lock("ingest")]):
+            counter = Path(sys.argv[2])
+            counter.write_text(str(int(counter.read_text()) + 1))
+            won += 1
+    except StoreLockedError:
+        continue
+"""
 
 
 def test_hold__lets_one_process_in_at_a_time(tmp_path):
     counter = tmp_path / "counter"
     counter.write_text("0")
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_compete, args=(str(tmp_path / "s.lock"), str(counter), 30)) for _ in range(3)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
+    arguments = [sys.executable, "-c", COMPETE, str(tmp_path / "s.lock"), str(counter)]
+    processes = [subprocess.Popen(arguments) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
     assert counter.read_text() == "90"
+    assert not (tmp_path / "s.lock").exists()
