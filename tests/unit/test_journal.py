@@ -3,6 +3,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -20,12 +21,11 @@ from twopass_store.journal import (
     Product,
     Record,
     StageJournal,
+    Writer,
     differences,
     digest,
     fingerprint,
     hold,
-    remove_tree,
-    write_durably,
 )
 
 
@@ -124,38 +124,62 @@ def test_digest__is_never_absent():
     assert digest(b"x") != digest(b"y")
 
 
-def test_write_durably__replaces_whole_files(tmp_path):
+def test_writer__replaces_whole_files(tmp_path):
     target, staging = tmp_path / "deep" / "er" / "file", tmp_path / "staging"
-    write_durably(target, b"one", staging=staging)
-    write_durably(target, b"two", staging=staging)
+    writer = Writer(staging)
+    writer.write(target, b"one")
+    writer.write(target, b"two")
     assert target.read_bytes() == b"two"
     assert not list(staging.iterdir())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_write_durably__says_what_the_disk_refused(tmp_path):
+def test_writer__says_what_the_disk_refused(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(StoreWriteError, match="Permission denied"):
-        write_durably(tmp_path / "file", b"x", staging=tmp_path / "staging")
+        Writer(tmp_path / "staging").write(tmp_path / "file", b"x")
 
 
-def test_write_durably__refuses_where_a_file_stands_for_a_folder(tmp_path):
+def test_writer__refuses_where_a_file_stands_for_a_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreWriteError, match="Cannot write"):
-        write_durably(tmp_path / "file" / "below", b"x", staging=tmp_path / "staging")
+        Writer(tmp_path / "staging").write(tmp_path / "file" / "below", b"x")
 
 
-def test_remove_tree__removes_and_takes_absence(tmp_path):
+def test_writer__removes_folders_and_takes_absence(tmp_path):
     (tmp_path / "tree" / "branch").mkdir(parents=True)
-    remove_tree(tmp_path / "tree", staging=tmp_path / "staging")
-    remove_tree(tmp_path / "tree", staging=tmp_path / "staging")
+    writer = Writer(tmp_path / "staging")
+    writer.remove(tmp_path / "tree")
+    writer.remove(tmp_path / "tree")
     assert not (tmp_path / "tree").exists()
+
+
+def test_writer__that_is_closed_waits_and_then_refuses(tmp_path, monkeypatch):
+    writer = Writer(tmp_path / "staging")
+    begun, release = threading.Event(), threading.Event()
+    fsync = os.fsync
+
+    def slow(descriptor):
+        begun.set()
+        release.wait(10)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    thread = threading.Thread(target=writer.write, args=(tmp_path / "file", b"whole"))
+    thread.start()
+    assert begun.wait(10)
+    threading.Timer(0.1, release.set).start()
+    writer.close()
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    thread.join()
+    with pytest.raises(StoreWriteError, match="given back"):
+        writer.write(tmp_path / "file", b"late")
 
 
 def test_hold__leaves_nothing_behind(tmp_path):
     folder = tmp_path / "run.zarr.lock"
-    with hold(folder, [Lock("ingest")]) as staging:
-        write_durably(tmp_path / "x", b"", staging=staging)
+    with hold(folder, [Lock("ingest")]) as writer:
+        writer.write(tmp_path / "x", b"")
         assert folder.is_dir()
     assert not folder.exists()
 
@@ -190,13 +214,13 @@ def test_hold__takes_over_from_a_dead_process_and_sweeps(tmp_path):
     folder = tmp_path / "run.zarr.lock"
     program = (
         "import os, sys; from pathlib import Path; from twopass_store.journal import Lock, hold\n"
-        "with hold(Path(sys.argv[1]), [Lock('ingest')]) as staging:\n"
-        "    staging.mkdir(); (staging / 'debris').touch(); os._exit(9)\n"
+        "with hold(Path(sys.argv[1]), [Lock('ingest')]) as writer:\n"
+        "    writer.staging.mkdir(); (writer.staging / 'debris').touch(); os._exit(9)\n"
     )
     assert subprocess.run([sys.executable, "-c", program, str(folder)], check=False).returncode == 9
     assert (folder / "ingest.json").exists()
-    with hold(folder, [Lock("ingest")]) as staging:
-        assert not staging.exists()
+    with hold(folder, [Lock("ingest")]) as writer:
+        assert not writer.staging.exists()
     assert not folder.exists()
 
 

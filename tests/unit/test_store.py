@@ -13,7 +13,7 @@ from twopass_store.errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
-from twopass_store.journal import Plan
+from twopass_store.journal import Plan, Writer
 from twopass_store.partition import FrameRange
 from twopass_store.schema import INGESTED, SUBSET, attributes, chunk_shape
 from twopass_store.store import Store, check_name
@@ -23,7 +23,7 @@ SPEC = {spec.name: spec for spec in (*INGESTED, *SUBSET)}
 
 @pytest.fixture
 def store(tmp_path):
-    return Store.create(tmp_path / "s.zarr", {"topology": "{}"}, staging=tmp_path / "staging")
+    return Store.create(tmp_path / "s.zarr", {"topology": "{}"}, writer=Writer(tmp_path / "staging"))
 
 
 def test_write_chunk__reads_back_and_has_a_digest_of_its_bytes(store):

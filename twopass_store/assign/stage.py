@@ -92,8 +92,8 @@ def _assign(path: Path, config: AssignConfig, *, progress: Progress) -> AssignRe
         return AssignResult(path, name, n_frames, 0)
 
     workers = _affordable_workers(store, name, config, progress)
-    with hold(lock_folder(path), [Lock(f"clustering-{name}")]) as staging:
-        store = Store.open(path, staging=staging)
+    with hold(lock_folder(path), [Lock(f"clustering-{name}")]) as writer:
+        store = Store.open(path, writer=writer)
         changed = differing_versions(store.attrs(f"clusterings/{name}")["provenance"], provenance())
         if present is not None and changed:
             progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
@@ -101,7 +101,7 @@ def _assign(path: Path, config: AssignConfig, *, progress: Progress) -> AssignRe
         with store.step(plan, hint=hint) as journal:
             for spec in ASSIGNMENT:
                 store.ensure_array(f"clusterings/{name}", spec, [n_frames])
-            computed = _run(store, journal, name, staging, workers, config, progress)
+            computed = _run(store, journal, name, writer.staging, workers, config, progress)
     return AssignResult(path, name, n_frames, computed)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..journal import Record
+from ..journal import Record, Writer
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range
 from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, prepare_leaders
 from ..schema import LABEL_STATUS
@@ -91,7 +91,7 @@ class _Inputs:
 
 @lru_cache(maxsize=2)
 def _inputs(unit: AssignUnit) -> _Inputs:
-    store = Store.open(unit.path, staging=unit.staging)
+    store = Store.open(unit.path, writer=Writer(unit.staging))
     atoms = store.read(f"{unit.group}/selected_atom_index")
     leaders = prepare_leaders(store.read(f"{unit.group}/leader_position")[:, atoms])
     is_all = np.array_equal(atoms, np.arange(store.shape("position")[1]))

@@ -167,8 +167,8 @@ def _cluster(path: Path, config: ClusterConfig, *, restart: bool, progress: Prog
         progress.note(f"tree cut at {format_length(config.cutoff)}")
 
     locks = [Lock(plan.distances.stage), Lock(stage)]
-    with hold(lock_folder(path), locks) as staging:
-        store = Store.open(path, staging=staging)
+    with hold(lock_folder(path), locks) as writer:
+        store = Store.open(path, writer=writer)
         if present is not None and restart:
             _discard(store, config.name)
         computed = compute_distances(store, plan, progress)

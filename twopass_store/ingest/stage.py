@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..config import IngestConfig, validated
 from ..executors import ThreadExecutor, memory_budget, require_within
-from ..journal import Lock, Record, StageJournal, hold
+from ..journal import Lock, Record, StageJournal, Writer, hold
 from ..partition import (
     chunk_range,
     position_chunk_frames,
@@ -125,8 +125,8 @@ def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progre
         stage="ingest",
         mend="Or select fewer atoms.",
     )
-    with hold(lock_folder(path), [Lock("ingest")]) as staging:
-        store = _opened(path, plan, staging, restart=restart, progress=progress)
+    with hold(lock_folder(path), [Lock("ingest")]) as writer:
+        store = _opened(path, plan, writer, restart=restart, progress=progress)
         journal = store.journal("ingest")
         if journal is not None and journal.complete and journal.plan.fingerprint == plan.journal.fingerprint:
             return _result(store, path, 0)
@@ -154,12 +154,12 @@ def _result(store: Store, path: Path, computed: int) -> IngestResult:
     return IngestResult(path, n_frames, n_atoms, store.shape("trajectory_path")[0], computed)
 
 
-def _opened(path: Path, plan: "IngestPlan", staging: Path, *, restart: bool, progress: Progress) -> Store:
+def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, progress: Progress) -> Store:
     """Open the store to go on with, or make one."""
     from ..trajectory import topology_to_json
 
     if Store.exists(path):
-        store = Store.open(path, staging=staging)
+        store = Store.open(path, writer=writer)
         journal = store.journal("ingest")
         same = journal is not None and journal.plan.fingerprint == plan.journal.fingerprint
         # Without a journal it is what a kill left in the first instant: nothing is in it.
@@ -170,7 +170,7 @@ def _opened(path: Path, plan: "IngestPlan", staging: Path, *, restart: bool, pro
             return store
         store.remove("")
     attrs = {"provenance": provenance(), "topology": topology_to_json(plan.stored_topology)}
-    return Store.create(path, attrs, staging=staging)
+    return Store.create(path, attrs, writer=writer)
 
 
 def _run(store: Store, journal: StageJournal, plan: "IngestPlan", progress: Progress) -> int:

@@ -8,7 +8,7 @@ unit, and a chunk that is absent reads as fill.
 Storage is handed to the journal (`JournalStorage`), so that it serves object stores too.
 """
 
-from .disk import digest, remove_tree, sweep, write_durably
+from .disk import Writer, digest
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
 from .locks import Holder, Lock, hold
 from .plan import Plan, Product, differences, fingerprint
@@ -23,11 +23,9 @@ __all__ = [
     "Product",
     "Record",
     "StageJournal",
+    "Writer",
     "differences",
     "digest",
     "fingerprint",
     "hold",
-    "remove_tree",
-    "sweep",
-    "write_durably",
 ]

@@ -6,13 +6,16 @@ readers warn, and debris of a killed run is swept with the folder.
 
 import os
 import shutil
+import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
 from ..errors import StoreWriteError
 
-__all__ = ["digest", "remove_tree", "sweep", "write_durably"]
+__all__ = ["Writer", "digest", "sweep"]
 
 
 def digest(data: bytes | bytearray | memoryview) -> int:
@@ -20,56 +23,93 @@ def digest(data: bytes | bytearray | memoryview) -> int:
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") or 1
 
 
-def write_durably(path: Path, data: bytes | bytearray | memoryview, *, staging: Path) -> None:
-    """Put `data` at `path`, whole or not at all, and on the disk when this returns.
+class Writer:
+    """Durable writes and removals, for as long as it isn't closed.
+
+    A lock hands one out and closes it when it goes. An interrupt may leave a write of another thread under
+    way: `close` waits for it, and what comes later is refused, so that nothing is written without the lock.
 
     Parameters
     ----------
-    path
-        Where the file shall stand; replaced where it exists. Missing folders are made.
-    data
-        Its content.
     staging
-        A folder on the same file system, for the temporary file.
-
-    Raises
-    ------
-    StoreWriteError
-        If the disk refuses: it is full, read-only, over quota, or not ours to write to.
+        A folder on the file system of what is written, for temporary files.
     """
-    temporary = staging / uuid.uuid4().hex
-    try:
-        _make_folder(path.parent)
-        staging.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise _refused(path, error) from error
 
+    def __init__(self, staging: Path) -> None:
+        self.staging = staging
+        self._state = threading.Condition()
+        self._under_way = 0
+        self._closed = False
 
-def remove_tree(path: Path, *, staging: Path) -> None:
-    """Remove a folder and all in it; after a crash it is there whole or not at all.
+    def write(self, path: Path, data: bytes | bytearray | memoryview) -> None:
+        """Put `data` at `path`, whole or not at all, and on the disk when this returns.
 
-    Raises
-    ------
-    StoreWriteError
-        If the disk refuses.
-    """
-    doomed = staging / uuid.uuid4().hex
-    try:
-        staging.mkdir(parents=True, exist_ok=True)
-        path.replace(doomed)
-        _sync_folder(path.parent)
-        shutil.rmtree(doomed)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise _refused(path, error) from error
+        Parameters
+        ----------
+        path
+            Where the file shall stand; replaced where it exists. Missing folders are made.
+        data
+            Its content.
+
+        Raises
+        ------
+        StoreWriteError
+            If the disk refuses: it is full, read-only, over quota, or not ours to write to; or if the
+            writer is closed.
+        """
+        temporary = self.staging / uuid.uuid4().hex
+        with self._writing(path):
+            try:
+                _make_folder(path.parent)
+                self.staging.mkdir(parents=True, exist_ok=True)
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+                _sync_folder(path.parent)
+            except OSError as error:
+                temporary.unlink(missing_ok=True)
+                raise _refused(path, error) from error
+
+    def remove(self, path: Path) -> None:
+        """Remove a folder and all in it; after a crash it is there whole or not at all.
+
+        Raises
+        ------
+        StoreWriteError
+            If the disk refuses, or the writer is closed.
+        """
+        doomed = self.staging / uuid.uuid4().hex
+        with self._writing(path):
+            try:
+                self.staging.mkdir(parents=True, exist_ok=True)
+                path.replace(doomed)
+                _sync_folder(path.parent)
+                shutil.rmtree(doomed)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise _refused(path, error) from error
+
+    def close(self) -> None:
+        """Wait for what is being written, and refuse what comes later."""
+        with self._state:
+            self._closed = True
+            self._state.wait_for(lambda: self._under_way == 0)
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        with self._state:
+            if self._closed:
+                raise StoreWriteError(f"{path} is not written any more: the lock was given back.")
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._state:
+                self._under_way -= 1
+                self._state.notify_all()
 
 
 def sweep(staging: Path) -> None:

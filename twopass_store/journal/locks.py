@@ -21,7 +21,7 @@ from typing import Self
 import psutil
 
 from ..errors import StoreLockedError, StoreWriteError
-from .disk import sweep
+from .disk import Writer, sweep
 
 __all__ = ["Holder", "Lock", "hold"]
 
@@ -80,8 +80,8 @@ class Holder:
 
 
 @contextmanager
-def hold(folder: Path, locks: Sequence[Lock]) -> Iterator[Path]:
-    """Hold the locks while the block runs; yields the folder for temporary files.
+def hold(folder: Path, locks: Sequence[Lock]) -> Iterator[Writer]:
+    """Hold the locks while the block runs; yields what may write as long as it does.
 
     Parameters
     ----------
@@ -111,9 +111,11 @@ def hold(folder: Path, locks: Sequence[Lock]) -> Iterator[Path]:
                 (folder / f"{lock.name}.json").write_text(json.dumps(asdict(own)))
         except OSError as error:
             raise _refused(folder, error) from error
+    writer = Writer(folder / STAGING)
     try:
-        yield folder / STAGING
+        yield writer
     finally:
+        writer.close()
         with _guarded(folder):
             for lock in locks:
                 (folder / f"{lock.name}.json").unlink(missing_ok=True)

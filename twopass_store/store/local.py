@@ -10,7 +10,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from ..errors import CorruptChunkError
-from ..journal import digest, write_durably
+from ..journal import Writer, digest
 
 __all__ = ["CHUNK_PREFIX", "DurableLocalStore"]
 
@@ -30,8 +30,8 @@ class DurableLocalStore(LocalStore):
         The folder.
     read_only
         Whether writes are refused.
-    staging
-        A folder beside it for temporary files; needed for writing.
+    writer
+        What writes, from the lock; needed for writing.
     absent_is_fill
         Read a missing chunk as fill, as zarr does: for arrays that are still being written.
     """
@@ -41,11 +41,11 @@ class DurableLocalStore(LocalStore):
         root: Path | str,
         *,
         read_only: bool = False,
-        staging: Path | None = None,
+        writer: Writer | None = None,
         absent_is_fill: bool = False,
     ) -> None:
         super().__init__(root, read_only=read_only)
-        self.staging = staging
+        self.writer = writer
         self._absent_is_fill = absent_is_fill
         self._digests: dict[str, int] = {}
         self._digests_lock = threading.Lock()
@@ -53,7 +53,7 @@ class DurableLocalStore(LocalStore):
     def with_read_only(self, read_only: bool = False) -> "DurableLocalStore":
         """Return a store on the same folder."""
         return type(self)(
-            self.root, read_only=read_only, staging=self.staging, absent_is_fill=self._absent_is_fill
+            self.root, read_only=read_only, writer=self.writer, absent_is_fill=self._absent_is_fill
         )
 
     def take_digest(self, key: str) -> int:
@@ -89,10 +89,10 @@ class DurableLocalStore(LocalStore):
 
     def _put(self, key: str, value: Buffer) -> None:
         self._check_writable()
-        if self.staging is None:
-            raise ValueError("a store that is written to needs a staging folder")
+        if self.writer is None:
+            raise ValueError("a store that is written to needs a writer")
         data = memoryview(value.to_bytes())
-        write_durably(self.root / key, data, staging=self.staging)
+        self.writer.write(self.root / key, data)
         with self._digests_lock:
             self._digests[key] = digest(data)
 

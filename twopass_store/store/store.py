@@ -21,7 +21,7 @@ from ..errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
-from ..journal import METADATA, Plan, Product, Record, StageJournal, remove_tree
+from ..journal import METADATA, Plan, Product, Record, StageJournal, Writer
 from ..partition import FrameRange, n_chunks
 from ..schema import FORMAT_VERSION, ArraySpec, attributes, chunk_shape
 from .local import CHUNK_PREFIX, DurableLocalStore
@@ -85,7 +85,7 @@ class Store:
         return False
 
     @classmethod
-    def create(cls, path: Path, attrs: Mapping[str, Any], *, staging: Path) -> Self:
+    def create(cls, path: Path, attrs: Mapping[str, Any], *, writer: Writer) -> Self:
         """Make an empty store.
 
         Parameters
@@ -94,16 +94,16 @@ class Store:
             Its folder; its parent must exist.
         attrs
             Attributes of the root beside ``twopass_format``, as JSON values.
-        staging
-            Folder for temporary files, from the lock.
+        writer
+            What writes, from the lock.
         """
-        files = DurableLocalStore(path, staging=staging)
+        files = DurableLocalStore(path, writer=writer)
         zarr.create_group(files, zarr_format=3, attributes={"twopass_format": FORMAT_VERSION, **attrs})
-        return cls.open(path, staging=staging)
+        return cls.open(path, writer=writer)
 
     @classmethod
-    def open(cls, path: Path, *, staging: Path | None = None) -> Self:
-        """Open a store, for reading unless a staging folder is given.
+    def open(cls, path: Path, *, writer: Writer | None = None) -> Self:
+        """Open a store, for reading unless a writer is given.
 
         Raises
         ------
@@ -116,10 +116,10 @@ class Store:
             raise StoreNotFoundError(f"There is no store at {path}. Make one with `twopass ingest {path} …`.")
         if not (path / "zarr.json").is_file():
             raise StoreNotFoundError(f"{path} is no twopass store: it has no zarr.json.")
-        files = DurableLocalStore(path, read_only=staging is None, staging=staging)
+        files = DurableLocalStore(path, read_only=writer is None, writer=writer)
         try:
             root = zarr.open_group(
-                files, mode="r" if staging is None else "r+", zarr_format=3, use_consolidated=False
+                files, mode="r" if writer is None else "r+", zarr_format=3, use_consolidated=False
             )
             found = dict(root.attrs).get("twopass_format")
         except PermissionError as error:
@@ -168,11 +168,10 @@ class Store:
 
     def remove(self, path: str) -> None:
         """Remove a group or array and all in it, at one stroke."""
-        staging = self._files.staging
-        if staging is None:
+        if self._files.writer is None:
             raise ValueError("the store is open for reading only")
         self._arrays = {name: array for name, array in self._arrays.items() if not name.startswith(path)}
-        remove_tree(self.path / path, staging=staging)
+        self._files.writer.remove(self.path / path)
 
     # Arrays
 
