@@ -421,7 +421,8 @@ def assert_same(store: Path, reference: Path) -> None:
 
 def assert_alone(store: Path) -> None:
     """Assert that nothing lies beside the store."""
-    assert sorted(path.name for path in store.parent.iterdir()) == [store.name]
+    left = sorted(str(path.relative_to(store.parent)) for path in store.parent.rglob("*"))
+    assert [name for name in left if not name.startswith(store.name + "/")] == [store.name]
 
 
 def _listing(store: Path) -> set[str]:

@@ -8,12 +8,13 @@ import numpy as np
 
 from .errors import StoreWriteError
 from .partition import FrameRange
-from .store import Store, open_results
+from .report import Summary
+from .store import Store, open_results, store_path
 
 if TYPE_CHECKING:
     import mdtraj as md
 
-__all__ = ["load_leaders", "medoids_path", "write_medoids"]
+__all__ = ["has_current_medoids", "load_leaders", "medoids_path", "write_medoids"]
 
 
 def load_leaders(store: str | os.PathLike[str], name: str | None = None) -> "md.Trajectory":
@@ -53,19 +54,27 @@ def load_leaders(store: str | os.PathLike[str], name: str | None = None) -> "md.
 
 def medoids_path(store: str | os.PathLike[str], name: str) -> Path:
     """Return where the medoids of a clustering are written: beside the store."""
-    path = Path(store).absolute()
-    return path.with_name(f"{path.stem}-{name}-medoids.pdb")
+    path = store_path(store)
+    stem = path.stem if path.suffix == ".zarr" else path.name
+    return path.with_name(f"{stem}.{name}.medoids.pdb")
 
 
-def write_medoids(store: str | os.PathLike[str], name: str, *, frames: list[int]) -> Path:
+def has_current_medoids(summary: Summary) -> bool:
+    """Tell whether the file of the medoids is there and of this very clustering."""
+    try:
+        with medoids_path(summary.path, summary.name).open(encoding="utf-8") as file:
+            return file.readline() == _identity(summary)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def write_medoids(summary: Summary) -> Path:
     """Write the medoids as a multi-model PDB, all superposed on the first by the atoms of the RMSD.
 
     Parameters
     ----------
-    store, name
-        The clustering.
-    frames
-        The medoids, frames of the store, in the order of the models; model 1 is the first.
+    summary
+        Of the clustering. Model 1 is its most populated cluster, C1; remarks say which frame each one is.
 
     Returns
     -------
@@ -73,6 +82,8 @@ def write_medoids(store: str | os.PathLike[str], name: str, *, frames: list[int]
 
     Raises
     ------
+    TrajectoryError
+        If the format has no room for a coordinate.
     StoreWriteError
         If it can't be written.
     """
@@ -80,19 +91,31 @@ def write_medoids(store: str | os.PathLike[str], name: str, *, frames: list[int]
 
     from .trajectory import topology_from_json, write_pdb_models
 
-    opened = Store.open(Path(store).absolute())
-    atoms = opened.read(f"clusterings/{name}/selected_atom_index")
+    opened = Store.open(Path(summary.path))
+    atoms = opened.read(f"clusterings/{summary.name}/selected_atom_index")
+    frames = [row.medoid_frame for row in summary.clusters]
     xyz = np.concatenate([opened.read_positions(FrameRange(frame, frame + 1)) for frame in frames])
     medoids = md.Trajectory(xyz, topology_from_json(opened.attrs()["topology"]))
-    # superpose centres on the origin first: PDB has no room for coordinates far out.
+    # PDB has no room for coordinates far out.
     medoids.center_coordinates()
     medoids.superpose(medoids, frame=0, atom_indices=atoms)
-    path = medoids_path(store, name)
+    remarks = [_identity(summary)]
+    for row in summary.clusters:
+        where = f"frame {row.medoid_source_frame} of {Path(row.medoid_path).name}"
+        remarks.append(f"REMARK   6 MODEL {row.rank}: C{row.rank}, label {row.label}, {where}\n")
+
+    path = medoids_path(summary.path, summary.name)
     temporary = path.with_name(f".{path.stem}-{os.getpid()}.pdb")
     try:
         write_pdb_models(medoids.xyz, medoids.topology, path=temporary)
+        temporary.write_text("".join(remarks) + temporary.read_text(encoding="utf-8"), encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StoreWriteError(f"Cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
     return path
+
+
+def _identity(summary: Summary) -> str:
+    return f"REMARK   6 MEDOIDS OF {summary.name}, {summary.fingerprint}\n"

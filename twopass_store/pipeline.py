@@ -1,12 +1,13 @@
 """All stages of one config, in order."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from .assign import AssignResult, assign_frames
 from .cluster import ClusterResult, cluster_subset
-from .config import RunConfig
-from .export import medoids_path, write_medoids
+from .config import RunConfig, load_config
+from .export import has_current_medoids, medoids_path, write_medoids
 from .ingest import IngestResult, ingest_trajectories
 from .progress import Progress, Silent
 from .report import Summary, summarize
@@ -38,13 +39,18 @@ class RunResult:
     was_complete: bool
 
 
-def run_pipeline(config: RunConfig, *, restart: bool = False, progress: Progress | None = None) -> RunResult:
+def run_pipeline(
+    config: RunConfig | str | os.PathLike[str],
+    *,
+    restart: bool = False,
+    progress: Progress | None = None,
+) -> RunResult:
     """Ingest, cluster and assign, going on wherever an earlier run was stopped.
 
     Parameters
     ----------
     config
-        What to do, see `load_config`.
+        What to do, or the path of a TOML file that says so, see `load_config`.
     restart
         Discard stages that exist with other parameters, and what hangs on them.
     progress
@@ -55,22 +61,22 @@ def run_pipeline(config: RunConfig, *, restart: bool = False, progress: Progress
     TwopassError
         As the stages do.
     """
+    if not isinstance(config, RunConfig):
+        config = load_config(config)
     progress = progress or Silent()
-    path = Path(config.store)
-    name = config.cluster.name
-    ingested = ingest_trajectories(path, **dict(config.ingest), restart=restart, progress=progress)
-    clustered = cluster_subset(path, **dict(config.cluster), restart=restart, progress=progress)
-    assigned = assign_frames(path, **{**dict(config.assign), "name": name}, progress=progress)
-    summary = summarize(path, name)
-    medoids = medoids_path(path, name)
-    was_complete = clustered.was_complete and medoids.exists()
-    if not was_complete:
-        medoids = write_medoids(path, name, frames=[row.medoid_frame for row in summary.clusters])
+    store, name = config.store, config.cluster.name
+    ingested = ingest_trajectories(store, **dict(config.ingest), restart=restart, progress=progress)
+    clustered = cluster_subset(store, **dict(config.cluster), restart=restart, progress=progress)
+    assigned = assign_frames(store, **{**dict(config.assign), "name": name}, progress=progress)
+    summary = summarize(store, name)
+    has_medoids = has_current_medoids(summary)
+    medoids = medoids_path(store, name) if has_medoids else write_medoids(summary)
+    computed = ingested.n_frames_computed or assigned.n_frames_computed
     return RunResult(
         ingest=ingested,
         cluster=clustered,
         assign=assigned,
         summary=summary,
         medoids=medoids,
-        was_complete=was_complete and not ingested.n_frames_computed and not assigned.n_frames_computed,
+        was_complete=has_medoids and clustered.was_complete and not computed,
     )

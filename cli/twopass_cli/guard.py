@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -37,6 +38,8 @@ def guarded(*, debug: bool) -> Iterator[None]:
 
     The first Ctrl-C (or SIGTERM) drops the units in hand and leaves in good order, a second ends at once.
     """
+    # mdtraj warns of its own doings, with lines of its code.
+    warnings.filterwarnings("ignore", module="mdtraj")
     with _interruptible():
         try:
             yield
@@ -55,6 +58,12 @@ def guarded(*, debug: bool) -> Iterator[None]:
         except BrokenPipeError:
             # The reader of our output left (`twopass status | head`). Python would complain at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
+        except OSError as error:
+            if debug:
+                traceback.print_exc()
+            where = "" if error.filename is None else f" {error.filename}"
+            print(f"Error: Cannot use{where}: {error.strerror or error}.", file=sys.stderr)
             raise SystemExit(1) from None
         except Exception as error:
             if debug:

@@ -126,6 +126,7 @@ def ingest(
         from twopass_store.ingest import ingest_trajectories
 
         from .console import make_progress
+        from .tables import count
 
         result = ingest_trajectories(
             store,
@@ -138,8 +139,8 @@ def ingest(
             restart=restart,
             progress=make_progress(quiet=quiet),
         )
-        files = f"{result.n_trajectories} file{'s' if result.n_trajectories > 1 else ''}"
-        typer.echo(f"{store}: {result.n_frames:,} frames of {result.n_atoms:,} atoms from {files}")
+        sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
+        typer.echo(f"{store}: {sizes} from {count(result.n_trajectories, 'file')}")
         if not result.n_frames_computed:
             typer.echo("All was done already; nothing was changed.")
 
@@ -212,6 +213,7 @@ def cluster(
         from twopass_store.config import ClusterConfig, validated
 
         from .console import make_progress
+        from .tables import count
 
         frames = validated(ClusterConfig, {"leader_frames": leader_frames}).leader_frames
         result = cluster_subset(
@@ -235,8 +237,8 @@ def cluster(
         )
         asked = f" ({n_clusters} asked for)" if n_clusters else ""
         typer.echo(
-            f"{store}: clustering {result.name} has {result.n_clusters} clusters{asked} of "
-            f"{result.n_subset_frames:,} subset frames and {result.n_leaders} leaders"
+            f"{store}: clustering {result.name} has {count(result.n_clusters, 'cluster')}{asked} of "
+            f"{count(result.n_subset_frames, 'subset frame')} and {count(result.n_leaders, 'leader')}"
         )
         if result.was_complete:
             typer.echo("All was done already; nothing was changed.")

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from twopass_store.config import format_bytes, format_length
 from twopass_store.report import StoreStatus, Summary
 
-__all__ = ["print_status", "print_summary", "status_json"]
+__all__ = ["count", "print_status", "print_summary", "status_json"]
 
 PLAIN_WIDTH = 200
 """Width of tables where there is no terminal to fit them to."""
@@ -25,18 +26,17 @@ def print_summary(summary: Summary) -> None:
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
     for label, text in _facts(summary):
-        facts.add_row(label, text)
+        facts.add_row(label, Text(text))
     console.print(facts)
     console.print()
 
-    has_time = summary.length_ps is not None
-    rows = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("rank", "label", "frames", "share", "mean RMSD (nm)"):
+    rows = _table(console)
+    for heading in ("rank", "label", "frames", "share", "mean RMSD\n(nm)"):
         rows.add_column(heading, justify="right", no_wrap=True)
-    rows.add_column("medoid: file", overflow="fold")
-    rows.add_column("frame", justify="right", no_wrap=True)
-    if has_time:
-        rows.add_column("time (ps)", justify="right", no_wrap=True)
+    rows.add_column("medoid:\nfile", overflow="fold")
+    rows.add_column("\nframe", justify="right", no_wrap=True)
+    if summary.length_ps is not None:
+        rows.add_column("time\n(ps)", justify="right", no_wrap=True)
     for row in summary.clusters:
         cells = [
             f"C{row.rank}",
@@ -46,14 +46,22 @@ def print_summary(summary: Summary) -> None:
             "–" if math.isnan(row.mean_rmsd_nm) else f"{row.mean_rmsd_nm:.4f}",
             Path(row.medoid_path).name,
             str(row.medoid_source_frame),
+            "" if row.medoid_time_ps is None else _decimal(row.medoid_time_ps),
         ]
-        rows.add_row(*cells, *([] if row.medoid_time_ps is None else [f"{row.medoid_time_ps:,.7g}"]))
+        rows.add_row(*map(Text, cells[: len(rows.columns)]))
     console.print(rows)
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
     clustering = summary.clustering
-    size = f"{_files(summary.n_trajectories)}, {summary.n_frames:,} frames, {summary.n_atoms:,} atoms"
+    size = ", ".join(
+        count(number, noun)
+        for number, noun in (
+            (summary.n_trajectories, "file"),
+            (summary.n_frames, "frame"),
+            (summary.n_atoms, "atom"),
+        )
+    )
     if summary.length_ps is None:
         length = "no times in the files: frames are numbered"
     else:
@@ -61,15 +69,15 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         length = f"{_duration(summary.length_ps)} (times {where})"
 
     asked = (
-        f"{clustering['n_clusters_asked']} clusters asked for"
+        f"{count(clustering['n_clusters_asked'], 'cluster')} asked for"
         if clustering["cutoff_nm"] is None
         else f"cut at {format_length(clustering['cutoff_nm'])}"
     )
     every = "every frame" if summary.subset_stride == 1 else f"stride {summary.subset_stride}"
     rows = " on the rows of the RMSD matrix" if clustering["linkage_input"] == "rows" else ""
     first = (
-        f"{summary.n_subset_frames:,} subset frames ({every}), {clustering['linkage_method']} linkage{rows}, "
-        f"{asked}, {clustering['n_clusters_found']} found"
+        f"{count(summary.n_subset_frames, 'subset frame')} ({every}), {clustering['linkage_method']} "
+        f"linkage{rows}, {asked}, {clustering['n_clusters_found']} found"
     )
     method = {
         "frames": "chosen by frame",
@@ -77,43 +85,41 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         "random": f"random, seed {clustering['seed']}",
     }[clustering["leader_method"]]
     second = (
-        f"{summary.n_leaders} leaders ({method}), {summary.recovered_share:.1%} of the subset frames "
-        "got their first-pass label back"
+        f"{count(summary.n_leaders, 'leader')} ({method}), {summary.recovered_share:.1%} of the subset "
+        "frames got their first-pass label back"
     )
     facts = [
         ("Versions", ", ".join(f"{name} {version}" for name, version in summary.versions.items())),
         ("Store", f"{summary.path}, clustering {summary.name}"),
         ("Input", f"{size}, {length}"),
-        ("RMSD", f"{summary.n_selected_atoms} of {summary.n_atoms} atoms ({clustering['atoms']})"),
+        ("RMSD", f"{summary.n_selected_atoms:,} of {count(summary.n_atoms, 'atom')} ({clustering['atoms']})"),
         ("First pass", first),
         ("Second pass", second),
     ]
     if summary.n_not_finite:
-        facts.append(("No label", f"{summary.n_not_finite:,} frames with coordinates that are not finite"))
+        facts.append(("No label", f"{count(summary.n_not_finite, 'frame')} that are not finite"))
     return facts
 
 
 def print_status(status: StoreStatus) -> None:
     """Print what is in a store."""
     console = _console()
-    console.print(
-        f"{status.path}  (format {status.format_version}, {format_bytes(status.size_bytes)})", markup=False
-    )
+    header = f"{status.path}  (format {status.format_version}, {format_bytes(status.size_bytes)})"
     source = {"file": "times from the files", "user": "times as given", "index": "no times"}
-    text = f"{_files(status.n_trajectories)}, {status.n_frames:,} frames, {status.n_atoms:,} atoms"
-    console.print(f"{text}, {source[status.time_source]}" if status.time_source else text, markup=False)
-    console.print()
-    stages = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    stages.add_column("stage", no_wrap=True)
-    stages.add_column("progress", no_wrap=True)
+    sizes = [count(status.n_trajectories, "file"), count(status.n_frames, "frame")]
+    sizes += [count(status.n_atoms, "atom"), source.get(status.time_source, "nothing yet")]
+    console.print(header, ", ".join(sizes), "", sep="\n", markup=False)
+    stages = _table(console)
+    for heading in ("stage", "progress"):
+        stages.add_column(heading, overflow="fold")
     stages.add_column("size", justify="right", no_wrap=True)
-    stages.add_column("parameters", overflow="fold")
+    stages.add_column("parameters", overflow="fold", ratio=1)
     for stage in status.stages:
-        done = "complete" if stage.complete else f"{stage.units_done} of {stage.units} units"
-        stages.add_row(stage.stage, done, format_bytes(stage.size_bytes), _parameters(stage.parameters))
+        done = "complete" if stage.complete else f"{stage.units_done} of {count(stage.units, 'unit')}"
+        cells = [stage.stage, done, format_bytes(stage.size_bytes), _parameters(stage.parameters)]
+        stages.add_row(*map(Text, cells))
     console.print(stages)
-    console.print()
-    console.print(f"Next: {status.next_command}", markup=False, soft_wrap=True)
+    console.print("", f"Next: {status.next_command}", sep="\n", markup=False, soft_wrap=True)
 
 
 def status_json(status: StoreStatus) -> str:
@@ -136,8 +142,19 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _files(count: int) -> str:
-    return f"{count} file{'' if count == 1 else 's'}"
+def count(number: int, noun: str) -> str:
+    """Write a number and what it counts, such as ``1 frame`` and ``2,000 frames``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _decimal(value: float) -> str:
+    """Write a time with what a float32 in ps holds, without the rest of its binary fraction."""
+    return f"{value:,.3f}".rstrip("0").rstrip(".")
+
+
+def _table(console: Console) -> Table:
+    gap = 2 if console.width >= 100 else 1
+    return Table(box=None, padding=(0, gap, 0, 0), header_style="bold")
 
 
 def _duration(length_ps: float) -> str:

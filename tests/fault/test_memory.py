@@ -166,3 +166,16 @@ def test_memory__more_workers_keep_to_a_budget_that_has_room_for_some(
     cluster, assign = cluster_arguments("run.zarr"), ["assign", "run.zarr", "--workers", 8]
     runs.within(*cluster, "--workers", 8, memory=runs.figure(*cluster) + 30)
     runs.within(*assign, memory=runs.figure(*assign) + 30)
+
+
+@pytest.mark.slow
+def test_memory__many_threads_before_a_large_linkage_keep_to_the_figure(
+    peptide: Inputs, tmp_path: Path
+) -> None:
+    """What the threads of the distances leave in the heap must not come on top of the linkage."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    runs = Runs(tmp_path, env={"NUMBA_CACHE_DIR": str(cache)})
+    runs.within("ingest", "run.zarr", peptide.ten_times, "--top", peptide.top, memory=2_000)
+    cluster = [*cluster_arguments("run.zarr", subset_frames=12_000), "--workers", 8]
+    runs.within(*cluster, memory=runs.figure(*cluster))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -10,8 +11,9 @@ import mdtraj as md
 import numpy as np
 import pytest
 
-from conftest import command
+from conftest import EXAMPLE, command
 from twopass_store import load_config, open_results, run_pipeline
+from twopass_store.journal import Lock, hold
 
 DEMO = """
 store = "demo.zarr"
@@ -71,7 +73,7 @@ def test_run__ends_with_a_table_that_is_true(demo, twopass):
         assert float(when) == pytest.approx(times[medoids[label - 1]], rel=1e-6)
 
     # The medoids, superposed, in the order of the table.
-    models = md.load(demo / "demo-default-medoids.pdb")
+    models = md.load(demo / "demo.default.medoids.pdb")
     original = md.load(os.fspath(md_example()), top=os.fspath(md_example(".pdb")))
     heavy = original.topology.select("element != H")
     chosen = original[[int(row[6]) for row in rows]]
@@ -83,8 +85,6 @@ def test_run__ends_with_a_table_that_is_true(demo, twopass):
 
 
 def md_example(suffix=".xtc"):
-    from conftest import EXAMPLE
-
     return EXAMPLE / f"alanine-dipeptide{suffix}"
 
 
@@ -97,9 +97,9 @@ def test_run_again__says_so_and_changes_nothing(demo, twopass):
     assert files_of(demo) == before
     assert result.stderr == ""
     # The medoids are a product as well.
-    (demo / "demo-default-medoids.pdb").unlink()
+    (demo / "demo.default.medoids.pdb").unlink()
     twopass("run", "demo.toml")
-    assert (demo / "demo-default-medoids.pdb").exists()
+    assert (demo / "demo.default.medoids.pdb").exists()
 
 
 def test_stages_one_by_one__leave_the_same_bytes_as_a_run(demo, twopass):
@@ -113,6 +113,57 @@ def test_stages_one_by_one__leave_the_same_bytes_as_a_run(demo, twopass):
         assert file.read_bytes() == other.read_bytes(), file
 
 
+def test_medoids__are_always_those_of_the_table(demo, twopass):
+    def models():
+        return md.load(demo / "demo.default.medoids.pdb").n_frames
+
+    twopass("run", "demo.toml")
+    assert models() == 4
+    # Another clustering, made stage by stage: the file beside the store is not of it.
+    twopass("cluster", "demo.zarr", "--stride", 8, "--n-clusters", 7, "--restart")
+    twopass("assign", "demo.zarr")
+    again = twopass(
+        "run", "demo.toml", "--set", "cluster.n_clusters=7", "--set", "cluster.select=element != H"
+    )
+    assert "All was done" not in again.stdout
+    assert models() == 7
+
+
+def test_names_of_files__are_shown_as_they_are(demo, twopass):
+    shutil.copy(md_example(), demo / "b[red].xtc")
+    settings = ["ingest.trajectories=b[red].xtc", "cluster.select=\"name =~ '[/C]'\""]
+    shown = twopass("run", "demo.toml", *[word for setting in settings for word in ("--set", setting)]).stdout
+    assert "b[red].xtc" in shown
+    assert "[/C]" in shown
+
+
+def test_link_to_a_store__is_the_store(demo, twopass):
+    (demo / "scratch").mkdir()
+    (demo / "link.zarr").symlink_to(demo / "scratch" / "real.zarr")
+    twopass("run", "demo.toml", "--store", "link.zarr")
+    assert (demo / "link.zarr").is_symlink()
+    assert sorted(file.name for file in (demo / "scratch").iterdir()) == [
+        "real.default.medoids.pdb",
+        "real.zarr",
+    ]
+    twopass("run", "demo.toml", "--store", "link.zarr", "--set", "ingest.stride=2", "--restart")
+    assert (demo / "link.zarr").is_symlink()
+    with hold(demo / "scratch" / "real.zarr.lock", [Lock("ingest")]):
+        twopass("ingest", "link.zarr", "example:alanine-dipeptide.pdb", "--restart", code=6)
+
+
+def test_status__of_an_interrupted_cluster_names_the_command_to_resume(demo, twopass):
+    example = ["example:alanine-dipeptide.xtc", "--top", "example:alanine-dipeptide.pdb"]
+    twopass("ingest", "demo.zarr", *example)
+    twopass("cluster", "demo.zarr", "--stride", 8, "--n-clusters", 3)
+    # As a kill in the middle leaves it.
+    for ledger in (demo / "demo.zarr" / "journal").glob("*-*/ledger"):
+        shutil.rmtree(ledger)
+    found = json.loads(twopass("status", "demo.zarr", "--json").stdout)
+    assert found["next_command"] == "twopass cluster demo.zarr --stride 8 --n-clusters 3  (to resume)"
+    twopass("cluster", "demo.zarr", "--stride", 8, "--n-clusters", 3)
+
+
 def test_set__changes_one_key_and_the_store_refuses_it(demo, twopass):
     twopass("run", "demo.toml", "--quiet")
     refused = twopass("run", "demo.toml", "--set", "cluster.n_clusters=6", code=7)
@@ -120,9 +171,9 @@ def test_set__changes_one_key_and_the_store_refuses_it(demo, twopass):
     assert "--restart" in refused.stderr
     twopass("run", "demo.toml", "--set", "cluster.n_clusters=6", "--restart")
     assert open_results(demo / "demo.zarr").attrs["n_clusters_found"] == 6
-    twopass("run", "demo.toml", "--set", "cluster.name=other", "--set", "cluster.cutoff=0.6A", code=2)
-    cut = ["--set", "cluster.n_clusters=3", "--set", "cluster.name=other"]
-    notes = twopass("run", "demo.toml", *cut).stderr
+    # A cutoff takes the place of the number of clusters in the file.
+    notes = twopass("run", "demo.toml", "--set", "cluster.name=other", "--set", "cluster.cutoff=0.6A").stderr
+    assert "tree cut at 0.06 nm (0.6 Å)" in notes
     assert "distances of this subset are there already" in notes
     assert "average linkage of this subset is there already" in notes
 
@@ -220,8 +271,6 @@ def test_newer_format__is_refused_with_both_versions(demo, twopass):
 
 
 def test_second_writer__is_told_who_holds_the_store(demo, twopass):
-    from twopass_store.journal import Lock, hold
-
     with hold(demo / "demo.zarr.lock", [Lock("ingest")]):
         refused = twopass("run", "demo.toml", code=6)
     assert f"process {os.getpid()}" in refused.stderr

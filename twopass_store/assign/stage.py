@@ -9,11 +9,11 @@ import numpy as np
 from ..config import AssignConfig, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..executors import PROCESS_BYTES, available_cpus, make_executor, memory_budget, require_within
-from ..journal import Lock, Plan, StageJournal, hold
+from ..journal import Lock, Plan, StageJournal, clear_dead, hold
 from ..partition import FRAME_CHUNK, chunk_range
 from ..progress import Progress, Silent
 from ..schema import ASSIGNMENT
-from ..store import Store, differing_versions, lock_folder, provenance
+from ..store import Store, differing_versions, lock_folder, provenance, store_path
 
 __all__ = ["AssignResult", "assign_frames"]
 
@@ -79,7 +79,7 @@ def assign_frames(
     """
     values = {"name": name, "memory": memory, "workers": workers, "scheduler": scheduler}
     config = validated(AssignConfig, values)
-    return _assign(Path(store).absolute(), config, progress=progress or Silent())
+    return _assign(store_path(store), config, progress=progress or Silent())
 
 
 def _assign(path: Path, config: AssignConfig, *, progress: Progress) -> AssignResult:
@@ -89,6 +89,7 @@ def _assign(path: Path, config: AssignConfig, *, progress: Progress) -> AssignRe
     n_frames = store.shape("position")[0]
     present = store.journal(plan.stage)
     if present is not None and present.complete and present.plan.fingerprint == plan.fingerprint:
+        clear_dead(lock_folder(path))
         return AssignResult(path, name, n_frames, 0)
 
     workers = _affordable_workers(store, name, config, progress)

@@ -15,7 +15,7 @@ from ..linkage import linkage_bytes
 from ..partition import PAIR_CHUNK, largest_subset, n_pairs, stride_for_subset
 from ..rmsd import pairwise_bytes
 from ..schema import SUBSET, ArraySpec, linkage_spec
-from ..store import Store
+from ..store import Store, provenance
 from ..trajectory import default_rmsd_atoms, describe_selection, select_atoms, topology_from_json
 
 __all__ = ["ClusterPlan", "plan_cluster"]
@@ -113,6 +113,8 @@ def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
             "stride": stride,
             "atoms": _ranges(atoms),
             "metric": METRIC,
+            "select": config.select,
+            "provenance": provenance(),
         },
         linkage=linkage,
         distances=Plan(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..config import ClusterConfig, format_length, validated
 from ..errors import StageIncompleteError
-from ..journal import Lock, Plan, hold
+from ..journal import Lock, Plan, clear_dead, hold
 from ..progress import Progress, Silent
-from ..store import Store, check_name, lock_folder
+from ..store import Store, check_name, lock_folder, store_path
 
 if TYPE_CHECKING:
     pass
@@ -131,7 +131,7 @@ def cluster_subset(
             "workers": workers,
         },
     )
-    return _cluster(Path(store).absolute(), config, restart=restart, progress=progress or Silent())
+    return _cluster(store_path(store), config, restart=restart, progress=progress or Silent())
 
 
 def _cluster(path: Path, config: ClusterConfig, *, restart: bool, progress: Progress) -> ClusterResult:
@@ -146,6 +146,7 @@ def _cluster(path: Path, config: ClusterConfig, *, restart: bool, progress: Prog
     request = config.model_dump(mode="json", exclude={"memory", "workers"})
     present = store.journal(stage)
     if present is not None and present.complete and present.plan.request == request:
+        clear_dead(lock_folder(path))
         return _result(store, config.name, 0, was_complete=True)
 
     # mdtraj, scipy and numba take two seconds to import: not for a command that finds all done.
@@ -154,22 +155,24 @@ def _cluster(path: Path, config: ClusterConfig, *, restart: bool, progress: Prog
 
     plan = plan_cluster(store, config)
     as_planned = Plan(stage=stage, parameters=plan.parameters, products=(), request=request)
-    if present is not None and not restart:
+    if present is not None and not (restart and present.plan.fingerprint != as_planned.fingerprint):
         present.require(as_planned, hint=HINT)
         if present.complete:
+            clear_dead(lock_folder(path))
             return _result(store, config.name, 0, was_complete=True)
     progress.note(f"RMSD over {plan.atoms_text}")
-    every = f"every {plan.stride}th frame" if plan.stride > 1 else "all frames"
-    progress.note(
-        f"first pass over {len(plan.subset_frame)} frames ({every} of {store.shape('position')[0]})"
-    )
+    of_all = f"stride {plan.stride} over {store.shape('position')[0]:,}"
+    progress.note(f"first pass over {len(plan.subset_frame):,} frames ({of_all})")
+    if len(plan.atoms) == 1:
+        progress.note("the RMSD of a single atom is always 0: select more atoms to tell frames apart")
     if config.cutoff is not None:
         progress.note(f"tree cut at {format_length(config.cutoff)}")
 
     locks = [Lock(plan.distances.stage), Lock(stage)]
     with hold(lock_folder(path), locks) as writer:
         store = Store.open(path, writer=writer)
-        if present is not None and restart:
+        present = store.journal(stage)
+        if present is not None and restart and present.plan.fingerprint != as_planned.fingerprint:
             _discard(store, config.name)
         computed = compute_distances(store, plan, progress)
         tree = link(store, plan, progress)

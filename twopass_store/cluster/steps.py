@@ -28,7 +28,10 @@ from .plan import ClusterPlan
 
 __all__ = ["HINT", "compute_distances", "cut_and_choose", "link"]
 
-HINT = "Use the same parameters, another --name, or --restart to discard this one with its labels."
+HINT = (
+    "Use the same parameters, another name (--name, or cluster.name in a config), or --restart to discard "
+    "this one with its labels."
+)
 
 
 def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> int:
@@ -153,7 +156,7 @@ def cut_and_choose(
     config = plan.config
     if config.n_clusters is None and config.cutoff is None:
         raise ConfigError(
-            "Where to cut the tree? Give --n-clusters K or --cutoff LENGTH. "
+            "Where to cut the tree? Give --n-clusters K or --cutoff LENGTH (or the same keys in a config). "
             f"Its largest gaps suggest {_suggested(tree, config)}. "
             "Distances and linkage are kept: the next call takes seconds."
         )
@@ -219,7 +222,7 @@ def cut_and_choose(
         if config.n_clusters
         else f"cut at {format_length(config.cutoff or 0)}"
     )
-    progress.note(f"{found} clusters found ({asked}), {len(leader_frame)} leaders")
+    progress.note(f"clusters found: {found} ({asked}); leaders: {len(leader_frame)}")
 
 
 def _suggested(tree: NDArray[np.float64], config: ClusterConfig) -> str:

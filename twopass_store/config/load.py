@@ -18,6 +18,8 @@ __all__ = ["load_config", "validated"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_ALTERNATIVES = (("cluster", {"n_clusters", "cutoff"}), ("cluster", {"subset_frames", "stride"}))
+
 
 def load_config(path: str | os.PathLike[str], *, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run's config.
@@ -49,6 +51,11 @@ def load_config(path: str | os.PathLike[str], *, overrides: Sequence[str] = ()) 
     for override in overrides:
         _assign(given, override)
     _anchor(given, Path.cwd())
+    # Two ways to say one thing: what is set on the command line takes the place of the other in the file.
+    for section, pair in _ALTERNATIVES:
+        over, under = given.get(section), table.get(section)
+        if isinstance(over, dict) and isinstance(under, dict) and pair & over.keys():
+            table[section] = {key: value for key, value in under.items() if key not in pair}
     return validated(RunConfig, _merged(table, given), source=str(path))
 
 

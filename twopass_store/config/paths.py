@@ -68,7 +68,13 @@ def _expand(pattern: str | Path, base: Path) -> list[Path]:
         literal = Path(str(files("twopass_store"))) / "data" / text.removeprefix(EXAMPLE_PREFIX)
     else:
         literal = base / Path(text).expanduser()
-    if literal.exists():
+    try:
+        exists = literal.exists()
+    except PermissionError as error:
+        raise TrajectoryError(
+            f"May not look at {literal}: {error.strerror}. Ask for access to it."
+        ) from error
+    if exists:
         return [Path(os.path.normpath(literal))]
     if not glob.has_magic(text):
         raise TrajectoryNotFoundError(f"There is no file {literal}. Check the path.")

@@ -102,7 +102,7 @@ def _blocks(plan: IngestPlan, start: int, stop: int) -> Iterator[dict[str, NDArr
                 raise NonFiniteError(
                     f"{info.path}: frame {source_frames[n_good]} (counted from 0) has coordinates that are "
                     "not finite. Remove that frame from the file, or leave it out with --discard-first or "
-                    "--stride."
+                    "--stride, and --restart."
                 )
 
 

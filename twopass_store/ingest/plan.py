@@ -225,10 +225,11 @@ def _messages(
         )
     timeless = [Path(source.info.path).name for source in sources if not source.info.has_time]
     if time_source == "index":
-        messages.append(f"{_listed(timeless)} has no times: the store's times are frame numbers")
+        rest = "" if len(timeless) == len(sources) else ", and those of the other files are left out"
+        messages.append(f"no times in {_listed(timeless)}: frames are numbered instead{rest}")
     bare = [Path(source.info.path).name for source in sources if not source.info.has_unitcell]
     if 0 < len(bare) < len(sources):
-        messages.append(f"{_listed(bare)} has no unit cell: NaN for its frames")
+        messages.append(f"no unit cell in {_listed(bare)}: NaN for those frames")
     return tuple(messages)
 
 

@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import IngestConfig, validated
+from ..errors import StoreWriteError
 from ..executors import ThreadExecutor, memory_budget, require_within
-from ..journal import Lock, Record, StageJournal, Writer, hold
+from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold
 from ..partition import (
     chunk_range,
     position_chunk_frames,
 )
 from ..progress import Progress, Silent
 from ..schema import ATOM, TRAJECTORY_FILE
-from ..store import Store, differing_versions, lock_folder, provenance
+from ..store import Store, differing_versions, lock_folder, provenance, store_path
 from .columns import FrameColumns
 from .request import requested
 
@@ -104,7 +105,7 @@ def ingest_trajectories(
             "memory": memory,
         },
     )
-    path = Path(store).absolute()
+    path = store_path(store)
     return _ingest(path, config, restart=restart, progress=progress or Silent())
 
 
@@ -112,6 +113,9 @@ def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progre
     present = _finished(path, config)
     if present is not None:
         return present
+
+    if not path.parent.is_dir():
+        raise StoreWriteError(f"There is no folder {path.parent} to put the store in. Make it first.")
 
     # mdtraj takes half a second to import: not for a command that finds all done.
     from .plan import plan_ingest
@@ -146,7 +150,10 @@ def _finished(path: Path, config: IngestConfig) -> IngestResult | None:
     journal = store.journal("ingest")
     if journal is None or not journal.complete:
         return None
-    return _result(store, path, 0) if journal.plan.request == requested(config) else None
+    if journal.plan.request != requested(config):
+        return None
+    clear_dead(lock_folder(path))
+    return _result(store, path, 0)
 
 
 def _result(store: Store, path: Path, computed: int) -> IngestResult:
@@ -161,12 +168,14 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
     if Store.exists(path):
         store = Store.open(path, writer=writer)
         journal = store.journal("ingest")
-        same = journal is not None and journal.plan.fingerprint == plan.journal.fingerprint
-        # Without a journal it is what a kill left in the first instant: nothing is in it.
-        if same or (journal is not None and not restart):
+        if journal is not None and journal.plan.fingerprint == plan.journal.fingerprint:
             changed = differing_versions(store.attrs()["provenance"], provenance())
-            if same and changed:
+            if changed:
                 progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
+            return store
+        # Where no frame is finished there is nothing to lose; without a journal, it is what a kill left in
+        # the first instant.
+        if journal is not None and journal.done("position").any() and not restart:
             return store
         store.remove("")
     attrs = {"provenance": provenance(), "topology": topology_to_json(plan.stored_topology)}

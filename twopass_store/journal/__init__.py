@@ -10,7 +10,7 @@ Storage is handed to the journal (`JournalStorage`), so that it serves object st
 
 from .disk import Writer, digest
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
-from .locks import Holder, Lock, hold
+from .locks import Holder, Lock, clear_dead, hold
 from .plan import Plan, Product, differences, fingerprint
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Record",
     "StageJournal",
     "Writer",
+    "clear_dead",
     "differences",
     "digest",
     "fingerprint",

@@ -4,6 +4,7 @@ Temporary files live in a *staging* folder beside the store, not in it: a foreig
 readers warn, and debris of a killed run is swept with the folder.
 """
 
+import errno
 import os
 import shutil
 import threading
@@ -92,6 +93,11 @@ class Writer:
             except OSError as error:
                 raise _refused(path, error) from error
 
+    @property
+    def closed(self) -> bool:
+        """Whether the lock was given back."""
+        return self._closed
+
     def close(self) -> None:
         """Wait for what is being written, and refuse what comes later."""
         with self._state:
@@ -135,6 +141,11 @@ def _sync_folder(path: Path) -> None:
 
 
 def _refused(path: Path, error: OSError) -> StoreWriteError:
+    if error.errno == errno.EXDEV:
+        return StoreWriteError(
+            f"Cannot write {path}: the store is on another file system than the folder that it lies in, as a "
+            "mount point is. Make the store a folder inside of it."
+        )
     return StoreWriteError(
         f"Cannot write {path}: {error.strerror or error}. Everything committed before stays; "
         "free space or mend the permissions, and run the same command again to resume."

@@ -23,7 +23,7 @@ import psutil
 from ..errors import StoreLockedError, StoreWriteError
 from .disk import Writer, sweep
 
-__all__ = ["Holder", "Lock", "hold"]
+__all__ = ["Holder", "Lock", "clear_dead", "hold"]
 
 GUARD = "guard"
 STAGING = "staging"
@@ -119,12 +119,25 @@ def hold(folder: Path, locks: Sequence[Lock]) -> Iterator[Writer]:
         with _guarded(folder):
             for lock in locks:
                 (folder / f"{lock.name}.json").unlink(missing_ok=True)
-            if not any(folder.glob("*.json")):
-                sweep(folder / STAGING)
-                (folder / GUARD).unlink(missing_ok=True)
-                # Not empty where another process has just made a guard of its own.
-                with suppress(OSError):
-                    folder.rmdir()
+            _remove_if_unused(folder)
+
+
+def clear_dead(folder: Path) -> None:
+    """Remove the lock folder if all that is left in it is of dead processes."""
+    if not folder.is_dir():
+        return
+    with suppress(StoreWriteError), _guarded(folder):
+        _present(folder)
+        _remove_if_unused(folder)
+
+
+def _remove_if_unused(folder: Path) -> None:
+    if not any(folder.glob("*.json")):
+        sweep(folder / STAGING)
+        (folder / GUARD).unlink(missing_ok=True)
+        # Not empty where another process has just made a guard of its own.
+        with suppress(OSError):
+            folder.rmdir()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..journal import StageJournal
 from ..schema import FORMAT_VERSION
-from ..store import Store
+from ..store import Store, store_path
 
 __all__ = ["StageStatus", "StoreStatus", "store_status"]
 
@@ -87,7 +87,7 @@ def store_status(store: str | os.PathLike[str]) -> StoreStatus:
     FormatVersionError
         If it is of another format.
     """
-    opened = Store.open(Path(store).absolute())
+    opened = Store.open(store_path(store))
     journals = [opened.journal(name) for name in opened.members("journal")]
     found = sorted((journal for journal in journals if journal is not None), key=_rank)
     shape = opened.shape("position") if opened.has("position") else (0, 0, 3)
@@ -130,22 +130,31 @@ def _stage(store: Store, journal: StageJournal) -> StageStatus:
 
 
 def _next_command(store: Store, journals: list[StageJournal], clusterings: list[str]) -> str:
-    path = shlex.quote(
-        os.path.relpath(store.path) if store.path.is_relative_to(Path.cwd()) else str(store.path)
-    )
     by_stage = {journal.plan.stage: journal for journal in journals}
     ingest = by_stage.get("ingest")
     if ingest is None or not ingest.complete:
-        command = store.attrs().get("provenance", {}).get("command")
-        return f"the command that began it, to resume: {command}"
+        return _resuming(store.attrs())
+    inside = store.path.is_relative_to(Path.cwd())
+    path = shlex.quote(os.path.relpath(store.path) if inside else str(store.path))
     for name in clusterings:
         assign = by_stage.get(f"assign-{name}")
         if assign is None or not assign.complete:
             return f"twopass assign {path}" + ("" if name == "default" else f" --name {name}")
+    subsets = [store.attrs(f"subsets/{key}") for key in store.members("subsets")]
+    for journal in journals:
+        if not journal.complete and journal.plan.stage.startswith(("subset-", "linkage-", "clustering-")):
+            stride = journal.plan.parameters["stride"]
+            return _resuming(next((each for each in subsets if each["stride"] == stride), {}))
     if not clusterings:
-        return f"twopass cluster {path} --n-clusters K"
+        select = "".join(f" --select {shlex.quote(each['select'])}" for each in subsets[:1] if each["select"])
+        stride = "".join(f" --stride {each['stride']}" for each in subsets[:1])
+        return f"twopass cluster {path}{select}{stride} --n-clusters K"
     opened = f"twopass_store.open_results({str(store.path)!r}, {clusterings[0]!r})"
     return f'python -c "import twopass_store; print({opened})"'
+
+
+def _resuming(attrs: Mapping[str, Any]) -> str:
+    return f"{attrs.get('provenance', {}).get('command', 'the command that began it')}  (to resume)"
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import StageIncompleteError
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
-from ..schema import ASSIGNMENT, LABEL_STATUS
-from ..store import Store
+from ..schema import LABEL_STATUS
+from ..store import Store, store_path
 
 __all__ = ["ClusterRow", "Summary", "summarize"]
 
@@ -58,6 +57,8 @@ class Summary:
     ----------
     path, name
         The store and the clustering.
+    fingerprint
+        Digest of all that determines the labels.
     versions
         Of what computed the clustering.
     n_trajectories, n_frames, n_atoms
@@ -80,6 +81,7 @@ class Summary:
 
     path: str
     name: str
+    fingerprint: str
     versions: Mapping[str, str]
     n_trajectories: int
     n_frames: int
@@ -104,9 +106,10 @@ def summarize(store: str | os.PathLike[str], name: str) -> Summary:
     StageIncompleteError
         If assign has not finished.
     """
-    opened = Store.open(Path(store).absolute())
+    opened = Store.open(store_path(store))
     group = f"clusterings/{name}"
-    if not all(opened.is_complete(f"{group}/{spec.name}") for spec in ASSIGNMENT):
+    assign = opened.journal(f"assign-{name}")
+    if assign is None or not assign.complete:
         raise StageIncompleteError(
             f"{opened.path}: assign has not finished for {name!r}. "
             f"Run `twopass assign {opened.path} --name {name}`."
@@ -125,6 +128,7 @@ def summarize(store: str | os.PathLike[str], name: str) -> Summary:
     return Summary(
         path=str(opened.path),
         name=name,
+        fingerprint=assign.plan.fingerprint,
         versions=attrs["provenance"]["versions"],
         n_trajectories=n_files,
         n_frames=n_frames,

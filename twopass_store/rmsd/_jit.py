@@ -1,9 +1,12 @@
 """How the kernels are compiled: lazily, without the GIL, cached on disk where that is possible."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
+import numba
 from numba import njit
 
 __all__ = ["kernel"]
@@ -30,7 +33,8 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     The dispatcher, with the signature of ``function``.
     """
     try:
-        compiled = njit(cache=True, **OPTIONS)(function)
+        with _cache_outside_of_package():
+            compiled = njit(cache=True, **OPTIONS)(function)
         _date_by_whole_room(compiled)
     except (RuntimeError, AttributeError):
         # numba looks for a folder for its cache when it decorates, and raises RuntimeError where neither the
@@ -38,6 +42,24 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
         # numba's internals as we know them, no cache is better than a stale one.
         compiled = njit(**OPTIONS)(function)
     return cast(Callable[P, R], compiled)
+
+
+@contextmanager
+def _cache_outside_of_package() -> Iterator[None]:
+    """Let numba choose the user's cache folder, unless `NUMBA_CACHE_DIR` names another.
+
+    By default it would write beside the sources. An installer doesn't know those files: they would stay when
+    the package is removed, as a folder that hides the package wherever it is installed next.
+    """
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    # numba looks at it when it decorates, so that nobody else's functions are moved.
+    config.CACHE_DIR = before or str(caches / "twopass-store")
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
 
 
 def _date_by_whole_room(compiled: Any) -> None:

@@ -2,6 +2,14 @@
 
 from .provenance import differing_versions, provenance
 from .results import open_results
-from .store import Store, check_name, lock_folder
+from .store import Store, check_name, lock_folder, store_path
 
-__all__ = ["Store", "check_name", "differing_versions", "lock_folder", "open_results", "provenance"]
+__all__ = [
+    "Store",
+    "check_name",
+    "differing_versions",
+    "lock_folder",
+    "open_results",
+    "provenance",
+    "store_path",
+]

@@ -9,7 +9,7 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
-from ..errors import CorruptChunkError
+from ..errors import CorruptChunkError, StoreWriteError
 from ..journal import Writer, digest
 
 __all__ = ["CHUNK_PREFIX", "DurableLocalStore"]
@@ -76,7 +76,13 @@ class DurableLocalStore(LocalStore):
 
     async def set(self, key: str, value: Buffer) -> None:
         """Write a file whole, and durably."""
-        await asyncio.to_thread(self._put, key, value)
+        try:
+            await asyncio.to_thread(self._put, key, value)
+        except StoreWriteError as error:
+            if self.writer is not None and self.writer.closed:
+                # Nobody waits for it any more: an interrupt has taken the caller away.
+                raise asyncio.CancelledError from error
+            raise
 
     def set_sync(self, key: str, value: Buffer) -> None:
         """Write a file whole, and durably."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from ..errors import ConfigError, StageIncompleteError
 from ..schema import ASSIGNMENT, CLUSTERING, INGESTED, SUBSET
 from .local import DurableLocalStore
-from .store import Store
+from .store import Store, store_path
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,7 +51,7 @@ def open_results(
     # xarray takes half a second to import: not for the commands, which never need it.
     import xarray as xr
 
-    opened = Store.open(Path(store))
+    opened = Store.open(store_path(store))
     name = _only_clustering(opened) if name is None else name
     group = f"clusterings/{name}"
     if not all(opened.is_complete(f"{group}/{spec.name}") for spec in CLUSTERING):

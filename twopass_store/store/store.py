@@ -1,5 +1,6 @@
 """`Store`: the groups and arrays of the format, and the journals kept among them."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from ..partition import FrameRange, n_chunks
 from ..schema import FORMAT_VERSION, ArraySpec, attributes, chunk_shape
 from .local import CHUNK_PREFIX, DurableLocalStore
 
-__all__ = ["Store", "check_name", "lock_folder"]
+__all__ = ["Store", "check_name", "lock_folder", "store_path"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # Chunks that are all fill are written too: what is absent then is missing, not empty.
@@ -47,6 +48,14 @@ def check_name(name: str) -> str:
             "beginning with a letter or digit, at most 100."
         )
     return name
+
+
+def store_path(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a store; ``~`` is the home folder, and links are followed.
+
+    Two names of one store must share one lock.
+    """
+    return Path(path).expanduser().resolve()
 
 
 def lock_folder(path: Path) -> Path:
@@ -75,10 +84,14 @@ class Store:
         StoreExistsError
             If something else is there.
         """
-        if (path / "zarr.json").is_file():
-            return True
-        # A folder that is empty may be a mount point, or what a kill left in the first instant.
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        try:
+            if (path / "zarr.json").is_file():
+                return True
+            # An empty folder may be what a kill left in the first instant.
+            is_taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
+        except OSError as error:
+            raise StoreError(f"Cannot look at {path}: {error.strerror}. Mend its permissions.") from error
+        if is_taken:
             raise StoreExistsError(
                 f"{path} exists and is no twopass store. Choose another path, or remove it yourself."
             )
@@ -112,9 +125,13 @@ class Store:
         FormatVersionError
             If it is of another format version.
         """
-        if not path.exists():
+        try:
+            exists, has_metadata = path.exists(), (path / "zarr.json").is_file()
+        except OSError as error:
+            raise StoreError(f"Cannot look at {path}: {error.strerror}. Mend its permissions.") from error
+        if not exists:
             raise StoreNotFoundError(f"There is no store at {path}. Make one with `twopass ingest {path} …`.")
-        if not (path / "zarr.json").is_file():
+        if not has_metadata:
             raise StoreNotFoundError(f"{path} is no twopass store: it has no zarr.json.")
         files = DurableLocalStore(path, read_only=writer is None, writer=writer)
         try:
@@ -141,8 +158,13 @@ class Store:
 
     def attrs(self, path: str = "") -> dict[str, Any]:
         """Return the attributes of a group or array."""
-        node = self._root[path] if path else self._root
-        return dict(node.attrs)
+        try:
+            return dict((self._root[path] if path else self._root).attrs)
+        except (KeyError, ValueError) as error:
+            raise CorruptChunkError(
+                f"{self.path / path / 'zarr.json'} is missing or damaged. Copy the store again whole, or "
+                "make it anew."
+            ) from error
 
     def has(self, path: str) -> bool:
         """Tell whether a group or array is there."""
@@ -283,6 +305,11 @@ class Store:
                 opened = zarr.open_array(self._files, path=path, mode=mode, zarr_format=3)
             except FileNotFoundError as error:
                 raise StageIncompleteError(f"{self.path} has no {path} yet.") from error
+            except (KeyError, ValueError) as error:
+                raise CorruptChunkError(
+                    f"{self.path / path / 'zarr.json'} is damaged ({error}). Copy the store again whole, or "
+                    "make it anew."
+                ) from error
             # open_array takes a config, but heeds it only where it creates.
             array = self._arrays[path] = opened.with_config(_CONFIG)
         return array
