@@ -258,16 +258,30 @@ def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool], *, s
 
 @dataclass(frozen=True)
 class Moment:
-    """When to stop a run: so long after it took its lock, or when it has so many new files of units."""
+    """When to stop a run, counted from when it took its lock.
 
-    delay: float | None = None
-    new_files: int | None = None
+    Attributes
+    ----------
+    new_files
+        First wait until it has written so many files of units,
+    new_units
+        and its ledger has got so many more units;
+    delay
+        then wait for so many seconds.
+    """
+
+    new_files: int = 0
+    new_units: int = 0
+    delay: float = 0.0
 
 
 def some_moment(stage: Stage, rng: random.Random, *, seconds: float) -> Moment:
     """Draw a moment of a run that works for so many seconds."""
-    if rng.random() < 0.3:
+    kind = rng.random()
+    if kind < 0.3:
         return Moment(new_files=rng.randint(1, 4 * stage.in_flight * len(stage.units)))
+    if kind < 0.5:
+        return Moment(new_units=1, delay=rng.uniform(0, seconds / 3))
     return Moment(delay=rng.uniform(0, seconds))
 
 
@@ -275,19 +289,29 @@ def stop(
     stage: Stage, process: subprocess.Popen[str], store: Path, moment: Moment, number: signal.Signals
 ) -> tuple[bool, str]:
     """Send the signal at that moment; tells whether it came in time, and what was said on stderr."""
-    before = stamps(stage.files(store))
+    before, files = standing(stage, store), stamps(stage.files(store))
+    ledgers: dict[Path, Stamp] = {}
 
-    def has_come() -> bool:
+    def has_files() -> bool:
         present = stamps(stage.files(store))
-        return sum(before.get(file) != stamp for file, stamp in present.items()) >= (moment.new_files or 0)
+        return sum(files.get(file) != stamp for file, stamp in present.items()) >= moment.new_files
+
+    def has_units() -> bool:
+        nonlocal ledgers
+        present = stamps(list(store.glob("journal/*/ledger/c.0")))
+        if present == ledgers:
+            return False
+        ledgers = present
+        return standing(stage, store).n_recorded >= before.n_recorded + moment.new_units
 
     in_time = wait_for(process, lambda: stage.works(process, store))
-    if in_time and moment.delay is not None:
+    if in_time and moment.new_files:
+        in_time = wait_for(process, has_files)
+    if in_time and moment.new_units:
+        in_time = wait_for(process, has_units)
+    if in_time and moment.delay:
         with suppress(subprocess.TimeoutExpired):
             process.wait(moment.delay)
-        in_time = process.returncode is None
-    elif in_time:
-        in_time = wait_for(process, has_come)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     stopped = process.returncode != 0

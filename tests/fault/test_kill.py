@@ -102,7 +102,7 @@ def kill_and_resume(
 ) -> tuple[int, int]:
     """Kill a stage several times over, resume it; returns how many kills came in time and found units done.
 
-    The first kill falls when units are in the ledger for sure where every unit is a batch of its own.
+    The first kill falls soon after the first batch of units is in the ledger.
     """
     store = copied(finished, stage, folder)
     in_time = with_units = 0
@@ -111,7 +111,7 @@ def kill_and_resume(
     for number in range(kills):
         moment = some_moment(stage, rng, seconds=1.5 * finished.seconds[stage.name] / kills)
         if number == 0:
-            moment = Moment(new_files=(stage.in_flight + 1) * len(stage.units))
+            moment = Moment(new_units=1, delay=rng.uniform(0, finished.seconds[stage.name] / 10))
         process = stage.start(store, commit_seconds=commit_seconds)
         stopped, said_by_it = stop(stage, process, store, moment, signal.SIGKILL)
         killed_ns = time.time_ns()
@@ -120,9 +120,10 @@ def kill_and_resume(
         if not stopped:
             said = said_by_it
             break
-        if moment.new_files is not None:
+        lock = lock_file(store, stage.lock)
+        if number == 0:
             # It is dead, and its lock still stands: the next run takes it over.
-            assert json.loads(lock_file(store, stage.lock).read_text())["pid"] == process.pid
+            assert json.loads(lock.read_text())["pid"] == process.pid
         in_time += 1
         with_units += left.n_recorded > 0
         if (store / "zarr.json").exists():

@@ -177,5 +177,5 @@ def test_memory__many_threads_before_a_large_linkage_keep_to_the_figure(
     cache.mkdir()
     runs = Runs(tmp_path, env={"NUMBA_CACHE_DIR": str(cache)})
     runs.within("ingest", "run.zarr", peptide.ten_times, "--top", peptide.top, memory=2_000)
-    cluster = [*cluster_arguments("run.zarr", subset_frames=12_000), "--workers", 8]
+    cluster = [*cluster_arguments("run.zarr", subset_frames=10_000), "--workers", 8]
     runs.within(*cluster, memory=runs.figure(*cluster))

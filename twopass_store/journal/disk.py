@@ -27,8 +27,8 @@ def digest(data: bytes | bytearray | memoryview) -> int:
 class Writer:
     """Durable writes and removals, for as long as it isn't closed.
 
-    A lock hands one out and closes it when it goes. An interrupt may leave a write of another thread under
-    way: `close` waits for it, and what comes later is refused, so that nothing is written without the lock.
+    A lock hands one out and closes it when it goes: `close` waits for what is under way, and what comes later
+    is refused, so that nothing is written without the lock.
 
     Parameters
     ----------
@@ -92,11 +92,6 @@ class Writer:
                 return
             except OSError as error:
                 raise _refused(path, error) from error
-
-    @property
-    def closed(self) -> bool:
-        """Whether the lock was given back."""
-        return self._closed
 
     def close(self) -> None:
         """Wait for what is being written, and refuse what comes later."""

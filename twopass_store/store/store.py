@@ -25,7 +25,7 @@ from ..errors import (
 from ..journal import METADATA, Plan, Product, Record, StageJournal, Writer
 from ..partition import FrameRange, n_chunks
 from ..schema import FORMAT_VERSION, ArraySpec, attributes, chunk_shape
-from .local import CHUNK_PREFIX, DurableLocalStore
+from .local import CHUNK_PREFIX, DurableLocalStore, to_the_end
 
 __all__ = ["Store", "check_name", "lock_folder", "store_path"]
 
@@ -111,7 +111,8 @@ class Store:
             What writes, from the lock.
         """
         files = DurableLocalStore(path, writer=writer)
-        zarr.create_group(files, zarr_format=3, attributes={"twopass_format": FORMAT_VERSION, **attrs})
+        marked = {"twopass_format": FORMAT_VERSION, **attrs}
+        to_the_end(zarr.create_group, files, zarr_format=3, attributes=marked)
         return cls.open(path, writer=writer)
 
     @classmethod
@@ -181,19 +182,14 @@ class Store:
         if parent:
             self.ensure_group(parent, {})
         if not self.has(path):
-            zarr.create_group(self._files, path=path, zarr_format=3, attributes=dict(attrs))
-
-    def update_attrs(self, path: str, attrs: Mapping[str, Any]) -> None:
-        """Change attributes of a group, in one write."""
-        node = self._root[path] if path else self._root
-        node.update_attributes(dict(attrs))
+            to_the_end(zarr.create_group, self._files, path=path, zarr_format=3, attributes=dict(attrs))
 
     def remove(self, path: str) -> None:
         """Remove a group or array and all in it, at one stroke."""
         if self._files.writer is None:
             raise ValueError("the store is open for reading only")
         self._arrays = {name: array for name, array in self._arrays.items() if not name.startswith(path)}
-        self._files.writer.remove(self.path / path)
+        to_the_end(self._files.writer.remove, self.path / path)
 
     # Arrays
 
@@ -203,7 +199,8 @@ class Store:
         """Make an array of the format unless it is there; returns it as a journal's product."""
         product = self.product(group, spec, shape)
         if not self.has(product.path):
-            self._root.create_array(
+            to_the_end(
+                self._root.create_array,
                 product.path,
                 shape=tuple(shape),
                 dtype=str if spec.dtype == "str" else spec.dtype,
@@ -280,7 +277,7 @@ class Store:
         """Write one whole chunk (of the first dimension), durably; returns the ledger's entry for it."""
         array = self._array(path)
         start = chunk * array.chunks[0]
-        array[start : start + len(data)] = data
+        to_the_end(array.__setitem__, slice(start, start + len(data)), data)
         key = f"{path}/{CHUNK_PREFIX}{'.'.join([str(chunk), *['0'] * (array.ndim - 1)])}"
         return Record(path, chunk, self._files.take_digest(key))
 
@@ -294,7 +291,7 @@ class Store:
 
     def mark_complete(self, path: str) -> Record:
         """Set ``complete`` on an array; returns the ledger's entry for its metadata."""
-        self._array(path).update_attributes({"complete": True})
+        to_the_end(self._array(path).update_attributes, {"complete": True})
         return Record(path, METADATA, self._files.take_digest(f"{path}/zarr.json"))
 
     def _array(self, path: str) -> "zarr.Array[Any]":
@@ -336,7 +333,8 @@ class Store:
         """Replace a ledger's entries."""
         path = f"journal/{stage}/ledger"
         if not self.has(path):
-            self._root.create_array(
+            to_the_end(
+                self._root.create_array,
                 path,
                 shape=entries.shape,
                 dtype="uint64",
