@@ -75,7 +75,7 @@ def long_finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished
     yield run_uninterrupted(
         folder,
         ingest_stage(files, TOP),
-        cluster_stage(workers=1, subset_frames=12_000, n_clusters=60, select="all"),
+        cluster_stage(workers=1, subset_frames=12_000, n_clusters=200, select="all"),
         assign_stage(workers=1),
     )
     shutil.rmtree(folder)
@@ -121,7 +121,7 @@ def kill_and_resume(
             said = said_by_it
             break
         lock = lock_file(store, stage.lock)
-        if number == 0:
+        if number == 0 and left.n_items_recorded < left.n_items:
             # It is dead, and its lock still stands: the next run takes it over.
             assert json.loads(lock.read_text())["pid"] == process.pid
         in_time += 1
@@ -249,12 +249,15 @@ def test_kill__at_many_random_moments(
     rng = random.Random(f"{name} {workers} {commit_seconds}")
     stage = stage_of(finished, name, workers)
     in_time = with_units = 0
-    while in_time < 8:
+    for _ in range(6):
+        if in_time >= 6:
+            break
         came, found = kill_and_resume(
             finished, stage, tmp_path / "store", rng, kills=5, commit_seconds=commit_seconds
         )
         in_time += came
         with_units += found
+    assert in_time >= 6
     assert with_units >= 3
 
 
@@ -268,8 +271,14 @@ def test_kill__loses_two_seconds_of_a_run_as_users_start_it(
         pytest.skip("ingest has no workers")
     rng = random.Random(f"long {name} {workers}")
     stage = stage_of(long_finished, name, workers)
-    in_time, with_units = kill_and_resume(
-        long_finished, stage, tmp_path / "store", rng, kills=4, commit_seconds=None
-    )
-    assert in_time >= 2
+    in_time = with_units = 0
+    for _ in range(3):
+        if in_time >= 3:
+            break
+        came, found = kill_and_resume(
+            long_finished, stage, tmp_path / "store", rng, kills=4, commit_seconds=None
+        )
+        in_time += came
+        with_units += found
+    assert in_time >= 3
     assert with_units >= 1
