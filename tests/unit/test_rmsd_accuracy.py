@@ -1,6 +1,7 @@
 """Distances against an independent float64 Kabsch, on structures chosen to be hard."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import mdtraj as md
 import numpy as np
@@ -159,6 +160,23 @@ def test_rmsd__errs_by_little_more_than_the_rounding_of_the_result(
     # about a line as thick as the rounding of its coordinates is lost on both sides.
     allowed = 1e-7 if make in (collinear, collinear_identical, needles) else 2e-9
     assert (np.abs(matrix - reference) - rounding(reference)).max() <= allowed
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-14, 1.0, 1e14, 1e19])
+@pytest.mark.parametrize(
+    ("make", "n_atoms"), [*PARAMETERS, pytest.param(unequal_sizes, 22, id="unequal_sizes")]
+)
+def test_nearest_leaders__screening_changes_no_bit(
+    make: Callable[..., Positions], n_atoms: int, scale: float
+) -> None:
+    xyz = make(np.random.default_rng(300 + n_atoms), n_atoms) * scale
+    for chosen in (xyz, xyz[::2]):  # every frame at zero from itself, and every other one not
+        leaders = prepare_leaders(chosen)
+        assert leaders.columns.size
+        screened = nearest_leaders(xyz, leaders)
+        every = nearest_leaders(xyz, replace(leaders, columns=leaders.columns[:0]))
+        np.testing.assert_array_equal(screened.index, every.index)
+        np.testing.assert_array_equal(screened.rmsd, every.rmsd)
 
 
 @pytest.mark.parametrize("n_atoms", [2, 3, 22, 100])

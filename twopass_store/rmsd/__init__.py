@@ -1,8 +1,9 @@
 """Minimal RMSD over proper rotations: arrays in, arrays out.
 
-Distances are worked out in float64 and given in float32, nm. A distance depends on its two structures only,
-bit for bit: not on the frames beside them, the cutting into calls, or the number of threads. Every function
-runs on the calling thread alone and releases the GIL, and none changes its input.
+Distances are worked out in float64 and given in float32, nm. On one machine a distance depends on its two
+structures only, bit for bit: not on the frames beside them, the cutting into calls, or the number of threads.
+Between machines the last bits of the float64 may differ: not all can fuse a product with a sum.
+Every function runs on the calling thread alone and releases the GIL, and none changes its input.
 """
 
 from .leaders import (

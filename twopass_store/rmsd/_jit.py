@@ -14,9 +14,9 @@ __all__ = ["kernel"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# `fastmath` stays off: it would erase the tests for NaN and let the compiler reorder or fuse operations, and
-# then a distance could depend on its place in a tile and on the CPU. The error model takes the branches out
-# of divisions, without which loops don't vectorise.
+# `fastmath` stays off: it would erase the tests for NaN and let the compiler reorder operations, and then a
+# distance could depend on its place in a tile. The error model takes the branches out of divisions, without
+# which loops don't vectorise.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 

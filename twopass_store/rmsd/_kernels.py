@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ._jit import kernel
 from ._packing import LANES, unpack_kernel
+from ._quartic import keep_nearer, square_roots
 from ._tile import ROWS, tile_kernel
 
 __all__ = ["condensed_kernel", "matrix_kernel", "nearest_kernel"]
@@ -47,7 +48,7 @@ def nearest_kernel(
     sums = np.empty((ROWS, 9 * LANES))
     squared = np.empty((ROWS, LANES))
     best = np.empty(LANES)
-    which = np.empty(LANES, np.int64)
+    which = np.empty(LANES)
     for block in range(lanes.shape[0]):
         start = block * LANES
         best[:] = np.inf
@@ -57,13 +58,9 @@ def nearest_kernel(
             trace = traces[start : start + LANES]
             tile_kernel(rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, sums, squared)
             for row in range(first, last):
-                values = squared[row - first]
-                for lane in range(LANES):
-                    closer = values[lane] < best[lane]
-                    which[lane] = row if closer else which[lane]
-                    best[lane] = values[lane] if closer else best[lane]
+                keep_nearer(squared, row - first, row, best, which)
         for lane in range(min(LANES, index.shape[0] - start)):
-            index[start + lane] = which[lane]
+            index[start + lane] = int(which[lane])
             rmsd[start + lane] = math.sqrt(best[lane]) if which[lane] >= 0 else np.nan
 
 
@@ -120,6 +117,7 @@ def condensed_kernel(
     rows = np.empty((ROWS, lanes.shape[1] // LANES))
     sums = np.empty((ROWS, 9 * LANES))
     squared = np.empty((ROWS, LANES))
+    roots = np.empty(LANES, np.float32)
     # Columns wanted of each row of the tile, and where column 0 would stand in the condensed vector.
     lower = np.empty(ROWS, np.int64)
     upper = np.empty(ROWS, np.int64)
@@ -147,6 +145,7 @@ def condensed_kernel(
             row_trace = traces[row + low : row + high]
             tile_kernel(rows[low:high], row_trace, lanes[block], trace, n_atoms, sums, squared)
             for k in range(low, high):
+                square_roots(squared, k - low, roots)
                 for j in range(max(lower[k], first), min(upper[k], first + LANES)):
-                    out[origin[k] + j - start] = math.sqrt(squared[k - low, j - first])
+                    out[origin[k] + j - start] = roots[j - first]
         row += n_rows

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from ..errors import ConfigError, NonFiniteError
 from ._kernels import matrix_kernel, nearest_kernel
-from ._packing import Float64Array, as_positions, padded_atoms, slabs, unpack_kernel
+from ._packing import LANES, Float64Array, aligned, as_positions, n_blocks, padded_atoms, slabs, unpack_kernel
+from ._screen import SCREEN_FROM, SCREEN_ROWS, columns_kernel, screened_kernel
 
 __all__ = ["Nearest", "PreparedLeaders", "nearest_leaders", "prepare_leaders", "rmsd_to_leaders"]
 
@@ -22,12 +23,16 @@ class PreparedLeaders:
         Centred positions, shape (n_leaders, 3 * padded atoms), nm.
     traces
         Σ|y|² of each leader, shape (n_leaders,), nm².
+    columns, column_traces
+        The same in float32, in blocks with the leader index fastest; none where there are few leaders.
     n_atoms
         Atoms of a leader.
     """
 
     rows: Float64Array
     traces: Float64Array
+    columns: npt.NDArray[np.float32]
+    column_traces: npt.NDArray[np.float32]
     n_atoms: int
 
     @property
@@ -38,7 +43,7 @@ class PreparedLeaders:
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return int(self.rows.nbytes + self.traces.nbytes)
+        return sum(a.nbytes for a in (self.rows, self.traces, self.columns, self.column_traces))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +98,14 @@ def prepare_leaders(xyz: npt.ArrayLike) -> PreparedLeaders:
             f"{bad.size} of {n_leaders} leaders hold coordinates that are not finite numbers, the first at "
             f"index {bad[0]}: no frame can be compared with them, leave them out."
         )
-    return PreparedLeaders(rows=rows, traces=traces, n_atoms=n_atoms)
+    blocks = n_blocks(n_leaders) if n_leaders >= SCREEN_FROM else 0
+    columns = aligned(blocks, rows.shape[1] * LANES, np.float32)
+    columns_kernel(rows, columns)
+    column_traces = np.zeros(blocks * LANES, np.float32)
+    if blocks:
+        with np.errstate(over="ignore"):  # to infinity, which the kernel sorts out
+            column_traces[:n_leaders] = traces
+    return PreparedLeaders(rows, traces, columns, column_traces, n_atoms)
 
 
 def nearest_leaders(xyz: npt.ArrayLike, leaders: PreparedLeaders) -> Nearest:
@@ -122,8 +134,16 @@ def nearest_leaders(xyz: npt.ArrayLike, leaders: PreparedLeaders) -> Nearest:
     positions = as_positions(xyz, n_atoms=leaders.n_atoms)
     index = np.empty(positions.shape[0], np.int32)
     rmsd = np.empty(positions.shape[0], np.float32)
+    if leaders.columns.size:
+        singles = aligned(SCREEN_ROWS, leaders.rows.shape[1], np.float32)
+        bounds = aligned(SCREEN_ROWS, leaders.column_traces.size, np.float32)
     for part, lanes, traces in slabs(positions):
-        nearest_kernel(lanes, traces, leaders.rows, leaders.traces, leaders.n_atoms, index[part], rmsd[part])
+        frames = lanes, traces, leaders.rows, leaders.traces
+        answer = leaders.n_atoms, index[part], rmsd[part]
+        if leaders.columns.size:
+            screened_kernel(*frames, leaders.columns, leaders.column_traces, *answer, singles, bounds)
+        else:
+            nearest_kernel(*frames, *answer)
     return Nearest(index=index, rmsd=rmsd)
 
 

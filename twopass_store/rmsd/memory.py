@@ -1,6 +1,7 @@
 """Upper bounds of the memory that the kernels allocate, for planning before any work starts."""
 
 from ._packing import LANES, blocks_per_slab, n_blocks, padded_atoms
+from ._screen import SCREEN_FROM, SCREEN_ROWS
 from ._tile import ROWS
 
 __all__ = ["assign_bytes", "pairwise_bytes"]
@@ -13,7 +14,7 @@ def assign_bytes(n_frames: int, n_atoms: int, n_leaders: int) -> int:
     """Peak memory of `prepare_leaders` and then one call of `nearest_leaders`.
 
     The frames as the caller holds them are not counted. With several calls at once, the leaders' share
-    (24 bytes an atom, padded to four atoms) is counted once too often for each further call.
+    (36 bytes an atom, padded to four atoms) is counted once too often for each further call.
     `rmsd_to_leaders` needs ``4 * n_frames * n_leaders`` on top.
 
     Parameters
@@ -33,7 +34,7 @@ def assign_bytes(n_frames: int, n_atoms: int, n_leaders: int) -> int:
     # Preparing leaders packs slabs of them too, but is done before frames come.
     slab = _slab_bytes(max(n_frames, n_leaders), n_atoms)
     # prepare_leaders looks for NaN with one byte a leader; index and distance take four each a frame.
-    return leaders + n_leaders + slab + _scratch_bytes() + 8 * n_frames
+    return leaders + _screen_bytes(n_atoms, n_leaders) + n_leaders + slab + _scratch_bytes() + 8 * n_frames
 
 
 def pairwise_bytes(n_frames: int, n_atoms: int, n_pairs_at_once: int) -> int:
@@ -50,7 +51,7 @@ def pairwise_bytes(n_frames: int, n_atoms: int, n_pairs_at_once: int) -> int:
 
     Returns
     -------
-    An upper bound, in bytes, for one thread; each further thread adds ``384 * (n_atoms + 3)`` and 90 kB.
+    An upper bound, in bytes, for one thread; each further thread adds ``384 * (n_atoms + 3)`` and 40 kB.
     """
     row_bytes = 24 * padded_atoms(n_atoms)
     packed = n_blocks(n_frames) * LANES * (row_bytes + 8)
@@ -62,6 +63,16 @@ def pairwise_bytes(n_frames: int, n_atoms: int, n_pairs_at_once: int) -> int:
         + ROWS * row_bytes
         + 4 * n_pairs_at_once
     )
+
+
+def _screen_bytes(n_atoms: int, n_leaders: int) -> int:
+    """Leaders and a tile of frames in float32, its bounds and its sums; nothing for few leaders."""
+    if n_leaders < SCREEN_FROM:
+        return 0
+    row_bytes = 12 * padded_atoms(n_atoms)
+    columns = n_blocks(n_leaders) * LANES
+    tile = SCREEN_ROWS * (row_bytes + 4 * columns + 9 * LANES * 4)
+    return columns * (row_bytes + 4) + tile + 4 * n_leaders
 
 
 def _scratch_bytes() -> int:

@@ -59,7 +59,7 @@ class PairwiseRmsd:
         """Distances of a half-open range of the condensed vector.
 
         Runs on the calling thread and releases the GIL. Any cutting into ranges gives the same bits. Ranges
-        of many rows are the fast ones: a tile sets 16 rows against 64 columns.
+        of many rows are the fast ones: a tile sets 16 rows against 16 columns.
 
         Parameters
         ----------

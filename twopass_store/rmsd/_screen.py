@@ -1,0 +1,288 @@
+"""Lower bounds of squared RMSDs in float32, to leave out the leaders that can't be nearest.
+
+Nothing of it is ever returned: the bounds hold whatever the rounding, and every leader that they don't rule
+out is compared in float64. With u = 2⁻²⁴, in units of E = (Σ|x|² + Σ|y|²)/2:
+
+- Each inner product is wrong by at most γ Σ|x||y|, where γ counts the roundings on its way. Singular values
+  of the whole matrix M, and so λ, move by no more than √3 γ (Cauchy and Schwarz, twice).
+- ‖M‖ ≤ 1 bounds every intermediate of the quartic and of its slope, and 85 u their rounding: 30 u from 8Dλ,
+  23 u from 4N, the rest from (λ² − F)². Newton's step from above, with the value taken as smaller and the
+  slope as larger by `NOISE`, ends above λ.
+
+Then RMSD² ≥ 2E(1 − λ)/A. The leader with the lowest bound is compared first; the others follow whose bound
+reaches the distance found, so ties are found too.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+
+from ._jit import kernel
+from ._packing import LANES
+from ._products import ATOM_BATCH, add_pair_products, add_products
+from ._quartic import coefficients
+from ._tile import ROWS, tile_kernel
+from ._vector import data_pointer, emitted, load, spread, store, vector_bytes
+
+__all__ = ["SCREEN_FROM", "SCREEN_ROWS", "columns_kernel", "screened_kernel"]
+
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+Int32Array = npt.NDArray[np.int32]
+
+SCREEN_ROWS = 64
+"""Frames that are set against one block of leaders, which is read from far away once for all of them."""
+
+SCREEN_FROM = 32
+"""Leaders from which on the screening gains more than its own layout costs."""
+
+U = 2.0**-24
+
+NOISE = 128.0 * U
+"""Rounding of the quartic's value and slope, and of the bound to start from."""
+
+NEWTON_STEPS = 3
+"""More would tell apart leaders that aren't near."""
+
+TINY, HUGE = 1e-30, 1e30
+"""Squared sizes, nm², beyond which float32 may underflow or overflow: there the bound is 0."""
+
+SLACK_NM = 4e-9
+"""Twice what the float64 kernel may be wrong by, and as much again."""
+
+
+@emitted
+def _squared_bounds(
+    typing: Any, sums: Any, row: Any, row_trace: Any, traces: Any, n_atoms: Any, bounds: Any, to: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """Lower bounds of one row's squared RMSDs to every lane.
+
+    Parameters
+    ----------
+    sums
+        Inner products, shape (any, 9 * LANES), nm², float32.
+    row
+        Which of them.
+    row_trace
+        Σ|x|² of the row, nm², float32.
+    traces
+        Σ|y|² of the lanes, shape (LANES,), nm², float32.
+    n_atoms
+        Atoms, without the padding.
+    bounds, to
+        Array of one axis to fill, nm², float32, and where in it.
+    """
+
+    def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        width = min(LANES, vector_bytes() // 4)
+        word, single = values[1].type, ir.FloatType()
+        sums_at = data_pointer(context, builder, sums, values[0])
+        traces_at = data_pointer(context, builder, traces, values[3])
+        bounds_at = data_pointer(context, builder, bounds, values[5])
+        atoms = builder.sitofp(values[4], single)
+        # Two roundings of the input, one an atom of a batch and one a batch; the rest is for the scaling.
+        batches = builder.fdiv(atoms, single(ATOM_BATCH))
+        roundings = builder.fadd(batches, single(ATOM_BATCH + 16.0))
+        slack = spread(builder, builder.fmul(roundings, single(math.sqrt(3.0) * U * 1.01)), width)
+        share = spread(builder, builder.fdiv(single(2.0 * (1.0 - 32.0 * U)), atoms), width)
+        one_trace = spread(builder, values[2], width)
+        first = builder.mul(values[1], word(9 * LANES))
+        for group in range(0, LANES, width):
+            products = [
+                load(builder, sums_at, builder.add(first, word(ij * LANES + group)), width) for ij in range(9)
+            ]
+            half = (one_trace + load(builder, traces_at, word(group), width)) * 0.5
+            norm, minors, det = coefficients(products, 1.0 / half)
+            root = (norm + (minors * 3.0 + NOISE).sqrt() * 2.0 + NOISE).sqrt().at_most(1.0)
+            det8, minors4 = det * 8.0, minors * 4.0
+            for _step in range(NEWTON_STEPS):
+                excess = root * root - norm
+                value = excess * excess - det8 * root - minors4
+                slope = root * excess * 4.0 - det8
+                root = root - (value - NOISE).at_least(0.0) / (slope.at_least(0.0) + NOISE)
+            bound = (half * share * (1.0 - root - slack)).at_least(0.0)
+            # False for NaN.
+            usual = builder.and_(half.compare(">", TINY), half.compare("<", HUGE))
+            store(bound.where(usual, 0.0), bounds_at, builder.add(values[6], word(group)))
+        return context.get_dummy_value()
+
+    kinds = sums, types.intp, types.float32, traces, types.intp, bounds, types.intp
+    return types.void(*kinds), emit
+
+
+@kernel
+def columns_kernel(rows: Float64Array, columns: Float32Array) -> None:
+    """Turn leaders from rows into blocks of float32 lanes, shape (n_blocks, 3 * padded atoms * LANES)."""
+    n_rows, width = rows.shape
+    for block in range(columns.shape[0]):
+        target = columns[block]
+        for k in range(width):
+            for lane in range(LANES):
+                row = block * LANES + lane
+                target[k * LANES + lane] = rows[row, k] if row < n_rows else 0.0
+
+
+@kernel
+def _bounds_of_tile(
+    singles: Float32Array,
+    traces: Float64Array,
+    columns: Float32Array,
+    column_traces: Float32Array,
+    n_atoms: int,
+    sums: Float32Array,
+    bounds: Float32Array,
+) -> None:
+    """Fill ``bounds``, shape (n_rows, n_blocks * LANES), for some frames and all leaders."""
+    n_rows, width = singles.shape
+    pitch = columns.shape[0] * LANES
+    flat = bounds.reshape(bounds.shape[0] * pitch)
+    for block in range(columns.shape[0]):
+        lanes = columns[block]
+        lane_traces = column_traces[block * LANES : (block + 1) * LANES]
+        sums[:n_rows] = 0.0
+        for first in range(0, width, 3 * ATOM_BATCH):
+            last = min(first + 3 * ATOM_BATCH, width)
+            for row in range(0, n_rows - 1, 2):
+                add_pair_products(singles, row, lanes, first, last, min(row // 2, 2), sums)
+            if n_rows % 2:
+                add_products(singles, n_rows - 1, lanes, first, last, 2, sums)
+        for row in range(n_rows):
+            to = row * pitch + block * LANES
+            _squared_bounds(sums, row, np.float32(traces[row]), lane_traces, n_atoms, flat, to)
+
+
+@kernel
+def _compare(
+    leader: int,
+    rows: Float64Array,
+    row_traces: Float64Array,
+    block: Float64Array,
+    traces: Float64Array,
+    n_atoms: int,
+    sums: Float64Array,
+    squared: Float64Array,
+    best: Float64Array,
+    which: npt.NDArray[np.int64],
+) -> None:
+    """Let one leader compete for all lanes of a block, in float64; the lowest index of equals wins."""
+    one = slice(leader, leader + 1)
+    tile_kernel(rows[one], row_traces[one], block, traces, n_atoms, sums, squared)
+    for lane in range(LANES):
+        value = squared[0, lane]
+        if value < best[lane] or (value == best[lane] and leader < which[lane]):
+            best[lane] = value
+            which[lane] = leader
+
+
+@kernel
+def screened_kernel(
+    lanes: Float64Array,
+    traces: Float64Array,
+    rows: Float64Array,
+    row_traces: Float64Array,
+    columns: Float32Array,
+    column_traces: Float32Array,
+    n_atoms: int,
+    index: Int32Array,
+    rmsd: Float32Array,
+    singles: Float32Array,
+    bounds: Float32Array,
+) -> None:
+    """Row nearest to each packed frame, as `nearest_kernel`, with few pairs in float64.
+
+    Parameters
+    ----------
+    lanes, traces, rows, row_traces, n_atoms, index, rmsd
+        As for `nearest_kernel`.
+    columns, column_traces
+        The same leaders from `columns_kernel`, and their traces, shape (n_blocks * LANES,), nm².
+    singles
+        Scratch, shape (SCREEN_ROWS, 3 * padded atoms).
+    bounds
+        Scratch, shape (SCREEN_ROWS, n_blocks * LANES).
+    """
+    n_frames, n_leaders = index.shape[0], rows.shape[0]
+    single_sums = np.empty((SCREEN_ROWS, 9 * LANES), np.float32)
+    sums = np.empty((ROWS, 9 * LANES))
+    squared = np.empty((ROWS, LANES))
+    best = np.empty(LANES)
+    which = np.empty(LANES, np.int64)
+    seen = np.zeros(n_leaders, np.int32)
+    # Numbers that aren't negative have the order of their bits, and the least of integers is a vector loop.
+    bits = bounds.view(np.int32)
+    limit = np.empty(1, np.float32)
+    limit_bits = limit.view(np.int32)
+    for tile in range(0, n_frames, SCREEN_ROWS):
+        n_rows = min(SCREEN_ROWS, n_frames - tile)
+        for block in range(tile // LANES, (tile + n_rows - 1) // LANES + 1):
+            at = block * LANES - tile
+            _to_singles(lanes[block], singles[at : min(at + LANES, n_rows)])
+        _bounds_of_tile(
+            singles[:n_rows],
+            traces[tile : tile + n_rows],
+            columns,
+            column_traces,
+            n_atoms,
+            single_sums,
+            bounds,
+        )
+        for block in range(tile // LANES, (tile + n_rows - 1) // LANES + 1):
+            start = block * LANES
+            n_lanes = min(LANES, n_frames - start)
+            trace = traces[start : start + LANES]
+            best[:] = np.inf
+            which[:] = -1
+            for step in range(2):
+                for lane in range(n_lanes):
+                    if math.isnan(trace[lane]):
+                        continue
+                    of_lane = bits[start - tile + lane, :n_leaders]
+                    least = of_lane[0]
+                    if step == 0:
+                        for leader in range(n_leaders):
+                            least = min(least, of_lane[leader])
+                    else:
+                        reach = math.sqrt(best[lane]) + SLACK_NM
+                        limit[0] = reach * reach * (1.0 + 4.0 * U)
+                        least = limit_bits[0]
+                        n_near = 0
+                        for leader in range(n_leaders):
+                            n_near += 1 if of_lane[leader] <= least else 0
+                        if n_near <= 1:
+                            continue
+                    for leader in range(n_leaders):
+                        if of_lane[leader] > least:
+                            continue
+                        if seen[leader] != block + 1:
+                            seen[leader] = block + 1
+                            _compare(
+                                leader,
+                                rows,
+                                row_traces,
+                                lanes[block],
+                                trace,
+                                n_atoms,
+                                sums,
+                                squared,
+                                best,
+                                which,
+                            )
+                        if step == 0:
+                            break
+            for lane in range(n_lanes):
+                index[start + lane] = which[lane]
+                rmsd[start + lane] = math.sqrt(best[lane]) if which[lane] >= 0 else np.nan
+
+
+@kernel
+def _to_singles(block: Float64Array, singles: Float32Array) -> None:
+    """Turn the first lanes of a block into rows of float32."""
+    for lane in range(singles.shape[0]):
+        target = singles[lane]
+        for k in range(target.shape[0]):
+            target[k] = block[k * LANES + lane]

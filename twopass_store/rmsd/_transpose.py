@@ -1,0 +1,129 @@
+"""The two steps of packing, on vectors: frames side by side turned into lanes, and lanes centred."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+
+from ._vector import Lanes, data_pointer, emitted, load, spread, store
+
+__all__ = ["SQUARE", "centre_lanes", "transpose_square"]
+
+Centre = Callable[[npt.NDArray[Any], int, npt.NDArray[Any]], None]
+
+AXES = 3
+
+SQUARE = 8
+"""Frames and coordinates that are turned at once."""
+
+
+@emitted
+def transpose_square(
+    typing: Any, source: Any, start: Any, stride: Any, target: Any, to: Any, pitch: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """Copy `SQUARE` × `SQUARE` numbers, rows to columns, from float32 or float64 to float64.
+
+    Parameters
+    ----------
+    source, start, stride
+        Contiguous array of one axis, where the first row starts in it, and how far it is to the next one.
+    target, to, pitch
+        The same of the columns.
+    """
+
+    def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        from_at = data_pointer(context, builder, source, values[0])
+        to_at = data_pointer(context, builder, target, values[3])
+        double = ir.VectorType(ir.DoubleType(), SQUARE)
+        rows = []
+        for r in range(SQUARE):
+            offset = builder.add(values[1], builder.mul(values[2], values[2].type(r)))
+            value = load(builder, from_at, offset, SQUARE).value
+            rows.append(value if value.type == double else builder.fpext(value, double))
+        step = 1
+        while step < SQUARE:
+            rows = _exchange(builder, rows, step)
+            step *= 2
+        for r, value in enumerate(rows):
+            offset = builder.add(values[4], builder.mul(values[5], values[5].type(r)))
+            store(Lanes(builder, value), to_at, offset)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), emit
+
+
+def centre_lanes(lanes: int) -> Centre:
+    """Make the function that centres a block of so many lanes in place.
+
+    Its parameters: the block, shape (3 * padded atoms * lanes,), nm; the number of atoms; and Σ|x|² of each
+    lane to fill, shape (lanes,), nm².
+    """
+
+    @emitted
+    def centre(typing: Any, block: Any, n_atoms: Any, traces: Any) -> tuple[Any, Callable[..., Any]]:
+        def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
+            word = values[1].type
+            block_at = data_pointer(context, builder, block, values[0])
+            traces_at = data_pointer(context, builder, traces, values[2])
+            count = spread(builder, builder.sitofp(values[1], ir.DoubleType()), SQUARE)
+            for group in range(0, lanes, SQUARE):
+
+                def offsets(atom: Any, group: int = group) -> list[Any]:
+                    start = builder.mul(atom, word(AXES * lanes))
+                    return [builder.add(start, word(axis * lanes + group)) for axis in range(AXES)]
+
+                with over_atoms(builder, values[1], AXES, SQUARE) as (atom, totals):
+                    for axis, offset in enumerate(offsets(atom)):
+                        totals[axis] = totals[axis] + load(builder, block_at, offset, SQUARE)
+                means = [total / count for total in totals]
+                with over_atoms(builder, values[1], 1, SQUARE) as (atom, totals):
+                    for axis, offset in enumerate(offsets(atom)):
+                        value = load(builder, block_at, offset, SQUARE) - means[axis]
+                        store(value, block_at, offset)
+                        totals[0] = totals[0] + value * value
+                store(totals[0], traces_at, word(group))
+            return context.get_dummy_value()
+
+        return types.void(block, types.intp, traces), emit
+
+    made: Centre = centre
+    return made
+
+
+@contextmanager
+def over_atoms(builder: Any, n_atoms: Any, n_sums: int, width: int) -> Iterator[tuple[Any, list[Lanes]]]:
+    """Emit what stands in the ``with`` once for every atom, one at least; it updates the list of sums."""
+    before, loop = builder.block, builder.append_basic_block("atoms")
+    after = builder.append_basic_block("after")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    atom = builder.phi(n_atoms.type)
+    kind = ir.VectorType(ir.DoubleType(), width)
+    phis = [builder.phi(kind) for _ in range(n_sums)]
+    sums = [Lanes(builder, phi) for phi in phis]
+    yield atom, sums
+    following = builder.add(atom, n_atoms.type(1))
+    atom.add_incoming(n_atoms.type(0), before)
+    atom.add_incoming(following, loop)
+    for phi, total in zip(phis, sums, strict=True):
+        phi.add_incoming(ir.Constant(kind, [0.0] * width), before)
+        phi.add_incoming(total.value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, n_atoms), loop, after)
+    builder.position_at_end(after)
+
+
+def _exchange(builder: Any, rows: list[Any], step: int) -> list[Any]:
+    """Swap the two off-diagonal quarters of every square of side ``2 * step``."""
+    upper = [k if not k & step else SQUARE + k - step for k in range(SQUARE)]
+    lower = [k + step if not k & step else SQUARE + k for k in range(SQUARE)]
+    mask = ir.VectorType(ir.IntType(32), SQUARE)
+    swapped = list(rows)
+    for r in range(SQUARE):
+        if not r & step:
+            pair = rows[r], rows[r + step]
+            swapped[r] = builder.shuffle_vector(*pair, ir.Constant(mask, upper))
+            swapped[r + step] = builder.shuffle_vector(*pair, ir.Constant(mask, lower))
+    return swapped
