@@ -1,9 +1,10 @@
 """What all tests share: the command as a user runs it, the example's files, deterministic hypothesis."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hypothesis
@@ -60,12 +61,25 @@ def command() -> str:
 
 
 @pytest.fixture
+def unprivileged() -> list[str]:
+    """What a command is begun with so that permissions hold for it, also where root runs the tests."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may read and write everywhere, and there is no setpriv to take that away")
+    rights = "-dac_override,-dac_read_search"
+    return ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
+
+
+@pytest.fixture
 def twopass(tmp_path: Path) -> Twopass:
     """Runs ``twopass`` with arguments, in the test's folder; `code` is the exit code expected."""
 
-    def run(*arguments: object, code: int = 0, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, code: int = 0, prefix: Sequence[str] = (), **options: object
+    ) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
-            [command(), *map(str, arguments)],
+            [*prefix, command(), *map(str, arguments)],
             capture_output=True,
             text=True,
             timeout=240,

@@ -278,11 +278,23 @@ def test_second_writer__is_told_who_holds_the_store(demo, twopass):
     twopass("run", "demo.toml")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_no_permission__is_one_clear_line(demo, twopass):
+def test_no_permission__is_one_clear_line_and_loses_nothing(demo, twopass, unprivileged):
     (demo / "closed").mkdir(mode=0o500)
-    result = twopass("run", "demo.toml", "--store", "closed/demo.zarr", code=10)
-    assert "Permission denied" in result.stderr
+    refused = twopass("run", "demo.toml", "--store", "closed/demo.zarr", code=10, prefix=unprivileged)
+    assert "Permission denied" in refused.stderr.splitlines()[-1]
+    shutil.copy(md_example(".pdb"), demo / "secret.pdb")
+    (demo / "secret.pdb").chmod(0o000)
+    refused = twopass("ingest", "s.zarr", "secret.pdb", code=3, prefix=unprivileged)
+    assert "permission denied" in refused.stderr.splitlines()[-1]
+
+    twopass("run", "demo.toml")
+    before = files_of(demo / "demo.zarr")
+    (demo / "demo.zarr" / "clusterings").chmod(0o500)
+    other = ["cluster", "demo.zarr", "--name", "other", "--stride", 8, "--n-clusters", 3]
+    assert "Cannot write" in twopass(*other, code=10, prefix=unprivileged).stderr.splitlines()[-1]
+    assert before.keys() <= files_of(demo / "demo.zarr").keys()
+    (demo / "demo.zarr" / "clusterings").chmod(0o700)
+    twopass(*other, prefix=unprivileged)
 
 
 def test_quiet__says_nothing_on_the_way(demo, twopass):
