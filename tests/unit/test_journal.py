@@ -1,9 +1,11 @@
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from twopass_store.journal import (
     digest,
     fingerprint,
     hold,
+    uninterrupted,
 )
 
 
@@ -174,6 +177,44 @@ def test_writer__that_is_closed_waits_and_then_refuses(tmp_path, monkeypatch):
     thread.join()
     with pytest.raises(StoreWriteError, match="given back"):
         writer.write(tmp_path / "file", b"late")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_uninterrupted__raises_when_the_block_is_done(number):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
+    done = []
+
+    def work():
+        with uninterrupted():
+            os.kill(os.getpid(), number)
+            with uninterrupted():
+                done.append("inner")
+            done.append("outer")
+        done.append("after")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert done == ["inner", "outer"]
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+
+
+def test_uninterrupted__does_nothing_on_other_threads_and_passes_errors_on():
+    def fail():
+        with uninterrupted():
+            raise OSError("disk")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(OSError, match="disk"):
+        fail()
+    with ThreadPoolExecutor(1) as pool, pytest.raises(OSError, match="disk"):
+        pool.submit(fail).result()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_hold__leaves_nothing_behind(tmp_path):

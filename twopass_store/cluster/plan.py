@@ -199,7 +199,8 @@ def _affordable_workers(
         writing = workers * PAIR_CHUNK * 4 * 3
         linking = linkage_bytes(n_frames, rows=rows, itemsize=4 if rows else 8, n_threads=workers)
         linking += PAIR_CHUNK * 4 * 3  # a chunk as it is read
-        return PROCESS_BYTES + max(reading, pairs + writing, linking)
+        # What the threads wrote from isn't given back to the system before the linkage begins.
+        return PROCESS_BYTES + max(reading, pairs + writing, linking + writing)
 
     try:
         require_within(budget, projected(n_subset, 1), stage="cluster", mend="")

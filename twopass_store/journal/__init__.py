@@ -9,6 +9,7 @@ Storage is handed to the journal (`JournalStorage`), so that it serves object st
 """
 
 from .disk import Writer, digest
+from .interrupts import uninterrupted
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
 from .locks import Holder, Lock, clear_dead, hold
 from .plan import Plan, Product, differences, fingerprint
@@ -29,4 +30,5 @@ __all__ = [
     "digest",
     "fingerprint",
     "hold",
+    "uninterrupted",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptChunkError, FingerprintMismatchError
+from .interrupts import uninterrupted
 from .plan import Plan, Product, differences
 
 __all__ = ["ABSENT", "JournalStorage", "Record", "StageJournal"]
@@ -164,7 +165,8 @@ class StageJournal:
         try:
             yield add
         finally:
-            commit()
+            with uninterrupted():
+                commit()
 
     def _index(self, path: str, chunk: int) -> int:
         product = self._product[path]

@@ -22,6 +22,7 @@ import psutil
 
 from ..errors import StoreLockedError, StoreWriteError
 from .disk import Writer, sweep
+from .interrupts import uninterrupted
 
 __all__ = ["Holder", "Lock", "clear_dead", "hold"]
 
@@ -115,11 +116,12 @@ def hold(folder: Path, locks: Sequence[Lock]) -> Iterator[Writer]:
     try:
         yield writer
     finally:
-        writer.close()
-        with _guarded(folder):
-            for lock in locks:
-                (folder / f"{lock.name}.json").unlink(missing_ok=True)
-            _remove_if_unused(folder)
+        with uninterrupted():
+            writer.close()
+            with _guarded(folder):
+                for lock in locks:
+                    (folder / f"{lock.name}.json").unlink(missing_ok=True)
+                _remove_if_unused(folder)
 
 
 def clear_dead(folder: Path) -> None:

@@ -2,10 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
@@ -14,36 +12,10 @@ from zarr.storage import LocalStore
 from ..errors import CorruptChunkError
 from ..journal import Writer, digest
 
-__all__ = ["CHUNK_PREFIX", "DurableLocalStore", "to_the_end"]
-
-Result = TypeVar("Result")
+__all__ = ["CHUNK_PREFIX", "DurableLocalStore"]
 
 CHUNK_PREFIX = "c."
 """File names of chunks begin so: they lie flat in their array's folder (``c.12.0.0``)."""
-
-
-def to_the_end(write: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
-    """Call a function that writes; an interrupt of the main thread is raised when it is done.
-
-    zarr writes on a thread of its own, for which its caller waits. Ctrl-C would take the caller away and
-    leave the write under way, perhaps beyond the lock that allows it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return write(*args, **kwargs)  # interrupts reach the main thread only
-    future: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(write(*args, **kwargs))
-        except BaseException as error:
-            future.set_exception(error)
-
-    thread = threading.Thread(target=run, name="twopass-write")
-    try:
-        thread.start()
-        return future.result()
-    finally:
-        thread.join()
 
 
 class DurableLocalStore(LocalStore):

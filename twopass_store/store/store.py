@@ -22,10 +22,10 @@ from ..errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
-from ..journal import METADATA, Plan, Product, Record, StageJournal, Writer
+from ..journal import METADATA, Plan, Product, Record, StageJournal, Writer, uninterrupted
 from ..partition import FrameRange, n_chunks
 from ..schema import FORMAT_VERSION, ArraySpec, attributes, chunk_shape
-from .local import CHUNK_PREFIX, DurableLocalStore, to_the_end
+from .local import CHUNK_PREFIX, DurableLocalStore
 
 __all__ = ["Store", "check_name", "lock_folder", "store_path"]
 
@@ -112,7 +112,8 @@ class Store:
         """
         files = DurableLocalStore(path, writer=writer)
         marked = {"twopass_format": FORMAT_VERSION, **attrs}
-        to_the_end(zarr.create_group, files, zarr_format=3, attributes=marked)
+        with uninterrupted():
+            zarr.create_group(files, zarr_format=3, attributes=marked)
         return cls.open(path, writer=writer)
 
     @classmethod
@@ -182,14 +183,16 @@ class Store:
         if parent:
             self.ensure_group(parent, {})
         if not self.has(path):
-            to_the_end(zarr.create_group, self._files, path=path, zarr_format=3, attributes=dict(attrs))
+            with uninterrupted():
+                zarr.create_group(self._files, path=path, zarr_format=3, attributes=dict(attrs))
 
     def remove(self, path: str) -> None:
         """Remove a group or array and all in it, at one stroke."""
         if self._files.writer is None:
             raise ValueError("the store is open for reading only")
         self._arrays = {name: array for name, array in self._arrays.items() if not name.startswith(path)}
-        to_the_end(self._files.writer.remove, self.path / path)
+        with uninterrupted():
+            self._files.writer.remove(self.path / path)
 
     # Arrays
 
@@ -199,19 +202,19 @@ class Store:
         """Make an array of the format unless it is there; returns it as a journal's product."""
         product = self.product(group, spec, shape)
         if not self.has(product.path):
-            to_the_end(
-                self._root.create_array,
-                product.path,
-                shape=tuple(shape),
-                dtype=str if spec.dtype == "str" else spec.dtype,
-                chunks=chunk_shape(spec, tuple(shape)),
-                compressors=_codecs(spec),
-                fill_value=spec.fill_value,
-                attributes={**attributes(spec), **(attrs or {})},
-                dimension_names=spec.dims,
-                chunk_key_encoding={"name": "default", "separator": "."},
-                config=_CONFIG,
-            )
+            with uninterrupted():
+                self._root.create_array(
+                    product.path,
+                    shape=tuple(shape),
+                    dtype=str if spec.dtype == "str" else spec.dtype,
+                    chunks=chunk_shape(spec, tuple(shape)),
+                    compressors=_codecs(spec),
+                    fill_value=spec.fill_value,
+                    attributes={**attributes(spec), **(attrs or {})},
+                    dimension_names=spec.dims,
+                    chunk_key_encoding={"name": "default", "separator": "."},
+                    config=_CONFIG,
+                )
         return product
 
     @staticmethod
@@ -277,7 +280,8 @@ class Store:
         """Write one whole chunk (of the first dimension), durably; returns the ledger's entry for it."""
         array = self._array(path)
         start = chunk * array.chunks[0]
-        to_the_end(array.__setitem__, slice(start, start + len(data)), data)
+        with uninterrupted():
+            array[start : start + len(data)] = data
         key = f"{path}/{CHUNK_PREFIX}{'.'.join([str(chunk), *['0'] * (array.ndim - 1)])}"
         return Record(path, chunk, self._files.take_digest(key))
 
@@ -291,7 +295,8 @@ class Store:
 
     def mark_complete(self, path: str) -> Record:
         """Set ``complete`` on an array; returns the ledger's entry for its metadata."""
-        to_the_end(self._array(path).update_attributes, {"complete": True})
+        with uninterrupted():
+            self._array(path).update_attributes({"complete": True})
         return Record(path, METADATA, self._files.take_digest(f"{path}/zarr.json"))
 
     def _array(self, path: str) -> "zarr.Array[Any]":
@@ -333,19 +338,22 @@ class Store:
         """Replace a ledger's entries."""
         path = f"journal/{stage}/ledger"
         if not self.has(path):
-            to_the_end(
-                self._root.create_array,
-                path,
-                shape=entries.shape,
-                dtype="uint64",
-                chunks=(max(1, len(entries)),),
-                compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()],
-                fill_value=0,
-                attributes={"units": "1", "long_name": "digests of the chunks that are finished; 0: not yet"},
-                dimension_names=("entry",),
-                chunk_key_encoding={"name": "default", "separator": "."},
-                config=_CONFIG,
-            )
+            with uninterrupted():
+                self._root.create_array(
+                    path,
+                    shape=entries.shape,
+                    dtype="uint64",
+                    chunks=(max(1, len(entries)),),
+                    compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()],
+                    fill_value=0,
+                    attributes={
+                        "units": "1",
+                        "long_name": "digests of the chunks that are finished; 0: not yet",
+                    },
+                    dimension_names=("entry",),
+                    chunk_key_encoding={"name": "default", "separator": "."},
+                    config=_CONFIG,
+                )
         self.write_chunk(path, 0, entries)
 
     def remove_journal(self, stage: str) -> None:
