@@ -87,18 +87,17 @@ def write_medoids(summary: Summary) -> Path:
     StoreWriteError
         If it can't be written.
     """
-    import mdtraj as md
-
+    from .rmsd import superpose
     from .trajectory import topology_from_json, write_pdb_models
 
     opened = Store.open(Path(summary.path))
     atoms = opened.read(f"clusterings/{summary.name}/selected_atom_index")
     frames = [row.medoid_frame for row in summary.clusters]
     xyz = np.concatenate([opened.read_positions(FrameRange(frame, frame + 1)) for frame in frames])
-    medoids = md.Trajectory(xyz, topology_from_json(opened.attrs()["topology"]))
-    # PDB has no room for coordinates far out.
-    medoids.center_coordinates()
-    medoids.superpose(medoids, frame=0, atom_indices=atoms)
+    topology = topology_from_json(opened.attrs()["topology"])
+    # Round the origin, since PDB has no room for coordinates far out.
+    reference = xyz[0] - xyz[0].mean(axis=0, dtype=np.float64)
+    medoids = superpose(xyz, reference, atom_indices=atoms)
     remarks = [_identity(summary)]
     for row in summary.clusters:
         where = f"frame {row.medoid_source_frame} of {Path(row.medoid_path).name}"
@@ -107,7 +106,7 @@ def write_medoids(summary: Summary) -> Path:
     path = medoids_path(summary.path, summary.name)
     temporary = path.with_name(f".{path.stem}-{os.getpid()}.pdb")
     try:
-        write_pdb_models(medoids.xyz, medoids.topology, path=temporary)
+        write_pdb_models(medoids, topology, path=temporary)
         temporary.write_text("".join(remarks) + temporary.read_text(encoding="utf-8"), encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
