@@ -1,4 +1,4 @@
-"""Structures out of a store, for other programs."""
+"""Leaders and medoids out of a store, for other programs."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import StoreWriteError
-from .partition import FrameRange
-from .report import Summary
-from .store import Store, open_results, store_path
+from ..errors import StoreWriteError
+from ..partition import FrameRange
+from ..report import Summary
+from ..store import Store, open_results, store_path
 
 if TYPE_CHECKING:
     import mdtraj as md
@@ -41,7 +41,7 @@ def load_leaders(store: str | os.PathLike[str], name: str | None = None) -> "md.
     """
     import mdtraj as md
 
-    from .trajectory import topology_from_json
+    from ..trajectory import topology_from_json
 
     with open_results(store, name) as results:
         frames = results.leader_frame.values
@@ -87,8 +87,8 @@ def write_medoids(summary: Summary) -> Path:
     StoreWriteError
         If it can't be written.
     """
-    from .rmsd import superpose
-    from .trajectory import topology_from_json, write_pdb_models
+    from ..rmsd import superpose
+    from ..trajectory import topology_from_json, write_pdb_models
 
     opened = Store.open(Path(summary.path))
     atoms = opened.read(f"clusterings/{summary.name}/selected_atom_index")
