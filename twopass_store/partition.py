@@ -15,10 +15,12 @@ __all__ = [
     "Segment",
     "chunk_range",
     "consecutive_runs",
+    "format_ranges",
     "kept_frames",
     "largest_subset",
     "n_chunks",
     "n_pairs",
+    "parse_ranges",
     "position_chunk_frames",
     "segments",
     "stride_for_subset",
@@ -122,6 +124,21 @@ def consecutive_runs(indices: Iterable[int]) -> Iterator[FrameRange]:
         stop = index + 1
     if start is not None and stop is not None:
         yield FrameRange(start, stop)
+
+
+def format_ranges(indices: Iterable[int]) -> str:
+    """Write ascending indices compactly, such as ``0-3,7``; both ends of a range are in it."""
+    runs = consecutive_runs(indices)
+    return ",".join(str(run.start) if len(run) == 1 else f"{run.start}-{run.stop - 1}" for run in runs)
+
+
+def parse_ranges(text: str) -> list[int]:
+    """Read what `format_ranges` wrote."""
+    found: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found.extend(range(int(first), int(last or first) + 1))
+    return found
 
 
 def stride_for_subset(n_frames: int, subset_frames: int) -> int:

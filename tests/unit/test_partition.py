@@ -9,9 +9,11 @@ from twopass_store.partition import (
     FrameRange,
     chunk_range,
     consecutive_runs,
+    format_ranges,
     kept_frames,
     largest_subset,
     n_chunks,
+    parse_ranges,
     position_chunk_frames,
     segments,
     stride_for_subset,
@@ -79,3 +81,13 @@ def test_subset_size__counts_the_frames():
 @given(limit=st.integers(0, 50), at_most=st.integers(0, 50))
 def test_largest_subset__is_the_last_that_fits(limit, at_most):
     assert largest_subset(lambda size: size <= limit, at_most=at_most) == min(limit, at_most)
+
+
+@given(indices=st.sets(st.integers(0, 60)).map(sorted))
+def test_ranges__read_back(indices):
+    assert parse_ranges(format_ranges(indices)) == indices
+
+
+def test_ranges__are_short():
+    assert format_ranges([0, 1, 2, 3, 7, 9, 10]) == "0-3,7,9-10"
+    assert format_ranges([]) == ""

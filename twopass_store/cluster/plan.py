@@ -12,7 +12,7 @@ from ..errors import ConfigError, MemoryBudgetError
 from ..executors import PROCESS_BYTES, available_cpus, memory_budget, require_within
 from ..journal import Plan
 from ..linkage import linkage_bytes
-from ..partition import PAIR_CHUNK, largest_subset, n_pairs, stride_for_subset
+from ..partition import PAIR_CHUNK, format_ranges, largest_subset, n_pairs, stride_for_subset
 from ..rmsd import pairwise_bytes
 from ..schema import SUBSET, ArraySpec, linkage_spec
 from ..store import Store, provenance
@@ -93,7 +93,7 @@ def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
 
     ingest = store.journal("ingest")
     assert ingest is not None
-    key_of = {"frames": n_frames, "stride": stride, "atoms": _ranges(atoms), "metric": METRIC}
+    key_of = {"frames": n_frames, "stride": stride, "atoms": format_ranges(atoms.tolist()), "metric": METRIC}
     key = f"stride{stride}-{_hash(key_of)}"
     group = f"subsets/{key}"
     shapes = {"subset_frame": (n_subset,), "rmsd": (n_pairs(n_subset),)}
@@ -111,7 +111,7 @@ def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
             "frame_start": 0,
             "frame_stop": n_frames,
             "stride": stride,
-            "atoms": _ranges(atoms),
+            "atoms": format_ranges(atoms.tolist()),
             "metric": METRIC,
             "select": config.select,
             "provenance": provenance(),
@@ -214,13 +214,6 @@ def _affordable_workers(
         raise MemoryBudgetError(f"{str(error).rstrip()} {advice}") from error
     asked = config.workers or available_cpus()
     return max(workers for workers in range(1, asked + 1) if projected(n_subset, workers) <= budget)
-
-
-def _ranges(indices: NDArray[np.int64]) -> str:
-    """Write ascending indices compactly, such as ``0-3,7``."""
-    breaks = np.flatnonzero(np.diff(indices) != 1) + 1
-    runs = np.split(indices, breaks)
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _hash(values: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from ..trajectory import (
     TrajectoryInfo,
     describe_selection,
     format_of,
+    guessed_elements,
     load_topology,
     probe,
     reading_bytes,
@@ -61,6 +62,8 @@ class IngestPlan:
         That of the atoms kept.
     atom_indices
         Atoms kept, indices into `topology`; None for all, in order.
+    guessed
+        Atoms of `stored_topology` whose elements its file doesn't have.
     n_frames
         Frames in the store.
     time_source
@@ -79,6 +82,7 @@ class IngestPlan:
     topology: md.Topology
     stored_topology: md.Topology
     atom_indices: NDArray[np.int64] | None
+    guessed: NDArray[np.int64]
     n_frames: int
     time_source: str
     arrays: tuple[tuple[ArraySpec, tuple[int, ...]], ...]
@@ -130,6 +134,7 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
         topology=topology,
         stored_topology=stored_topology,
         atom_indices=atom_indices,
+        guessed=np.flatnonzero(guessed_elements(top_path, topology)[kept]),
         n_frames=n_frames,
         time_source=time_source,
         arrays=arrays,

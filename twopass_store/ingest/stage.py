@@ -15,6 +15,7 @@ from ..executors import ThreadExecutor, memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold
 from ..partition import (
     chunk_range,
+    format_ranges,
     position_chunk_frames,
 )
 from ..progress import Progress, Silent
@@ -187,6 +188,8 @@ def _run(store: Store, journal: StageJournal, plan: "IngestPlan", progress: Prog
 
     for spec, shape in plan.arrays:
         extra = {"time_source": plan.time_source} if spec.name == "time" else {}
+        if spec.name == "element":
+            extra = {"guessed_atoms": format_ranges(plan.guessed.tolist())}
         if spec.name == "time" and plan.time_source == "index":
             extra |= {"units": "1", "long_name": "frame number in the source file (it has no times)"}
         store.ensure_array("", spec, shape, extra)

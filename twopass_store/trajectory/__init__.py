@@ -10,6 +10,7 @@ from .atoms import (
     describe_selection,
     solvent_fraction,
 )
+from .elements import guessed_elements
 from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
 from .probe import TrajectoryInfo, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
@@ -28,6 +29,7 @@ __all__ = [
     "describe_selection",
     "digest_file",
     "format_of",
+    "guessed_elements",
     "load_topology",
     "probe",
     "read_blocks",
