@@ -6,8 +6,7 @@ in the same order, so a distance depends on its two structures only: not on lane
 
 References
 ----------
-Horn, J. Opt. Soc. Am. A 4 (1987) 629: the rotation is the top eigenvector of a 4×4 key matrix.
-Theobald, Acta Cryst. A 61 (2005) 478: its eigenvalue from the quartic, without diagonalising.
+Theobald, Acta Cryst. A 61 (2005) 478: the largest eigenvalue of the key matrix, without diagonalising.
 """
 
 import math
@@ -19,6 +18,7 @@ from ._jit import kernel
 from ._packing import LANES
 from ._products import ATOM_BATCH, add_pair_products, add_products
 from ._quartic import DOUBTFUL, squared_rmsd
+from ._rotation import best_rotation
 
 __all__ = ["ROWS", "tile_kernel"]
 
@@ -26,60 +26,6 @@ Float64Array = npt.NDArray[np.float64]
 
 ROWS = 16
 """Rows that one tile sets against a block; at a thousand atoms, both fit into the second-level cache."""
-
-MAX_SWEEPS = 30
-"""Jacobi's method needs five or so; the limit only guards against an endless loop."""
-
-EPSILON = 2.220446049250313e-16
-
-
-@kernel
-def _top_eigenvector(key: Float64Array, vectors: Float64Array) -> int:
-    """Diagonalise a symmetric 4×4 matrix by Jacobi's cyclic rotations.
-
-    Backward stable whatever the eigenvalues, equal ones included, where the quartic loses half the digits.
-
-    Parameters
-    ----------
-    key
-        The matrix, shape (4, 4); overwritten, its diagonal ends as the eigenvalues.
-    vectors
-        To fill with eigenvectors in columns, shape (4, 4).
-
-    Returns
-    -------
-    The column of the largest eigenvalue, the first of equals.
-    """
-    vectors[:] = 0.0
-    for p in range(4):
-        vectors[p, p] = 1.0
-    for _ in range(MAX_SWEEPS):
-        rotated = False
-        for p in range(3):
-            for q in range(p + 1, 4):
-                if abs(key[p, q]) <= 0.1 * EPSILON * (abs(key[p, p]) + abs(key[q, q])):
-                    continue
-                rotated = True
-                cotangent = (key[q, q] - key[p, p]) / (2.0 * key[p, q])
-                tangent = math.copysign(1.0, cotangent) / (abs(cotangent) + math.hypot(cotangent, 1.0))
-                cosine = 1.0 / math.hypot(tangent, 1.0)
-                sine = tangent * cosine
-                for k in range(4):
-                    left, right = key[k, p], key[k, q]
-                    key[k, p], key[k, q] = cosine * left - sine * right, sine * left + cosine * right
-                for k in range(4):
-                    left, right = key[p, k], key[q, k]
-                    key[p, k], key[q, k] = cosine * left - sine * right, sine * left + cosine * right
-                    left, right = vectors[k, p], vectors[k, q]
-                    vectors[k, p], vectors[k, q] = cosine * left - sine * right, sine * left + cosine * right
-                key[p, q] = key[q, p] = 0.0
-        if not rotated:
-            break
-    top = 0
-    for p in range(1, 4):
-        if key[p, p] > key[top, top]:
-            top = p
-    return top
 
 
 @kernel
@@ -101,19 +47,7 @@ def _superposed(row: Float64Array, block: Float64Array, lane: int, sums: Float64
     xx, xy, xz = sums[lane], sums[LANES + lane], sums[2 * LANES + lane]
     yx, yy, yz = sums[3 * LANES + lane], sums[4 * LANES + lane], sums[5 * LANES + lane]
     zx, zy, zz = sums[6 * LANES + lane], sums[7 * LANES + lane], sums[8 * LANES + lane]
-    key = np.empty((4, 4))
-    key[0, 0], key[1, 1], key[2, 2], key[3, 3] = xx + yy + zz, xx - yy - zz, yy - xx - zz, zz - xx - yy
-    key[0, 1] = key[1, 0] = yz - zy
-    key[0, 2] = key[2, 0] = zx - xz
-    key[0, 3] = key[3, 0] = xy - yx
-    key[1, 2] = key[2, 1] = xy + yx
-    key[1, 3] = key[3, 1] = zx + xz
-    key[2, 3] = key[3, 2] = yz + zy
-    vectors = np.empty((4, 4))
-    top = _top_eigenvector(key, vectors)
-    w, x, y, z = vectors[0, top], vectors[1, top], vectors[2, top], vectors[3, top]
-    unit = 1.0 / math.sqrt(w * w + x * x + y * y + z * z)
-    w, x, y, z = w * unit, x * unit, y * unit, z * unit
+    w, x, y, z = best_rotation(xx, xy, xz, yx, yy, yz, zx, zy, zz)
     total = 0.0
     unrotated = 0.0
     for atom in range(n_atoms):
