@@ -6,11 +6,16 @@ given, so that the same input makes the same bytes everywhere.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "FRAME_CHUNK",
     "PAIR_CHUNK",
     "POSITION_CHUNK_BYTES",
+    "FrameList",
     "FrameRange",
     "Segment",
     "chunk_range",
@@ -48,6 +53,81 @@ class FrameRange:
         return self.stop - self.start
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameList:
+    """Ascending frame indices, kept as runs of equal steps: a few numbers, however many frames.
+
+    Attributes
+    ----------
+    starts, steps
+        First frame and step of each run, shape (n_runs,).
+    ends
+        Frames in all runs up to and with this one, shape (n_runs,).
+    """
+
+    starts: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, *runs: range) -> Self:
+        """Make a list of ranges, which ascend and don't overlap."""
+        runs = tuple(run for run in runs if len(run))
+        return cls(
+            np.array([run.start for run in runs], np.int64),
+            np.array([run.step for run in runs], np.int64),
+            np.cumsum([len(run) for run in runs], dtype=np.int64),
+        )
+
+    @classmethod
+    def from_indices(cls, indices: NDArray[np.integer]) -> Self:
+        """Make a list of ascending indices, shape (n_frames,)."""
+        if len(indices) == 0:
+            return cls.of()
+        steps = np.diff(indices)
+        # The last index of each stretch of equal steps; one that two of them share stays with the first.
+        edges = [*(int(edge) for edge in np.flatnonzero(np.diff(steps)) + 1), len(indices) - 1]
+        runs, first = [], 0
+        for edge in edges:
+            # A single step between two stretches joins neither: what follows it begins a run of its own.
+            if edge == first and edge != edges[-1]:
+                continue
+            start, stop = int(indices[first]), int(indices[edge])
+            step = int(steps[first]) if edge > first else 1
+            runs.append(range(start, stop + 1, step))
+            first = edge + 1
+        return cls.of(*runs)
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def runs(self) -> Iterator[range]:
+        """Yield the runs as ranges."""
+        begin = 0
+        for start, step, end in zip(
+            self.starts.tolist(), self.steps.tolist(), self.ends.tolist(), strict=True
+        ):
+            yield range(start, start + step * (end - begin), step)
+            begin = end
+
+    def part(self, start: int, stop: int) -> Self:
+        """Return the frames at the positions `start` to `stop` of this list."""
+        if stop <= start:
+            return self.of()
+        first, last = np.searchsorted(self.ends, [start, stop - 1], side="right")
+        starts, steps = self.starts[first : last + 1].copy(), self.steps[first : last + 1]
+        before = int(self.ends[first - 1]) if first else 0
+        starts[0] += steps[0] * (start - before)
+        ends = np.minimum(self.ends[first : last + 1], stop) - start
+        return type(self)(starts, steps, ends)
+
+    def to_array(self) -> NDArray[np.int64]:
+        """Return the frames, shape (n_frames,)."""
+        sizes = np.diff(self.ends, prepend=0)
+        place = np.arange(len(self)) - np.repeat(self.ends - sizes, sizes)
+        return np.repeat(self.starts, sizes) + place * np.repeat(self.steps, sizes)
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Consecutive frames of a store that come from one source file.
@@ -57,13 +137,13 @@ class Segment:
     trajectory
         Index of the source file.
     source_frames
-        Frame indices in that file; the step is the stride.
+        Frame indices in that file.
     frames
         The same frames as indices into the store.
     """
 
     trajectory: int
-    source_frames: range
+    source_frames: FrameList
     frames: FrameRange
 
 
@@ -87,11 +167,11 @@ def position_chunk_frames(n_atoms: int) -> int:
 
 
 def kept_frames(n_frames: int, *, discard_first: int, stride: int) -> range:
-    """Return the frames of one file that are ingested: discard first, then stride."""
+    """Return the frames of one file that are ingested where times don't matter: discard, then stride."""
     return range(min(discard_first, n_frames), n_frames, stride)
 
 
-def segments(kept: Sequence[range], frames: FrameRange) -> list[Segment]:
+def segments(kept: Sequence[FrameList], frames: FrameRange) -> list[Segment]:
     """Return where the store's `frames` come from, in order.
 
     Parameters
@@ -106,7 +186,7 @@ def segments(kept: Sequence[range], frames: FrameRange) -> list[Segment]:
     for trajectory, source in enumerate(kept):
         start, stop = max(frames.start, file_start), min(frames.stop, file_start + len(source))
         if start < stop:
-            part = source[start - file_start : stop - file_start]
+            part = source.part(start - file_start, stop - file_start)
             found.append(Segment(trajectory, part, FrameRange(start, stop)))
         file_start += len(source)
     return found

@@ -228,7 +228,7 @@ def test_atoms_that_differ__are_refused_with_both_counts_or_names(tmp_path):
     small.save_hdf5(tmp_path / "a.h5")
     small.topology.atom(2).name = "CX"
     small.save_hdf5(tmp_path / "b.h5")
-    with pytest.raises(TopologyMismatchError, match=r"b\.h5.*differ: atom 2 is ALA3-CX and ALA3-CA"):
+    with pytest.raises(TopologyMismatchError, match=r"b\.h5 .*a\.h5 .*: atom 2 is ALA3-CX and .* ALA3-CA"):
         ingest_trajectories(tmp_path / "s.zarr", [tmp_path / "a.h5", tmp_path / "b.h5"])
 
 

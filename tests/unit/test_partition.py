@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from twopass_store.partition import (
     FRAME_CHUNK,
+    FrameList,
     FrameRange,
     chunk_range,
     consecutive_runs,
@@ -34,6 +35,26 @@ def test_kept_frames__discards_then_strides():
 
 
 @given(
+    indices=st.sets(st.integers(0, 80), max_size=40), cut=st.tuples(st.integers(0, 40), st.integers(0, 40))
+)
+def test_frame_list__holds_any_ascending_frames_and_any_part_of_them(indices, cut):
+    expected = sorted(indices)
+    frames = FrameList.from_indices(np.array(expected, dtype=np.int64))
+    start, stop = sorted(min(edge, len(expected)) for edge in cut)
+    for found, wanted in ((frames, expected), (frames.part(start, stop), expected[start:stop])):
+        assert len(found) == len(wanted)
+        assert found.to_array().tolist() == wanted
+        assert [frame for run in found.runs() for frame in run] == wanted
+
+
+def test_frame_list__of_regular_frames_is_a_handful_of_numbers():
+    indices = np.r_[0:1000, 1500:2_000_000:7, 2_000_001]
+    frames = FrameList.from_indices(indices)
+    assert [len(run) for run in frames.runs()] == [1000, 285_500, 1]
+    np.testing.assert_array_equal(frames.to_array(), indices)
+
+
+@given(
     files=st.lists(
         st.tuples(st.integers(0, 30), st.integers(0, 10), st.integers(1, 5)), min_size=1, max_size=6
     ),
@@ -44,10 +65,10 @@ def test_segments__name_each_frame_of_the_range_once_and_in_order(files, cut):
     everything = [(index, frame) for index, frames in enumerate(kept) for frame in frames]
     start, stop = sorted(min(edge, len(everything)) for edge in cut)
     found = []
-    for segment in segments(kept, FrameRange(start, stop)):
+    for segment in segments([FrameList.of(frames) for frames in kept], FrameRange(start, stop)):
         assert segment.frames.start == start + len(found)
         assert len(segment.frames) == len(segment.source_frames)
-        found += [(segment.trajectory, frame) for frame in segment.source_frames]
+        found += [(segment.trajectory, frame) for frame in segment.source_frames.to_array()]
     assert found == everything[start:stop]
 
 

@@ -80,12 +80,13 @@ def _blocks(plan: IngestPlan, start: int, stop: int) -> Iterator[dict[str, NDArr
     """Yield what the files hold of the store's frames `start` to `stop`, as arrays by name."""
     no_times = plan.time_source == "index"
     for segment in segments([source.kept for source in plan.sources], FrameRange(start, stop)):
-        info = plan.sources[segment.trajectory].info
+        source = plan.sources[segment.trajectory]
+        info, system = source.info, source.system
         offset = 0
         for block in read_blocks(
-            info, plan.topology, frames=segment.source_frames, atom_indices=plan.atom_indices
+            info, system.load_topology(), frames=segment.source_frames, atom_indices=system.atom_indices
         ):
-            source_frames = np.array(segment.source_frames[offset : offset + block.n_frames], np.int64)
+            source_frames = segment.source_frames.part(offset, offset + block.n_frames).to_array()
             offset += block.n_frames
             finite = np.isfinite(block.xyz).all(axis=(1, 2))
             n_good = block.n_frames if finite.all() else int(np.argmin(finite))

@@ -12,15 +12,17 @@ from .atoms import (
 )
 from .elements import guessed_elements
 from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
+from .matching import AtomMatch, match_atoms
 from .probe import TrajectoryInfo, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import select_atoms
 from .structures import write_pdb_models
-from .topology import load_topology, topology_from_json, topology_to_json
+from .topology import load_topology, shared_topology, topology_from_json, topology_to_json
 
 __all__ = [
     "DEFAULT_BLOCK_BYTES",
     "FORMATS",
+    "AtomMatch",
     "Block",
     "SelectionSummary",
     "TrajectoryFormat",
@@ -31,10 +33,12 @@ __all__ = [
     "format_of",
     "guessed_elements",
     "load_topology",
+    "match_atoms",
     "probe",
     "read_blocks",
     "reading_bytes",
     "select_atoms",
+    "shared_topology",
     "solvent_fraction",
     "supported_extensions",
     "topology_from_json",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
+from ..partition import FrameList
 from .formats import check_file, format_of, reading
 from .probe import TrajectoryInfo
 from .sources import Source, open_source
@@ -54,7 +55,7 @@ def read_blocks(
     info: TrajectoryInfo,
     topology: md.Topology,
     *,
-    frames: range,
+    frames: range | FrameList,
     atom_indices: NDArray[np.int64] | None,
     block_bytes: int = DEFAULT_BLOCK_BYTES,
 ) -> Iterator[Block]:
@@ -70,7 +71,7 @@ def read_blocks(
     topology
         Its atoms.
     frames
-        Which frames, with a positive step, within ``range(info.n_frames)``.
+        Which frames, within ``range(info.n_frames)``; a range has a positive step.
     atom_indices
         Which atoms, or None for all.
     block_bytes
@@ -91,21 +92,22 @@ def read_blocks(
         If the file can't be read, or some of its frames lack the unit cell that its first frame has.
     """
     # Checked now rather than at the first next(): this function is no generator itself.
-    _check_request(info, topology, frames, atom_indices, block_bytes)
-    return _blocks(info, topology, frames, atom_indices, block_bytes)
+    if block_bytes <= 0 or (isinstance(frames, range) and frames.step <= 0):
+        raise ValueError(f"the step of {frames} and block_bytes ({block_bytes}) must be positive")
+    runs = FrameList.of(frames) if isinstance(frames, range) else frames
+    _check_request(info, topology, runs, atom_indices)
+    return _blocks(info, topology, runs, atom_indices, block_bytes)
 
 
 def _check_request(
     info: TrajectoryInfo,
     topology: md.Topology,
-    frames: range,
+    frames: FrameList,
     atom_indices: NDArray[np.int64] | None,
-    block_bytes: int,
 ) -> None:
-    if frames.step <= 0 or block_bytes <= 0:
-        raise ValueError(f"step and block_bytes must be positive, not {frames.step} and {block_bytes}")
-    if len(frames) and (frames.start < 0 or frames[-1] >= info.n_frames):
-        raise ValueError(f"frames {frames} don't lie in the {info.n_frames} frames of {info.path}")
+    for run in frames.runs():
+        if run.start < 0 or run[-1] >= info.n_frames:
+            raise ValueError(f"frames {run} don't lie in the {info.n_frames} frames of {info.path}")
     if topology.n_atoms != info.n_atoms:
         raise TopologyMismatchError(
             f"{info.path} has {info.n_atoms} atoms, the topology {topology.n_atoms}. Give the topology it "
@@ -124,7 +126,7 @@ def _check_request(
 def _blocks(
     info: TrajectoryInfo,
     topology: md.Topology,
-    frames: range,
+    frames: FrameList,
     atom_indices: NDArray[np.int64] | None,
     block_bytes: int,
 ) -> Iterator[Block]:
@@ -136,12 +138,10 @@ def _blocks(
             f"{info.path} has shrunk from {info.size_bytes} to {size} bytes since it was looked at. "
             "Restore the file, or start anew with it as it is."
         )
-    with reading(info.path, f"frame {frames.start}"):
+    with reading(info.path, f"frame {frames.starts[0]}"):
         source = open_source(info.path, topology, has_box=info.has_unitcell)
     try:
-        n_block = _frames_per_block(info, block_bytes, source, frames.step)
-        for first in range(0, len(frames), n_block):
-            part = frames[first : first + n_block]
+        for part in _parts(info, frames, block_bytes, source):
             with reading(info.path, f"frames {part[0]} to {part[-1]}"):
                 trajectory = source.read(part.start, len(part), part.step)
             if trajectory.n_frames < len(part):
@@ -154,6 +154,13 @@ def _blocks(
             del trajectory
     finally:
         source.close()
+
+
+def _parts(info: TrajectoryInfo, frames: FrameList, block_bytes: int, source: Source) -> Iterator[range]:
+    for run in frames.runs():
+        n_block = _frames_per_block(info, block_bytes, source, run.step)
+        for first in range(0, len(run), n_block):
+            yield run[first : first + n_block]
 
 
 def _block_frames(n_atoms: int, path: str, block_bytes: int) -> int:

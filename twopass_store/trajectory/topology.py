@@ -1,6 +1,7 @@
 """Topologies: from files, and to and from the JSON text that a store keeps."""
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from mdtraj.core.topology import bond_name_to_type
 from ..errors import TrajectoryError
 from .formats import check_file, reading
 
-__all__ = ["load_topology", "topology_from_json", "topology_to_json"]
+__all__ = ["load_topology", "shared_topology", "topology_from_json", "topology_to_json"]
 
 _TOPOLOGY_FORMATS = """
     .pdb .pdb.gz .gro .h5 .hdf5 .prmtop .parm7 .prm7 .psf .cif .cif.gz .mmcif .mmcif.gz .pdbx .pdbx.gz .mol2
@@ -59,6 +60,22 @@ def load_topology(path: str | Path) -> md.Topology:
         if topology is None or topology.n_atoms == 0:
             raise TrajectoryError(f"{file} holds no atoms. Give the PDB or GRO file of the system instead.")
     return topology
+
+
+def shared_topology(path: str) -> md.Topology:
+    """Topology of a file as :func:`load_topology` reads it, the same object while the file is unchanged.
+
+    Not to be modified. At most two are kept, so that files with topologies of their own don't fill the
+    memory.
+    """
+    status = check_file(path).stat()
+    return _cached(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _cached(path: str, size: int, modified_ns: int) -> md.Topology:
+    # Size and time are part of the cache's key only.
+    return load_topology(path)
 
 
 def topology_to_json(topology: md.Topology) -> str:

@@ -1,0 +1,84 @@
+"""Files whose topologies differ, and whose chosen atoms are the same: or not."""
+
+import json
+
+import mdtraj as md
+import numpy as np
+import pytest
+
+from trajectory_files import make_topology
+from twopass_store import ingest_trajectories
+from twopass_store.errors import TopologyMismatchError
+from twopass_store.store import Store
+
+
+def save(path, topology, seed):
+    rng = np.random.default_rng(seed)
+    trajectory = md.Trajectory(rng.random((5, topology.n_atoms, 3)).astype(np.float32), topology)
+    trajectory.save(str(path))
+    return trajectory
+
+
+def test_apo_and_holo__with_and_without_solvent_share_a_store(tmp_path, twopass):
+    apo = save(tmp_path / "apo.h5", make_topology(4), 1)
+    wet = save(tmp_path / "wet.h5", make_topology(4, n_waters=9), 2)
+    again = save(tmp_path / "again.h5", make_topology(4), 3)
+    twopass("ingest", "s.zarr", "wet.h5", "apo.h5", "again.h5", "--select", "name CA CB")
+    store = Store.open(tmp_path / "s.zarr")
+    chosen = apo.topology.select("name CA CB")
+    expected = np.concatenate([part.xyz[:, chosen] for part in (wet, apo, again)])
+    np.testing.assert_array_equal(store.read("position"), expected)
+    np.testing.assert_array_equal(store.read("trajectory"), np.repeat([0, 1, 2], 5))
+    # Which atoms were taken from where is part of what makes the store this one.
+    trajectories = store.journal("ingest").plan.parameters["trajectories"]
+    assert ["of 28 atoms" in text for text in trajectories] == [False, True, True]
+
+
+def test_mutants__match_by_number_and_say_so(tmp_path, twopass):
+    save(tmp_path / "wild.h5", make_topology(4), 1)
+    topology = make_topology(4)
+    topology.residue(1).name, topology.residue(3).name = "VAL", "SER"
+    save(tmp_path / "mutant.h5", topology, 2)
+    result = twopass("ingest", "s.zarr", "wild.h5", "mutant.h5", "--select", "name CA")
+    assert "mutant.h5 against wild.h5: 2 residues of another name (ALA4→VAL, ALA6→SER)" in result.stderr
+    assert Store.open(tmp_path / "s.zarr").read("residue_name").tolist() == ["ALA"] * 4
+
+
+def test_renumbered_residues__match_in_order_and_say_so(tmp_path, twopass):
+    save(tmp_path / "one.h5", make_topology(4), 1)
+    topology = make_topology(4)
+    for residue in topology.residues:
+        residue.resSeq += 100
+    save(tmp_path / "two.h5", topology, 2)
+    result = twopass("ingest", "s.zarr", "one.h5", "two.h5")
+    assert "two.h5 against one.h5: residues are numbered otherwise" in result.stderr
+    topology.residue(2).name = "GLY"
+    save(tmp_path / "two.h5", topology, 2)
+    result = twopass("ingest", "t.zarr", "one.h5", "two.h5", code=3)
+    assert "atom 14 is GLY105-N and atom 14 is ALA5-N" in result.stderr
+
+
+def test_another_number_of_atoms__names_the_first_that_is_too_many(tmp_path):
+    save(tmp_path / "short.h5", make_topology(3), 1)
+    save(tmp_path / "long.h5", make_topology(4), 2)
+    with pytest.raises(TopologyMismatchError, match=r"atom 23 is ALA6-CA and there is no further one"):
+        ingest_trajectories(
+            tmp_path / "s.zarr", [tmp_path / "short.h5", tmp_path / "long.h5"], select="name CA"
+        )
+    assert not (tmp_path / "s.zarr").exists()
+
+
+def test_calcium__is_no_c_alpha(tmp_path):
+    save(tmp_path / "one.h5", make_topology(4), 1)
+    topology = make_topology(4)
+    topology.atom(9).element = md.element.calcium
+    save(tmp_path / "two.h5", topology, 2)
+    with pytest.raises(TopologyMismatchError, match=r"ALA4-CA \(calcium\) and atom 9 is ALA4-CA \(carbon\)"):
+        ingest_trajectories(tmp_path / "s.zarr", [tmp_path / "one.h5", tmp_path / "two.h5"], select="name CA")
+
+
+def test_one_topology_given__serves_files_that_carry_the_same_atoms(tmp_path):
+    save(tmp_path / "run.h5", make_topology(4), 1)[0].save_pdb(tmp_path / "top.pdb")
+    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.h5", top=tmp_path / "top.pdb")
+    attrs = json.loads((tmp_path / "s.zarr" / "zarr.json").read_text())["attributes"]
+    assert json.loads(attrs["topology"])["chains"][0]["residues"][0]["resSeq"] == 3

@@ -1,0 +1,209 @@
+"""Which atoms the files hold, and which of them are kept: one topology, or several that match."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import IngestConfig
+from ..errors import ConfigError, SelectionError, TopologyMismatchError
+from ..trajectory import (
+    format_of,
+    match_atoms,
+    select_atoms,
+    shared_topology,
+    solvent_fraction,
+    topology_to_json,
+)
+
+__all__ = ["System", "SystemTable"]
+
+MOSTLY_SOLVENT = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class System:
+    """The atoms of one or more trajectory files, small enough to be handed to another process.
+
+    Attributes
+    ----------
+    topology_path
+        File that names them.
+    n_atoms
+        All atoms.
+    atom_indices
+        Those kept, ascending; None for all.
+    """
+
+    topology_path: str
+    n_atoms: int
+    atom_indices: NDArray[np.int64] | None
+
+    @property
+    def n_kept(self) -> int:
+        """Count the atoms kept."""
+        return self.n_atoms if self.atom_indices is None else len(self.atom_indices)
+
+    def kept_atoms(self) -> NDArray[np.int64]:
+        """Return the atoms kept, shape (n_kept,)."""
+        return np.arange(self.n_atoms) if self.atom_indices is None else self.atom_indices
+
+    def load_topology(self) -> md.Topology:
+        """Return all atoms; not to be modified, since readers share it."""
+        return shared_topology(self.topology_path)
+
+    def load_kept_topology(self) -> md.Topology:
+        """Return the atoms kept."""
+        topology = self.load_topology()
+        return topology if self.atom_indices is None else topology.subset(self.atom_indices)
+
+    def fingerprint(self) -> str:
+        """Digest of which atoms are kept."""
+        return f"{self.n_kept} of {self.n_atoms} atoms ({_hash(self.kept_atoms().tobytes())})"
+
+
+class SystemTable:
+    """The systems of an ingest, each topology looked at once; the first is what the others must match.
+
+    Parameters
+    ----------
+    config
+        Which atoms are kept.
+    """
+
+    def __init__(self, config: IngestConfig) -> None:
+        self._config = config
+        self._by_path: dict[str, System] = {}
+        self._by_content: dict[str, System] = {}
+        self._default: Path | None = None
+        self._remarks: dict[str, list[str]] = {}
+
+    def of(self, path: Path, top: Path | None) -> System:
+        """Return the atoms of a trajectory file.
+
+        Parameters
+        ----------
+        path
+            The file. What it says of its own atoms wins where that differs from `top`.
+        top
+            Topology file given for it; where None, that of the first file serves.
+
+        Raises
+        ------
+        ConfigError
+            If there is no topology for it, or most of its atoms are solvent and nothing says that this is
+            meant.
+        TopologyMismatchError
+            If the atoms kept aren't those kept of the first file.
+        """
+        if format_of(path).has_topology:
+            is_same = top is not None and (top == path or _has_same_atoms(path, top))
+            given = top if is_same else path
+        else:
+            given = top or self._default
+        if given is None:
+            raise ConfigError(
+                f"{path.name} has no topology of its own. Give one with --top FILE (pdb, gro, prmtop, …)."
+            )
+        self._default = self._default or given
+        return self._system(given)
+
+    @property
+    def reference(self) -> System:
+        """The first system."""
+        return next(iter(self._by_path.values()))
+
+    @property
+    def systems(self) -> list[System]:
+        """All systems, in the order in which they were met."""
+        return list(dict.fromkeys(self._by_path.values()))
+
+    def remarks(self) -> Iterable[str]:
+        """Yield what a user should know of how atoms were matched."""
+        name = Path(self.reference.topology_path).name
+        for remark, paths in self._remarks.items():
+            yield f"{_listed(paths)} against {name}: {remark}"
+
+    def _system(self, top: Path) -> System:
+        known = self._by_path.get(str(top))
+        if known is None:
+            known = self._by_path[str(top)] = self._matched(top)
+        return known
+
+    def _matched(self, top: Path) -> System:
+        if not self._by_path:
+            return self._made(top)
+        # Files of their own topologies mostly hold the same one; the first is encoded when there is a second.
+        if not self._by_content:
+            self._by_content[_content(self.reference.load_topology())] = self.reference
+        topology = shared_topology(str(top))
+        content = _content(topology)
+        if content not in self._by_content:
+            system = self._made(top)
+            self._compare(system, topology)
+            self._by_content[content] = system
+        return self._by_content[content]
+
+    def _made(self, top: Path) -> System:
+        topology = shared_topology(str(top))
+        return System(str(top), topology.n_atoms, _selected(topology, self._config.select))
+
+    def _compare(self, system: System, topology: md.Topology) -> None:
+        reference = self.reference
+        match = match_atoms(topology, system.atom_indices, reference.load_topology(), reference.atom_indices)
+        if match.difference is not None:
+            raise TopologyMismatchError(
+                f"The atoms kept of {system.topology_path} ({system.n_kept}) and of "
+                f"{reference.topology_path} ({reference.n_kept}) differ: {match.difference}. Select atoms "
+                'that all files have, in the same order (such as --select "name CA"), or ingest them into '
+                "separate stores."
+            )
+        name = Path(system.topology_path).name
+        if match.mutated:
+            shown = ", ".join(match.mutated[:5]) + (", …" if len(match.mutated) > 5 else "")
+            number = f"{len(match.mutated)} residue{'s' if len(match.mutated) > 1 else ''}"
+            remark = f"{number} of another name ({shown}), matched by number; the store has the first name"
+            self._remarks.setdefault(remark, []).append(name)
+        if match.is_renumbered:
+            remark = "residues are numbered otherwise, matched in order; the store has the first numbers"
+            self._remarks.setdefault(remark, []).append(name)
+
+
+def _has_same_atoms(path: Path, given: Path) -> bool:
+    """Tell whether a trajectory's own topology names the same atoms as the one given."""
+    own, other = shared_topology(str(path)), shared_topology(str(given))
+    return own.n_atoms == other.n_atoms and all(
+        (atom.name, atom.residue.name) == (expected.name, expected.residue.name)
+        for atom, expected in zip(own.atoms, other.atoms, strict=True)
+    )
+
+
+def _selected(topology: md.Topology, selection: str | None) -> NDArray[np.int64] | None:
+    if selection is None:
+        share = solvent_fraction(topology)
+        if share > MOSTLY_SOLVENT:
+            has_protein = any(residue.is_protein for residue in topology.residues)
+            suggested = "protein" if has_protein else "not water"
+            raise SelectionError(
+                f"{share:.0%} of the {topology.n_atoms} atoms are solvent, and clustering by RMSD needs few "
+                f'atoms. Use --select "{suggested}" (or another selection), or --select all if that is meant.'
+            )
+        return None
+    indices = select_atoms(topology, selection)
+    return None if len(indices) == topology.n_atoms else indices
+
+
+def _content(topology: md.Topology) -> str:
+    return _hash(topology_to_json(topology).encode())
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _hash(data: bytes) -> str:
+    return blake2b(data, digest_size=6).hexdigest()
