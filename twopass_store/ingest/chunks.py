@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NonFiniteError
-from ..partition import FrameRange, chunk_range, consecutive_runs, segments
+from ..partition import FrameRange, chunk_range, segments
 from ..schema import FRAME, UNITCELL
 from ..trajectory import read_blocks
 from .plan import IngestPlan
@@ -24,8 +24,8 @@ class Chunk:
     ----------
     index
         Of the chunk.
-    start
-        Its first frame in the store.
+    frames
+        Its frames in the store.
     positions
         Shape (n_frames, n_atoms, 3), nm.
     columns
@@ -33,20 +33,20 @@ class Chunk:
     """
 
     index: int
-    start: int
+    frames: FrameRange
     positions: NDArray[np.float32]
     columns: Mapping[str, NDArray[Any]]
 
 
-def read_chunks(plan: IngestPlan, missing: Iterable[int], *, chunk_frames: int) -> Iterator[Chunk]:
-    """Yield the missing chunks of positions, each file opened once for each run of them.
+def read_chunks(plan: IngestPlan, stretches: Iterable[FrameRange], *, chunk_frames: int) -> Iterator[Chunk]:
+    """Yield chunks of positions, each file opened once for each stretch of them.
 
     Parameters
     ----------
     plan
         What is ingested.
-    missing
-        Indices of the chunks, ascending.
+    stretches
+        Ranges of indices of chunks.
     chunk_frames
         Frames in a chunk.
 
@@ -57,10 +57,10 @@ def read_chunks(plan: IngestPlan, missing: Iterable[int], *, chunk_frames: int) 
     """
     n_atoms = plan.stored_topology.n_atoms
     with_cell = any(spec.name == "unitcell_lengths" for spec, _ in plan.arrays)
-    for run in consecutive_runs(missing):
-        blocks = _blocks(plan, run.start * chunk_frames, min(run.stop * chunk_frames, plan.n_frames))
+    for stretch in stretches:
+        blocks = _blocks(plan, stretch.start * chunk_frames, min(stretch.stop * chunk_frames, plan.n_frames))
         left: dict[str, NDArray[Any]] | None = None
-        for index in range(run.start, run.stop):
+        for index in range(stretch.start, stretch.stop):
             frames = chunk_range(index, chunk=chunk_frames, length=plan.n_frames)
             buffers = _empty(len(frames), n_atoms, with_cell=with_cell)
             filled = 0
@@ -73,7 +73,7 @@ def read_chunks(plan: IngestPlan, missing: Iterable[int], *, chunk_frames: int) 
                 left = left if len(left["time"]) else None
                 filled += taken
             positions = buffers.pop("position")
-            yield Chunk(index, frames.start, positions, buffers)
+            yield Chunk(index, frames, positions, buffers)
 
 
 def _blocks(plan: IngestPlan, start: int, stop: int) -> Iterator[dict[str, NDArray[Any]]]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,9 @@ from numpy.typing import NDArray
 
 from ..config import IngestConfig, validated
 from ..errors import StoreWriteError
-from ..executors import ThreadExecutor, memory_budget, require_within
+from ..executors import memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold
-from ..partition import (
-    chunk_range,
-    format_ranges,
-    position_chunk_frames,
-)
+from ..partition import chunk_range, consecutive_runs, format_ranges, position_chunk_frames
 from ..progress import Progress, Silent
 from ..schema import ATOM, TRAJECTORY_FILE
 from ..store import Store, differing_versions, lock_folder, provenance, store_path
@@ -139,7 +136,7 @@ def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progre
             "Use the same parameters, another store, or --restart to discard this one with its clusterings."
         )
         with store.step(plan.journal, hint=hint) as journal:
-            computed = _run(store, journal, plan, progress)
+            computed = _run(store, journal, plan, writer.staging, progress)
     return _result(store, path, computed)
 
 
@@ -183,8 +180,8 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
     return Store.create(path, attrs, writer=writer)
 
 
-def _run(store: Store, journal: StageJournal, plan: "IngestPlan", progress: Progress) -> int:
-    from .chunks import Chunk, read_chunks
+def _run(store: Store, journal: StageJournal, plan: "IngestPlan", staging: Path, progress: Progress) -> int:
+    from .unit import IngestUnit
 
     for spec, shape in plan.arrays:
         extra = {"time_source": plan.time_source} if spec.name == "time" else {}
@@ -202,21 +199,14 @@ def _run(store: Store, journal: StageJournal, plan: "IngestPlan", progress: Prog
     progress.start("ingest", total=plan.n_frames, done=n_done, unit="frames")
 
     columns = FrameColumns(store, journal, plan.n_frames)
-
-    def write(chunk: Chunk) -> tuple[Record, Chunk]:
-        return store.write_chunk("position", chunk.index, chunk.positions), chunk
-
-    missing = [int(chunk) for chunk in np.flatnonzero(~done)]
-    # One thread encodes and writes while this one reads the next chunk.
-    executor = ThreadExecutor(1, queued=1)
+    unit = IngestUnit(store.path, staging, plan)
+    missing = consecutive_runs(int(chunk) for chunk in np.flatnonzero(~done))
     try:
-        with journal.batches(flush=columns.flush) as finished:
-            for record, chunk in executor.map_unordered(
-                write, read_chunks(plan, missing, chunk_frames=chunk_frames)
-            ):
-                columns.put(chunk.start, chunk.columns)
-                finished(record)
-                progress.advance(len(chunk.positions))
+        with journal.batches(flush=columns.flush) as finished, closing(unit(missing)) as receipts:
+            for receipt in receipts:
+                columns.put(receipt.frames.start, receipt.columns)
+                finished(receipt.record)
+                progress.advance(len(receipt.frames))
     finally:
         progress.finish()
     return plan.n_frames - n_done

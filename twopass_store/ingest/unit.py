@@ -1,0 +1,70 @@
+"""The work on stretches of a store's chunks of positions: read, check, encode, write."""
+
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..executors import ThreadExecutor
+from ..journal import Record, Writer
+from ..partition import FrameRange
+from ..store import Store
+from .chunks import Chunk, read_chunks
+from .plan import IngestPlan
+
+__all__ = ["IngestUnit", "Receipt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one chunk of positions.
+
+    Attributes
+    ----------
+    frames
+        Its frames in the store.
+    record
+        The ledger's entry of the chunk, which is durable.
+    columns
+        The small per-frame arrays by name; the driver writes them.
+    """
+
+    frames: FrameRange
+    record: Record
+    columns: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class IngestUnit:
+    """The work on chunks of positions, as a function that can be sent to another process.
+
+    Attributes
+    ----------
+    path
+        The store.
+    staging
+        Folder for temporary files, from the lock that the driver holds.
+    plan
+        What is ingested.
+    """
+
+    path: Path
+    staging: Path
+    plan: IngestPlan
+
+    def __call__(self, stretches: Iterable[FrameRange]) -> Generator[Receipt, None, None]:
+        """Ingest stretches of consecutive chunks, one after the other; yields a receipt for each chunk.
+
+        Stretches are drawn when they are begun, so that several processes can share them.
+        """
+        store = Store.open(self.path, writer=Writer(self.staging))
+
+        def write(chunk: Chunk) -> Receipt:
+            record = store.write_chunk("position", chunk.index, chunk.positions)
+            return Receipt(chunk.frames, record, chunk.columns)
+
+        chunks = read_chunks(self.plan, stretches, chunk_frames=store.chunk_length("position"))
+        # One thread encodes and writes while this one reads the next chunk.
+        yield from ThreadExecutor(1, queued=1).map_unordered(write, chunks)
