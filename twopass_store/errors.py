@@ -11,6 +11,7 @@ __all__ = [
     "FormatVersionError",
     "MemoryBudgetError",
     "NonFiniteError",
+    "PrecisionError",
     "SelectionError",
     "StageIncompleteError",
     "StoreError",
@@ -56,6 +57,10 @@ class TopologyMismatchError(TrajectoryError, ValueError):
 
 class NonFiniteError(TrajectoryError, ArithmeticError):
     """A frame holds coordinates, a time or a unit cell that are not finite numbers."""
+
+
+class PrecisionError(TrajectoryError, ValueError):
+    """A coordinate doesn't fit the integers that the store keeps positions in."""
 
 
 class StoreError(TwopassError):

@@ -11,6 +11,7 @@ TREE = {
     "TruncatedTrajectoryError": "TrajectoryError EOFError",
     "TopologyMismatchError": "TrajectoryError ValueError",
     "NonFiniteError": "TrajectoryError ArithmeticError",
+    "PrecisionError": "TrajectoryError ValueError",
     "StoreError": "TwopassError",
     "StoreNotFoundError": "StoreError FileNotFoundError",
     "StoreExistsError": "StoreError FileExistsError",

@@ -1,10 +1,14 @@
 """The store on disk: created, opened, read and written here, and nowhere else; the only importer of zarr."""
 
+from .packing import LOSSLESS, Misfit, Packing
 from .provenance import differing_versions, provenance
 from .results import open_results
 from .store import Store, check_name, lock_folder, store_path
 
 __all__ = [
+    "LOSSLESS",
+    "Misfit",
+    "Packing",
     "Store",
     "check_name",
     "differing_versions",

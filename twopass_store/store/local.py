@@ -12,7 +12,7 @@ from zarr.storage import LocalStore
 from ..errors import CorruptChunkError
 from ..journal import Writer, digest
 
-__all__ = ["CHUNK_PREFIX", "DurableLocalStore"]
+__all__ = ["CHUNK_PREFIX", "DurableLocalStore", "missing_chunk"]
 
 CHUNK_PREFIX = "c."
 """File names of chunks begin so: they lie flat in their array's folder (``c.12.0.0``)."""
@@ -98,8 +98,13 @@ class DurableLocalStore(LocalStore):
 
     def _present(self, key: str, value: Buffer | None) -> Buffer | None:
         if value is None and not self._absent_is_fill and key.rpartition("/")[2].startswith(CHUNK_PREFIX):
-            raise CorruptChunkError(
-                f"{self.root / key} is missing: the store is damaged, or the copy of it is incomplete. "
-                "Copy it again whole, or make it anew."
-            )
+            raise missing_chunk(self.root / key)
         return value
+
+
+def missing_chunk(path: Path) -> CorruptChunkError:
+    """Return the error that says so."""
+    return CorruptChunkError(
+        f"{path} is missing: the store is damaged, or the copy of it is incomplete. "
+        "Copy it again whole, or make it anew."
+    )

@@ -24,8 +24,11 @@ from ..errors import (
 )
 from ..journal import METADATA, Plan, Product, Record, StageJournal, Writer, uninterrupted
 from ..partition import FrameRange, n_chunks
-from ..schema import FORMAT_VERSION, ArraySpec, attributes, chunk_shape
+from ..schema import DEFAULT_CODEC, FORMAT_VERSION, ArraySpec, attributes, chunk_shape
+from .chunk_files import ChunkFiles
+from .codecs import codecs
 from .local import CHUNK_PREFIX, DurableLocalStore
+from .packing import Packing
 
 __all__ = ["Store", "check_name", "lock_folder", "store_path"]
 
@@ -74,6 +77,7 @@ class Store:
         self._root = root
         self._files = files
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._files_of: dict[str, ChunkFiles | None] = {}
 
     @classmethod
     def exists(cls, path: Path) -> bool:
@@ -190,16 +194,29 @@ class Store:
         """Remove a group or array and all in it, at one stroke."""
         if self._files.writer is None:
             raise ValueError("the store is open for reading only")
-        self._arrays = {name: array for name, array in self._arrays.items() if not name.startswith(path)}
+        self._forget(path)
         with uninterrupted():
             self._files.writer.remove(self.path / path)
+
+    def _forget(self, path: str) -> None:
+        self._arrays = {name: array for name, array in self._arrays.items() if not name.startswith(path)}
+        self._files_of = {name: files for name, files in self._files_of.items() if not name.startswith(path)}
 
     # Arrays
 
     def ensure_array(
-        self, group: str, spec: ArraySpec, shape: Sequence[int], attrs: Mapping[str, Any] | None = None
+        self,
+        group: str,
+        spec: ArraySpec,
+        shape: Sequence[int],
+        attrs: Mapping[str, Any] | None = None,
+        *,
+        codec: str = DEFAULT_CODEC,
     ) -> Product:
-        """Make an array of the format unless it is there; returns it as a journal's product."""
+        """Make an array of the format unless it is there; returns it as a journal's product.
+
+        `codec` is how positions are encoded, see :func:`codecs`.
+        """
         product = self.product(group, spec, shape)
         if not self.has(product.path):
             with uninterrupted():
@@ -208,7 +225,7 @@ class Store:
                     shape=tuple(shape),
                     dtype=str if spec.dtype == "str" else spec.dtype,
                     chunks=chunk_shape(spec, tuple(shape)),
-                    compressors=_codecs(spec),
+                    **codecs(spec, codec=codec),
                     fill_value=spec.fill_value,
                     attributes={**attributes(spec), **(attrs or {})},
                     dimension_names=spec.dims,
@@ -267,14 +284,32 @@ class Store:
         -------
         Shape (n_frames, n_atoms, 3), nm, C-contiguous.
         """
-        stored = self.read("position", frames)
-        if atoms is not None:
-            stored = stored[:, atoms]
-        if stored.dtype.kind == "f":
-            return np.ascontiguousarray(stored, dtype=np.float32)
-        # The product in float32 gives the very bits that an XTC reader does; a division doesn't.
-        scale = np.float32(self.attrs("position")["scale_factor"])
-        return np.ascontiguousarray(stored.astype(np.float32) * scale)
+        packing = self.packing()
+        array, files = self._array("position"), self._chunk_files("position")
+        n_atoms = array.shape[1] if atoms is None else len(atoms)
+        positions = np.empty((len(frames), n_atoms, 3), np.float32)
+        if files is None:
+            stored = self.read("position", frames)
+            return packing.unpack(stored if atoms is None else stored[:, atoms], positions)
+        length = array.chunks[0]
+        for chunk in range(frames.start // length, n_chunks(frames.stop, length)):
+            first = chunk * length
+            start, stop = max(frames.start, first), min(frames.stop, first + length)
+            try:
+                stored = files.read(chunk)[start - first : stop - first]
+            except (RuntimeError, ValueError) as error:
+                raise CorruptChunkError(
+                    f"{self.path / 'position'} is damaged, frames {start} to {stop}: {error}"
+                ) from error
+            if atoms is not None:
+                stored = stored[:, atoms]
+            packing.unpack(stored, positions[start - frames.start : stop - frames.start])
+        return positions
+
+    def packing(self) -> Packing:
+        """Return how positions are stored."""
+        array = self._array("position")
+        return Packing.of_array(array.dtype, array.attrs)
 
     def write_chunk(self, path: str, chunk: int, data: NDArray[Any]) -> Record:
         """Write one whole chunk (of the first dimension), durably; returns the ledger's entry for it."""
@@ -298,6 +333,11 @@ class Store:
         with uninterrupted():
             self._array(path).update_attributes({"complete": True})
         return Record(path, METADATA, self._files.take_digest(f"{path}/zarr.json"))
+
+    def _chunk_files(self, path: str) -> ChunkFiles | None:
+        if path not in self._files_of:
+            self._files_of[path] = ChunkFiles.of(self._array(path), self.path / path)
+        return self._files_of[path]
 
     def _array(self, path: str) -> "zarr.Array[Any]":
         array = self._arrays.get(path)
@@ -370,13 +410,3 @@ class Store:
         journal = StageJournal.begin(self, plan, hint=hint)
         yield journal
         journal.commit(self.mark_complete(product.path) for product in plan.products)
-
-
-def _codecs(spec: ArraySpec) -> list[Any]:
-    if spec.dtype == "str":
-        return [BloscCodec(cname="zstd", clevel=5, shuffle="noshuffle"), Crc32cCodec()]
-    # blosc's own check misses most flipped bytes; crc32c behind it none.
-    return [
-        BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=np.dtype(spec.dtype).itemsize),
-        Crc32cCodec(),
-    ]
