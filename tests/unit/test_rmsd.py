@@ -290,7 +290,8 @@ def copy_of_room(target: Path) -> Path:
     room = target / "twopass_store" / "rmsd"
     room.mkdir(parents=True)
     (target / "twopass_store" / "__init__.py").touch()
-    (target / "twopass_store" / "errors.py").write_text((source / "errors.py").read_text())
+    for name in ("errors.py", "jit.py"):
+        (target / "twopass_store" / name).write_text((source / name).read_text())
     for path in (source / "rmsd").glob("*.py"):
         (room / path.name).write_text(path.read_text())
     return room
@@ -308,7 +309,7 @@ def test_kernel__cache_is_used_until_any_file_of_the_room_changes(tmp_path: Path
 def test_kernel__compiles_where_nothing_can_be_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     from numba.core import caching
 
-    from twopass_store.rmsd._jit import kernel
+    from twopass_store.jit import kernel
 
     def no_locator(*_: object) -> None:
         return None

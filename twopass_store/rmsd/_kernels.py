@@ -9,7 +9,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ._jit import kernel
+from ..jit import kernel
 from ._packing import LANES, unpack_kernel
 from ._quartic import keep_nearer, square_roots
 from ._tile import ROWS, tile_kernel

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TopologyMismatchError
-from ._jit import kernel
+from ..jit import kernel
 from ._transpose import SQUARE, centre_lanes, transpose_square
 
 __all__ = [

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ._jit import kernel
+from ..jit import kernel
 
 __all__ = ["best_rotation"]
 

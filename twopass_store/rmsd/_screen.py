@@ -22,7 +22,7 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 
-from ._jit import kernel
+from ..jit import kernel
 from ._packing import LANES
 from ._products import ATOM_BATCH, add_pair_products, add_products
 from ._quartic import coefficients

@@ -14,7 +14,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ._jit import kernel
+from ..jit import kernel
 from ._packing import LANES
 from ._products import ATOM_BATCH, add_pair_products, add_products
 from ._quartic import DOUBTFUL, squared_rmsd

@@ -1,4 +1,4 @@
-"""How the kernels are compiled: lazily, without the GIL, cached on disk where that is possible."""
+"""How the kernels of a room are compiled: lazily, without the GIL, cached on disk where that is possible."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     try:
         with _cache_outside_of_package():
             compiled = njit(cache=True, **OPTIONS)(function)
-        _date_by_whole_room(compiled)
+        _date_by_whole_room(compiled, Path(function.__code__.co_filename).parent)
     except (RuntimeError, AttributeError):
         # numba looks for a folder for its cache when it decorates, and raises RuntimeError where neither the
         # package's nor the user's can be written: a read-only installation has to run all the same. Without
@@ -62,8 +62,8 @@ def _cache_outside_of_package() -> Iterator[None]:
         config.CACHE_DIR = before
 
 
-def _date_by_whole_room(compiled: Any) -> None:
-    """Let a change in any file of this folder invalidate the cached machine code.
+def _date_by_whole_room(compiled: Any, folder: Path) -> None:
+    """Let a change in any file of the kernel's folder, or in this one, invalidate the cached machine code.
 
     numba dates a cached function by its own file only, although the callees are compiled into it: after an
     edit or an upgrade of one file, old and new code would run together.
@@ -71,6 +71,6 @@ def _date_by_whole_room(compiled: Any) -> None:
     if not hasattr(compiled, "_cache"):  # NUMBA_DISABLE_JIT leaves the plain function
         return
     cache_file = compiled._cache._cache_file
-    room = sorted(Path(__file__).parent.glob("*.py"))
+    room = [Path(__file__), *sorted(folder.glob("*.py"))]
     stamps = [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in room]
     cache_file._source_stamp = (cache_file._source_stamp, stamps)
