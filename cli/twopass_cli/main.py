@@ -93,11 +93,20 @@ def run(
 def ingest(
     store: StoreArgument,
     trajectories: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="TRAJ...", help="Trajectory files or glob patterns, in the order of their frames."
         ),
-    ],
+    ] = None,
+    from_list: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A list of trajectories instead: CSV with the columns path, topology, label, run, replica, "
+            "temperature (only path must be there), or TOML with a table [[trajectory]] for each. Paths are "
+            "relative to the list.",
+        ),
+    ] = None,
     top: Annotated[
         str | None, typer.Option(metavar="FILE", help="Topology, where the trajectories carry none.")
     ] = None,
@@ -106,6 +115,12 @@ def ingest(
         typer.Option(
             metavar="DSL", help='Atoms to keep, in mdtraj\'s language, such as "protein"; all by default.'
         ),
+    ] = None,
+    ndx: Annotated[
+        str | None, typer.Option(metavar="FILE", help="GROMACS index file with the group to keep instead.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Group of --ndx: its name, or its number from 0.")
     ] = None,
     stride: Annotated[int, typer.Option(min=1, help="Keep every N-th frame of each file.")] = 1,
     discard_first: Annotated[
@@ -130,9 +145,12 @@ def ingest(
 
         result = ingest_trajectories(
             store,
-            trajectories,
+            trajectories or (),
+            from_list=from_list,
             top=top,
             select=select,
+            ndx=ndx,
+            group=group,
             stride=stride,
             discard_first=discard_first,
             memory=memory,

@@ -1,6 +1,7 @@
 """Parameters of the stages: frozen models, read from TOML or keywords, checked before anything runs."""
 
 from .load import load_config, validated
+from .manifest import InputFile, list_inputs, read_manifest
 from .models import (
     HEIGHT_IS_RMSD,
     LINKAGE_METHODS,
@@ -10,7 +11,14 @@ from .models import (
     RunConfig,
 )
 from .paths import expand_paths
-from .quantities import format_bytes, format_length, parse_bytes, parse_length_nm
+from .quantities import (
+    format_bytes,
+    format_length,
+    format_time,
+    parse_bytes,
+    parse_length_nm,
+    parse_time_ps,
+)
 
 __all__ = [
     "HEIGHT_IS_RMSD",
@@ -18,12 +26,17 @@ __all__ = [
     "AssignConfig",
     "ClusterConfig",
     "IngestConfig",
+    "InputFile",
     "RunConfig",
     "expand_paths",
     "format_bytes",
     "format_length",
+    "format_time",
+    "list_inputs",
     "load_config",
     "parse_bytes",
     "parse_length_nm",
+    "parse_time_ps",
+    "read_manifest",
     "validated",
 ]

@@ -18,7 +18,11 @@ __all__ = ["load_config", "validated"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_ALTERNATIVES = (("cluster", {"n_clusters", "cutoff"}), ("cluster", {"subset_frames", "stride"}))
+_ALTERNATIVES = (
+    ("ingest", {"trajectories", "from_list"}),
+    ("cluster", {"n_clusters", "cutoff"}),
+    ("cluster", {"subset_frames", "stride"}),
+)
 
 
 def load_config(path: str | os.PathLike[str], *, overrides: Sequence[str] = ()) -> RunConfig:
@@ -149,8 +153,9 @@ def _anchor(table: dict[str, Any], folder: Path) -> None:
         table["store"] = anchored(table["store"])
     ingest = table.get("ingest")
     if isinstance(ingest, dict):
-        if "top" in ingest:
-            ingest["top"] = anchored(ingest["top"])
+        for key in ("top", "from_list", "ndx"):
+            if key in ingest:
+                ingest[key] = anchored(ingest[key])
         files = ingest.get("trajectories")
         if isinstance(files, list):
             ingest["trajectories"] = [anchored(file) for file in files]

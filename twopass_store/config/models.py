@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from .quantities import parse_bytes, parse_length_nm
 
@@ -48,10 +48,14 @@ class IngestConfig(_Model):
     ----------
     trajectories
         Files and glob patterns; a glob's files come in natural order.
+    from_list
+        A list of trajectories with their topologies instead, see `read_manifest`.
     top
         Topology file; may be left out where the trajectories carry their own.
     select
         Atoms, in mdtraj's language; all atoms where None.
+    ndx, group
+        A GROMACS index file and the name of the group in it that is kept, instead of `select`.
     stride
         Every stride-th frame of each file, after `discard_first`.
     discard_first
@@ -60,12 +64,32 @@ class IngestConfig(_Model):
         Bytes that the stage may use; half of what is available where None.
     """
 
-    trajectories: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+    trajectories: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    from_list: str | None = None
     top: str | None = None
     select: str | None = None
+    ndx: str | None = None
+    group: str | None = None
     stride: int = Field(default=1, ge=1)
     discard_first: int = Field(default=0, ge=0)
     memory: Memory | None = None
+
+    @field_validator("trajectories")
+    @classmethod
+    def _has_some(cls, trajectories: tuple[str, ...]) -> tuple[str, ...]:
+        if not trajectories:
+            raise ValueError("no trajectory was given; name at least one file or pattern")
+        return trajectories
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if bool(self.trajectories) == (self.from_list is not None):
+            raise ValueError("give either trajectories or from_list, a list of them")
+        if (self.ndx is None) != (self.group is None):
+            raise ValueError("ndx and group belong together: an index file and the name of a group in it")
+        if self.select is not None and self.group is not None:
+            raise ValueError("select and group exclude each other: give one")
+        return self
 
 
 class ClusterConfig(_Model):

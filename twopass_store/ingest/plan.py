@@ -137,7 +137,11 @@ def _projected(sources: tuple[Source, ...], systems: SystemTable) -> int:
 def _messages(
     config: IngestConfig, sources: tuple[Source, ...], systems: SystemTable, time_source: str
 ) -> tuple[str, ...]:
-    asked = "all atoms" if config.select is None else f'--select "{config.select}"'
+    asked = "all atoms"
+    if config.select is not None:
+        asked = f'--select "{config.select}"'
+    elif config.group is not None:
+        asked = f'--group "{config.group}"'
     reference = systems.reference
     topology = reference.load_topology()
     messages = [

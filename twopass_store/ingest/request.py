@@ -3,24 +3,28 @@
 from pathlib import Path
 from typing import Any
 
-from ..config import IngestConfig, expand_paths
+from ..config import IngestConfig, expand_paths, list_inputs
 
 __all__ = ["requested"]
 
+# What `trajectories` and `top` say already, or has no influence on the frames.
+_NO_CHOICES = {"trajectories", "from_list", "top", "ndx", "memory"}
+
 
 def requested(config: IngestConfig) -> dict[str, Any]:
-    """Describe what is asked for by a look at the folder alone: names, sizes and times of files.
+    """Describe what is asked for by a look at the folder alone: names, sizes and times of files, and what
+    a list says of them.
 
     Equal requests resolve to equal plans, so that a repeated command needs to open no trajectory.
     """
-    paths = expand_paths(config.trajectories)
-    tops = [] if config.top is None else expand_paths([config.top])
+    inputs = list_inputs(config)
+    named = [expand_paths([path])[0] for path in (config.top, config.ndx) if path is not None]
+    listed = {file.topology for file in inputs if file.topology is not None}
     return {
-        "trajectories": [_stamp(path) for path in paths],
-        "top": [_stamp(path) for path in tops],
-        "select": config.select,
-        "stride": config.stride,
-        "discard_first": config.discard_first,
+        "trajectories": [_stamp(file.path) for file in inputs],
+        "listed": [[file.label, file.run, file.replica, file.temperature] for file in inputs],
+        "top": [_stamp(path) for path in (*named, *sorted(listed))],
+        "options": config.model_dump(mode="json", exclude_defaults=True, exclude=_NO_CHOICES),
     }
 
 

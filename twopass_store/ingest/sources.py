@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import IngestConfig, expand_paths
+from ..config import IngestConfig, expand_paths, list_inputs
 from ..errors import ConfigError
 from ..partition import FrameList, kept_frames
 from ..trajectory import TrajectoryInfo, probe
@@ -42,7 +42,7 @@ def find_sources(config: IngestConfig, systems: SystemTable) -> tuple[Source, ..
         If nothing is left of a file.
     """
     top = expand_paths([config.top])[0] if config.top is not None else None
-    return tuple(_source(path, top, config, systems) for path in expand_paths(config.trajectories))
+    return tuple(_source(file.path, file.topology or top, config, systems) for file in list_inputs(config))
 
 
 def _source(path: Path, top: Path | None, config: IngestConfig, systems: SystemTable) -> Source:

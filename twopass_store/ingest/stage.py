@@ -50,10 +50,13 @@ class IngestResult:
 
 def ingest_trajectories(
     store: str | os.PathLike[str],
-    trajectories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    trajectories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     *,
+    from_list: str | os.PathLike[str] | None = None,
     top: str | os.PathLike[str] | None = None,
     select: str | None = None,
+    ndx: str | os.PathLike[str] | None = None,
+    group: str | None = None,
     stride: int = 1,
     discard_first: int = 0,
     memory: int | str | None = None,
@@ -68,10 +71,15 @@ def ingest_trajectories(
         Path of the store; made where it is missing.
     trajectories
         Files and glob patterns, in the order of their frames in the store.
+    from_list
+        A CSV or TOML file that lists them instead, with topologies; see `read_manifest`.
     top
-        Topology file; may be left out where the first trajectory carries its own.
+        Topology file; may be left out where the trajectories carry their own. What files say of their own
+        atoms wins where it differs; the atoms kept must match those of the first file.
     select
         Atoms to keep, in mdtraj's language; all where None.
+    ndx, group
+        A GROMACS index file and the group in it to keep, instead of `select`.
     stride, discard_first
         Every `stride`-th frame of each file after its first `discard_first`.
     memory
@@ -95,9 +103,12 @@ def ingest_trajectories(
     config = validated(
         IngestConfig,
         {
-            "trajectories": tuple(os.fspath(file) for file in files),
+            **({"trajectories": tuple(os.fspath(file) for file in files)} if files or not from_list else {}),
+            "from_list": None if from_list is None else os.fspath(from_list),
             "top": None if top is None else os.fspath(top),
             "select": select,
+            "ndx": None if ndx is None else os.fspath(ndx),
+            "group": group,
             "stride": stride,
             "discard_first": discard_first,
             "memory": memory,

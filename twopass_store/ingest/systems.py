@@ -9,11 +9,12 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import IngestConfig
+from ..config import IngestConfig, expand_paths
 from ..errors import ConfigError, SelectionError, TopologyMismatchError
 from ..trajectory import (
     format_of,
     match_atoms,
+    read_index_group,
     select_atoms,
     shared_topology,
     solvent_fraction,
@@ -126,7 +127,7 @@ class SystemTable:
         """Yield what a user should know of how atoms were matched."""
         name = Path(self.reference.topology_path).name
         for remark, paths in self._remarks.items():
-            yield f"{_listed(paths)} against {name}: {remark}"
+            yield f"{_listed(paths)} against {name}: {remark}" if paths else remark
 
     def _system(self, top: Path) -> System:
         known = self._by_path.get(str(top))
@@ -150,7 +151,21 @@ class SystemTable:
 
     def _made(self, top: Path) -> System:
         topology = shared_topology(str(top))
-        return System(str(top), topology.n_atoms, _selected(topology, self._config.select))
+        return System(str(top), topology.n_atoms, self._selected(top, topology))
+
+    def _selected(self, top: Path, topology: md.Topology) -> NDArray[np.int64] | None:
+        config = self._config
+        if config.ndx is not None and config.group is not None:
+            ndx = expand_paths([config.ndx])[0]
+            indices, remark = read_index_group(ndx, config.group, n_atoms=topology.n_atoms)
+            if remark:
+                self._remarks[f"group {config.group!r} of {ndx.name}: {remark}"] = []
+        elif config.select is not None:
+            indices = select_atoms(topology, config.select)
+        else:
+            _refuse_solvent(topology)
+            return None
+        return None if len(indices) == topology.n_atoms else indices
 
     def _compare(self, system: System, topology: md.Topology) -> None:
         reference = self.reference
@@ -182,19 +197,15 @@ def _has_same_atoms(path: Path, given: Path) -> bool:
     )
 
 
-def _selected(topology: md.Topology, selection: str | None) -> NDArray[np.int64] | None:
-    if selection is None:
-        share = solvent_fraction(topology)
-        if share > MOSTLY_SOLVENT:
-            has_protein = any(residue.is_protein for residue in topology.residues)
-            suggested = "protein" if has_protein else "not water"
-            raise SelectionError(
-                f"{share:.0%} of the {topology.n_atoms} atoms are solvent, and clustering by RMSD needs few "
-                f'atoms. Use --select "{suggested}" (or another selection), or --select all if that is meant.'
-            )
-        return None
-    indices = select_atoms(topology, selection)
-    return None if len(indices) == topology.n_atoms else indices
+def _refuse_solvent(topology: md.Topology) -> None:
+    share = solvent_fraction(topology)
+    if share > MOSTLY_SOLVENT:
+        has_protein = any(residue.is_protein for residue in topology.residues)
+        suggested = "protein" if has_protein else "not water"
+        raise SelectionError(
+            f"{share:.0%} of the {topology.n_atoms} atoms are solvent, and clustering by RMSD needs few "
+            f'atoms. Use --select "{suggested}" (or another selection), or --select all if that is meant.'
+        )
 
 
 def _content(topology: md.Topology) -> str:

@@ -12,6 +12,7 @@ from .atoms import (
 )
 from .elements import guessed_elements
 from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
+from .index_groups import read_index_group
 from .matching import AtomMatch, match_atoms
 from .probe import TrajectoryInfo, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
@@ -36,6 +37,7 @@ __all__ = [
     "match_atoms",
     "probe",
     "read_blocks",
+    "read_index_group",
     "reading_bytes",
     "select_atoms",
     "shared_topology",

@@ -1,0 +1,49 @@
+"""Trajectories by a list, and atoms by an index group."""
+
+import mdtraj as md
+import numpy as np
+
+from twopass_store.store import Store
+
+
+def test_list__brings_each_file_with_its_topology(tmp_path, twopass, example_xtc, example_top):
+    whole = md.load(example_xtc, top=example_top)
+    heavy = whole.topology.select("element != H")
+    few = whole.atom_slice(heavy)
+    (tmp_path / "runs").mkdir()
+    whole[:5].save_xtc(tmp_path / "runs" / "full.xtc")
+    few[5:8].save_dcd(tmp_path / "runs" / "few.dcd")
+    few[8:12].save_netcdf(tmp_path / "runs" / "few.nc")
+    few[0].save_pdb(tmp_path / "runs" / "few.pdb")
+    (tmp_path / "runs" / "list.csv").write_text(
+        f"path,topology\nfull.xtc,{example_top}\nfew.dcd,few.pdb\nfew.nc,few.pdb\n"
+    )
+    twopass("ingest", "s.zarr", "--from-list", "runs/list.csv", "--select", "element != H")
+    store = Store.open(tmp_path / "s.zarr")
+    np.testing.assert_allclose(store.read("position"), whole.xyz[:12, heavy], atol=1e-6)
+    assert store.read("trajectory").tolist() == [0] * 5 + [1] * 3 + [2] * 4
+    assert store.read("source_frame").tolist() == [*range(5), *range(3), *range(4)]
+    again = twopass("ingest", "s.zarr", "--from-list", "runs/list.csv", "--select", "element != H")
+    assert "nothing was changed" in again.stdout
+
+
+def test_list__works_in_a_config(tmp_path, twopass, example_xtc, example_top):
+    (tmp_path / "list.toml").write_text(f'[[trajectory]]\npath = "{example_xtc}"\n')
+    (tmp_path / "run.toml").write_text(
+        'store = "s.zarr"\n[ingest]\nfrom_list = "list.toml"\ntop = "example:alanine-dipeptide.pdb"\n'
+        "stride = 40\n[cluster]\nn_clusters = 2\n"
+    )
+    twopass("run", "run.toml")
+    assert Store.open(tmp_path / "s.zarr").shape("position") == (100, 22, 3)
+
+
+def test_index_group__is_what_is_kept(tmp_path, twopass, example_xtc, example_top):
+    (tmp_path / "index.ndx").write_text("[ System ]\n1 2 3\n[ Heavy ]\n5 2 7 7\n")
+    arguments = ("ingest", "s.zarr", example_xtc, "--top", example_top, "--ndx", "index.ndx", "--group")
+    result = twopass(*arguments, "Heavy")
+    assert '--group "Heavy": 3 atoms' in result.stderr
+    assert "group 'Heavy' of index.ndx: 1 atoms are listed twice" in result.stderr
+    expected = md.load(example_xtc, top=example_top).xyz[:, [1, 4, 6]]
+    np.testing.assert_array_equal(Store.open(tmp_path / "s.zarr").read("position"), expected)
+    result = twopass(*arguments, "Light", code=2)
+    assert "0 System (3 atoms), 1 Heavy (4 atoms)" in result.stderr

@@ -1,0 +1,127 @@
+import pytest
+
+from twopass_store.config import IngestConfig, InputFile, list_inputs, read_manifest, validated
+from twopass_store.errors import ConfigError, TrajectoryError, TrajectoryNotFoundError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("a.xtc", "b1.xtc", "b2.xtc", "b10.xtc", "top.pdb", "other.pdb", "odd, name.xtc"):
+        (tmp_path / "data" / name).write_text("x")
+    return tmp_path
+
+
+def write(folder, text, name="list.csv"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_csv__with_a_header_in_any_order(folder):
+    text = """# made by a script
+temperature,run,path,topology,replica,label
+300, apo, data/a.xtc, data/top.pdb, 1, apo 1
+
+310 K,,"data/odd, name.xtc",,,
+"""
+    data = folder / "data"
+    assert read_manifest(write(folder, text)) == [
+        InputFile(data / "a.xtc", data / "top.pdb", "apo 1", "apo", "1", 300.0),
+        InputFile(data / "odd, name.xtc", temperature=310.0),
+    ]
+
+
+def test_csv__without_a_header_is_path_topology_label(folder):
+    data = folder / "data"
+    found = read_manifest(write(folder, "data/a.xtc,data/top.pdb,apo\ndata/b1.xtc\n"))
+    assert found == [InputFile(data / "a.xtc", data / "top.pdb", "apo"), InputFile(data / "b1.xtc")]
+
+
+@pytest.mark.parametrize("sign", ["\t", ";"])
+def test_csv__of_spreadsheets(folder, sign):
+    text = f"\ufeffpath{sign}run\r\ndata/a.xtc{sign}A\r\n"
+    found = read_manifest(write(folder, text))
+    assert found == [InputFile(folder / "data" / "a.xtc", run="A")]
+
+
+def test_pattern__stands_for_its_files_in_natural_order(folder):
+    found = read_manifest(write(folder, "path,run\ndata/b*.xtc,B\n"))
+    assert [(file.path.name, file.run) for file in found] == [
+        ("b1.xtc", "B"),
+        ("b2.xtc", "B"),
+        ("b10.xtc", "B"),
+    ]
+
+
+def test_toml__has_a_table_for_each(folder):
+    text = """
+[[trajectory]]
+path = "data/a.xtc"
+topology = "data/top.pdb"
+run = 7
+temperature = 300
+[[trajectory]]
+path = "example:alanine-dipeptide.xtc"
+replica = 2
+"""
+    first, second = read_manifest(write(folder, text, "list.toml"))
+    data = folder / "data"
+    assert first == InputFile(data / "a.xtc", data / "top.pdb", run="7", temperature=300.0)
+    assert second.path.name == "alanine-dipeptide.xtc"
+    assert second.replica == "2"
+
+
+def test_list_inputs__takes_patterns_or_the_list(folder):
+    path = write(folder, "data/a.xtc\n")
+    expected = [InputFile(folder / "data" / "a.xtc")]
+    assert list_inputs(IngestConfig(from_list=str(path))) == expected
+    assert list_inputs(IngestConfig(trajectories=(str(folder / "data" / "a.xtc"),))) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("path,colour\ndata/a.xtc,red\n", ConfigError, "line 1: there is no column 'colour'"),
+        ("data/a.xtc,data/top.pdb,apo,1\n", ConfigError, "line 1: 4 columns, but there are 3"),
+        ("path\ndata/a.xtc\ndata/c.xtc\n", TrajectoryNotFoundError, "line 3: There is no file .*c.xtc"),
+        ("path,topology\ndata/a.xtc,data/x.pdb\n", TrajectoryNotFoundError, "line 2: .*x.pdb"),
+        ("path,topology\ndata/a.xtc,data/*.pdb\n", ConfigError, "line 2: .*several files"),
+        ("path,temperature\ndata/a.xtc,hot\n", ConfigError, "line 2: 'hot' is no temperature"),
+        ("data/a.xtc\ndata/../data/a.xtc\n", TrajectoryError, "line 2: .*already, at line 1"),
+        ("path,run\n,A\n", ConfigError, "line 2: there is no path"),
+        ("# nothing\n", ConfigError, "names no trajectory"),
+    ],
+)
+def test_csv_that_cannot_be_used__names_the_line(folder, text, error, words):
+    with pytest.raises(error, match=words) as caught:
+        read_manifest(write(folder, text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[[trajectory]\n", "no valid TOML"),
+        ("[[files]]\npath = 'a'\n", r"tables \[\[trajectory\]\]"),
+        ("[[trajectory]]\nfile = 'a'\n", "trajectory 1: there is no column 'file'"),
+        ("[[trajectory]]\nrun = 'a'\n", "trajectory 1: there is no path"),
+    ],
+)
+def test_toml_that_cannot_be_used__names_the_table(folder, text, words):
+    with pytest.raises(ConfigError, match=words):
+        read_manifest(write(folder, text, "list.toml"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "either trajectories or from_list"),
+        ({"trajectories": "a.xtc", "from_list": "list.csv"}, "either trajectories or from_list"),
+        ({"trajectories": "a.xtc", "ndx": "index.ndx"}, "ndx and group belong together"),
+        ({"trajectories": "a.xtc", "ndx": "i.ndx", "group": "A", "select": "all"}, "select and group"),
+    ],
+)
+def test_options_that_exclude_each_other__say_so(options, words):
+    with pytest.raises(ConfigError, match=words):
+        validated(IngestConfig, options)
