@@ -1,4 +1,4 @@
-"""Minimal RMSD over proper rotations: arrays in, arrays out.
+"""RMSD, minimal over proper rotations or by another metric: arrays in, arrays out.
 
 Distances are worked out in float64 and given in float32, nm. On one machine a distance depends on its two
 structures only, bit for bit: not on the frames beside them, the cutting into calls, or the number of threads.
@@ -14,10 +14,13 @@ from .leaders import (
     rmsd_to_leaders,
 )
 from .memory import assign_bytes, pairwise_bytes
+from .metric import Alignment, Metric
 from .pairwise import PairwiseRmsd
 from .superposition import superpose
 
 __all__ = [
+    "Alignment",
+    "Metric",
     "Nearest",
     "PairwiseRmsd",
     "PreparedLeaders",

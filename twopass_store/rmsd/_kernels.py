@@ -13,6 +13,7 @@ from ..jit import kernel
 from ._packing import LANES, unpack_kernel
 from ._quartic import keep_nearer, square_roots
 from ._tile import ROWS, tile_kernel
+from ._unfitted import unfitted_kernel
 
 __all__ = ["condensed_kernel", "matrix_kernel", "nearest_kernel"]
 
@@ -22,7 +23,26 @@ Int32Array = npt.NDArray[np.int32]
 
 
 @kernel
+def _compare(
+    fit: bool,
+    rows: Float64Array,
+    row_traces: Float64Array,
+    block: Float64Array,
+    traces: Float64Array,
+    n_atoms: int,
+    sums: Float64Array,
+    squared: Float64Array,
+) -> None:
+    """Squared RMSDs of one tile, as `tile_kernel`, each pair superposed or as it is."""
+    if fit:
+        tile_kernel(rows, row_traces, block, traces, n_atoms, sums, squared)
+    else:
+        unfitted_kernel(rows, row_traces, block, traces, n_atoms, squared)
+
+
+@kernel
 def nearest_kernel(
+    fit: bool,
     lanes: Float64Array,
     traces: Float64Array,
     rows: Float64Array,
@@ -35,6 +55,8 @@ def nearest_kernel(
 
     Parameters
     ----------
+    fit
+        Whether each pair is superposed.
     lanes, traces
         From `pack_kernel`.
     rows, row_traces
@@ -56,7 +78,9 @@ def nearest_kernel(
         for first in range(0, n_rows, ROWS):
             last = min(first + ROWS, n_rows)
             trace = traces[start : start + LANES]
-            tile_kernel(rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, sums, squared)
+            _compare(
+                fit, rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, sums, squared
+            )
             for row in range(first, last):
                 keep_nearer(squared, row - first, row, best, which)
         for lane in range(min(LANES, index.shape[0] - start)):
@@ -66,6 +90,7 @@ def nearest_kernel(
 
 @kernel
 def matrix_kernel(
+    fit: bool,
     lanes: Float64Array,
     traces: Float64Array,
     rows: Float64Array,
@@ -82,7 +107,9 @@ def matrix_kernel(
         for first in range(0, n_rows, ROWS):
             last = min(first + ROWS, n_rows)
             trace = traces[start : start + LANES]
-            tile_kernel(rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, sums, squared)
+            _compare(
+                fit, rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, sums, squared
+            )
             for lane in range(min(LANES, rmsd.shape[0] - start)):
                 for row in range(first, last):
                     rmsd[start + lane, row] = math.sqrt(squared[row - first, lane])
@@ -90,6 +117,7 @@ def matrix_kernel(
 
 @kernel
 def condensed_kernel(
+    fit: bool,
     lanes: Float64Array,
     traces: Float64Array,
     n_frames: int,
@@ -102,6 +130,8 @@ def condensed_kernel(
 
     Parameters
     ----------
+    fit
+        Whether each pair is superposed.
     lanes, traces
         From `pack_kernel`; i is taken as the row and j as the lane, always.
     n_frames, n_atoms
@@ -143,7 +173,7 @@ def condensed_kernel(
                 high -= 1
             trace = traces[first : first + LANES]
             row_trace = traces[row + low : row + high]
-            tile_kernel(rows[low:high], row_trace, lanes[block], trace, n_atoms, sums, squared)
+            _compare(fit, rows[low:high], row_trace, lanes[block], trace, n_atoms, sums, squared)
             for k in range(low, high):
                 square_roots(squared, k - low, roots)
                 for j in range(max(lower[k], first), min(upper[k], first + LANES)):

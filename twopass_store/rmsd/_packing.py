@@ -1,4 +1,4 @@
-"""Frames laid out for the kernels: centred in float64, in blocks with the frame index fastest.
+"""Frames laid out for the kernels: float64, centred or not, in blocks with the frame index fastest.
 
 One vector instruction then serves many frames. All other layouts, types and sizes of input end here, so that
 the large kernels are compiled for one signature only.
@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from ..errors import TopologyMismatchError
 from ..jit import kernel
-from ._transpose import SQUARE, centre_lanes, transpose_square
+from ._alignment import aligned as superposed
+from ._transpose import SQUARE, centre_lanes, transpose_square, weigh_lanes
+from .metric import Metric
 
 __all__ = [
     "ATOM_STEP",
@@ -113,29 +115,33 @@ def aligned(n_rows: int, width: int, kind: type[Number]) -> npt.NDArray[Number]:
     return values[skip : skip + n_rows * width].reshape(n_rows, width)
 
 
-def pack(xyz: npt.NDArray[Any], lanes: Float64Array, traces: Float64Array) -> None:
+def pack(xyz: npt.NDArray[Any], lanes: Float64Array, traces: Float64Array, metric: Metric) -> None:
     """Fill blocks from positions of any real type and layout; parameters as for `pack_kernel`.
 
-    Conversions go slab by slab, so that they never need a second copy of everything.
+    Conversions and superpositions go slab by slab, so that they never need a second copy of everything.
     """
     n_frames, n_atoms = xyz.shape[:2]
+    roots = metric.root_weights(metric.n_measured(n_atoms))
     # All other real types, foreign byte orders among them, are exact in float64.
     target = xyz.dtype if xyz.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     per_slab = blocks_per_slab(n_atoms)
     for block in range(0, lanes.shape[0], per_slab):
         stop = min(block + per_slab, lanes.shape[0])
         frames = np.ascontiguousarray(xyz[block * LANES : min(stop * LANES, n_frames)], dtype=target)
-        pack_kernel(frames, lanes[block:stop], traces[block * LANES : stop * LANES])
-        del frames  # or two copies would be there while the next is made
+        moved = frames if metric.alignment is None else superposed(frames, metric.alignment)
+        pack_kernel(moved, roots, metric.fit, lanes[block:stop], traces[block * LANES : stop * LANES])
+        del frames, moved  # or two copies would be there while the next is made
 
 
-def slabs(xyz: npt.NDArray[Any]) -> Iterator[tuple[slice, Float64Array, Float64Array]]:
+def slabs(xyz: npt.NDArray[Any], metric: Metric) -> Iterator[tuple[slice, Float64Array, Float64Array]]:
     """Pack frames piece by piece into memory that is used again.
 
     Parameters
     ----------
     xyz
         Positions, shape (n_frames, n_atoms, 3), nm.
+    metric
+        How they will be compared.
 
     Yields
     ------
@@ -143,30 +149,38 @@ def slabs(xyz: npt.NDArray[Any]) -> Iterator[tuple[slice, Float64Array, Float64A
     """
     n_frames, n_atoms = xyz.shape[:2]
     size = blocks_per_slab(n_atoms) * LANES
-    lanes, traces = empty_blocks(min(size, n_frames), n_atoms)
+    lanes, traces = empty_blocks(min(size, n_frames), metric.n_measured(n_atoms))
     for start in range(0, n_frames, size):
         stop = min(start + size, n_frames)
         blocks = n_blocks(stop - start)
-        pack(xyz[start:stop], lanes[:blocks], traces[: blocks * LANES])
+        pack(xyz[start:stop], lanes[:blocks], traces[: blocks * LANES], metric)
         yield slice(start, stop), lanes[:blocks], traces[: blocks * LANES]
 
 
 _centre = centre_lanes(LANES)
+_centre_and_weigh = weigh_lanes(LANES, centred=True)
+_weigh = weigh_lanes(LANES, centred=False)
 
 
 @kernel
-def pack_kernel(xyz: npt.NDArray[Any], lanes: Float64Array, traces: Float64Array) -> None:
-    """Centre frames and lay them out in blocks.
+def pack_kernel(
+    xyz: npt.NDArray[Any], roots: Float64Array, centred: bool, lanes: Float64Array, traces: Float64Array
+) -> None:
+    """Centre and weigh frames and lay them out in blocks.
 
     Parameters
     ----------
     xyz
         Positions, shape (n_frames, n_atoms, 3), nm, float32 or float64. Not modified.
+    roots
+        Factors of the atoms' coordinates, shape (n_atoms,), from `Metric.root_weights`; empty to centre only.
+    centred
+        Whether the frame's centre becomes the origin.
     lanes
         Blocks to fill, shape (n_blocks, 3 * padded atoms * LANES), nm; 0 beyond the last frame.
     traces
-        To fill, shape (n_blocks * LANES,), nm²: Σ|x|² of each centred frame; NaN where that isn't finite and
-        beyond the last frame.
+        To fill, shape (n_blocks * LANES,), nm²: Σ|x|² of each frame so moved; NaN where that isn't finite
+        and beyond the last frame.
     """
     n_frames, n_atoms = xyz.shape[0], xyz.shape[1]
     width = 3 * n_atoms
@@ -186,7 +200,12 @@ def pack_kernel(xyz: npt.NDArray[Any], lanes: Float64Array, traces: Float64Array
                 out[k * LANES + lane] = frames[lane * width + k]
         out[3 * n_atoms * LANES :] = 0.0
         trace = traces[first : first + LANES]
-        _centre(out, n_atoms, trace)
+        if roots.shape[0] == 0:
+            _centre(out, n_atoms, trace)
+        elif centred:
+            _centre_and_weigh(out, n_atoms, roots, trace)
+        else:
+            _weigh(out, n_atoms, roots, trace)
         for lane in range(LANES):
             if lane >= n_lanes or not math.isfinite(trace[lane]):
                 trace[lane] = np.nan

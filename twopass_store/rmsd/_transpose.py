@@ -1,4 +1,4 @@
-"""The two steps of packing, on vectors: frames side by side turned into lanes, and lanes centred."""
+"""The steps of packing, on vectors: frames side by side turned into lanes, and lanes centred and weighted."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +10,10 @@ from numba import types
 
 from ._vector import Lanes, data_pointer, emitted, load, spread, store
 
-__all__ = ["SQUARE", "centre_lanes", "transpose_square"]
+__all__ = ["SQUARE", "centre_lanes", "transpose_square", "weigh_lanes"]
 
 Centre = Callable[[npt.NDArray[Any], int, npt.NDArray[Any]], None]
+Weigh = Callable[[npt.NDArray[Any], int, npt.NDArray[Any], npt.NDArray[Any]], None]
 
 AXES = 3
 
@@ -90,6 +91,57 @@ def centre_lanes(lanes: int) -> Centre:
         return types.void(block, types.intp, traces), emit
 
     made: Centre = centre
+    return made
+
+
+def weigh_lanes(lanes: int, *, centred: bool) -> Weigh:
+    """Make the function that scales the coordinates of each atom of a block in place.
+
+    Its parameters: the block, shape (3 * padded atoms * lanes,), nm; the number of atoms; the factor of each
+    atom, shape (n_atoms,), the mean of their squares being 1; and Σ|x|² of each scaled lane to fill, shape
+    (lanes,), nm². With ``centred``, the centre of the atoms weighted with the squares becomes the origin.
+    """
+
+    @emitted
+    def weigh(
+        typing: Any, block: Any, n_atoms: Any, roots: Any, traces: Any
+    ) -> tuple[Any, Callable[..., Any]]:
+        def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
+            word = values[1].type
+            block_at = data_pointer(context, builder, block, values[0])
+            roots_at = data_pointer(context, builder, roots, values[2])
+            traces_at = data_pointer(context, builder, traces, values[3])
+            count = spread(builder, builder.sitofp(values[1], ir.DoubleType()), SQUARE)
+
+            def root_of(atom: Any) -> Lanes:
+                return spread(builder, builder.load(builder.gep(roots_at, [atom])), SQUARE)
+
+            for group in range(0, lanes, SQUARE):
+
+                def offsets(atom: Any, group: int = group) -> list[Any]:
+                    start = builder.mul(atom, word(AXES * lanes))
+                    return [builder.add(start, word(axis * lanes + group)) for axis in range(AXES)]
+
+                means: list[Lanes] = []
+                if centred:
+                    with over_atoms(builder, values[1], AXES, SQUARE) as (atom, totals):
+                        weight = root_of(atom) * root_of(atom)
+                        for axis, offset in enumerate(offsets(atom)):
+                            totals[axis] = totals[axis] + load(builder, block_at, offset, SQUARE) * weight
+                    means = [total / count for total in totals]
+                with over_atoms(builder, values[1], 1, SQUARE) as (atom, totals):
+                    root = root_of(atom)
+                    for axis, offset in enumerate(offsets(atom)):
+                        value = load(builder, block_at, offset, SQUARE)
+                        value = (value - means[axis] if centred else value) * root
+                        store(value, block_at, offset)
+                        totals[0] = totals[0] + value * value
+                store(totals[0], traces_at, word(group))
+            return context.get_dummy_value()
+
+        return types.void(block, types.intp, roots, traces), emit
+
+    made: Weigh = weigh
     return made
 
 

@@ -10,7 +10,7 @@ FIXED = 16 * 1024
 """Small arrays of a kernel and Python's objects, in bytes."""
 
 
-def assign_bytes(n_frames: int, n_atoms: int, n_leaders: int) -> int:
+def assign_bytes(n_frames: int, n_atoms: int, n_leaders: int, *, n_frame_atoms: int | None = None) -> int:
     """Peak memory of `prepare_leaders` and then one call of `nearest_leaders`.
 
     The frames as the caller holds them are not counted. With several calls at once, the leaders' share
@@ -22,9 +22,11 @@ def assign_bytes(n_frames: int, n_atoms: int, n_leaders: int) -> int:
     n_frames
         Frames in one call.
     n_atoms
-        Atoms of a frame.
+        Atoms that are compared.
     n_leaders
         Number of leaders.
+    n_frame_atoms
+        Atoms of a frame where frames are superposed on a reference first; the same where None.
 
     Returns
     -------
@@ -32,12 +34,14 @@ def assign_bytes(n_frames: int, n_atoms: int, n_leaders: int) -> int:
     """
     leaders = n_leaders * (24 * padded_atoms(n_atoms) + 8)
     # Preparing leaders packs slabs of them too, but is done before frames come.
-    slab = _slab_bytes(max(n_frames, n_leaders), n_atoms)
+    slab = _slab_bytes(max(n_frames, n_leaders), n_atoms, n_frame_atoms)
     # prepare_leaders looks for NaN with one byte a leader; index and distance take four each a frame.
     return leaders + _screen_bytes(n_atoms, n_leaders) + n_leaders + slab + _scratch_bytes() + 8 * n_frames
 
 
-def pairwise_bytes(n_frames: int, n_atoms: int, n_pairs_at_once: int) -> int:
+def pairwise_bytes(
+    n_frames: int, n_atoms: int, n_pairs_at_once: int, *, n_frame_atoms: int | None = None
+) -> int:
     """Peak memory of a `PairwiseRmsd` and of one call of `PairwiseRmsd.pairs`.
 
     Parameters
@@ -45,9 +49,11 @@ def pairwise_bytes(n_frames: int, n_atoms: int, n_pairs_at_once: int) -> int:
     n_frames
         Frames of the whole set.
     n_atoms
-        Atoms of a frame.
+        Atoms that are compared.
     n_pairs_at_once
         Pairs under way at any moment: those of one call, or of all threads together.
+    n_frame_atoms
+        Atoms of a frame where frames are superposed on a reference first; the same where None.
 
     Returns
     -------
@@ -58,7 +64,7 @@ def pairwise_bytes(n_frames: int, n_atoms: int, n_pairs_at_once: int) -> int:
     # Conversion while packing and rows while computing are never there at once, but are small.
     return (
         packed
-        + _converted_bytes(n_frames, n_atoms)
+        + _converted_bytes(n_frames, n_atoms, n_frame_atoms)
         + _scratch_bytes()
         + ROWS * row_bytes
         + 4 * n_pairs_at_once
@@ -80,12 +86,17 @@ def _scratch_bytes() -> int:
     return ROWS * LANES * 8 * (9 + 1) + FIXED
 
 
-def _converted_bytes(n_frames: int, n_atoms: int) -> int:
-    """Copy of one slab of frames that aren't contiguous or not of a kernel's type."""
-    return 24 * n_atoms * min(n_frames, blocks_per_slab(n_atoms) * LANES)
+def _converted_bytes(n_frames: int, n_atoms: int, n_frame_atoms: int | None) -> int:
+    """Copy of one slab of frames that aren't contiguous or not of a kernel's type, and what is moved."""
+    whole = n_frame_atoms or n_atoms
+    frames = min(n_frames, blocks_per_slab(whole) * LANES)
+    # Weights, their roots and the reference, with the indices of their atoms.
+    metric = 96 * whole
+    return 24 * frames * (whole + (0 if n_frame_atoms is None else n_atoms)) + metric
 
 
-def _slab_bytes(n_frames: int, n_atoms: int) -> int:
-    """One packed slab and the copy that it may be made from."""
-    blocks = min(n_blocks(n_frames), blocks_per_slab(n_atoms))
-    return blocks * LANES * (24 * padded_atoms(n_atoms) + 8) + _converted_bytes(n_frames, n_atoms)
+def _slab_bytes(n_frames: int, n_atoms: int, n_frame_atoms: int | None) -> int:
+    """One packed slab and the copies that it may be made from."""
+    blocks = min(n_blocks(n_frames), blocks_per_slab(n_frame_atoms or n_atoms))
+    packed = blocks * LANES * (24 * padded_atoms(n_atoms) + 8)
+    return packed + _converted_bytes(n_frames, n_atoms, n_frame_atoms)

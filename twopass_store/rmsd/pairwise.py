@@ -8,12 +8,13 @@ import numpy.typing as npt
 from ..errors import ConfigError
 from ._kernels import condensed_kernel
 from ._packing import as_positions, empty_blocks, pack
+from .metric import Metric
 
 __all__ = ["PairwiseRmsd"]
 
 
 class PairwiseRmsd:
-    """Minimal RMSDs between frames, as ranges of scipy's condensed vector.
+    """RMSDs between frames, as ranges of scipy's condensed vector.
 
     Prepared once; then many threads may call `pairs` on one instance. Only the packed copy is kept: ``xyz``
     may be released or changed afterwards.
@@ -22,18 +23,22 @@ class PairwiseRmsd:
     ----------
     xyz
         Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted. Not modified.
+    metric
+        How two frames are compared; by minimal RMSD where None.
 
     Raises
     ------
     TopologyMismatchError
-        If the shape isn't (n_frames, n_atoms, 3) with at least one atom.
+        If the shape isn't (n_frames, n_atoms, 3) with at least one atom, or the metric is of other atoms.
     """
 
-    def __init__(self, xyz: npt.ArrayLike) -> None:
+    def __init__(self, xyz: npt.ArrayLike, metric: Metric | None = None) -> None:
         positions = as_positions(xyz)
-        self._n_frames, self._n_atoms = int(positions.shape[0]), int(positions.shape[1])
+        metric = metric or Metric()
+        self._fit = metric.fit
+        self._n_frames, self._n_atoms = int(positions.shape[0]), metric.n_measured(positions.shape[1])
         self._lanes, self._traces = empty_blocks(self._n_frames, self._n_atoms)
-        pack(positions, self._lanes, self._traces)
+        pack(positions, self._lanes, self._traces, metric)
 
     @property
     def n_frames(self) -> int:
@@ -42,7 +47,7 @@ class PairwiseRmsd:
 
     @property
     def n_atoms(self) -> int:
-        """Number of atoms of a frame."""
+        """Number of atoms that are compared."""
         return self._n_atoms
 
     @property
@@ -84,7 +89,8 @@ class PairwiseRmsd:
         out = np.empty(stop - start, np.float32)
         if out.size:
             row = self._row_of(start)
-            condensed_kernel(self._lanes, self._traces, self._n_frames, self._n_atoms, start, row, out)
+            sizes = self._n_frames, self._n_atoms
+            condensed_kernel(self._fit, self._lanes, self._traces, *sizes, start, row, out)
         return out
 
     def _row_of(self, pair: int) -> int:

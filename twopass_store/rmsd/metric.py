@@ -1,0 +1,164 @@
+"""How two structures are compared: fitted pair by pair, as they are, or after one superposition of all."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigError, NonFiniteError, TopologyMismatchError
+
+__all__ = ["Alignment", "Metric"]
+
+Float64Array = npt.NDArray[np.float64]
+IndexArray = npt.NDArray[np.int64]
+
+MIN_WIDTH_NM = 1e-3
+"""Atoms nearer to a line than that leave the turn about it open."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alignment:
+    """One superposition of every frame on a reference, by some of its atoms, before others are compared.
+
+    Attributes
+    ----------
+    fitted
+        Atoms to superpose, indices into the atoms of a frame, shape (n_fitted,).
+    measured
+        Atoms whose RMSD is taken, likewise, shape (n_measured,).
+    reference
+        Positions of the fitted atoms in the reference, shape (n_fitted, 3), nm.
+    weights
+        Of the fitted atoms, such as their masses, shape (n_fitted,); equal where None.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer than three fitted atoms, or they lie on a line: a rotation needs more.
+    NonFiniteError
+        If a position of the reference isn't a finite number.
+    TopologyMismatchError
+        If the shapes don't fit.
+    """
+
+    fitted: IndexArray
+    measured: IndexArray
+    reference: Float64Array
+    weights: Float64Array | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in (("fitted", np.int64), ("measured", np.int64), ("reference", np.float64)):
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=kind))
+        n_fitted = self.fitted.size
+        if self.reference.shape != (n_fitted, 3):
+            raise TopologyMismatchError(
+                f"{n_fitted} atoms are to be superposed on a reference of shape {self.reference.shape}: give "
+                "one position, x, y and z, for each of them."
+            )
+        if self.weights is not None:
+            object.__setattr__(self, "weights", checked_weights(self.weights, n_fitted))
+        if not np.isfinite(self.reference).all():
+            raise NonFiniteError(
+                "An atom of the reference to superpose on has no finite position: choose another reference, "
+                "or atoms that it has."
+            )
+        centred = self.reference - self.reference.mean(axis=0) if n_fitted else self.reference
+        # The second singular value is the size across the longest axis.
+        width = np.linalg.svd(centred, compute_uv=False)[1] / np.sqrt(n_fitted) if n_fitted >= 3 else 0.0
+        if width < MIN_WIDTH_NM:
+            raise ConfigError(
+                f"The {n_fitted} atoms to superpose frames on the reference by are fewer than three, or lie "
+                "on a line there, and leave a rotation open: select more atoms."
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metric:
+    """How two structures are compared. By default: minimal RMSD, atoms of equal weight.
+
+    Each is a metric on structures (or on their shapes), so that the triangle inequality holds.
+
+    Attributes
+    ----------
+    fit
+        Whether each pair is superposed first, by the rotation and translation that make its RMSD least.
+    weights
+        Of the compared atoms, such as their masses: RMSD² = Σ m |x − y|² / Σ m, and the same weights in the
+        fit. Only their ratios matter. Equal where None.
+    alignment
+        Superposes every frame on one reference instead; then ``fit`` must be False.
+
+    Raises
+    ------
+    ConfigError
+        If a weight isn't positive and finite, or both kinds of superposition are asked for.
+    """
+
+    fit: bool = True
+    weights: Float64Array | None = None
+    alignment: Alignment | None = None
+
+    def __post_init__(self) -> None:
+        if self.fit and self.alignment is not None:
+            raise ConfigError(
+                "A fit of each pair would undo the superposition on one reference: set `fit` to False, or "
+                "leave `alignment` out."
+            )
+        if self.weights is not None:
+            object.__setattr__(self, "weights", checked_weights(self.weights, np.size(self.weights)))
+
+    def n_measured(self, n_atoms: int) -> int:
+        """Atoms compared in frames of ``n_atoms`` atoms.
+
+        Raises
+        ------
+        TopologyMismatchError
+            If weights or indices don't fit to so many atoms.
+        """
+        compared = n_atoms
+        if self.alignment is not None:
+            compared = self.alignment.measured.size
+            indices = np.concatenate([self.alignment.fitted, self.alignment.measured])
+            if compared == 0 or indices.min() < 0 or indices.max() >= n_atoms:
+                raise TopologyMismatchError(
+                    f"The atoms to superpose and to compare must be indices from 0 to {n_atoms - 1}, at "
+                    "least one of each: take indices into the atoms of the frames given."
+                )
+        if self.weights is not None and self.weights.size != compared:
+            raise TopologyMismatchError(
+                f"There are {self.weights.size} weights for {compared} atoms: give one for each, in their "
+                "order."
+            )
+        return compared
+
+    def root_weights(self, n_measured: int) -> Float64Array:
+        """Square roots of the weights, scaled to a mean of 1, shape (n_measured,); empty for a plain fit.
+
+        Coordinates times these, taken from the weighted centre, have the weighted RMSD for their plain one.
+        """
+        if self.weights is None:
+            return np.ones(0 if self.fit else n_measured)
+        # So that equal weights are 1 to the last bit.
+        scaled = self.weights / self.weights.max()
+        roots: Float64Array = np.sqrt(scaled * (scaled.size / scaled.sum()))
+        return roots
+
+
+def checked_weights(weights: npt.ArrayLike, n_atoms: int) -> Float64Array:
+    """Weights as float64, one positive finite number for each atom.
+
+    Raises
+    ------
+    ConfigError
+        If they are something else.
+    """
+    values = np.ascontiguousarray(weights, dtype=np.float64)
+    if values.shape != (n_atoms,) or values.size == 0:
+        raise ConfigError(f"Weights of shape {values.shape} don't fit to {n_atoms} atoms: give one for each.")
+    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if bad.size:
+        raise ConfigError(
+            f"{bad.size} of {n_atoms} weights are not positive finite numbers, the first at index {bad[0]} "
+            f"({values[bad[0]]}): give each atom a weight above 0."
+        )
+    return values
