@@ -1,10 +1,10 @@
-"""CPU time of ``twopass assign`` as a whole beside second passes written with mdtraj, one thread on each side.
+"""CPU time of ``twopass assign`` as a whole beside second passes written with mdtraj, one thread a side.
 
 Run as ``python tests/benchmarks/bench_assign.py --atoms 22 100 300``. Every side is a process of its own, its
 start and imports included: ours reads the store, theirs the XTC file that the store was made from, and both
 compare each frame with the same leaders. ``chunk=1`` is the loop of MDTraj's worked example, one frame at a
 time against all leaders; it runs on the first frames only and its time is scaled up. ``chunk=1000`` reads a
-thousand frames at a time and calls ``md.rmsd`` once for each leader, with coordinates centred once. Prints one
+thousand frames at a time and calls ``md.rmsd`` once for each leader, coordinates centred once. Prints one
 JSON line a case: medians of user and system time in seconds, and ratios of the medians. Labels are compared
 too.
 """
@@ -26,7 +26,7 @@ import twopass_store
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 TWOPASS = Path(sys.executable).with_name("twopass")
 
-# Its arguments: trajectory, topology, frames of the leaders (in the same trajectory), frames to label, output.
+# Arguments: trajectory, topology, frames of it that lead, frames to label, output.
 THEIRS = {
     "chunk=1": """
 import sys

@@ -1,7 +1,7 @@
 """A long trajectory of known states, written piece by piece as XTC: what the benchmarks run on.
 
 A chain of C-alphas wanders about one of several states, hops to another now and then, and tumbles. Each state
-is the same compact chain bent by slow modes, so that states lie 0.3 to 0.8 nm apart and frames of one state
+is the same compact chain bent by slow modes, so that states lie 0.9 to 1.5 nm apart and frames of one state
 0.1 to 0.2 nm. Run as ``python tests/benchmarks/random_walk.py walk.xtc --frames 10000``; the topology is
 written beside it. The same arguments always give the same frames, and any number of frames begins with those
 of a smaller number.
