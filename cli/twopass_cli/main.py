@@ -126,6 +126,28 @@ def ingest(
     discard_first: Annotated[
         int, typer.Option(min=0, help="Leave out so many frames at the beginning of each file.")
     ] = 0,
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|lossless|LENGTH",
+            help="How coordinates are stored. auto: exact, as integers where they lie on a grid (XTC), else "
+            "as float32. lossless: exact, as float32. A length, 0.001 (nm) or 0.01A, rounds to it.",
+        ),
+    ] = "auto",
+    wide: Annotated[
+        bool,
+        typer.Option(
+            "--wide", help="Integers of 32 bits, for coordinates that 16 don't hold (32.767 nm at 0.001 nm)."
+        ),
+    ] = False,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fast|small",
+            help="How chunks are compressed. small takes a tenth less space, five times the time to write "
+            "and twice the time to read.  [default: fast]",
+        ),
+    ] = None,
     memory: Memory = None,
     restart: Restart = False,
     quiet: Quiet = False,
@@ -153,12 +175,17 @@ def ingest(
             group=group,
             stride=stride,
             discard_first=discard_first,
+            precision=precision,
+            wide=wide,
+            codec=codec,
             memory=memory,
             restart=restart,
             progress=make_progress(quiet=quiet),
         )
         sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
         typer.echo(f"{store}: {sizes} from {count(result.n_trajectories, 'file')}")
+        if result.rounded_by:
+            typer.echo(f"Coordinates were rounded, by at most {result.rounded_by:.4g} nm.")
         if not result.n_frames_computed:
             typer.echo("All was done already; nothing was changed.")
 

@@ -32,6 +32,10 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _parse_precision(value: Any) -> Any:
+    return value if value in ("auto", "lossless") else parse_length_nm(value)
+
+
 Memory = Annotated[int, BeforeValidator(parse_bytes)]
 LengthNm = Annotated[float, BeforeValidator(parse_length_nm)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
@@ -60,6 +64,13 @@ class IngestConfig(_Model):
         Every stride-th frame of each file, after `discard_first`.
     discard_first
         Frames left out at the beginning of each file.
+    precision
+        ``auto`` keeps coordinates on a grid (XTC) as integers, bit for bit, and others as float32;
+        ``lossless`` keeps all as float32; a length (nm) rounds to it.
+    wide
+        Integers of 32 bits from the start, for coordinates that 16 don't hold.
+    codec
+        ``fast`` or ``small``; None for the default, or what a store was begun with.
     memory
         Bytes that the stage may use; half of what is available where None.
     """
@@ -72,6 +83,12 @@ class IngestConfig(_Model):
     group: str | None = None
     stride: int = Field(default=1, ge=1)
     discard_first: int = Field(default=0, ge=0)
+    precision: Annotated[
+        Literal["auto", "lossless"] | Annotated[float, Field(ge=1e-6, le=0.1)],
+        BeforeValidator(_parse_precision),
+    ] = "auto"
+    wide: bool = False
+    codec: Literal["fast", "small"] | None = None
     memory: Memory | None = None
 
     @field_validator("trajectories")

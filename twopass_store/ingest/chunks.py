@@ -13,7 +13,7 @@ from ..schema import FRAME, UNITCELL
 from ..trajectory import read_blocks
 from .plan import IngestPlan
 
-__all__ = ["Chunk", "read_chunks"]
+__all__ = ["Chunk", "read_chunks", "read_frames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ def read_chunks(plan: IngestPlan, stretches: Iterable[FrameRange], *, chunk_fram
     n_atoms = plan.stored_topology.n_atoms
     with_cell = any(spec.name == "unitcell_lengths" for spec, _ in plan.arrays)
     for stretch in stretches:
-        blocks = _blocks(plan, stretch.start * chunk_frames, min(stretch.stop * chunk_frames, plan.n_frames))
+        wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, plan.n_frames))
+        blocks = read_frames(plan, wanted)
         left: dict[str, NDArray[Any]] | None = None
         for index in range(stretch.start, stretch.stop):
             frames = chunk_range(index, chunk=chunk_frames, length=plan.n_frames)
@@ -76,10 +77,16 @@ def read_chunks(plan: IngestPlan, stretches: Iterable[FrameRange], *, chunk_fram
             yield Chunk(index, frames, positions, buffers)
 
 
-def _blocks(plan: IngestPlan, start: int, stop: int) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield what the files hold of the store's frames `start` to `stop`, as arrays by name."""
+def read_frames(plan: IngestPlan, frames: FrameRange) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield what the files hold of some of the store's frames, as arrays by name.
+
+    Raises
+    ------
+    TrajectoryError
+        If a file can't be read on, or a frame isn't finite; the frames before it have been yielded.
+    """
     no_times = plan.time_source == "index"
-    for segment in segments([source.kept for source in plan.sources], FrameRange(start, stop)):
+    for segment in segments([source.kept for source in plan.sources], frames):
         source = plan.sources[segment.trajectory]
         info, system = source.info, source.system
         offset = 0

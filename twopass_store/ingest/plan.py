@@ -94,6 +94,9 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
         "topology": _hash(topology_to_json(stored_topology).encode()),
         "trajectories": [_described(source, reference) for source in sources],
     }
+    # Integers on the files' own grid and float32 are the same values: only rounding makes others.
+    if not isinstance(config.precision, str):
+        parameters["precision"] = f"rounded to {config.precision:g} nm"
     return IngestPlan(
         sources=sources,
         stored_topology=stored_topology,

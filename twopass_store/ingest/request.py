@@ -8,7 +8,7 @@ from ..config import IngestConfig, expand_paths, list_inputs
 __all__ = ["requested"]
 
 # What `trajectories` and `top` say already, or has no influence on the frames.
-_NO_CHOICES = {"trajectories", "from_list", "top", "ndx", "memory"}
+_NO_CHOICES = {"trajectories", "from_list", "top", "ndx", "memory", "wide", "codec"}
 
 
 def requested(config: IngestConfig) -> dict[str, Any]:
@@ -20,11 +20,13 @@ def requested(config: IngestConfig) -> dict[str, Any]:
     inputs = list_inputs(config)
     named = [expand_paths([path])[0] for path in (config.top, config.ndx) if path is not None]
     listed = {file.topology for file in inputs if file.topology is not None}
+    # Integers on the files' own grid and float32 are the same values.
+    no_choices = _NO_CHOICES | ({"precision"} if isinstance(config.precision, str) else set())
     return {
         "trajectories": [_stamp(file.path) for file in inputs],
         "listed": [[file.label, file.run, file.replica, file.temperature] for file in inputs],
         "top": [_stamp(path) for path in (*named, *sorted(listed))],
-        "options": config.model_dump(mode="json", exclude_defaults=True, exclude=_NO_CHOICES),
+        "options": config.model_dump(mode="json", exclude_defaults=True, exclude=no_choices),
     }
 
 

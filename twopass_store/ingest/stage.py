@@ -16,7 +16,7 @@ from ..executors import memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold
 from ..partition import chunk_range, consecutive_runs, format_ranges, position_chunk_frames
 from ..progress import Progress, Silent
-from ..schema import ATOM, TRAJECTORY_FILE
+from ..schema import ATOM, DEFAULT_CODEC, TRAJECTORY_FILE, position_spec
 from ..store import Store, differing_versions, lock_folder, provenance, store_path
 from .columns import FrameColumns
 from .request import requested
@@ -39,6 +39,8 @@ class IngestResult:
         What is in it.
     n_frames_computed
         Frames that this call read and wrote; 0 where all was there already.
+    rounded_by
+        The most that a coordinate was moved by rounding, nm; 0 unless that was asked for.
     """
 
     store: Path
@@ -46,6 +48,7 @@ class IngestResult:
     n_atoms: int
     n_trajectories: int
     n_frames_computed: int
+    rounded_by: float
 
 
 def ingest_trajectories(
@@ -59,6 +62,9 @@ def ingest_trajectories(
     group: str | None = None,
     stride: int = 1,
     discard_first: int = 0,
+    precision: float | str = "auto",
+    wide: bool = False,
+    codec: str | None = None,
     memory: int | str | None = None,
     restart: bool = False,
     progress: Progress | None = None,
@@ -82,6 +88,13 @@ def ingest_trajectories(
         A GROMACS index file and the group in it to keep, instead of `select`.
     stride, discard_first
         Every `stride`-th frame of each file after its first `discard_first`.
+    precision
+        How coordinates are stored: ``auto`` takes integers where all lie on one grid, as those of XTC do, and
+        float32 elsewhere, exact in both; ``lossless`` takes float32; a length (nm, or ``"0.01A"``) rounds.
+    wide
+        Take integers of 32 bits, for coordinates that 16 don't hold (beyond 32.767 nm at 0.001 nm).
+    codec
+        ``fast`` (the default) or ``small``; a store that was begun keeps its own.
     memory
         Bytes that the process may use (``"4GiB"``); half of what is available where None.
     restart
@@ -111,6 +124,9 @@ def ingest_trajectories(
             "group": group,
             "stride": stride,
             "discard_first": discard_first,
+            "precision": precision,
+            "wide": wide,
+            "codec": codec,
             "memory": memory,
         },
     )
@@ -147,7 +163,7 @@ def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progre
             "Use the same parameters, another store, or --restart to discard this one with its clusterings."
         )
         with store.step(plan.journal, hint=hint) as journal:
-            computed = _run(store, journal, plan, writer.staging, progress)
+            computed = _run(store, journal, plan, config, writer.staging, progress)
     return _result(store, path, computed)
 
 
@@ -167,7 +183,9 @@ def _finished(path: Path, config: IngestConfig) -> IngestResult | None:
 
 def _result(store: Store, path: Path, computed: int) -> IngestResult:
     n_frames, n_atoms, _ = store.shape("position")
-    return IngestResult(path, n_frames, n_atoms, store.shape("trajectory_path")[0], computed)
+    n_trajectories = store.shape("trajectory_path")[0]
+    rounded_by = float(store.attrs("position").get("largest_rounding_error", 0.0))
+    return IngestResult(path, n_frames, n_atoms, n_trajectories, computed, rounded_by)
 
 
 def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, progress: Progress) -> Store:
@@ -191,16 +209,28 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
     return Store.create(path, attrs, writer=writer)
 
 
-def _run(store: Store, journal: StageJournal, plan: "IngestPlan", staging: Path, progress: Progress) -> int:
+def _run(
+    store: Store,
+    journal: StageJournal,
+    plan: "IngestPlan",
+    config: IngestConfig,
+    staging: Path,
+    progress: Progress,
+) -> int:
+    from .packing import Advice, choose_packing, describe_packing
     from .unit import IngestUnit
 
+    packing = store.packing() if store.has("position") else choose_packing(plan, config)
+    progress.note(describe_packing(packing))
     for spec, shape in plan.arrays:
+        if spec.name == "position":
+            spec = position_spec(packing.dtype, packing.scale, rounds=packing.rounds)
         extra = {"time_source": plan.time_source} if spec.name == "time" else {}
         if spec.name == "element":
             extra = {"guessed_atoms": format_ranges(plan.guessed.tolist())}
         if spec.name == "time" and plan.time_source == "index":
             extra |= {"units": "1", "long_name": "frame number in the source file (it has no times)"}
-        store.ensure_array("", spec, shape, extra)
+        store.ensure_array("", spec, shape, extra, codec=config.codec or DEFAULT_CODEC)
     journal.commit(_write_tables(store, plan))
 
     done = journal.done("position")
@@ -210,12 +240,21 @@ def _run(store: Store, journal: StageJournal, plan: "IngestPlan", staging: Path,
     progress.start("ingest", total=plan.n_frames, done=n_done, unit="frames")
 
     columns = FrameColumns(store, journal, plan.n_frames)
-    unit = IngestUnit(store.path, staging, plan)
+    unit = IngestUnit(store.path, staging, plan, Advice.from_command())
+    rounded_by = float(store.attrs("position").get("largest_rounding_error", 0.0))
+
+    def flush() -> list[Record]:
+        # Before the ledger says that the chunks are done.
+        if packing.rounds:
+            store.set_attrs("position", {"largest_rounding_error": rounded_by})
+        return columns.flush()
+
     missing = consecutive_runs(int(chunk) for chunk in np.flatnonzero(~done))
     try:
-        with journal.batches(flush=columns.flush) as finished, closing(unit(missing)) as receipts:
+        with journal.batches(flush=flush) as finished, closing(unit(missing)) as receipts:
             for receipt in receipts:
                 columns.put(receipt.frames.start, receipt.columns)
+                rounded_by = max(rounded_by, receipt.rounded_by)
                 finished(receipt.record)
                 progress.advance(len(receipt.frames))
     finally:

@@ -12,6 +12,7 @@ from ..journal import Record, Writer
 from ..partition import FrameRange
 from ..store import Store
 from .chunks import Chunk, read_chunks
+from .packing import Advice, pack_chunk
 from .plan import IngestPlan
 
 __all__ = ["IngestUnit", "Receipt"]
@@ -29,11 +30,14 @@ class Receipt:
         The ledger's entry of the chunk, which is durable.
     columns
         The small per-frame arrays by name; the driver writes them.
+    rounded_by
+        The most that a coordinate was moved by rounding, nm.
     """
 
     frames: FrameRange
     record: Record
     columns: Mapping[str, NDArray[Any]]
+    rounded_by: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,14 @@ class IngestUnit:
         Folder for temporary files, from the lock that the driver holds.
     plan
         What is ingested.
+    advice
+        How to go on where a coordinate doesn't fit.
     """
 
     path: Path
     staging: Path
     plan: IngestPlan
+    advice: Advice
 
     def __call__(self, stretches: Iterable[FrameRange]) -> Generator[Receipt, None, None]:
         """Ingest stretches of consecutive chunks, one after the other; yields a receipt for each chunk.
@@ -61,9 +68,13 @@ class IngestUnit:
         """
         store = Store.open(self.path, writer=Writer(self.staging))
 
+        packing = store.packing()
+
         def write(chunk: Chunk) -> Receipt:
-            record = store.write_chunk("position", chunk.index, chunk.positions)
-            return Receipt(chunk.frames, record, chunk.columns)
+            packed = pack_chunk(chunk, packing, self.plan, self.advice)
+            record = store.write_chunk("position", chunk.index, packed)
+            rounded_by = packing.largest_error(chunk.positions, packed) if packing.rounds else 0.0
+            return Receipt(chunk.frames, record, chunk.columns, rounded_by)
 
         chunks = read_chunks(self.plan, stretches, chunk_frames=store.chunk_length("position"))
         # One thread encodes and writes while this one reads the next chunk.

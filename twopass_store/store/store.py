@@ -253,13 +253,18 @@ class Store:
         return self.has(path) and bool(self._array(path).attrs.get("complete", False))
 
     def read(self, path: str, rows: FrameRange | None = None) -> NDArray[Any]:
-        """Read an array, or a range of its first dimension.
+        """Read an array, or a range of its first dimension; positions as `read_positions` does.
 
         Raises
         ------
         CorruptChunkError
             If a chunk is missing or damaged.
         """
+        if path == "position":
+            return self.read_positions(FrameRange(0, self.shape(path)[0]) if rows is None else rows)
+        return self._stored(path, rows)
+
+    def _stored(self, path: str, rows: FrameRange | None) -> NDArray[Any]:
         array = self._array(path)
         try:
             return np.asarray(array[:] if rows is None else array[rows.start : rows.stop])
@@ -289,7 +294,7 @@ class Store:
         n_atoms = array.shape[1] if atoms is None else len(atoms)
         positions = np.empty((len(frames), n_atoms, 3), np.float32)
         if files is None:
-            stored = self.read("position", frames)
+            stored = self._stored("position", frames)
             return packing.unpack(stored if atoms is None else stored[:, atoms], positions)
         length = array.chunks[0]
         for chunk in range(frames.start // length, n_chunks(frames.stop, length)):
@@ -327,6 +332,11 @@ class Store:
             self.write_chunk(path, chunk, data[chunk * length : (chunk + 1) * length])
             for chunk in range(n_chunks(len(data), length))
         ]
+
+    def set_attrs(self, path: str, attrs: Mapping[str, Any]) -> None:
+        """Set attributes of an array that isn't complete yet."""
+        with uninterrupted():
+            self._array(path).update_attributes(dict(attrs))
 
     def mark_complete(self, path: str) -> Record:
         """Set ``complete`` on an array; returns the ledger's entry for its metadata."""

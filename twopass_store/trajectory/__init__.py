@@ -19,6 +19,7 @@ from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import select_atoms
 from .structures import write_pdb_models
 from .topology import load_topology, shared_topology, topology_from_json, topology_to_json
+from .xdr import grid_step
 
 __all__ = [
     "DEFAULT_BLOCK_BYTES",
@@ -32,6 +33,7 @@ __all__ = [
     "describe_selection",
     "digest_file",
     "format_of",
+    "grid_step",
     "guessed_elements",
     "load_topology",
     "match_atoms",

@@ -25,6 +25,8 @@ class TrajectoryFormat:
         Whether a file says which atoms it holds.
     loads_whole
         Whether mdtraj can only load all frames at once.
+    is_text
+        Whether a frame is found only by parsing those before it.
     bytes_per_atom
         Memory that mdtraj takes at the peak for one atom of one frame while it decodes, in bytes; 12 is the
         float32 result alone. Measured; a test holds it.
@@ -34,6 +36,7 @@ class TrajectoryFormat:
     extensions: tuple[str, ...]
     has_topology: bool = False
     loads_whole: bool = False
+    is_text: bool = False
     bytes_per_atom: int = 12
 
 
@@ -44,11 +47,11 @@ FORMATS: tuple[TrajectoryFormat, ...] = (
     TrajectoryFormat("DCD", (".dcd",), bytes_per_atom=24),
     TrajectoryFormat("MDTraj HDF5", (".h5", ".hdf5"), has_topology=True, bytes_per_atom=48),
     TrajectoryFormat("Amber NetCDF", (".nc", ".netcdf", ".ncdf"), bytes_per_atom=48),
-    TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), bytes_per_atom=36),
-    TrajectoryFormat("XYZ", (".xyz",), bytes_per_atom=72),
-    TrajectoryFormat("LAMMPS", (".lammpstrj",), bytes_per_atom=72),
-    TrajectoryFormat("GRO", (".gro",), has_topology=True, bytes_per_atom=48),
-    TrajectoryFormat("PDB", (".pdb",), has_topology=True, loads_whole=True, bytes_per_atom=36),
+    TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), is_text=True, bytes_per_atom=36),
+    TrajectoryFormat("XYZ", (".xyz",), is_text=True, bytes_per_atom=72),
+    TrajectoryFormat("LAMMPS", (".lammpstrj",), is_text=True, bytes_per_atom=72),
+    TrajectoryFormat("GRO", (".gro",), has_topology=True, is_text=True, bytes_per_atom=48),
+    TrajectoryFormat("PDB", (".pdb",), has_topology=True, loads_whole=True, is_text=True, bytes_per_atom=36),
 )
 
 _BY_EXTENSION = {extension: entry for entry in FORMATS for extension in entry.extensions}

@@ -14,7 +14,7 @@ from threading import Lock
 
 from ..errors import TrajectoryError, TruncatedTrajectoryError
 
-__all__ = ["FrameIndex", "frame_index"]
+__all__ = ["FrameIndex", "frame_index", "grid_step"]
 
 _HEADER_BYTES = 92
 _MAX_OFFSETS = 32768
@@ -27,6 +27,7 @@ _TRR_MAGIC = 1993
 _TRR_HEAD = Struct(">iii")
 _TRR_SIZES = Struct(">13i")
 _INT = Struct(">i")
+_FLOAT = Struct(">f")
 
 # (header, path, frame) -> (atoms, bytes of the whole frame)
 _FrameReader = Callable[[bytes, str, int], tuple[int, int]]
@@ -131,6 +132,21 @@ def frame_index(path: str) -> FrameIndex:
     """Index of a file, shared by all who read the file in this process while it stays unchanged."""
     status = Path(path).stat()
     return _cached(path, status.st_size, status.st_mtime_ns)
+
+
+def grid_step(path: str) -> float | None:
+    """Step of the grid that the first frame of an XTC file says its positions are on, nm.
+
+    None for other formats, and for XTC frames of so few atoms that they aren't compressed.
+    """
+    if not path.lower().endswith(".xtc"):
+        return None
+    with Path(path).open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES or _INT.unpack_from(header, 52)[0] <= _XTC_UNPACKED_ATOMS:
+        return None
+    per_nm = float(_FLOAT.unpack_from(header, 56)[0])
+    return 1.0 / per_nm if per_nm > 0 else None
 
 
 @lru_cache(maxsize=8)

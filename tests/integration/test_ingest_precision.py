@@ -1,0 +1,139 @@
+"""How an ingest stores coordinates: on the files' grid where they have one, else as they are, or rounded."""
+
+import json
+import struct
+import warnings
+
+import mdtraj as md
+import numpy as np
+import pytest
+import xarray as xr
+
+from trajectory_files import load, make_trajectory
+from twopass_store import cluster_subset, ingest_trajectories, open_results
+from twopass_store.errors import ConfigError, FingerprintMismatchError
+from twopass_store.store import Packing, Store
+
+
+def with_precision(path, per_nm):
+    """Change the precision that an XTC file says it has: mdtraj can only write 1000 steps a nanometre.
+
+    The integers in the file stay, so that the coordinates change by the same factor.
+    """
+    data = bytearray(path.read_bytes())
+    at = 0
+    while at < len(data):
+        struct.pack_into(">f", data, at + 56, per_nm)
+        (n_bytes,) = struct.unpack_from(">i", data, at + 88)
+        at += 92 + (n_bytes + 3) // 4 * 4
+    path.write_bytes(data)
+    return path
+
+
+def attributes(store):
+    return json.loads((store / "position" / "zarr.json").read_text())["attributes"]
+
+
+@pytest.mark.parametrize("per_nm", [1000, 100, 10_000, 345.6])
+@pytest.mark.parametrize("codec", ["fast", "small"])
+def test_xtc__is_kept_on_its_own_grid_bit_for_bit(tmp_path, example_xtc, example_top, per_nm, codec):
+    file = tmp_path / "run.xtc"
+    file.write_bytes(example_xtc.read_bytes())
+    with_precision(file, per_nm)
+    store = tmp_path / "s.zarr"
+    ingest_trajectories(store, file, top=example_top, codec=codec)
+    expected = md.load(file, top=example_top).xyz
+    assert Store.open(store).packing() == Packing.on_grid(1 / per_nm, "int16")
+    assert Store.open(store).read("position").tobytes() == expected.tobytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tree = xr.open_datatree(store, engine="zarr", consolidated=False)
+        assert tree["position"].values.astype(np.float32).tobytes() == expected.tobytes()
+    cluster_subset(store, n_clusters=2, subset_frames=100, workers=1)
+    found = open_results(store).position
+    assert found.dtype == np.float32 and found.values.tobytes() == expected.tobytes()
+    assert "_FillValue" not in found.attrs
+
+
+def test_store__is_smaller_than_the_file(tmp_path, example_xtc, example_top):
+    sizes = {}
+    for codec in ("fast", "small"):
+        ingest_trajectories(tmp_path / codec, example_xtc, top=example_top, codec=codec)
+        sizes[codec] = sum(file.stat().st_size for file in (tmp_path / codec / "position").iterdir())
+    assert sizes["small"] < 0.5 * example_xtc.stat().st_size
+    assert sizes["small"] < sizes["fast"] < 0.6 * example_xtc.stat().st_size
+
+
+def test_grid__is_recognised_where_the_file_does_not_name_it(tmp_path, example_xtc, example_top):
+    trajectory = md.load(example_xtc, top=example_top)[:300]
+    trajectory.save_trr(str(tmp_path / "run.trr"))
+    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.trr", top=example_top)
+    assert Store.open(tmp_path / "s.zarr").packing() == Packing.on_grid(0.001, "int16")
+
+
+@pytest.mark.parametrize("extension", ["trr", "dcd", "h5", "nc"])
+def test_no_grid__is_float32(tmp_path, extension):
+    trajectory = make_trajectory(20)
+    trajectory[0].save_pdb(tmp_path / "top.pdb")
+    files = [tmp_path / "a.xtc", tmp_path / f"b.{extension}"]
+    for file in files:
+        trajectory.save(str(file))
+    ingest_trajectories(tmp_path / "s.zarr", files, top=tmp_path / "top.pdb")
+    store = Store.open(tmp_path / "s.zarr")
+    assert store.packing() == Packing("float32")
+    expected = np.concatenate([load(file, trajectory.topology).xyz for file in files])
+    assert store.read("position").tobytes() == expected.tobytes()
+
+
+def test_files_of_two_precisions__come_back_exact(tmp_path, example_xtc, example_top):
+    files = [tmp_path / "coarse.xtc", tmp_path / "fine.xtc"]
+    for file, per_nm in zip(files, (1000, 4000), strict=True):
+        file.write_bytes(example_xtc.read_bytes())
+        with_precision(file, per_nm)
+    ingest_trajectories(tmp_path / "s.zarr", files, top=example_top)
+    expected = np.concatenate([md.load(file, top=example_top).xyz for file in files])
+    assert Store.open(tmp_path / "s.zarr").read("position").tobytes() == expected.tobytes()
+
+
+def test_lossless_and_wide__are_as_asked(tmp_path, example_xtc, example_top):
+    expected = md.load(example_xtc, top=example_top).xyz.tobytes()
+    for options, packing in (
+        ({"precision": "lossless"}, Packing("float32")),
+        ({"wide": True}, Packing.on_grid(0.001, "int32")),
+    ):
+        store = tmp_path / packing.dtype
+        ingest_trajectories(store, example_xtc, top=example_top, **options)
+        assert Store.open(store).packing() == packing
+        assert Store.open(store).read("position").tobytes() == expected
+
+
+def test_wide_coordinates__are_seen_in_the_samples(tmp_path, example_xtc, example_top):
+    trajectory = md.load(example_xtc, top=example_top)
+    trajectory.xyz[3_999] += 20  # within int16, but too near to its end
+    trajectory.save_xtc(str(tmp_path / "run.xtc"))
+    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.xtc", top=example_top)
+    assert Store.open(tmp_path / "s.zarr").packing().dtype == "int32"
+
+
+def test_length__rounds_and_says_by_how_much(tmp_path, twopass):
+    trajectory = make_trajectory(30)
+    trajectory.save_hdf5(tmp_path / "run.h5")
+    store = tmp_path / "s.zarr"
+    said = twopass("ingest", store, "run.h5", "--precision", "0.1A")
+    expected = np.rint(trajectory.xyz / np.float32(0.01)).astype(np.float32) * np.float32(0.01)
+    np.testing.assert_array_equal(Store.open(store).read("position"), expected)
+    error = np.abs(expected.astype(float) - trajectory.xyz).max()
+    found = attributes(store)
+    assert found["largest_rounding_error"] == error
+    assert found["rounded_to"] == found["scale_factor"] == float(np.float32(0.01))
+    assert f"rounded, by at most {error:.4g} nm" in said.stdout
+    with pytest.raises(FingerprintMismatchError, match=r"rounded to 0\.01 nm"):
+        ingest_trajectories(store, tmp_path / "run.h5")
+    assert ingest_trajectories(store, tmp_path / "run.h5", precision=0.01).n_frames_computed == 0
+
+
+@pytest.mark.parametrize("precision", ["loss", "0", "-1", "2nm", "1e-9"])
+def test_precisions__that_mean_nothing(tmp_path, precision):
+    make_trajectory(4).save_hdf5(tmp_path / "run.h5")
+    with pytest.raises(ConfigError, match="precision"):
+        ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.h5", precision=precision)

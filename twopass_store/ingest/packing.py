@@ -1,0 +1,171 @@
+"""How an ingest packs positions: chosen from samples of all files, checked for every chunk."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import IngestConfig, format_length
+from ..errors import NonFiniteError, PrecisionError
+from ..partition import FrameRange
+from ..store import LOSSLESS, Misfit, Packing
+from ..trajectory import format_of, grid_step
+from .chunks import Chunk, read_frames
+from .plan import IngestPlan
+
+__all__ = ["Advice", "choose_packing", "describe_packing", "pack_chunk"]
+
+COMMON_STEPS_NM = (0.01, 0.001, 0.0001, 0.00001)
+"""Grids looked for where no file says which it is on, as in a TRR file made from XTC."""
+
+HEADROOM = 2.0
+"""int16 is taken where it holds this many times the largest coordinate of the samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Commands that go on where a coordinate doesn't fit.
+
+    Attributes
+    ----------
+    wider, lossless
+        With integers of 32 bits, and with float32.
+    """
+
+    wider: str
+    lossless: str
+
+    @classmethod
+    def from_command(cls) -> Self:
+        """Return the command that this process was called with, changed."""
+        return cls(_going_on("wide", None), _going_on("precision", "lossless"))
+
+
+def _going_on(key: str, value: str | None) -> str:
+    called = sys.argv[1:]
+    if called[:1] == ["run"]:
+        words = [*called, "--set", f"ingest.{key}={value or 'true'}"]
+    elif called[:1] == ["ingest"]:
+        # A rounding that was asked for stays with a wider type.
+        words = [*(called if value is None else _without(called, f"--{key}")), f"--{key}"]
+        words += [] if value is None else [value]
+    else:
+        return f"{key}={value!r}" if value else f"{key}=True"
+    return f"`{shlex.join(['twopass', *words])}`"
+
+
+def _without(words: Sequence[str], option: str) -> list[str]:
+    """Leave out an option and its value."""
+    kept, skips = [], False
+    for word in words:
+        if not skips and word != option and not word.startswith(f"{option}="):
+            kept.append(word)
+        skips = not skips and word == option
+    return kept
+
+
+def choose_packing(plan: IngestPlan, config: IngestConfig) -> Packing:
+    """Choose how positions are packed, from samples of every file.
+
+    Parameters
+    ----------
+    plan
+        What is ingested.
+    config
+        What precision was asked for, and whether in integers of 32 bits.
+
+    Returns
+    -------
+    Integers on the grid that all samples lie on, bit for bit; float32 where there is none, or where it was
+    asked for; integers on any grid asked for.
+    """
+    if config.precision == "lossless":
+        return LOSSLESS
+    rounds = config.precision != "auto"
+    steps = [float(config.precision)] if rounds else _likely_steps(plan)
+    candidates = [Packing.on_grid(step, "int32", rounds=rounds) for step in steps]
+    largest = 0.0
+    for sample in _samples(plan):
+        candidates = [packing for packing in candidates if not isinstance(packing.pack(sample), Misfit)]
+        if not candidates:
+            # What was asked for is kept, and the chunk with the coordinate will tell where it lies.
+            return Packing.on_grid(steps[0], "int32", rounds=True) if rounds else LOSSLESS
+        largest = max(largest, float(np.abs(sample).max()))
+    if not candidates:
+        return LOSSLESS
+    chosen = candidates[0]
+    assert chosen.scale is not None
+    narrow = Packing.on_grid(chosen.scale, "int16", rounds=rounds)
+    return narrow if not config.wide and largest * HEADROOM <= narrow.limit_nm else chosen
+
+
+def describe_packing(packing: Packing) -> str:
+    """Say how positions are stored, for users."""
+    if packing.scale is None:
+        return "positions: float32, as they are in the files"
+    step = format_length(packing.scale)
+    how = f"rounded to {step}" if packing.rounds else f"exact, on the files' own grid of {step}"
+    return f"positions: {packing.dtype}, {how}"
+
+
+def pack_chunk(chunk: Chunk, packing: Packing, plan: IngestPlan, advice: Advice) -> NDArray[Any]:
+    """Turn a chunk of positions into what is stored.
+
+    Raises
+    ------
+    PrecisionError
+        If a coordinate doesn't come back as it is (where rounded: lies beyond the range).
+    """
+    packed = packing.pack(chunk.positions)
+    if not isinstance(packed, Misfit):
+        return packed
+    path = plan.sources[int(chunk.columns["trajectory"][packed.frame])].info.path
+    frame = int(chunk.columns["source_frame"][packed.frame])
+    step = format_length(packing.scale or 0.0)
+    where = (
+        f"{path}: frame {frame} (counted from 0), atom {packed.atom} of those kept "
+        f"({plan.stored_topology.atom(packed.atom)}) has {'xyz'[packed.axis]} = {packed.value:.9g} nm"
+    )
+    chosen = f"{packing.dtype} in steps of {step}"
+    kept = "What is committed stays, and is turned into the other type first, without a change of any value."
+    if not packed.is_too_large:
+        raise PrecisionError(
+            f"{where}, which is off the grid: positions are stored as {chosen}, since samples of all files "
+            f"are on it. Go on with {advice.lossless}. {kept}"
+        )
+    beyond = f"{where}, beyond the {packing.limit_nm:.6g} nm that {chosen} holds"
+    if packing.dtype == "int16":
+        also = "" if packing.rounds else f", or with {advice.lossless}"
+        raise PrecisionError(f"{beyond}. Go on with {advice.wider}{also}. {kept}")
+    if packing.rounds:
+        raise PrecisionError(f"{beyond}. Ask for a coarser --precision, and --restart.")
+    raise PrecisionError(f"{beyond}. Go on with {advice.lossless}. {kept}")
+
+
+def _likely_steps(plan: IngestPlan) -> list[float]:
+    """Return the grids that the files may be on, those that they name first, the finest first."""
+    named = {step for source in plan.sources if (step := grid_step(source.info.path)) is not None}
+    return sorted(named) or list(COMMON_STEPS_NM)
+
+
+def _samples(plan: IngestPlan) -> Iterator[NDArray[np.float32]]:
+    """Yield frames as they will be stored, from the head, the middle and the tail of each file."""
+    start = 0
+    for source in plan.sources:
+        stop = start + len(source.kept)
+        places = [FrameRange(start, min(start + 3, stop))]
+        # A text format is read up to the frame, and PDB is read whole.
+        if not format_of(Path(source.info.path)).is_text:
+            middle = (start + stop) // 2
+            places += [FrameRange(middle, middle + 1), FrameRange(stop - 1, stop)]
+        for frames in places:
+            try:
+                yield from (block["position"] for block in read_frames(plan, frames) if len(block["time"]))
+            except NonFiniteError:
+                continue  # reported when it is its turn
+        start = stop
