@@ -67,7 +67,9 @@ def run_pipeline(
     store, name = config.store, config.cluster.name
     ingested = ingest_trajectories(store, **dict(config.ingest), restart=restart, progress=progress)
     clustered = cluster_subset(store, **dict(config.cluster), restart=restart, progress=progress)
-    assigned = assign_frames(store, **{**dict(config.assign), "name": name}, progress=progress)
+    assigned = assign_frames(
+        store, **{**dict(config.assign), "name": name}, restart=restart, progress=progress
+    )
     summary = summarize(store, name)
     has_medoids = has_current_medoids(summary)
     medoids = medoids_path(store, name) if has_medoids else write_medoids(summary)

@@ -289,11 +289,18 @@ def cluster(
             typer.echo("All was done already; nothing was changed.")
 
 
-@app.command(epilog="Example: twopass assign run.zarr --workers 4")
+@app.command(epilog="Example: twopass assign run.zarr --noise-cutoff 1.5A --workers 4")
 def assign(
     store: StoreArgument,
     name: Annotated[
         str | None, typer.Option(help="Name of the clustering; may be left out where there is only one.")
+    ] = None,
+    noise_cutoff: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH",
+            help="Give frames farther than this from every leader the label -1: 0.2, 0.2nm or 2A.",
+        ),
     ] = None,
     memory: Memory = None,
     workers: Workers = None,
@@ -301,6 +308,7 @@ def assign(
         str | None,
         typer.Option(metavar="ADDRESS", help="Run on a dask.distributed cluster, such as tcp://host:8786."),
     ] = None,
+    restart: Restart = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -317,9 +325,11 @@ def assign(
         result = assign_frames(
             store,
             name=name,
+            noise_cutoff=noise_cutoff,
             memory=memory,
             workers=workers,
             scheduler=scheduler,
+            restart=restart,
             progress=make_progress(quiet=quiet),
         )
         print_summary(summarize(store, result.name))

@@ -96,6 +96,11 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         ("First pass", first),
         ("Second pass", second),
     ]
+    if summary.noise_cutoff_nm is not None:
+        beyond = f"{count(summary.n_beyond_noise_cutoff, 'frame')} farther than "
+        beyond += f"{format_length(summary.noise_cutoff_nm)} from every leader"
+        share = summary.n_beyond_noise_cutoff / summary.n_frames
+        facts.append(("No label", f"{beyond} ({share:.1%})"))
     if summary.n_not_finite:
         facts.append(("No label", f"{count(summary.n_not_finite, 'frame')} that are not finite"))
     return facts

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,15 @@ from ..executors import PROCESS_BYTES, available_cpus, make_executor, memory_bud
 from ..journal import Lock, Plan, StageJournal, clear_dead, hold
 from ..partition import FRAME_CHUNK, chunk_range
 from ..progress import Progress, Silent
-from ..schema import ASSIGNMENT
+from ..schema import ASSIGNMENT, ArraySpec
 from ..store import Store, differing_versions, lock_folder, provenance, store_path
 
 __all__ = ["AssignResult", "assign_frames"]
+
+HINT = (
+    "Use the same --noise-cutoff, or --restart to discard those labels. If it is the clustering that "
+    "differs, make it anew with --restart of `twopass cluster`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,11 @@ def assign_frames(
     store: str | os.PathLike[str],
     *,
     name: str | None = None,
+    noise_cutoff: float | str | None = None,
     memory: int | str | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    restart: bool = False,
     progress: Progress | None = None,
 ) -> AssignResult:
     """Give every frame the label of its nearest leader, going on where an earlier call was stopped.
@@ -57,6 +65,9 @@ def assign_frames(
         Path of the store.
     name
         The clustering; may be left out where there is only one.
+    noise_cutoff
+        Frames farther than this (nm, or ``"2A"``) from every leader get the label -1 and the status
+        ``beyond_noise_cutoff``; their nearest leader and the distance to it are kept.
     memory
         Bytes that the process may use (``"4GiB"``), of each worker process where `scheduler` is given;
         half of what is available where None.
@@ -65,6 +76,8 @@ def assign_frames(
     scheduler
         Address of a `dask.distributed` scheduler whose workers run the units instead. They must see the
         store under the same path.
+    restart
+        Discard labels that exist with another noise cutoff.
     progress
         Who is told how it goes.
 
@@ -75,17 +88,24 @@ def assign_frames(
     ConfigError, MemoryBudgetError
         If there are several clusterings and no name, or it needs more memory than allowed.
     StoreError
-        If the store is missing, damaged or locked, or can't be written.
+        If the store is missing, damaged or locked, can't be written, or has labels with another noise
+        cutoff.
     """
-    values = {"name": name, "memory": memory, "workers": workers, "scheduler": scheduler}
+    values = {
+        "name": name,
+        "noise_cutoff": noise_cutoff,
+        "memory": memory,
+        "workers": workers,
+        "scheduler": scheduler,
+    }
     config = validated(AssignConfig, values)
-    return _assign(store_path(store), config, progress=progress or Silent())
+    return _assign(store_path(store), config, restart=restart, progress=progress or Silent())
 
 
-def _assign(path: Path, config: AssignConfig, *, progress: Progress) -> AssignResult:
+def _assign(path: Path, config: AssignConfig, *, restart: bool, progress: Progress) -> AssignResult:
     store = Store.open(path)
     name = config.name or _only_clustering(store)
-    plan = _plan(store, name)
+    plan = _plan(store, name, config)
     n_frames = store.shape("position")[0]
     present = store.journal(plan.stage)
     if present is not None and present.complete and present.plan.fingerprint == plan.fingerprint:
@@ -95,13 +115,19 @@ def _assign(path: Path, config: AssignConfig, *, progress: Progress) -> AssignRe
     workers = _affordable_workers(store, name, config, progress)
     with hold(lock_folder(path), [Lock(f"clustering-{name}")]) as writer:
         store = Store.open(path, writer=writer)
+        if restart and present is not None and present.plan.fingerprint != plan.fingerprint:
+            store.remove(f"journal/{plan.stage}")
+            present = None
         changed = differing_versions(store.attrs(f"clusterings/{name}")["provenance"], provenance())
         if present is not None and changed:
             progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
-        hint = f"Use --restart with `twopass cluster` to make the clustering {name} anew."
-        with store.step(plan, hint=hint) as journal:
+        if present is None:
+            # What a discarded assign left.
             for spec in ASSIGNMENT:
-                store.ensure_array(f"clusterings/{name}", spec, [n_frames])
+                store.remove(f"clusterings/{name}/{spec.name}")
+        with store.step(plan, hint=HINT) as journal:
+            for spec in ASSIGNMENT:
+                store.ensure_array(f"clusterings/{name}", spec, [n_frames], _attrs(spec, config))
             computed = _run(store, journal, name, writer.staging, workers, config, progress)
     return AssignResult(path, name, n_frames, computed)
 
@@ -113,7 +139,12 @@ def _only_clustering(store: Store) -> str:
     return names[0] if names else "default"
 
 
-def _plan(store: Store, name: str) -> Plan:
+def _attrs(spec: ArraySpec, config: AssignConfig) -> dict[str, Any]:
+    has_cutoff = spec.name == "label_status" and config.noise_cutoff is not None
+    return {"noise_cutoff_nm": config.noise_cutoff} if has_cutoff else {}
+
+
+def _plan(store: Store, name: str, config: AssignConfig) -> Plan:
     clustering = store.journal(f"clustering-{name}")
     if clustering is None or not clustering.complete:
         known = ", ".join(store.members("clusterings")) or "none"
@@ -122,9 +153,12 @@ def _plan(store: Store, name: str) -> Plan:
             f"Run `twopass cluster {store.path} --name {name} --n-clusters K` first."
         )
     n_frames = store.shape("position")[0]
-    parameters = {"clustering": clustering.plan.fingerprint, "n_frames": n_frames}
+    parameters: dict[str, Any] = {"clustering": clustering.plan.fingerprint, "n_frames": n_frames}
+    if config.noise_cutoff is not None:
+        parameters["noise_cutoff_nm"] = config.noise_cutoff
     products = tuple(store.product(f"clusterings/{name}", spec, [n_frames]) for spec in ASSIGNMENT)
-    return Plan(stage=f"assign-{name}", parameters=parameters, products=products, request={"name": name})
+    request = {"name": name, "noise_cutoff": config.noise_cutoff}
+    return Plan(stage=f"assign-{name}", parameters=parameters, products=products, request=request)
 
 
 def _affordable_workers(store: Store, name: str, config: AssignConfig, progress: Progress) -> int:
@@ -173,7 +207,9 @@ def _run(
 
     # Threads go to units first; where there are fewer units, to the blocks within them.
     at_once = max(1, min(workers, len(missing)))
-    unit = AssignUnit(store.path, staging, group, journal.plan.fingerprint, max(1, workers // at_once))
+    unit = AssignUnit(
+        store.path, staging, group, journal.plan.fingerprint, config.noise_cutoff, max(1, workers // at_once)
+    )
     executor = make_executor(workers=at_once, scheduler=config.scheduler)
     try:
         with journal.batches() as finished:

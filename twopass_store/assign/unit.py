@@ -39,6 +39,8 @@ class AssignUnit:
         Path of the clustering's group.
     fingerprint
         Of the plan: a process that has worked on an older clustering of that name must not mix them up.
+    noise_cutoff
+        Frames farther (nm) than this from every leader get no label; all get one where None.
     threads
         Threads in the unit; they share its blocks. The result doesn't depend on them.
     """
@@ -47,6 +49,7 @@ class AssignUnit:
     staging: Path
     group: str
     fingerprint: str
+    noise_cutoff: float | None = None
     threads: int = 1
 
     def __call__(self, chunk: int) -> Receipt:
@@ -71,9 +74,13 @@ class AssignUnit:
                 found = list(pool.map(nearest, blocks))
         index = np.concatenate([part.index for part in found])
         rmsd = np.concatenate([part.rmsd for part in found])
-        is_finite = index >= 0
-        label = np.where(is_finite, inputs.leader_label[index], np.int32(-1))
-        status = np.where(is_finite, LABEL_STATUS["assigned"], LABEL_STATUS["not_finite"]).astype(np.int8)
+        status = np.full(len(index), LABEL_STATUS["assigned"], np.int8)
+        if self.noise_cutoff is not None:
+            # In float32, as whoever compares the stored distances with the cutoff does.
+            status[rmsd > np.float32(self.noise_cutoff)] = LABEL_STATUS["beyond_noise_cutoff"]
+        status[index < 0] = LABEL_STATUS["not_finite"]
+        is_assigned = status == LABEL_STATUS["assigned"]
+        label = np.where(is_assigned, inputs.leader_label[index], np.int32(-1))
         columns = {"label": label, "label_status": status, "leader_index": index, "rmsd_to_leader": rmsd}
         records = (
             store.write_chunk(f"{self.group}/{name}", chunk, values) for name, values in columns.items()

@@ -172,12 +172,14 @@ class ClusterConfig(_Model):
 
 
 class AssignConfig(_Model):
-    """How the second pass runs; nothing here changes its result.
+    """How the second pass runs; only the noise cutoff changes its result.
 
     Attributes
     ----------
     name
         Name of the clustering; may be left out where there is only one.
+    noise_cutoff
+        Frames farther (nm) than this from every leader get no label; all get one where None.
     memory
         Bytes that the stage may use; half of what is available where None.
     workers
@@ -187,6 +189,7 @@ class AssignConfig(_Model):
     """
 
     name: Name | None = None
+    noise_cutoff: LengthNm | None = None
     memory: Memory | None = None
     workers: int | None = Field(default=None, ge=1)
     scheduler: str | None = None

@@ -139,7 +139,10 @@ def _next_command(store: Store, journals: list[StageJournal], clusterings: list[
     for name in clusterings:
         assign = by_stage.get(f"assign-{name}")
         if assign is None or not assign.complete:
-            return f"twopass assign {path}" + ("" if name == "default" else f" --name {name}")
+            cutoff = None if assign is None else assign.plan.request.get("noise_cutoff")
+            options = "" if name == "default" else f" --name {name}"
+            options += "" if cutoff is None else f" --noise-cutoff {cutoff:.12g}"
+            return f"twopass assign {path}{options}"
     subsets = [store.attrs(f"subsets/{key}") for key in store.members("subsets")]
     for journal in journals:
         if not journal.complete and journal.plan.stage.startswith(("subset-", "linkage-", "clustering-")):

@@ -73,8 +73,11 @@ class Summary:
         The sizes of both passes.
     recovered_share
         Share of the subset's frames to which the second pass gave their first-pass label back.
+    noise_cutoff_nm, n_beyond_noise_cutoff
+        RMSD to the nearest leader from which on frames have no label, None where all have one; and how many
+        have none for it.
     n_not_finite
-        Frames without a label.
+        Frames without a label since they aren't finite.
     clusters
         In order of population.
     """
@@ -94,6 +97,8 @@ class Summary:
     subset_stride: int
     n_leaders: int
     recovered_share: float
+    noise_cutoff_nm: float | None
+    n_beyond_noise_cutoff: int
     n_not_finite: int
     clusters: tuple[ClusterRow, ...]
 
@@ -141,6 +146,8 @@ def summarize(store: str | os.PathLike[str], name: str) -> Summary:
         subset_stride=opened.attrs(subset)["stride"],
         n_leaders=opened.shape(f"{group}/leader_frame")[0],
         recovered_share=tally.n_recovered / len(subset_label),
+        noise_cutoff_nm=opened.attrs(f"{group}/label_status").get("noise_cutoff_nm"),
+        n_beyond_noise_cutoff=tally.n_beyond,
         n_not_finite=tally.n_not_finite,
         clusters=tuple(
             ClusterRow(
@@ -161,6 +168,7 @@ class _Tally:
     n_frames: NDArray[np.int64]
     rmsd_sum: NDArray[np.float64]
     n_recovered: int = 0
+    n_beyond: int = 0
     n_not_finite: int = 0
 
 
@@ -176,6 +184,7 @@ def _tally(
         tally.n_frames += np.bincount(label[labelled], minlength=n_labels)
         tally.rmsd_sum += np.bincount(label[labelled], weights=rmsd, minlength=n_labels)
         status = store.read(f"{group}/label_status", frames)
+        tally.n_beyond += int((status == LABEL_STATUS["beyond_noise_cutoff"]).sum())
         tally.n_not_finite += int((status == LABEL_STATUS["not_finite"]).sum())
         inside = slice(*np.searchsorted(subset_frame, [frames.start, frames.stop]))
         again = label[subset_frame[inside] - frames.start]
