@@ -24,6 +24,7 @@ __all__ = [
     "INGESTED",
     "LABEL_STATUS",
     "LINKAGE",
+    "RUN",
     "SUBSET",
     "TIME_SOURCES",
     "TRAJECTORY_FILE",
@@ -117,7 +118,16 @@ ATOM = (
     ArraySpec("chain_id", ("atom",), "str", "", "1", "identifier of the atom's chain"),
 )
 
-INGESTED = (*FRAME, *UNITCELL, *TRAJECTORY_FILE, *ATOM)
+# The dimension isn't called run, which is the variable along frame.
+RUN = (
+    ArraySpec("run", ("frame",), "int32", -1, "1", "simulation run, an index into run_label"),
+    ArraySpec("run_label", ("simulation_run",), "str", "", "1", "name of the run"),
+    ArraySpec("run_replica", ("simulation_run",), "str", "", "1", "replica of the run, empty for none"),
+    ArraySpec("run_temperature", ("simulation_run",), "float64", _NAN, "K", "temperature of the run"),
+)
+"""Where files are grouped into runs; the last two where a list of trajectories has them."""
+
+INGESTED = (*FRAME, *UNITCELL, *TRAJECTORY_FILE, *ATOM, *RUN)
 """Arrays of the root group."""
 
 SUBSET = (
@@ -242,7 +252,7 @@ def chunk_shape(spec: ArraySpec, shape: tuple[int, ...]) -> tuple[int, ...]:
         length = position_chunk_frames(shape[1])
     elif first == "frame":
         length = FRAME_CHUNK
-    elif first == "trajectory_file":
+    elif first in ("trajectory_file", "simulation_run"):
         length = FILE_CHUNK
     elif first == "pair":
         length = min(PAIR_CHUNK, shape[0])

@@ -122,7 +122,41 @@ def ingest(
     group: Annotated[
         str | None, typer.Option(metavar="NAME", help="Group of --ndx: its name, or its number from 0.")
     ] = None,
-    stride: Annotated[int, typer.Option(min=1, help="Keep every N-th frame of each file.")] = 1,
+    run_pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Which simulation a file is a part of: what the group (?P<run>...), or the first group, "
+            "matches in its path, such as '(rep[0-9]+)/'. Parts are put in order of their times.",
+        ),
+    ] = None,
+    overlap: Annotated[
+        str,
+        typer.Option(
+            help="Frames at times that a later part of the run covers again: later (keeps those of the later "
+            "part), keep (both), error."
+        ),
+    ] = "later",
+    burn_in: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help='Leave out the beginning of each run, such as "100 ns".'),
+    ] = None,
+    begin: Annotated[
+        str | None, typer.Option(metavar="TIME", help="First time kept (a bare number is ps).")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Last time kept.")] = None,
+    every: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help='Time between the frames kept of each run, such as "100 ps".'),
+    ] = None,
+    dt: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help='Time between frames of formats that have none, such as "10 ps".'),
+    ] = None,
+    stride: Annotated[
+        int,
+        typer.Option(min=1, help="Keep every N-th frame of each file (of each run, where there are runs)."),
+    ] = 1,
     discard_first: Annotated[
         int, typer.Option(min=0, help="Leave out so many frames at the beginning of each file.")
     ] = 0,
@@ -173,6 +207,13 @@ def ingest(
             select=select,
             ndx=ndx,
             group=group,
+            run_pattern=run_pattern,
+            overlap=overlap,
+            burn_in=burn_in,
+            begin=begin,
+            end=end,
+            every=every,
+            dt=dt,
             stride=stride,
             discard_first=discard_first,
             precision=precision,

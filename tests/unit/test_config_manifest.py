@@ -120,8 +120,18 @@ def test_toml_that_cannot_be_used__names_the_table(folder, text, words):
         ({"trajectories": "a.xtc", "from_list": "list.csv"}, "either trajectories or from_list"),
         ({"trajectories": "a.xtc", "ndx": "index.ndx"}, "ndx and group belong together"),
         ({"trajectories": "a.xtc", "ndx": "i.ndx", "group": "A", "select": "all"}, "select and group"),
+        ({"trajectories": "a.xtc", "every": "1 ps", "stride": 2}, "every and stride"),
+        ({"trajectories": "a.xtc", "begin": "2 ns", "end": "1 ns"}, "begin lies after end"),
+        ({"trajectories": "a.xtc", "run_pattern": "("}, "run_pattern is no regular expression"),
+        ({"trajectories": "a.xtc", "burn_in": "soon"}, "burn_in = 'soon': 'soon' is no time"),
+        ({"trajectories": "a.xtc", "dt": "0 ps"}, "dt"),
     ],
 )
 def test_options_that_exclude_each_other__say_so(options, words):
     with pytest.raises(ConfigError, match=words):
         validated(IngestConfig, options)
+
+
+def test_times__are_read_with_their_units():
+    config = IngestConfig(trajectories=("a.xtc",), burn_in="0.1 us", begin="5", end="2ns", every="500 fs")
+    assert (config.burn_in, config.begin, config.end, config.every) == (1e5, 5.0, 2000.0, 0.5)

@@ -172,7 +172,7 @@ def test_every_spec__has_units_and_long_name_and_a_sound_chunk():
 
 
 def test_everything__opens_as_a_tree_without_a_warning(store):
-    sizes = {"frame": 10, "atom": 2, "xyz": 3, "trajectory_file": 1}
+    sizes = {"frame": 10, "atom": 2, "xyz": 3, "trajectory_file": 1, "simulation_run": 1}
     for spec in INGESTED:
         store.ensure_array("", spec, [sizes[dim] for dim in spec.dims])
     store.ensure_group("subsets/x", {})

@@ -20,6 +20,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _ALTERNATIVES = (
     ("ingest", {"trajectories", "from_list"}),
+    ("ingest", {"stride", "every"}),
     ("cluster", {"n_clusters", "cutoff"}),
     ("cluster", {"subset_frames", "stride"}),
 )

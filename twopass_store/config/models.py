@@ -1,10 +1,11 @@
 """The models. A field is named as its option, with underscores."""
 
+import re
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from .quantities import parse_bytes, parse_length_nm
+from .quantities import parse_bytes, parse_length_nm, parse_time_ps
 
 __all__ = [
     "HEIGHT_IS_RMSD",
@@ -38,6 +39,8 @@ def _parse_precision(value: Any) -> Any:
 
 Memory = Annotated[int, BeforeValidator(parse_bytes)]
 LengthNm = Annotated[float, BeforeValidator(parse_length_nm)]
+TimePs = Annotated[float, BeforeValidator(parse_time_ps)]
+Interval = Annotated[float, BeforeValidator(parse_time_ps), Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
 
 
@@ -60,8 +63,22 @@ class IngestConfig(_Model):
         Atoms, in mdtraj's language; all atoms where None.
     ndx, group
         A GROMACS index file and the name of the group in it that is kept, instead of `select`.
+    run_pattern
+        A regular expression over a file's path, whose group ``run``, or first group, names the simulation
+        that the file is a part of.
+    overlap
+        What becomes of frames at times that a later part of the same run covers again.
+    burn_in
+        Left out at the beginning of each run, ps.
+    begin, end
+        First and last time kept, ps.
+    every
+        Time between the frames kept of a run, ps.
+    dt
+        Time between frames of files whose format has no times, ps.
     stride
-        Every stride-th frame of each file, after `discard_first`.
+        Every stride-th frame of each file, after `discard_first`; where times or runs are asked for, of each
+        run.
     discard_first
         Frames left out at the beginning of each file.
     precision
@@ -81,6 +98,13 @@ class IngestConfig(_Model):
     select: str | None = None
     ndx: str | None = None
     group: str | None = None
+    run_pattern: str | None = None
+    overlap: Literal["later", "keep", "error"] = "later"
+    burn_in: TimePs | None = None
+    begin: TimePs | None = None
+    end: TimePs | None = None
+    every: Interval | None = None
+    dt: Interval | None = None
     stride: int = Field(default=1, ge=1)
     discard_first: int = Field(default=0, ge=0)
     precision: Annotated[
@@ -106,7 +130,22 @@ class IngestConfig(_Model):
             raise ValueError("ndx and group belong together: an index file and the name of a group in it")
         if self.select is not None and self.group is not None:
             raise ValueError("select and group exclude each other: give one")
+        if self.every is not None and self.stride > 1:
+            raise ValueError("every and stride exclude each other: give one")
+        if self.begin is not None and self.end is not None and self.begin > self.end:
+            raise ValueError("begin lies after end: nothing would be left")
+        if self.run_pattern is not None:
+            try:
+                re.compile(self.run_pattern)
+            except re.error as error:
+                raise ValueError(f"run_pattern is no regular expression: {error}") from None
         return self
+
+    @property
+    def uses_times(self) -> bool:
+        """Whether the times of frames decide which are kept, or come from the user."""
+        options = (self.burn_in, self.begin, self.end, self.every, self.dt, self.run_pattern)
+        return any(option is not None for option in options)
 
 
 class ClusterConfig(_Model):

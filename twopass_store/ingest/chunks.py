@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from ..errors import NonFiniteError
 from ..partition import FrameRange, chunk_range, segments
-from ..schema import FRAME, UNITCELL
+from ..schema import ArraySpec
 from ..trajectory import read_blocks
 from .plan import IngestPlan
+from .sources import Source
 
 __all__ = ["Chunk", "read_chunks", "read_frames"]
 
@@ -56,14 +57,14 @@ def read_chunks(plan: IngestPlan, stretches: Iterable[FrameRange], *, chunk_fram
         If a file can't be read on, or a frame isn't finite; the chunks before it have been yielded.
     """
     n_atoms = plan.stored_topology.n_atoms
-    with_cell = any(spec.name == "unitcell_lengths" for spec, _ in plan.arrays)
+    specs = [spec for spec, _ in plan.arrays if spec.dims[0] == "frame"]
     for stretch in stretches:
         wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, plan.n_frames))
         blocks = read_frames(plan, wanted)
         left: dict[str, NDArray[Any]] | None = None
         for index in range(stretch.start, stretch.stop):
             frames = chunk_range(index, chunk=chunk_frames, length=plan.n_frames)
-            buffers = _empty(len(frames), n_atoms, with_cell=with_cell)
+            buffers = _empty(specs, len(frames), n_atoms)
             filled = 0
             while filled < len(frames):
                 block = left or next(blocks)
@@ -99,9 +100,10 @@ def read_frames(plan: IngestPlan, frames: FrameRange) -> Iterator[dict[str, NDAr
             n_good = block.n_frames if finite.all() else int(np.argmin(finite))
             columns: dict[str, NDArray[Any]] = {
                 "position": block.xyz,
-                "time": source_frames.astype(np.float64) if block.time is None or no_times else block.time,
+                "time": _times(source, source_frames, None if no_times else block.time),
                 "trajectory": np.full(block.n_frames, segment.trajectory, np.int32),
                 "source_frame": source_frames,
+                "run": np.full(block.n_frames, source.run, np.int32),
                 "unitcell_lengths": _or_nan(block.unitcell_lengths, block.n_frames),
                 "unitcell_angles": _or_nan(block.unitcell_angles, block.n_frames),
             }
@@ -114,11 +116,20 @@ def read_frames(plan: IngestPlan, frames: FrameRange) -> Iterator[dict[str, NDAr
                 )
 
 
+def _times(
+    source: Source, frames: NDArray[np.int64], found: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Return the times of frames of a file: its own, the user's, or their numbers where there are none."""
+    if source.user_time is not None:
+        first, step = source.user_time
+        return first + step * frames.astype(np.float64)
+    return frames.astype(np.float64) if found is None else found
+
+
 def _or_nan(values: NDArray[np.float64] | None, n_frames: int) -> NDArray[np.float64]:
     return np.full((n_frames, 3), np.nan) if values is None else values
 
 
-def _empty(n_frames: int, n_atoms: int, *, with_cell: bool) -> dict[str, NDArray[Any]]:
+def _empty(specs: Iterable[ArraySpec], n_frames: int, n_atoms: int) -> dict[str, NDArray[Any]]:
     sizes = {"frame": n_frames, "atom": n_atoms, "xyz": 3}
-    specs = (*FRAME, *(UNITCELL if with_cell else ()))
     return {spec.name: np.empty([sizes[dim] for dim in spec.dims], spec.dtype) for spec in specs}

@@ -1,8 +1,10 @@
 """What an ingest will do: its files, the frames kept of each, the atoms, and the memory that it needs."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import mdtraj as md
 import numpy as np
@@ -12,20 +14,25 @@ from ..config import IngestConfig
 from ..executors import PROCESS_BYTES
 from ..journal import Plan
 from ..partition import FRAME_CHUNK, position_chunk_frames
-from ..schema import ATOM, FRAME, TRAJECTORY_FILE, UNITCELL, ArraySpec
+from ..schema import ATOM, FRAME, RUN, TRAJECTORY_FILE, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import describe_selection, guessed_elements, reading_bytes, topology_to_json
 from .request import requested
-from .sources import Source, find_sources
-from .systems import System, SystemTable
+from .runs import Run
+from .sources import Inputs, Source, find_inputs
+from .systems import System, SystemTable, listed
 
-__all__ = ["CHUNKS_IN_MEMORY", "IngestPlan", "Source", "plan_ingest"]
+__all__ = ["CHUNKS_IN_MEMORY", "IngestPlan", "plan_ingest"]
 
 CHUNKS_IN_MEMORY = 4
 """Chunks of positions at once: one being read, one queued, one being encoded, and its encoded copy."""
 
 TOPOLOGY_BYTES_PER_ATOM = 4000
 """Of mdtraj's objects, their JSON text and the tables made from it (measured: about 2500)."""
+
+
+TIMED_BYTES_PER_FRAME = 100
+"""Times, indices and masks by which the frames of a run are chosen, all at once (measured: about 80)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +49,10 @@ class IngestPlan:
         Atoms of `stored_topology` whose elements its file doesn't have.
     n_frames
         Frames in the store.
+    runs
+        Columns of the table of runs by name; empty where there are no runs.
     time_source
-        ``file`` or ``index``; see the schema.
+        ``file``, ``user`` or ``index``; see the schema.
     arrays
         Specs and shapes of the root's arrays.
     journal
@@ -58,6 +67,7 @@ class IngestPlan:
     stored_topology: md.Topology
     guessed: NDArray[np.int64]
     n_frames: int
+    runs: Mapping[str, NDArray[Any]]
     time_source: str
     arrays: tuple[tuple[ArraySpec, tuple[int, ...]], ...]
     journal: Plan
@@ -78,14 +88,22 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
     """
     request = requested(config)
     systems = SystemTable(config)
-    sources = find_sources(config, systems)
+    inputs = find_inputs(config, systems)
+    sources, time_source = inputs.sources, inputs.time_source
     reference = systems.reference
     topology, stored_topology = reference.load_topology(), reference.load_kept_topology()
     n_frames = sum(len(source.kept) for source in sources)
-    time_source = "file" if all(source.info.has_time for source in sources) else "index"
     has_unitcell = any(source.info.has_unitcell for source in sources)
+    runs = _run_columns(inputs.runs)
     sizes = {"frame": n_frames, "atom": reference.n_kept, "xyz": 3, "trajectory_file": len(sources)}
-    specs = (*FRAME, *(UNITCELL if has_unitcell else ()), *TRAJECTORY_FILE, *ATOM)
+    sizes["simulation_run"] = len(inputs.runs or ())
+    specs = (
+        *FRAME,
+        *(UNITCELL if has_unitcell else ()),
+        *TRAJECTORY_FILE,
+        *ATOM,
+        *(spec for spec in RUN if spec.name in runs or (runs and spec.name == "run")),
+    )
     arrays = tuple((spec, tuple(sizes[dim] for dim in spec.dims)) for spec in specs)
     parameters = {
         "select": reference.fingerprint(),
@@ -97,11 +115,16 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
     # Integers on the files' own grid and float32 are the same values: only rounding makes others.
     if not isinstance(config.precision, str):
         parameters["precision"] = f"rounded to {config.precision:g} nm"
+    if inputs.n_timed:
+        parameters["times"] = [_timing(source) for source in sources]
+    if runs:
+        parameters["runs"] = [[str(value) for value in column] for column in runs.values()]
     return IngestPlan(
         sources=sources,
         stored_topology=stored_topology,
         guessed=np.flatnonzero(guessed_elements(reference.topology_path, topology)[reference.kept_atoms()]),
         n_frames=n_frames,
+        runs=runs,
         time_source=time_source,
         arrays=arrays,
         journal=Plan(
@@ -110,8 +133,8 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
             products=tuple(Store.product("", spec, shape) for spec, shape in arrays),
             request=request,
         ),
-        projected_bytes=_projected(sources, systems),
-        messages=_messages(config, sources, systems, time_source),
+        projected_bytes=_projected(inputs, systems),
+        messages=_messages(config, inputs, systems),
     )
 
 
@@ -121,7 +144,27 @@ def _described(source: Source, reference: System) -> str:
     return text if system is reference else f"{text}, {system.fingerprint()}"
 
 
-def _projected(sources: tuple[Source, ...], systems: SystemTable) -> int:
+def _timing(source: Source) -> str:
+    """Describe which frames times have chosen, and what times the user gave."""
+    frames = _hash(source.kept.to_array().tobytes())
+    given = "" if source.user_time is None else ", from {} every {} ps".format(*source.user_time)
+    return f"run {source.run}, {len(source.kept)} frames ({frames}){given}"
+
+
+def _run_columns(runs: Sequence[Run] | None) -> dict[str, NDArray[Any]]:
+    """Return the columns of the table of runs by name; none where there are no runs."""
+    if runs is None:
+        return {}
+    columns: dict[str, NDArray[Any]] = {"run_label": np.array([run.label for run in runs], object)}
+    if any(run.replica for run in runs):
+        columns["run_replica"] = np.array([run.replica for run in runs], object)
+    if any(run.temperature is not None for run in runs):
+        columns["run_temperature"] = np.array([run.temperature for run in runs], np.float64)
+    return columns
+
+
+def _projected(inputs: Inputs, systems: SystemTable) -> int:
+    sources = inputs.sources
     n_kept = systems.reference.n_kept
     chunk = position_chunk_frames(n_kept)
     # Times, unit cells and provenance of the per-frame chunks that are being filled, with their codecs.
@@ -134,12 +177,12 @@ def _projected(sources: tuple[Source, ...], systems: SystemTable) -> int:
         + CHUNKS_IN_MEMORY * chunk * n_kept * 12
         + columns
         + TOPOLOGY_BYTES_PER_ATOM * topologies
+        + TIMED_BYTES_PER_FRAME * inputs.n_timed
     )
 
 
-def _messages(
-    config: IngestConfig, sources: tuple[Source, ...], systems: SystemTable, time_source: str
-) -> tuple[str, ...]:
+def _messages(config: IngestConfig, inputs: Inputs, systems: SystemTable) -> tuple[str, ...]:
+    sources = inputs.sources
     asked = "all atoms"
     if config.select is not None:
         asked = f'--select "{config.select}"'
@@ -151,23 +194,23 @@ def _messages(
         f"{asked}: {describe_selection(topology, reference.kept_atoms())} of {topology.n_atoms} atoms"
     ]
     messages += systems.remarks()
+    if inputs.runs is not None:
+        messages.append(
+            f"{len(inputs.runs)} run{'s' if len(inputs.runs) > 1 else ''} of {len(sources)} files"
+        )
+    messages += inputs.remarks
     whole = [Path(source.info.path).name for source in sources if source.info.loads_whole]
     if whole:
         messages.append(
-            f"{_listed(whole)}: mdtraj can only read this format whole, so the file is loaded into memory"
+            f"{listed(whole)}: mdtraj can only read this format whole, so the file is loaded into memory"
         )
-    timeless = [Path(source.info.path).name for source in sources if not source.info.has_time]
-    if time_source == "index":
-        rest = "" if len(timeless) == len(sources) else ", and those of the other files are left out"
-        messages.append(f"no times in {_listed(timeless)}: frames are numbered instead{rest}")
+    if inputs.timeless:
+        rest = "" if len(inputs.timeless) == len(sources) else ", and those of the other files are left out"
+        messages.append(f"no times in {listed(inputs.timeless)}: frames are numbered instead{rest}")
     bare = [Path(source.info.path).name for source in sources if not source.info.has_unitcell]
     if 0 < len(bare) < len(sources):
-        messages.append(f"no unit cell in {_listed(bare)}: NaN for those frames")
+        messages.append(f"no unit cell in {listed(bare)}: NaN for those frames")
     return tuple(messages)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _hash(data: bytes) -> str:

@@ -1,15 +1,21 @@
 """The trajectory files of an ingest: what each holds, its atoms, and the frames of it that are kept."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..config import IngestConfig, expand_paths, list_inputs
+from ..config import IngestConfig, InputFile, expand_paths, format_time, list_inputs
 from ..errors import ConfigError
 from ..partition import FrameList, kept_frames
 from ..trajectory import TrajectoryInfo, probe
-from .systems import System, SystemTable
+from .choice import Choice
+from .runs import Run, group_runs, order_parts
+from .systems import System, SystemTable, listed
 
-__all__ = ["Source", "find_sources"]
+__all__ = ["Inputs", "Source", "find_inputs"]
+
+SAME_SPACING = 0.01
+"""Relative difference up to which two spacings of frames count as the same."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,40 +30,179 @@ class Source:
         Its atoms, and which of them are kept.
     kept
         The frames kept.
+    label
+        What a list calls it; empty for nothing.
+    run
+        The simulation that it is a part of, an index into the table of runs.
+    user_time
+        Time of its first frame and time between its frames, ps, where the user gives them; None else.
     """
 
     info: TrajectoryInfo
     system: System
     kept: FrameList
+    label: str = ""
+    run: int = -1
+    user_time: tuple[float, float] | None = None
 
 
-def find_sources(config: IngestConfig, systems: SystemTable) -> tuple[Source, ...]:
-    """Probe the files, in the order of their frames in the store.
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that goes in.
+
+    Attributes
+    ----------
+    sources
+        The files in the order of their frames in the store.
+    runs
+        The simulations that they are parts of; None where nothing tells them apart.
+    time_source
+        ``file``, ``user`` or ``index``; see the schema.
+    timeless
+        Names of the files that have none.
+    n_timed
+        Frames whose times are looked at together: all of the longest run; 0 where times don't matter.
+    remarks
+        What the user should see.
+    """
+
+    sources: tuple[Source, ...]
+    runs: tuple[Run, ...] | None
+    time_source: str
+    timeless: tuple[str, ...]
+    n_timed: int
+    remarks: tuple[str, ...]
+
+
+def find_inputs(config: IngestConfig, systems: SystemTable) -> Inputs:
+    """Probe the files, group them into runs and choose their frames.
 
     Raises
     ------
     TrajectoryError
         If a file can't be used, or the files' atoms differ.
     ConfigError
-        If nothing is left of a file.
+        If nothing is left of a file, or of all where times choose.
     """
     top = expand_paths([config.top])[0] if config.top is not None else None
-    return tuple(_source(file.path, file.topology or top, config, systems) for file in list_inputs(config))
+    files = list_inputs(config)
+    sources = []
+    for file in files:
+        system = systems.of(file.path, file.topology or top)
+        info = probe(file.path, system.load_topology(), topology_path=system.topology_path)
+        sources.append(Source(info, system, FrameList.of(), file.label))
+    if config.uses_times or config.from_list is not None:
+        return _by_time(files, sources, config)
+    timeless = tuple(Path(source.info.path).name for source in sources if not source.info.has_time)
+    return Inputs(
+        sources=tuple(replace(source, kept=_by_number(source.info, config)) for source in sources),
+        runs=None,
+        time_source="index" if timeless else "file",
+        timeless=timeless,
+        n_timed=0,
+        remarks=(),
+    )
 
 
-def _source(path: Path, top: Path | None, config: IngestConfig, systems: SystemTable) -> Source:
-    system = systems.of(path, top)
-    info = probe(path, system.load_topology(), topology_path=system.topology_path)
+def _by_number(info: TrajectoryInfo, config: IngestConfig) -> FrameList:
     kept = kept_frames(info.n_frames, discard_first=config.discard_first, stride=config.stride)
     left = info.n_frames - config.discard_first
     if left <= 0:
         raise ConfigError(
-            f"{path} has {info.n_frames} frames, and --discard-first {config.discard_first} leaves none. "
-            "Discard fewer, or leave the file out."
+            f"{info.path} has {info.n_frames} frames, and --discard-first {config.discard_first} leaves "
+            "none. Discard fewer, or leave the file out."
         )
     if config.stride > left:
         raise ConfigError(
-            f"{path} has {left} frames{' after those discarded' if config.discard_first else ''}, "
+            f"{info.path} has {left} frames{' after those discarded' if config.discard_first else ''}, "
             f"fewer than --stride {config.stride}. Use a stride of at most {left}, or leave the file out."
         )
-    return Source(info, system, FrameList.of(kept))
+    return FrameList.of(kept)
+
+
+def _by_time(files: Sequence[InputFile], found: Sequence[Source], config: IngestConfig) -> Inputs:
+    infos = [source.info for source in found]
+    runs = group_runs(files, config)
+    sources, choices, timeless, names = [], [], [], []
+    for number, run in enumerate(runs):
+        parts, choice = order_parts(run, infos, config)
+        choices.append(choice)
+        names.append([Path(infos[part.member].path).name for part in parts])
+        timeless += [name for name, part in zip(names[-1], parts, strict=True) if not part.has_time]
+        for part in parts:
+            kept = FrameList.from_indices(part.kept)
+            sources.append(replace(found[part.member], kept=kept, run=number, user_time=part.user_time))
+    if not any(len(source.kept) for source in sources):
+        raise ConfigError(
+            "No frame is left: all lie outside of the times asked for. Change --burn-in, --begin, --end or "
+            "--discard-first."
+        )
+    time_source = "user" if any(source.user_time for source in sources) else "file"
+    remarks = [*_repeats(names, choices, config), *_spacings(runs, choices, config)]
+    empty = [run.label for run, choice in zip(runs, choices, strict=True) if not any(map(len, choice.kept))]
+    if empty:
+        remarks.append(f"nothing is kept of {listed(empty)}: outside of the times asked for")
+    if config.dt is not None and time_source == "file":
+        remarks.append("--dt isn't used: all files have times of their own")
+    is_grouped = config.from_list is not None or config.run_pattern is not None
+    return Inputs(
+        sources=tuple(sources),
+        runs=tuple(runs) if is_grouped else None,
+        time_source="index" if timeless else time_source,
+        timeless=tuple(timeless),
+        n_timed=max(sum(infos[member].n_frames for member in run.members) for run in runs),
+        remarks=tuple(remarks),
+    )
+
+
+def _repeats(names: Sequence[list[str]], choices: Sequence[Choice], config: IngestConfig) -> Iterator[str]:
+    """Say which frames come at times that a later part of their run covers again."""
+    repeated = [
+        (name, n)
+        for members, choice in zip(names, choices, strict=True)
+        for name, n in zip(members, choice.n_repeated, strict=True)
+        if n
+    ]
+    if repeated:
+        n_frames = sum(n for _, n in repeated)
+        done = "both are kept" if config.overlap == "keep" else "the later ones are kept (--overlap later)"
+        yield (
+            f"{n_frames:,} frame{'s' if n_frames > 1 else ''} of {listed([name for name, _ in repeated])} at "
+            f"times that a later part of the run covers again: {done}"
+        )
+    n_beyond = sum(choice.n_beyond for choice in choices)
+    if n_beyond and config.overlap != "keep":
+        yield (
+            f"{n_beyond:,} of these lie after the end of the later part: the run is taken to have gone on "
+            "from where that begins (--overlap keep keeps them)"
+        )
+    back = [members[i] for members, choice in zip(names, choices, strict=True) for i in choice.goes_back]
+    if back:
+        yield f"time goes back within {listed(back)}: does it hold several runs? Its frames stay in order"
+
+
+def _spacings(runs: Sequence[Run], choices: Sequence[Choice], config: IngestConfig) -> Iterator[str]:
+    """Say where frames don't lie as far apart as asked for, or as those of other runs."""
+    known = [(run.label, choice) for run, choice in zip(runs, choices, strict=True) if choice.spacing > 0]
+    if config.every is not None:
+        uneven = [
+            label
+            for label, choice in known
+            if abs(config.every / choice.spacing - round(config.every / choice.spacing)) > SAME_SPACING
+            or config.every < choice.spacing * (1 - SAME_SPACING)
+        ]
+        if uneven:
+            spacing = next(choice.spacing for label, choice in known if label == uneven[0])
+            yield (
+                f"the frames of {listed(uneven)} are {format_time(spacing)} apart, of which "
+                f"{format_time(config.every)} is no multiple: the first in each such interval is kept"
+            )
+    kept = [(label, choice.kept_spacing) for label, choice in known if choice.kept_spacing > 0]
+    if kept:
+        label, least = min(kept, key=lambda pair: pair[1])
+        other, most = max(kept, key=lambda pair: pair[1])
+        if most > least * (1 + SAME_SPACING):
+            yield (
+                f"frames of {label} are {format_time(least)} apart, those of {other} {format_time(most)}: "
+                "runs with closer frames weigh more in populations (--every evens that out)"
+            )

@@ -16,7 +16,7 @@ from ..executors import memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold
 from ..partition import chunk_range, consecutive_runs, format_ranges, position_chunk_frames
 from ..progress import Progress, Silent
-from ..schema import ATOM, DEFAULT_CODEC, TRAJECTORY_FILE, position_spec
+from ..schema import DEFAULT_CODEC, position_spec
 from ..store import Store, differing_versions, lock_folder, provenance, store_path
 from .columns import FrameColumns
 from .request import requested
@@ -60,6 +60,13 @@ def ingest_trajectories(
     select: str | None = None,
     ndx: str | os.PathLike[str] | None = None,
     group: str | None = None,
+    run_pattern: str | None = None,
+    overlap: str = "later",
+    burn_in: float | str | None = None,
+    begin: float | str | None = None,
+    end: float | str | None = None,
+    every: float | str | None = None,
+    dt: float | str | None = None,
     stride: int = 1,
     discard_first: int = 0,
     precision: float | str = "auto",
@@ -86,8 +93,20 @@ def ingest_trajectories(
         Atoms to keep, in mdtraj's language; all where None.
     ndx, group
         A GROMACS index file and the group in it to keep, instead of `select`.
+    run_pattern
+        A regular expression over a file's path whose group ``run``, or first group, names the simulation that
+        the file is a part of. The parts of a run are put in order of their first times.
+    overlap
+        What becomes of frames at times that a later part of the same run covers again: ``later`` keeps those
+        of the later part, ``keep`` both, ``error`` refuses.
+    burn_in, begin, end, every
+        Times (``"100 ns"``; numbers are ps): how much of the beginning of each run is left out, first and
+        last time kept, and the time between frames kept.
+    dt
+        Time between frames of files whose format has no times.
     stride, discard_first
-        Every `stride`-th frame of each file after its first `discard_first`.
+        Every `stride`-th frame of each file after its first `discard_first`; of each run where runs or times
+        are asked for.
     precision
         How coordinates are stored: ``auto`` takes integers where all lie on one grid, as those of XTC do, and
         float32 elsewhere, exact in both; ``lossless`` takes float32; a length (nm, or ``"0.01A"``) rounds.
@@ -122,6 +141,13 @@ def ingest_trajectories(
             "select": select,
             "ndx": None if ndx is None else os.fspath(ndx),
             "group": group,
+            "run_pattern": run_pattern,
+            "overlap": overlap,
+            "burn_in": burn_in,
+            "begin": begin,
+            "end": end,
+            "every": every,
+            "dt": dt,
             "stride": stride,
             "discard_first": discard_first,
             "precision": precision,
@@ -273,9 +299,10 @@ def _write_tables(store: Store, plan: "IngestPlan") -> list[Record]:
         "residue_name": np.array([atom.residue.name for atom in atoms]),
         "residue_id": np.array([atom.residue.resSeq for atom in atoms]),
         "chain_id": np.array([_chain_id(atom.residue.chain) for atom in atoms]),
+        **plan.runs,
     }
     records = []
-    for spec in (*TRAJECTORY_FILE, *ATOM):
+    for spec in (spec for spec, _ in plan.arrays if spec.name in tables):
         values = tables[spec.name]
         kind = object if spec.dtype == "str" else spec.dtype
         records += store.write_all(spec.name, values.astype(kind))

@@ -1,6 +1,6 @@
 """Which atoms the files hold, and which of them are kept: one topology, or several that match."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -21,7 +21,7 @@ from ..trajectory import (
     topology_to_json,
 )
 
-__all__ = ["System", "SystemTable"]
+__all__ = ["System", "SystemTable", "listed"]
 
 MOSTLY_SOLVENT = 0.5
 
@@ -127,7 +127,7 @@ class SystemTable:
         """Yield what a user should know of how atoms were matched."""
         name = Path(self.reference.topology_path).name
         for remark, paths in self._remarks.items():
-            yield f"{_listed(paths)} against {name}: {remark}" if paths else remark
+            yield f"{listed(paths)} against {name}: {remark}" if paths else remark
 
     def _system(self, top: Path) -> System:
         known = self._by_path.get(str(top))
@@ -212,7 +212,8 @@ def _content(topology: md.Topology) -> str:
     return _hash(topology_to_json(topology).encode())
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Name a few, count the rest."""
     return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more"
 
 

@@ -214,7 +214,8 @@ def _length_ps(store: Store, n_files: int, n_frames: int) -> float:
         file, time = store.read("trajectory", frames), store.read("time", frames)
         np.minimum.at(first, file, time)
         np.maximum.at(last, file, time)
-    return float((last - first).sum())
+    # A file of which nothing is kept covers no time.
+    return float((last - first)[first <= last].sum())
 
 
 def _frame_chunks(n_frames: int) -> Iterator[FrameRange]:

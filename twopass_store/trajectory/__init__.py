@@ -18,6 +18,7 @@ from .probe import TrajectoryInfo, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import select_atoms
 from .structures import write_pdb_models
+from .times import read_times
 from .topology import load_topology, shared_topology, topology_from_json, topology_to_json
 from .xdr import grid_step
 
@@ -40,6 +41,7 @@ __all__ = [
     "probe",
     "read_blocks",
     "read_index_group",
+    "read_times",
     "reading_bytes",
     "select_atoms",
     "shared_topology",

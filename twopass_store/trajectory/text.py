@@ -12,9 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import TrajectoryError, TruncatedTrajectoryError
 
-__all__ = ["TextCount", "check_pdb_end", "count_text_frames"]
+__all__ = ["TextCount", "check_pdb_end", "count_text_frames", "read_gro_times"]
 
 _MAX_LINE = 1_000_000
 _PDB_ATOMS = (b"ATOM", b"HETATM")
@@ -104,6 +107,20 @@ def _gro_head(file: BinaryIO) -> _Head | None:
     if has_time and not _GRO_TIME.search(title):
         raise ValueError(f"the time in the title {title.strip()[:80]!r} isn't written like 't= 1.5'")
     return _Head(n_atoms, n_atoms + 1, has_time)
+
+
+def read_gro_times(path: str) -> NDArray[np.float64]:
+    """Times in the titles of a GRO file whose frames all have one, shape (n_frames,), ps."""
+    times = []
+    with Path(path).open("rb") as file:
+        while title := _line(file):
+            found = _GRO_TIME.search(title)
+            if found is None:
+                raise ValueError(f"there is no time in the title {title.strip()[:80]!r}")
+            times.append(float(found[1]))
+            for _ in islice(file, int(_line(file)) + 1):
+                pass
+    return np.array(times, dtype=np.float64)
 
 
 def _lammps_head(file: BinaryIO) -> _Head | None:

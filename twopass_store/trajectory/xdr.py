@@ -12,6 +12,9 @@ from pathlib import Path
 from struct import Struct
 from threading import Lock
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import TrajectoryError, TruncatedTrajectoryError
 
 __all__ = ["FrameIndex", "frame_index", "grid_step"]
@@ -28,6 +31,7 @@ _TRR_HEAD = Struct(">iii")
 _TRR_SIZES = Struct(">13i")
 _INT = Struct(">i")
 _FLOAT = Struct(">f")
+_DOUBLE = Struct(">d")
 
 # (header, path, frame) -> (atoms, bytes of the whole frame)
 _FrameReader = Callable[[bytes, str, int], tuple[int, int]]
@@ -93,6 +97,24 @@ class FrameIndex:
             while self._advance(file.fileno()):
                 pass
             return self._frontier[0]
+
+    def times(self) -> NDArray[np.float64]:
+        """Times of all frames, shape (n_frames,), ps, as mdtraj reads them: float32, widened.
+
+        Raises
+        ------
+        TrajectoryError
+            If the last frame is cut, or a header is damaged.
+        """
+        n_frames, position = self.count(), 0
+        times = np.empty(n_frames, np.float32)
+        is_trr = self._read is _trr_frame
+        with self._lock, Path(self._path).open("rb") as file:
+            for frame in range(n_frames):
+                header = os.pread(file.fileno(), _HEADER_BYTES, position)
+                times[frame] = _trr_time(header) if is_trr else _FLOAT.unpack_from(header, 12)[0]
+                position += self._read(header, self._path, frame)[1]
+        return times.astype(np.float64)
 
     def _advance(self, descriptor: int) -> bool:
         frame, position = self._frontier
@@ -196,6 +218,13 @@ def _trr_frame(header: bytes, path: str, frame: int) -> tuple[int, int]:
         raise _damaged(path, frame, "TRR")
     width = positions // (3 * n_atoms)
     return n_atoms, 76 + 2 * width + sum(sizes)
+
+
+def _trr_time(header: bytes) -> float:
+    sizes = _TRR_SIZES.unpack_from(header, 24)
+    is_double = sizes[7] == 24 * sizes[10]
+    time: float = (_DOUBLE if is_double else _FLOAT).unpack_from(header, 76)[0]
+    return time
 
 
 def _damaged(path: str, frame: int, name: str) -> TrajectoryError:

@@ -1,0 +1,110 @@
+"""Which frames of a run are kept, against plain loops over the frames."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twopass_store.config import IngestConfig
+from twopass_store.ingest.choice import choose_by_number, choose_by_time
+
+SPACING = 2.0
+
+
+@st.composite
+def runs(draw):
+    """Parts of a run on one grid of times, each beginning where an earlier one was, or after a gap."""
+    parts, start = [], draw(st.integers(0, 5))
+    for _ in range(draw(st.integers(1, 4))):
+        size = draw(st.integers(1, 12))
+        parts.append(SPACING * np.arange(start, start + size, dtype=np.float64))
+        start += draw(st.integers(0, size + 2))
+    return parts
+
+
+def plain(
+    parts, *, overlap="later", discard_first=0, burn_in=None, begin=None, end=None, every=None, stride=1
+):
+    left = []
+    first_of_run = min(part[0] for part in parts)
+    for number, part in enumerate(parts):
+        for index, time in enumerate(part):
+            superseded = any(time >= later[0] for later in parts[number + 1 :])
+            keep = overlap == "keep" or not superseded
+            keep = keep and index >= discard_first
+            keep = keep and (burn_in is None or time >= first_of_run + burn_in)
+            keep = keep and (begin is None or time >= begin) and (end is None or time <= end)
+            if keep:
+                left.append((number, index, time))
+    if every is None:
+        return [frame[:2] for frame in left[::stride]]
+    kept, last = [], None
+    for number, index, time in left:
+        interval = (time - left[0][2]) // every
+        if interval != last:
+            kept.append((number, index))
+        last = interval
+    return kept
+
+
+def pairs(choice):
+    return [(number, int(index)) for number, part in enumerate(choice.kept) for index in part]
+
+
+optional_time = st.none() | st.integers(0, 40).map(float)
+
+
+@given(
+    parts=runs(),
+    burn_in=optional_time,
+    begin=optional_time,
+    end=optional_time,
+    every=st.none() | st.integers(1, 12).map(float),
+    stride=st.integers(1, 4),
+    discard_first=st.integers(0, 3),
+)
+def test_choice__is_that_of_a_plain_loop(parts, burn_in, begin, end, every, stride, discard_first):
+    if begin is not None and end is not None and begin > end:
+        begin, end = end, begin
+    options = {"burn_in": burn_in, "begin": begin, "end": end, "every": every, "discard_first": discard_first}
+    options["stride"] = stride if every is None else 1
+    config = IngestConfig(trajectories=("a",), **options)
+    assert pairs(choose_by_time(parts, config)) == plain(parts, **options)
+
+
+@given(parts=runs(), stride=st.integers(1, 4))
+def test_overlap_keep__keeps_all(parts, stride):
+    config = IngestConfig(trajectories=("a",), overlap="keep", stride=stride)
+    assert pairs(choose_by_time(parts, config)) == plain(parts, overlap="keep", stride=stride)
+
+
+@given(parts=runs(), offset=st.floats(0, 1e7), stride=st.integers(1, 3))
+def test_times_in_float32__choose_the_same(parts, offset, stride):
+    """Most formats keep times as float32: a restart's times differ from the first part's in the last bits."""
+    spacing = 50 * SPACING
+    exact = [part * 50 + offset for part in parts]
+    rounded = [part.astype(np.float32).astype(np.float64) for part in exact]
+    config = IngestConfig(trajectories=("a",), every=stride * spacing, burn_in=3 * spacing)
+    expected = plain([part * 50 for part in parts], every=stride * spacing, burn_in=3 * spacing)
+    assert pairs(choose_by_time(rounded, config)) == expected
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4), stride=st.integers(1, 5))
+def test_runs_without_times__are_strided_as_one(sizes, stride):
+    config = IngestConfig(trajectories=("a",), stride=stride, discard_first=2)
+    left = [(number, index) for number, size in enumerate(sizes) for index in range(2, size)]
+    assert pairs(choose_by_number(sizes, config)) == left[::stride]
+
+
+def test_every__keeps_to_its_grid_where_time_goes_back():
+    times = np.concatenate([np.arange(0.0, 101, 10), np.arange(65.0, 150, 10)])
+    config = IngestConfig(trajectories=("a",), every=50, overlap="keep")
+    choice = choose_by_time([times[:11], times[11:]], config)
+    assert [part.tolist() for part in choice.kept] == [[0, 5, 10], [4]]
+
+
+def test_what_is_repeated__is_counted():
+    parts = [np.arange(0.0, 100), np.arange(40.0, 60), np.arange(50.0, 80)]
+    choice = choose_by_time(parts, IngestConfig(trajectories=("a",)))
+    assert choice.n_repeated == (60, 10, 0)
+    assert choice.n_beyond == 20
+    assert [len(part) for part in choice.kept] == [40, 10, 30]
