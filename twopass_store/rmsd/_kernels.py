@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..jit import kernel
 from ._packing import LANES, unpack_kernel
 from ._quartic import keep_nearer, square_roots
-from ._tile import ROWS, tile_kernel
+from ._tile import ROWS, Scratch, new_scratch, tile_kernel
 from ._unfitted import unfitted_kernel
 
 __all__ = ["condensed_kernel", "matrix_kernel", "nearest_kernel"]
@@ -30,14 +30,13 @@ def _compare(
     block: Float64Array,
     traces: Float64Array,
     n_atoms: int,
-    sums: Float64Array,
-    squared: Float64Array,
+    scratch: Scratch,
 ) -> None:
     """Squared RMSDs of one tile, as `tile_kernel`, each pair superposed or as it is."""
     if fit:
-        tile_kernel(rows, row_traces, block, traces, n_atoms, sums, squared)
+        tile_kernel(rows, row_traces, block, traces, n_atoms, scratch)
     else:
-        unfitted_kernel(rows, row_traces, block, traces, n_atoms, squared)
+        unfitted_kernel(rows, row_traces, block, traces, n_atoms, scratch.squared)
 
 
 @kernel
@@ -67,8 +66,7 @@ def nearest_kernel(
         To fill, shape (n_frames,); nm.
     """
     n_rows = rows.shape[0]
-    sums = np.empty((ROWS, 9 * LANES))
-    squared = np.empty((ROWS, LANES))
+    scratch = new_scratch()
     best = np.empty(LANES)
     which = np.empty(LANES)
     for block in range(lanes.shape[0]):
@@ -78,11 +76,9 @@ def nearest_kernel(
         for first in range(0, n_rows, ROWS):
             last = min(first + ROWS, n_rows)
             trace = traces[start : start + LANES]
-            _compare(
-                fit, rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, sums, squared
-            )
+            _compare(fit, rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, scratch)
             for row in range(first, last):
-                keep_nearer(squared, row - first, row, best, which)
+                keep_nearer(scratch.squared, row - first, row, best, which)
         for lane in range(min(LANES, index.shape[0] - start)):
             index[start + lane] = int(which[lane])
             rmsd[start + lane] = math.sqrt(best[lane]) if which[lane] >= 0 else np.nan
@@ -100,19 +96,16 @@ def matrix_kernel(
 ) -> None:
     """RMSD of each packed frame to each row; as `nearest_kernel`, but `rmsd` is (n_frames, n_rows)."""
     n_rows = rows.shape[0]
-    sums = np.empty((ROWS, 9 * LANES))
-    squared = np.empty((ROWS, LANES))
+    scratch = new_scratch()
     for block in range(lanes.shape[0]):
         start = block * LANES
         for first in range(0, n_rows, ROWS):
             last = min(first + ROWS, n_rows)
             trace = traces[start : start + LANES]
-            _compare(
-                fit, rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, sums, squared
-            )
+            _compare(fit, rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, scratch)
             for lane in range(min(LANES, rmsd.shape[0] - start)):
                 for row in range(first, last):
-                    rmsd[start + lane, row] = math.sqrt(squared[row - first, lane])
+                    rmsd[start + lane, row] = math.sqrt(scratch.squared[row - first, lane])
 
 
 @kernel
@@ -145,8 +138,7 @@ def condensed_kernel(
     """
     stop = start + out.shape[0]
     rows = np.empty((ROWS, lanes.shape[1] // LANES))
-    sums = np.empty((ROWS, 9 * LANES))
-    squared = np.empty((ROWS, LANES))
+    scratch = new_scratch()
     roots = np.empty(LANES, np.float32)
     # Columns wanted of each row of the tile, and where column 0 would stand in the condensed vector.
     lower = np.empty(ROWS, np.int64)
@@ -173,9 +165,13 @@ def condensed_kernel(
                 high -= 1
             trace = traces[first : first + LANES]
             row_trace = traces[row + low : row + high]
-            _compare(fit, rows[low:high], row_trace, lanes[block], trace, n_atoms, sums, squared)
+            _compare(fit, rows[low:high], row_trace, lanes[block], trace, n_atoms, scratch)
             for k in range(low, high):
-                square_roots(squared, k - low, roots)
-                for j in range(max(lower[k], first), min(upper[k], first + LANES)):
-                    out[origin[k] + j - start] = roots[j - first]
+                to = origin[k] + first - start
+                if lower[k] <= first and upper[k] >= first + LANES:
+                    square_roots(scratch.squared, k - low, out, to)
+                    continue
+                square_roots(scratch.squared, k - low, roots, 0)
+                for lane in range(max(lower[k] - first, 0), min(upper[k] - first, LANES)):
+                    out[to + lane] = roots[lane]
         row += n_rows

@@ -1,11 +1,16 @@
 """Squared RMSDs of a row to every lane from their inner products, by the largest root of a quartic.
 
 With M the inner products over E = (Σ|x|² + Σ|y|²)/2, F = ‖M‖², D = det M and N = ‖cof M‖², the largest
-root λ of (λ² − F)² − 8Dλ − 4N gives RMSD² = 2E(1 − λ)/A. All four roots are real, being eigenvalues of a
-symmetric matrix, so Newton's and Laguerre's iterations from above come down to λ without overshooting.
+root λ of p = (λ² − F)² − 8Dλ − 4N gives RMSD² = 2E(1 − λ)/A. All four roots are real, being eigenvalues of a
+symmetric matrix, so Laguerre's iteration from above comes down to λ without overshooting.
 
 In singular values, λ = s₁ + s₂ ± s₃. Cauchy's inequality bounds it by √(F + 2√(3N)), and by √(F + 2√N)
 where det M ≤ 0; Cauchy and Schwarz by 1.
+
+The root is sought in float32, twice as many lanes at a time, and a step of Newton's in float64 squares its
+error. The test of the result doesn't ask where a root comes from: where p′, p″ and the root are positive, at
+most one root is larger (Budan and Fourier), and the size of the step tells how near it is. Each step is one
+loop over the rows of a tile, for in the chain of steps of one row most instructions wait for another.
 
 References
 ----------
@@ -20,9 +25,20 @@ from llvmlite import ir
 from numba import types
 
 from ._packing import LANES
-from ._vector import Lanes, data_pointer, emitted, load, spread, store, vector_bytes
+from ._vector import Lanes, data_pointer, emitted, load, spread, store
 
-__all__ = ["DOUBTFUL", "coefficients", "keep_nearer", "square_roots", "squared_rmsd"]
+__all__ = [
+    "DOUBLE_STEPS",
+    "DOUBTFUL",
+    "QUARTIC",
+    "SINGLE_STEPS",
+    "coefficients",
+    "describe_pairs",
+    "keep_nearer",
+    "refine_roots",
+    "square_roots",
+    "squared_rmsd",
+]
 
 DOUBTFUL = -1.0
 """Stands for a squared RMSD whose error may pass `TOLERANCE_NM`."""
@@ -30,8 +46,14 @@ DOUBTFUL = -1.0
 TOLERANCE_NM = 1e-9
 """A distance whose estimated error is larger is worked out again from the coordinates."""
 
-LAGUERRE_STEPS = 3
-"""With a step of Newton's, enough for 99.5 % of pairs; the others take as many again, and then 99.999 %."""
+QUARTIC = 4 * LANES
+"""Numbers that describe the pairs of one row: F, N, D and the root of each lane."""
+
+SINGLE_STEPS = 4
+"""Laguerre's steps in float32, after which one of Newton's is enough for 99.97 % of pairs."""
+
+DOUBLE_STEPS = 8
+"""Laguerre's steps in float64, from 1, for the others."""
 
 EPSILON = 2.220446049250313e-16
 
@@ -52,10 +74,10 @@ def coefficients(sums: list[Lanes], scale: Lanes) -> tuple[Lanes, Lanes, Lanes]:
 
 
 @emitted
-def squared_rmsd(
-    typing: Any, sums: Any, row: Any, row_trace: Any, traces: Any, n_atoms: Any, squared: Any
+def describe_pairs(
+    typing: Any, sums: Any, row: Any, row_trace: Any, traces: Any, quartics: Any, singles: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """Squared RMSD of one row to every lane.
+    """The quartics of one row and every lane, and an upper bound of their largest roots.
 
     Parameters
     ----------
@@ -67,6 +89,71 @@ def squared_rmsd(
         Σ|x|² of the row, nm².
     traces
         Σ|y|² of the lanes, shape (LANES,), nm².
+    quartics
+        To fill, shape (any, QUARTIC), float64; without the roots.
+    singles
+        To fill, the same in float32; with them.
+    """
+
+    def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        word, single = values[1].type, ir.FloatType()
+        sums_at = data_pointer(context, builder, sums, values[0])
+        traces_at = data_pointer(context, builder, traces, values[3])
+        quartics_at = data_pointer(context, builder, quartics, values[4])
+        singles_at = data_pointer(context, builder, singles, values[5])
+        first_sum = builder.mul(values[1], word(9 * LANES))
+        products = [
+            load(builder, sums_at, builder.add(first_sum, word(ij * LANES)), LANES) for ij in range(9)
+        ]
+        trace = load(builder, traces_at, word(0), LANES)
+        half = (spread(builder, values[2], LANES) + trace) * 0.5
+        places = _places(builder, values[1])
+        exact = coefficients(products, 1.0 / half)
+        norm, minors, det = rounded = [one.as_type(single) for one in exact]
+        for place, one, short in zip(places[:3], exact, rounded, strict=True):
+            store(one, quartics_at, place)
+            store(short, singles_at, place)
+        product = (minors * 3.0).where(det.compare(">", 0.0), minors)
+        store((norm + product.sqrt() * 2.0).sqrt().at_most(1.0), singles_at, places[3])
+        return context.get_dummy_value()
+
+    return types.void(sums, types.intp, types.float64, traces, quartics, singles), emit
+
+
+@emitted
+def refine_roots(typing: Any, quartics: Any, row: Any) -> tuple[Any, Callable[..., Any]]:
+    """One step of Laguerre's towards the largest roots of one row, shape (any, QUARTIC), of either type."""
+
+    def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        base = data_pointer(context, builder, quartics, values[0])
+        places = _places(builder, values[1])
+        norm, minors, det, root = (load(builder, base, place, LANES) for place in places)
+        square = root * root
+        excess = square - norm
+        value = excess * excess - det * 8.0 * root - minors * 4.0
+        slope = root * excess * 4.0 - det * 8.0
+        bend = square * 8.0 + excess * 4.0
+        discriminant = slope * slope * 9.0 - value * bend * 12.0
+        store(root - value * 4.0 / (slope + discriminant.at_least(0.0).sqrt()), base, places[3])
+        return context.get_dummy_value()
+
+    return types.void(quartics, types.intp), emit
+
+
+@emitted
+def squared_rmsd(
+    typing: Any, quartics: Any, roots: Any, row: Any, row_trace: Any, traces: Any, n_atoms: Any, squared: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """Squared RMSD of one row to every lane, from roots to which a step of Newton's is added.
+
+    Parameters
+    ----------
+    quartics
+        From `describe_pairs`, shape (any, QUARTIC), float64.
+    roots
+        The same array, or the one in float32: that from which the roots are taken.
+    row, row_trace, traces
+        As for `describe_pairs`.
     n_atoms
         Atoms, without the padding.
     squared
@@ -78,47 +165,40 @@ def squared_rmsd(
     """
 
     def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
-        width = min(LANES, vector_bytes() // 8)
-        word = values[1].type
-        sums_at = data_pointer(context, builder, sums, values[0])
-        traces_at = data_pointer(context, builder, traces, values[3])
-        squared_at = data_pointer(context, builder, squared, values[5])
-        atoms = spread(builder, builder.sitofp(values[4], ir.DoubleType()), width)
-        inverse_atoms = 1.0 / atoms
-        one_trace = spread(builder, values[2], width)
-        first_sum, first = builder.mul(values[1], word(9 * LANES)), builder.mul(values[1], word(LANES))
-        doubtful = word(0)
-        for group in range(0, LANES, width):
-            products = [
-                load(builder, sums_at, builder.add(first_sum, word(ij * LANES + group)), width)
-                for ij in range(9)
-            ]
-            trace = load(builder, traces_at, word(group), width)
-            answer, sure = _converged(products, (one_trace + trace) * 0.5, atoms, inverse_atoms)
-            store(answer.where(sure, DOUBTFUL), squared_at, builder.add(first, word(group)))
-            bits = builder.bitcast(builder.not_(sure), ir.IntType(width))
-            doubtful = builder.add(doubtful, builder.zext(builder.ctpop(bits), word))
-        return doubtful
+        word, double = values[2].type, ir.DoubleType()
+        quartics_at = data_pointer(context, builder, quartics, values[0])
+        roots_at = data_pointer(context, builder, roots, values[1])
+        traces_at = data_pointer(context, builder, traces, values[4])
+        squared_at = data_pointer(context, builder, squared, values[6])
+        places = _places(builder, values[2])
+        norm, minors, det = (load(builder, quartics_at, place, LANES) for place in places[:3])
+        root = load(builder, roots_at, places[3], LANES).as_type(double)
+        atoms = builder.sitofp(values[5], double)
+        inverse_atoms = spread(builder, builder.fdiv(double(1.0), atoms), LANES)
+        # Rounding of the sums moves M, and λ by no more than that.
+        sum_noise = (spread(builder, atoms, LANES) * (1.0 / 16.0) + 2.0) * EPSILON
+        mean = (spread(builder, values[3], LANES) + load(builder, traces_at, word(0), LANES)) * inverse_atoms
+        answer, sure = _polished(root, norm, minors, det, mean, sum_noise)
+        store(answer.where(sure, DOUBTFUL), squared_at, builder.mul(values[2], word(LANES)))
+        bits = builder.bitcast(builder.not_(sure), ir.IntType(LANES))
+        return builder.zext(builder.ctpop(bits), word)
 
-    return types.intp(sums, types.intp, types.float64, traces, types.intp, squared), emit
+    kinds = quartics, roots, types.intp, types.float64, traces, types.intp, squared
+    return types.intp(*kinds), emit
 
 
 @emitted
-def square_roots(typing: Any, squared: Any, row: Any, roots: Any) -> tuple[Any, Callable[..., Any]]:
-    """Square roots of one row of ``squared``, shape (any, LANES), into ``roots``, shape (LANES,), float32."""
+def square_roots(typing: Any, squared: Any, row: Any, roots: Any, to: Any) -> tuple[Any, Callable[..., Any]]:
+    """Square roots of one row of ``squared``, shape (any, LANES), into the float32 from ``roots[to]`` on."""
 
     def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
-        width = min(LANES, vector_bytes() // 8)
-        word = values[1].type
         source = data_pointer(context, builder, squared, values[0])
         target = data_pointer(context, builder, roots, values[2])
-        first = builder.mul(values[1], word(LANES))
-        for group in range(0, LANES, width):
-            lanes = load(builder, source, builder.add(first, word(group)), width).sqrt()
-            store(lanes.rounded(ir.FloatType()), target, word(group))
+        lanes = load(builder, source, builder.mul(values[1], values[1].type(LANES)), LANES).sqrt()
+        store(lanes.as_type(ir.FloatType()), target, values[3])
         return context.get_dummy_value()
 
-    return types.void(squared, types.intp, roots), emit
+    return types.void(squared, types.intp, roots, types.intp), emit
 
 
 @emitted
@@ -131,89 +211,53 @@ def keep_nearer(
     """
 
     def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
-        width = min(LANES, vector_bytes() // 8)
         word = values[1].type
         source = data_pointer(context, builder, squared, values[0])
         best_at = data_pointer(context, builder, best, values[3])
         which_at = data_pointer(context, builder, which, values[4])
-        number = spread(builder, builder.sitofp(values[2], ir.DoubleType()), width)
-        first = builder.mul(values[1], word(LANES))
-        for group in range(0, LANES, width):
-            at = word(group)
-            value = load(builder, source, builder.add(first, at), width)
-            old = load(builder, best_at, at, width)
-            closer = value.compare("<", old)
-            store(value.where(closer, old), best_at, at)
-            store(number.where(closer, load(builder, which_at, at, width)), which_at, at)
+        number = spread(builder, builder.sitofp(values[2], ir.DoubleType()), LANES)
+        value = load(builder, source, builder.mul(values[1], word(LANES)), LANES)
+        old = load(builder, best_at, word(0), LANES)
+        closer = value.compare("<", old)
+        store(value.where(closer, old), best_at, word(0))
+        store(number.where(closer, load(builder, which_at, word(0), LANES)), which_at, word(0))
         return context.get_dummy_value()
 
     return types.void(squared, types.intp, types.intp, best, which), emit
 
 
-def _converged(sums: list[Lanes], half: Lanes, n_atoms: Lanes, inverse_atoms: Lanes) -> tuple[Lanes, Any]:
-    """Squared RMSD, and whether its error is below the tolerance."""
-    norm, minors, det = coefficients(sums, 1.0 / half)
-    product = (minors * 3.0).where(det.compare(">", 0.0), minors)
-    start = (norm + product.sqrt() * 2.0).sqrt().at_most(1.0)
-    # Rounding of the sums moves M, and λ by no more than that.
-    sum_noise = (n_atoms * (1.0 / 16.0) + 2.0) * EPSILON
-    quartic = norm, minors, det, half * (2.0 * inverse_atoms), sum_noise
-    root, answer, sure = _refined(start, *quartic)
-    builder, few = root.builder, root.builder.block
-    width = answer.value.type.count
-    unsure = builder.bitcast(builder.not_(sure), ir.IntType(width))
-    with builder.if_then(builder.icmp_unsigned("!=", unsure, ir.IntType(width)(0)), likely=False):
-        _, better, now_sure = _refined(root, *quartic)
-        # A lane that was sure keeps its answer, or it would depend on the lanes beside it.
-        better, now_sure = answer.where(sure, better), builder.or_(sure, now_sure)
-        many = builder.block
-    chosen = []
-    for first, last in ((answer.value, better.value), (sure, now_sure)):
-        phi = builder.phi(first.type)
-        phi.add_incoming(first, few)
-        phi.add_incoming(last, many)
-        chosen.append(phi)
-    return Lanes(builder, chosen[0]), chosen[1]
+def _places(builder: Any, row: Any) -> list[Any]:
+    """Where F, N, D and the root of a row start."""
+    first = builder.mul(row, row.type(QUARTIC))
+    return [builder.add(first, row.type(number * LANES)) for number in range(4)]
 
 
-def _refined(
+def _polished(
     root: Lanes, norm: Lanes, minors: Lanes, det: Lanes, mean: Lanes, sum_noise: Lanes
-) -> tuple[Lanes, Lanes, Any]:
-    """The root after steps of Laguerre's and one of Newton's, the answer with it, and whether it is sure.
-
-    ``mean`` is 2E/A, nm².
-    """
-    det8, minors4 = det * 8.0, minors * 4.0
-    for _ in range(LAGUERRE_STEPS):
-        square = root * root
-        excess = square - norm
-        value = excess * excess - det8 * root - minors4
-        slope = root * excess * 4.0 - det8
-        bend = square * 8.0 + excess * 4.0
-        discriminant = slope * slope * 9.0 - value * bend * 12.0
-        root = root - value * 4.0 / (slope + discriminant.at_least(0.0).sqrt())
-    # Newton's step costs no square root, and is as good where it is small.
+) -> tuple[Lanes, Any]:
+    """The answer after one step of Newton's, and whether it is sure; ``mean`` is 2E/A, nm²."""
     square = root * root
     excess = square - norm
-    slope = root * excess * 4.0 - det8
+    slope = root * excess * 4.0 - det * 8.0
     inverse = 1.0 / slope
-    step = (excess * excess - det8 * root - minors4) * inverse
-    root = root - step
+    step = (excess * excess - det * 8.0 * root - minors * 4.0) * inverse
     # slope is the product of the distances to the three other roots, two of which come to at most 8λ²:
     # that leaves a lower bound of the distance to the next root. Every term of the quartic is of order
     # λ⁴, and its rounding moves a single root by noise / slope; Newton's step leaves at most 3 step² / gap.
     gap = slope * 0.125  # times 1 / λ², as in all that follows
     shift = square * square * QUARTIC_NOISE * inverse
     left = step * step * square * inverse * 24.0
-    answer = (mean * (1.0 - root)).at_least(0.0)
+    answer = (mean * (1.0 - (root - step))).at_least(0.0)
     error = mean * (shift + left + sum_noise)
     builder = root.builder
-    sure = slope.compare(">", 0.0)
+    bend = square * 2.0 + excess  # a quarter of p″
+    sure = bend.at_most(root).compare(">", 0.0)
     # All comparisons are false for NaN.
     for truth in (
+        slope.compare(">", 0.0),
         (abs(step) * square).compare("<=", gap * 0.01),
         (shift * square).compare("<=", gap * 0.01),
         (error * error).compare("<=", answer * (TOLERANCE_NM * TOLERANCE_NM)),
     ):
         sure = builder.and_(sure, truth)
-    return root, answer, sure
+    return answer, sure

@@ -26,7 +26,7 @@ from ..jit import kernel
 from ._packing import LANES
 from ._products import ATOM_BATCH, add_pair_products, add_products
 from ._quartic import coefficients
-from ._tile import ROWS, tile_kernel
+from ._tile import Scratch, new_scratch, tile_kernel
 from ._vector import data_pointer, emitted, load, spread, store, vector_bytes
 
 __all__ = ["SCREEN_FROM", "SCREEN_ROWS", "columns_kernel", "screened_kernel"]
@@ -164,16 +164,15 @@ def _compare(
     block: Float64Array,
     traces: Float64Array,
     n_atoms: int,
-    sums: Float64Array,
-    squared: Float64Array,
+    scratch: Scratch,
     best: Float64Array,
     which: npt.NDArray[np.int64],
 ) -> None:
     """Let one leader compete for all lanes of a block, in float64; the lowest index of equals wins."""
     one = slice(leader, leader + 1)
-    tile_kernel(rows[one], row_traces[one], block, traces, n_atoms, sums, squared)
+    tile_kernel(rows[one], row_traces[one], block, traces, n_atoms, scratch)
     for lane in range(LANES):
-        value = squared[0, lane]
+        value = scratch.squared[0, lane]
         if value < best[lane] or (value == best[lane] and leader < which[lane]):
             best[lane] = value
             which[lane] = leader
@@ -208,8 +207,7 @@ def screened_kernel(
     """
     n_frames, n_leaders = index.shape[0], rows.shape[0]
     single_sums = np.empty((SCREEN_ROWS, 9 * LANES), np.float32)
-    sums = np.empty((ROWS, 9 * LANES))
-    squared = np.empty((ROWS, LANES))
+    scratch = new_scratch()
     best = np.empty(LANES)
     which = np.empty(LANES, np.int64)
     seen = np.zeros(n_leaders, np.int32)
@@ -267,8 +265,7 @@ def screened_kernel(
                                 lanes[block],
                                 trace,
                                 n_atoms,
-                                sums,
-                                squared,
+                                scratch,
                                 best,
                                 which,
                             )

@@ -10,6 +10,7 @@ Theobald, Acta Cryst. A 61 (2005) 478: the largest eigenvalue of the key matrix,
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,57 @@ import numpy.typing as npt
 from ..jit import kernel
 from ._packing import LANES
 from ._products import ATOM_BATCH, add_pair_products, add_products
-from ._quartic import DOUBTFUL, squared_rmsd
+from ._quartic import (
+    DOUBLE_STEPS,
+    DOUBTFUL,
+    QUARTIC,
+    SINGLE_STEPS,
+    describe_pairs,
+    refine_roots,
+    squared_rmsd,
+)
 from ._rotation import best_rotation
 
-__all__ = ["ROWS", "tile_kernel"]
+__all__ = ["ROWS", "SCRATCH_BYTES", "Scratch", "new_scratch", "tile_kernel"]
 
+Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
 ROWS = 16
 """Rows that one tile sets against a block; at a thousand atoms, both fit into the second-level cache."""
+
+SCRATCH_BYTES = ROWS * (9 * LANES * 8 + QUARTIC * (8 + 4) + LANES * 8)
+"""What `new_scratch` allocates."""
+
+
+class Scratch(NamedTuple):
+    """Memory for one tile, used again for the next.
+
+    Attributes
+    ----------
+    sums
+        Inner products, shape (ROWS, 9 * LANES), nm².
+    quartics, singles
+        What describes the pairs, shape (ROWS, QUARTIC), in float64 and in float32.
+    squared
+        The answer: squared RMSDs, shape (ROWS, LANES), nm².
+    """
+
+    sums: Float64Array
+    quartics: Float64Array
+    singles: Float32Array
+    squared: Float64Array
+
+
+@kernel
+def new_scratch() -> Scratch:
+    """Memory for one tile, uninitialised."""
+    return Scratch(
+        np.empty((ROWS, 9 * LANES)),
+        np.empty((ROWS, QUARTIC)),
+        np.empty((ROWS, QUARTIC), np.float32),
+        np.empty((ROWS, LANES)),
+    )
 
 
 @kernel
@@ -63,14 +106,42 @@ def _superposed(row: Float64Array, block: Float64Array, lane: int, sums: Float64
 
 
 @kernel
+def _settle_doubts(
+    row: int,
+    rows: Float64Array,
+    row_traces: Float64Array,
+    block: Float64Array,
+    traces: Float64Array,
+    n_atoms: int,
+    scratch: Scratch,
+) -> None:
+    """Replace what is `DOUBTFUL` in one row of ``scratch.squared``; parameters as for `tile_kernel`."""
+    sums, quartics, _, squared = scratch
+    quartics[row, 3 * LANES :] = 1.0
+    for _step in range(DOUBLE_STEPS):
+        refine_roots(quartics, row)
+    again = np.empty((1, LANES))
+    one = slice(row, row + 1)
+    squared_rmsd(quartics[one], quartics[one], 0, row_traces[row], traces, n_atoms, again)
+    for lane in range(LANES):
+        # A lane that was sure keeps its answer, or it would depend on the lanes beside it.
+        if squared[row, lane] != DOUBTFUL:
+            continue
+        squared[row, lane] = again[0, lane]
+        if math.isnan(row_traces[row] + traces[lane]):
+            squared[row, lane] = np.nan
+        elif again[0, lane] == DOUBTFUL:
+            squared[row, lane] = _superposed(rows[row], block, lane, sums[row], n_atoms)
+
+
+@kernel
 def tile_kernel(
     rows: Float64Array,
     row_traces: Float64Array,
     block: Float64Array,
     traces: Float64Array,
     n_atoms: int,
-    sums: Float64Array,
-    squared: Float64Array,
+    scratch: Scratch,
 ) -> None:
     """Squared RMSD of up to `ROWS` rows to every lane of a block; NaN where either isn't finite.
 
@@ -86,12 +157,11 @@ def tile_kernel(
         Of the block's lanes, shape (LANES,), nm².
     n_atoms
         Atoms, without the padding.
-    sums
-        Scratch, shape (ROWS, 9 * LANES).
-    squared
-        To fill, shape (ROWS, LANES), nm²; rows beyond n_rows are left alone.
+    scratch
+        From `new_scratch`; its `squared` is filled, and rows beyond n_rows are left alone.
     """
     n_rows, width = rows.shape
+    sums, quartics, singles, squared = scratch
     sums[:n_rows] = 0.0
     for first in range(0, width, 3 * ATOM_BATCH):
         last = min(first + 3 * ATOM_BATCH, width)
@@ -100,12 +170,10 @@ def tile_kernel(
         if n_rows % 2:
             add_products(rows, n_rows - 1, block, first, last, 2, sums)
     for row in range(n_rows):
-        if squared_rmsd(sums, row, row_traces[row], traces, n_atoms, squared) == 0:
-            continue
-        for lane in range(LANES):
-            if squared[row, lane] != DOUBTFUL:
-                continue
-            if math.isnan(row_traces[row] + traces[lane]):
-                squared[row, lane] = np.nan
-            else:
-                squared[row, lane] = _superposed(rows[row], block, lane, sums[row], n_atoms)
+        describe_pairs(sums, row, row_traces[row], traces, quartics, singles)
+    for _ in range(SINGLE_STEPS):
+        for row in range(n_rows):
+            refine_roots(singles, row)
+    for row in range(n_rows):
+        if squared_rmsd(quartics, singles, row, row_traces[row], traces, n_atoms, squared):
+            _settle_doubts(row, rows, row_traces, block, traces, n_atoms, scratch)

@@ -16,9 +16,6 @@ from numba.extending import intrinsic
 
 __all__ = ["Lanes", "data_pointer", "emitted", "fetch_ahead", "load", "spread", "store", "vector_bytes"]
 
-FLAGS = ("contract",)
-"""A product and its sum become one instruction where the processor has it. Nothing else is reordered."""
-
 INT32 = ir.IntType(32)
 
 
@@ -71,73 +68,102 @@ def spread(builder: Any, scalar: Any, width: int) -> Lanes:
 class Lanes:
     """A vector value; operators act lane by lane, and numbers stand for themselves in every lane.
 
+    A product to which something is added, or that is taken from something, becomes one instruction with one
+    rounding where the processor has it; of two products, the second. That is written out here, not left to
+    the compiler: it would choose by what stands around, and equal pairs would differ from kernel to kernel.
+
     Parameters
     ----------
     builder
         Where the instructions go.
     value
-        The LLVM vector.
+        The LLVM vector; None for a product that may not be needed by itself.
+    factors
+        The two LLVM vectors whose product this is.
     """
 
-    def __init__(self, builder: Any, value: Any) -> None:
+    def __init__(self, builder: Any, value: Any, factors: tuple[Any, Any] | None = None) -> None:
         self.builder = builder
-        self.value = value
+        self._value = value
+        self._factors = factors
 
-    def _operand(self, other: Lanes | float) -> Any:
+    @property
+    def value(self) -> Any:
+        """The LLVM vector."""
+        if self._value is None:
+            assert self._factors is not None
+            self._value = self.builder.fmul(*self._factors)
+        return self._value
+
+    def _as_lanes(self, other: Lanes | float) -> Lanes:
         if isinstance(other, Lanes):
-            return other.value
-        return ir.Constant(self.value.type, [other] * self.value.type.count)
+            return other
+        kind = (self._factors[0] if self._factors else self._value).type
+        return Lanes(self.builder, ir.Constant(kind, [other] * kind.count))
 
     def __add__(self, other: Lanes | float) -> Lanes:
-        return Lanes(self.builder, self.builder.fadd(self.value, self._operand(other), flags=FLAGS))
+        other = self._as_lanes(other)
+        if other._factors:
+            return self._call("llvm.fmuladd", *other._factors, self.value)
+        if self._factors:
+            return self._call("llvm.fmuladd", *self._factors, other.value)
+        return Lanes(self.builder, self.builder.fadd(self.value, other.value))
 
     def __sub__(self, other: Lanes | float) -> Lanes:
-        return Lanes(self.builder, self.builder.fsub(self.value, self._operand(other), flags=FLAGS))
+        other = self._as_lanes(other)
+        if other._factors:
+            left, right = other._factors
+            return self._call("llvm.fmuladd", self.builder.fneg(left), right, self.value)
+        if self._factors:
+            return self._call("llvm.fmuladd", *self._factors, self.builder.fneg(other.value))
+        return Lanes(self.builder, self.builder.fsub(self.value, other.value))
 
     def __mul__(self, other: Lanes | float) -> Lanes:
-        return Lanes(self.builder, self.builder.fmul(self.value, self._operand(other), flags=FLAGS))
+        return Lanes(self.builder, None, (self.value, self._as_lanes(other).value))
 
     def __rsub__(self, other: float) -> Lanes:
-        return Lanes(self.builder, self.builder.fsub(self._operand(other), self.value, flags=FLAGS))
+        return self._as_lanes(other) - self
 
     __radd__ = __add__
     __rmul__ = __mul__
 
     def __truediv__(self, other: Lanes | float) -> Lanes:
-        return Lanes(self.builder, self.builder.fdiv(self.value, self._operand(other)))
+        return Lanes(self.builder, self.builder.fdiv(self.value, self._as_lanes(other).value))
 
     def __rtruediv__(self, other: float) -> Lanes:
-        return Lanes(self.builder, self.builder.fdiv(self._operand(other), self.value))
+        return self._as_lanes(other) / self
 
-    def _unary(self, name: str) -> Lanes:
-        kind = self.value.type
+    def _call(self, name: str, *operands: Any) -> Lanes:
+        kind = operands[0].type
         bits = 32 if kind.element == ir.FloatType() else 64
         module, overload = self.builder.module, f"{name}.v{kind.count}f{bits}"
         function = module.globals.get(overload) or ir.Function(
-            module, ir.FunctionType(kind, [kind]), overload
+            module, ir.FunctionType(kind, [kind] * len(operands)), overload
         )
-        return Lanes(self.builder, self.builder.call(function, [self.value]))
+        return Lanes(self.builder, self.builder.call(function, operands))
 
     def sqrt(self) -> Lanes:
         """Square root, rounded correctly; NaN of a negative number."""
-        return self._unary("llvm.sqrt")
+        return self._call("llvm.sqrt", self.value)
 
     def __abs__(self) -> Lanes:
-        return self._unary("llvm.fabs")
+        return self._call("llvm.fabs", self.value)
 
-    def rounded(self, element: Any) -> Lanes:
-        """The same numbers in a shorter type."""
-        return Lanes(
-            self.builder, self.builder.fptrunc(self.value, ir.VectorType(element, self.value.type.count))
-        )
+    def as_type(self, element: Any) -> Lanes:
+        """The same numbers as floats or doubles, rounded to nearest where those are shorter."""
+        kind = ir.VectorType(element, self.value.type.count)
+        if self.value.type == kind:
+            return self
+        convert = self.builder.fptrunc if element == ir.FloatType() else self.builder.fpext
+        return Lanes(self.builder, convert(self.value, kind))
 
     def compare(self, operator: str, other: Lanes | float) -> Any:
         """Truth of a comparison, one bit a lane; false where either is NaN."""
-        return self.builder.fcmp_ordered(operator, self.value, self._operand(other))
+        return self.builder.fcmp_ordered(operator, self.value, self._as_lanes(other).value)
 
     def where(self, mask: Any, other: Lanes | float) -> Lanes:
         """These lanes where ``mask`` is true, the other's elsewhere."""
-        return Lanes(self.builder, self.builder.select(mask, self.value, self._operand(other)))
+        return Lanes(self.builder, self.builder.select(mask, self.value, self._as_lanes(other).value))
 
     def at_least(self, other: Lanes | float) -> Lanes:
         """The larger of both; the other one for NaN."""

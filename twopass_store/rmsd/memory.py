@@ -2,7 +2,7 @@
 
 from ._packing import LANES, blocks_per_slab, n_blocks, padded_atoms
 from ._screen import SCREEN_FROM, SCREEN_ROWS
-from ._tile import ROWS
+from ._tile import ROWS, SCRATCH_BYTES
 
 __all__ = ["assign_bytes", "pairwise_bytes"]
 
@@ -82,8 +82,8 @@ def _screen_bytes(n_atoms: int, n_leaders: int) -> int:
 
 
 def _scratch_bytes() -> int:
-    """Sums and squared distances of one tile."""
-    return ROWS * LANES * 8 * (9 + 1) + FIXED
+    """What the pairs of one tile need."""
+    return SCRATCH_BYTES + FIXED
 
 
 def _converted_bytes(n_frames: int, n_atoms: int, n_frame_atoms: int | None) -> int:
