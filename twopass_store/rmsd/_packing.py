@@ -212,11 +212,29 @@ def pack_kernel(
 
 
 @kernel
-def unpack_kernel(lanes: Float64Array, first: int, rows: Float64Array) -> None:
-    """Copy packed frames ``first`` and following into ``rows``, shape (n_rows, 3 * padded atoms), nm."""
-    for row in range(rows.shape[0]):
+def unpack_kernel(lanes: Float64Array, first: int, rows: npt.NDArray[Any]) -> None:
+    """Copy packed frames ``first`` and following into rows.
+
+    Parameters
+    ----------
+    lanes
+        From `pack_kernel`.
+    first
+        The first frame wanted.
+    rows
+        To fill, shape (n_rows, 3 * padded atoms), nm, float32 or float64.
+    """
+    n_rows, width = rows.shape
+    target = rows.reshape(n_rows * width)
+    row = 0
+    while row < n_rows:
         block, lane = divmod(first + row, LANES)
         source = lanes[block]
-        target = rows[row]
-        for k in range(target.shape[0]):
-            target[k] = source[k * LANES + lane]
+        together = SQUARE if lane % SQUARE == 0 and row + SQUARE <= n_rows else 1
+        in_squares = width // SQUARE * SQUARE if together == SQUARE else 0
+        for k in range(0, in_squares, SQUARE):
+            transpose_square(source, k * LANES + lane, LANES, target, row * width + k, width)
+        for one in range(together):
+            for k in range(in_squares, width):
+                target[(row + one) * width + k] = source[k * LANES + lane + one]
+        row += together

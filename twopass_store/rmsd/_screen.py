@@ -23,7 +23,7 @@ from llvmlite import ir
 from numba import types
 
 from ..jit import kernel
-from ._packing import LANES
+from ._packing import LANES, unpack_kernel
 from ._products import ATOM_BATCH, add_pair_products, add_products
 from ._quartic import coefficients
 from ._tile import Scratch, new_scratch, tile_kernel
@@ -219,7 +219,7 @@ def screened_kernel(
         n_rows = min(SCREEN_ROWS, n_frames - tile)
         for block in range(tile // LANES, (tile + n_rows - 1) // LANES + 1):
             at = block * LANES - tile
-            _to_singles(lanes[block], singles[at : min(at + LANES, n_rows)])
+            unpack_kernel(lanes, block * LANES, singles[at : min(at + LANES, n_rows)])
         _bounds_of_tile(
             singles[:n_rows],
             traces[tile : tile + n_rows],
@@ -274,12 +274,3 @@ def screened_kernel(
             for lane in range(n_lanes):
                 index[start + lane] = which[lane]
                 rmsd[start + lane] = math.sqrt(best[lane]) if which[lane] >= 0 else np.nan
-
-
-@kernel
-def _to_singles(block: Float64Array, singles: Float32Array) -> None:
-    """Turn the first lanes of a block into rows of float32."""
-    for lane in range(singles.shape[0]):
-        target = singles[lane]
-        for k in range(target.shape[0]):
-            target[k] = block[k * LANES + lane]

@@ -25,7 +25,7 @@ SQUARE = 8
 def transpose_square(
     typing: Any, source: Any, start: Any, stride: Any, target: Any, to: Any, pitch: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """Copy `SQUARE` × `SQUARE` numbers, rows to columns, from float32 or float64 to float64.
+    """Copy `SQUARE` × `SQUARE` numbers, rows to columns, from float32 or float64 to either.
 
     Parameters
     ----------
@@ -38,12 +38,10 @@ def transpose_square(
     def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
         from_at = data_pointer(context, builder, source, values[0])
         to_at = data_pointer(context, builder, target, values[3])
-        double = ir.VectorType(ir.DoubleType(), SQUARE)
         rows = []
         for r in range(SQUARE):
             offset = builder.add(values[1], builder.mul(values[2], values[2].type(r)))
-            value = load(builder, from_at, offset, SQUARE).value
-            rows.append(value if value.type == double else builder.fpext(value, double))
+            rows.append(load(builder, from_at, offset, SQUARE).as_type(to_at.type.pointee).value)
         step = 1
         while step < SQUARE:
             rows = _exchange(builder, rows, step)
