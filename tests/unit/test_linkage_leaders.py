@@ -1,4 +1,4 @@
-"""Medoids, leaders and how faithful they are, against brute force on the square matrix."""
+"""Medoids and leaders, against brute force on the square matrix."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,9 @@ from scipy.spatial.distance import pdist, squareform
 
 from twopass_store.errors import ConfigError
 from twopass_store.linkage import (
-    Leaders,
     choose_leaders,
     choose_medoids,
     distances_from,
-    faithful_share,
     iter_rows,
 )
 
@@ -126,8 +124,6 @@ def test_leaders__do_not_depend_on_how_the_vector_is_sliced(subset, block_pairs)
     source = Sliced(condensed)
     leaders = choose_leaders(source, labels, method="medoid", per_cluster=4, seed=0, block_pairs=block_pairs)
     np.testing.assert_array_equal(leaders.subset_index, expected.subset_index)
-    share = faithful_share(source, labels, leaders, block_pairs=block_pairs)
-    assert share == faithful_share(condensed, labels, expected)
     assert source.longest <= block_pairs
 
 
@@ -179,40 +175,18 @@ def test_choose_leaders__draws_differently_in_clusters_alike():
 def test_choose_leaders__refuses_impossible_requests(subset):
     condensed, _, labels = subset
     for changes, message in [
-        ({"method": "centroid"}, "medoid, random"),
+        ({"method": "centroid"}, "faithful, medoid, random"),
         ({"per_cluster": 0}, "at least 1"),
         ({"method": "random", "seed": -1}, "negative"),
+        ({"method": "faithful", "max_leaders": 6}, "6 leaders.*7 clusters"),
     ]:
         asked = {"method": "medoid", "per_cluster": 1, "seed": 0} | changes
         with pytest.raises(ConfigError, match=message):
             choose_leaders(condensed, labels, **asked)
-    for bad in (labels - 1, np.where(labels == 3, 4, labels), np.zeros(90, dtype=int)):
+    for bad in (labels - 2, np.where(labels == 3, 4, labels), np.zeros(90, dtype=int)):
         with pytest.raises(ConfigError, match="without a gap"):
             choose_medoids(condensed, bad)
     with pytest.raises(ConfigError, match="labels of 89 frames and distances between 90"):
         choose_medoids(condensed, np.ones(89, dtype=int))
     with pytest.raises(ConfigError, match="at least one frame"):
         choose_medoids(condensed, np.empty(0, dtype=int))
-
-
-@pytest.mark.parametrize("method", ["medoid", "random"])
-def test_faithful_share__equals_brute_force(subset, method):
-    condensed, square, labels = subset
-    for per_cluster in (1, 3):
-        leaders = choose_leaders(condensed, labels, method=method, per_cluster=per_cluster, seed=1)
-        nearest = square[:, leaders.subset_index].argmin(axis=1)
-        expected = np.mean(leaders.label[nearest] == labels)
-        assert faithful_share(condensed, labels, leaders) == expected
-    assert 0.5 < expected < 1
-
-
-def test_faithful_share__gives_ties_to_the_first_leader():
-    labels = np.array([2, 1, 2, 1], dtype=np.int32)
-    first_two = Leaders(subset_index=np.array([2, 1]), label=np.array([2, 1], dtype=np.int32))
-    assert faithful_share(np.ones(6), labels, first_two) == 0.75
-    assert faithful_share(np.zeros(6), labels, first_two) == 0.5
-    first_one = Leaders(subset_index=np.array([1, 2]), label=np.array([1, 2], dtype=np.int32))
-    assert faithful_share(np.ones(6), labels, first_one) == 0.75
-    assert faithful_share(np.empty(0), np.array([1]), Leaders(np.array([0]), np.array([1], np.int32))) == 1.0
-    with pytest.raises(ConfigError, match="no leader"):
-        faithful_share(np.ones(6), labels, Leaders(np.empty(0, np.int64), np.empty(0, np.int32)))

@@ -10,12 +10,18 @@ from .cut import (
     n_clusters_found,
     suggest_n_clusters,
 )
+from .faithfulness import (
+    Faithfulness,
+    halves,
+    held_out_labels,
+    measure_faithfulness,
+    second_pass_labels,
+)
 from .leaders import (
     LEADER_METHODS,
     Leaders,
     choose_leaders,
     choose_medoids,
-    faithful_share,
 )
 from .link import link_in_place, link_rows, linkage_bytes
 
@@ -23,6 +29,7 @@ __all__ = [
     "BLOCK_PAIRS",
     "LEADER_METHODS",
     "Condensed",
+    "Faithfulness",
     "Leaders",
     "Suggestion",
     "choose_leaders",
@@ -30,11 +37,14 @@ __all__ = [
     "count_frames",
     "cut",
     "distances_from",
-    "faithful_share",
+    "halves",
+    "held_out_labels",
     "iter_rows",
     "link_in_place",
     "link_rows",
     "linkage_bytes",
+    "measure_faithfulness",
     "n_clusters_found",
+    "second_pass_labels",
     "suggest_n_clusters",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError
+from ._passes import add_row_to_sums
 from .condensed import (
     BLOCK_PAIRS,
     Condensed,
@@ -15,11 +16,15 @@ from .condensed import (
     iter_rows,
     pair_positions,
 )
+from .faithful import choose_faithful
 
-__all__ = ["LEADER_METHODS", "Leaders", "choose_leaders", "choose_medoids", "faithful_share"]
+__all__ = ["LEADER_METHODS", "Leaders", "choose_leaders", "choose_medoids"]
 
-LEADER_METHODS = ("medoid", "random")
+LEADER_METHODS = ("faithful", "medoid", "random")
 """Ways to choose leaders."""
+
+FAITHFUL_PER_CLUSTER = 10
+"""Leaders of a cluster, on average, that a choice of faithful ones takes at most unless it is told."""
 
 Labels = npt.NDArray[np.integer]
 
@@ -49,7 +54,7 @@ def choose_medoids(condensed: Condensed, labels: Labels, *, block_pairs: int = B
         Condensed distances, shape (n_pairs,): a numpy array, or anything that is read by slicing; it is
         read once, from start to end, in slices of `block_pairs`. O(N) memory besides.
     labels
-        Labels, shape (n_frames,), from 1 without a gap.
+        Labels, shape (n_frames,), from 1 without a gap; 0 leaves a frame out.
     block_pairs
         Pairs read at a time. The result doesn't depend on it.
 
@@ -66,11 +71,9 @@ def choose_medoids(condensed: Condensed, labels: Labels, *, block_pairs: int = B
     _check_pairs(condensed, labels)
     # Whole rows in ascending order, however the slices fall, so that the sums round in one way only.
     sums = np.zeros(labels.size)
+    narrow = np.ascontiguousarray(labels, dtype=np.int32)
     for index, row in iter_rows(condensed, block_pairs=block_pairs):
-        same = np.flatnonzero(labels[index + 1 :] == labels[index])
-        distances = row[same].astype(np.float64)
-        sums[index] += distances.sum()
-        sums[same + (index + 1)] += distances
+        add_row_to_sums(row, index, narrow, sums)
     if not np.isfinite(sums).all():
         raise ConfigError(
             "Some distances between frames of one cluster aren't finite: they were never computed, or a "
@@ -84,9 +87,12 @@ def choose_leaders(
     labels: Labels,
     *,
     method: str,
-    per_cluster: int,
-    seed: int,
+    per_cluster: int = 1,
+    seed: int = 0,
+    faithfulness: float = 0.95,
+    max_leaders: int | None = None,
     medoids: Int64Array | None = None,
+    n_threads: int = 1,
     block_pairs: int = BLOCK_PAIRS,
 ) -> Leaders:
     """Leaders of every cluster.
@@ -96,20 +102,26 @@ def choose_leaders(
     condensed
         Condensed distances, shape (n_pairs,): a numpy array, or anything that is read by slicing. With
         ``"medoid"`` it is read once per leader of a cluster, one time less if `medoids` are given; with
-        ``"random"`` not at all.
+        ``"random"`` not at all. ``"faithful"`` needs an array of float32.
     labels
-        Labels, shape (n_frames,), from 1 without a gap.
+        Labels, shape (n_frames,), from 1 without a gap; 0 leaves a frame out.
     method
+        ``"faithful"``: the medoids, then those frames that bring most labels back, see `choose_faithful`.
         ``"medoid"``: the medoid first, then always the member farthest from the leaders that its cluster
         already has; the lowest index wins a tie. ``"random"``: a draw without replacement. It depends on
         the seed, the label and the cluster's members, not on other clusters, and a draw of fewer is the
         beginning of a draw of more.
     per_cluster
-        Leaders of a cluster; one with fewer members gives them all.
+        Leaders of a cluster by ``"medoid"`` and ``"random"``; one with fewer members gives them all.
     seed
         Seed of the draw, 0 or more.
+    faithfulness, max_leaders
+        Of ``"faithful"``: the share of labels brought back that is enough, and how many leaders there may
+        be of all clusters together, `FAITHFUL_PER_CLUSTER` times the clusters where None.
     medoids
         What `choose_medoids` gives for these labels, if it is known already.
+    n_threads
+        Threads of ``"faithful"``. The result doesn't depend on them.
     block_pairs
         Pairs read at a time. The result doesn't depend on it.
 
@@ -122,10 +134,22 @@ def choose_leaders(
         raise ConfigError(f"Leaders can't be chosen by {method!r}: use one of {', '.join(LEADER_METHODS)}.")
     if per_cluster < 1:
         raise ConfigError(f"A cluster needs a leader, {per_cluster} won't do: ask for at least 1 of each.")
-    if method == "medoid":
+    if method != "random":
         _check_pairs(condensed, labels)
         if medoids is None:
             medoids = choose_medoids(condensed, labels, block_pairs=block_pairs)
+    if method == "faithful":
+        assert medoids is not None
+        chosen = choose_faithful(
+            _as_float32(condensed),
+            np.ascontiguousarray(labels, dtype=np.int32),
+            medoids,
+            faithfulness=faithfulness,
+            max_leaders=_most(max_leaders, len(medoids)),
+            n_threads=n_threads,
+        )
+    elif method == "medoid":
+        assert medoids is not None
         chosen = _farthest_first(condensed, labels, medoids, per_cluster=per_cluster, block_pairs=block_pairs)
     else:
         if seed < 0:
@@ -137,66 +161,23 @@ def choose_leaders(
     )
 
 
-def faithful_share(
-    condensed: Condensed, labels: Labels, leaders: Leaders, *, block_pairs: int = BLOCK_PAIRS
-) -> float:
-    """Share of the subset's frames whose nearest leader carries their own label.
-
-    The second pass gives every frame the label of its nearest leader. This is how often it would agree with
-    the tree that the labels came from; a low share says that these leaders don't stand for their clusters.
-
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,); read once, from start to end. O(N) memory besides.
-    labels
-        Labels, shape (n_frames,).
-    leaders
-        At least one leader. The first in their order wins a tie.
-    block_pairs
-        Pairs read at a time. The result doesn't depend on it.
-
-    Returns
-    -------
-    A number from 0 to 1.
-
-    Raises
-    ------
-    ConfigError
-        If labels and distances don't fit together, or there is no leader.
-    """
-    _check_pairs(condensed, labels)
-    n_leaders = leaders.subset_index.size
-    if n_leaders == 0:
-        raise ConfigError("There is no leader to compare with: choose at least one per cluster.")
-    nearest = np.full(labels.size, np.inf)
-    nearest_leader = np.full(labels.size, n_leaders, dtype=np.int64)
-    rank_of: dict[int, int] = {}
-    for rank, frame in enumerate(leaders.subset_index.tolist()):
-        rank_of.setdefault(frame, rank)
-        nearest[frame], nearest_leader[frame] = 0.0, rank_of[frame]
-
-    def offer(
-        frames: Int64Array | slice, distances: npt.NDArray[np.floating], rank: Int64Array | int
-    ) -> None:
-        better = (distances < nearest[frames]) | (
-            (distances == nearest[frames]) & (rank < nearest_leader[frames])
+def _most(max_leaders: int | None, n_clusters: int) -> int:
+    if max_leaders is None:
+        return FAITHFUL_PER_CLUSTER * n_clusters
+    if max_leaders < n_clusters:
+        raise ConfigError(
+            f"{max_leaders} leaders can't stand for {n_clusters} clusters, each needs one: allow at least "
+            f"{n_clusters} (--max-leaders), or ask for fewer clusters."
         )
-        nearest[frames] = np.where(better, distances, nearest[frames])
-        nearest_leader[frames] = np.where(better, rank, nearest_leader[frames])
+    return max_leaders
 
-    order = np.argsort(leaders.subset_index, kind="stable")
-    ordered = leaders.subset_index[order]
-    for index, row in iter_rows(condensed, block_pairs=block_pairs):
-        above = int(np.searchsorted(ordered, index, side="right"))
-        if above < n_leaders:
-            distances = row[ordered[above:] - (index + 1)]
-            closest = distances.min()
-            rank = int(order[above:][distances == closest].min())
-            offer(slice(index, index + 1), np.array([closest]), rank)
-        if index in rank_of:
-            offer(slice(index + 1, None), row, rank_of[index])
-    return float(np.mean(leaders.label[nearest_leader] == labels))
+
+def _as_float32(condensed: Condensed) -> npt.NDArray[np.float32]:
+    if not isinstance(condensed, np.ndarray) or condensed.dtype != np.float32:
+        raise ConfigError(
+            "Faithful leaders need all distances in memory, as a numpy array of float32: read them whole."
+        )
+    return condensed
 
 
 def _farthest_first(
@@ -236,11 +217,11 @@ def _members(labels: Labels) -> list[Int64Array]:
     """Subset indices of every label's members, ascending."""
     if labels.ndim != 1 or labels.size == 0:
         raise ConfigError(f"Labels need shape (n_frames,) and at least one frame, these have {labels.shape}.")
-    counts = np.bincount(labels) if labels.min() >= 1 else np.zeros(1, dtype=np.int64)
+    counts = np.bincount(labels) if labels.min() >= 0 else np.zeros(1, dtype=np.int64)
     if counts.size < 2 or not counts[1:].all():
         raise ConfigError("Labels must run from 1 without a gap, as `cut` gives them; these don't.")
     by_label = np.argsort(labels, kind="stable").astype(np.int64)
-    return np.split(by_label, np.cumsum(counts[1:])[:-1])
+    return np.split(by_label, np.cumsum(counts)[:-1])[1:]
 
 
 def _check_pairs(condensed: Condensed, labels: Labels) -> None:

@@ -1,0 +1,100 @@
+"""Compiled passes over condensed distances that lie in memory as float32."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..jit import kernel
+
+__all__ = ["add_row_to_sums", "copy_row", "count_gains"]
+
+
+@kernel
+def add_row_to_sums(
+    row: npt.NDArray[Any], index: int, labels: npt.NDArray[np.int32], sums: npt.NDArray[np.float64]
+) -> None:
+    """Add the distances of one row of the upper triangle to the sums within clusters, on both sides.
+
+    Parameters
+    ----------
+    row
+        Distances of `index` to all frames with a higher index.
+    index
+        Its subset index.
+    labels
+        Shape (n_frames,); frames with label 0 belong to no cluster.
+    sums
+        Sums so far, shape (n_frames,).
+    """
+    label = labels[index]
+    if label == 0:
+        return
+    of_index = 0.0
+    for offset in range(row.size):
+        if labels[index + 1 + offset] == label:
+            of_index += row[offset]
+            sums[index + 1 + offset] += row[offset]
+    sums[index] += of_index
+
+
+@kernel
+def copy_row(condensed: npt.NDArray[np.float32], index: int, row: npt.NDArray[np.float32]) -> None:
+    """Copy the distances of one frame to all frames into `row`, shape (n_frames,)."""
+    n_frames = row.size
+    position = index - 1
+    for other in range(index):
+        row[other] = condensed[position]
+        position += n_frames - 2 - other
+    row[index] = 0.0
+    for other in range(index + 1, n_frames):
+        row[other] = condensed[position + other - index]
+
+
+@kernel
+def count_gains(
+    condensed: npt.NDArray[np.float32],
+    start: int,
+    stop: int,
+    labels: npt.NDArray[np.int32],
+    mend_below: npt.NDArray[np.float32],
+    break_below: npt.NDArray[np.float32],
+    gains: npt.NDArray[np.int32],
+) -> None:
+    """Count what each frame would mend and break as a further leader, over some rows of the triangle.
+
+    A frame mends another of its own cluster that is nearer to it than `mend_below`, and breaks one of
+    another cluster that is nearer than `break_below`.
+
+    Parameters
+    ----------
+    condensed
+        Distances, shape (n_pairs,).
+    start, stop
+        Rows of the upper triangle, half-open.
+    labels
+        Shape (n_frames,).
+    mend_below, break_below
+        Shape (n_frames,); negative where there is nothing to mend or to break.
+    gains
+        Mended minus broken so far, shape (n_frames,).
+    """
+    n_frames = labels.size
+    for index in range(start, stop):
+        label = labels[index]
+        mend_here, break_here = mend_below[index], break_below[index]
+        first = n_frames * index - index * (index + 1) // 2
+        row = condensed[first : first + n_frames - 1 - index]
+        # Slices from the row's start on, and no branch: so the loop runs in vector registers.
+        other_label = labels[index + 1 :]
+        mend_other, break_other = mend_below[index + 1 :], break_below[index + 1 :]
+        other_gains = gains[index + 1 :]
+        own_gain = np.int32(0)
+        for offset in range(row.size):
+            is_same = other_label[offset] == label
+            weight = np.int32(1) if is_same else np.int32(-1)
+            below_other = mend_other[offset] if is_same else break_other[offset]
+            below_here = mend_here if is_same else break_here
+            own_gain += weight if row[offset] < below_other else np.int32(0)
+            other_gains[offset] += weight if row[offset] < below_here else np.int32(0)
+        gains[index] += own_gain

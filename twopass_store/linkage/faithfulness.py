@@ -1,0 +1,173 @@
+"""How often the second pass would give the frames of the subset their first-pass label back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigError
+from ._passes import copy_row
+from .condensed import Int64Array, count_frames
+from .leaders import Leaders
+
+__all__ = ["Faithfulness", "halves", "held_out_labels", "measure_faithfulness", "second_pass_labels"]
+
+N_BLOCKS = 10
+"""Blocks of time that a single run is cut into, to take turns in two halves."""
+
+Float32Array = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faithfulness:
+    """How often the second pass would give frames their first-pass label back.
+
+    Attributes
+    ----------
+    overall
+        Share of all frames judged; NaN where none was.
+    of_cluster
+        Share of each cluster's frames, shape (n_clusters,), label 1 first; NaN where none was judged.
+    n_judged
+        Frames judged.
+    confused_label, confused_with
+        Pairs of a first-pass label and another one that the second pass gave instead, shape (n_pairs,), the
+        most frequent first, then by label.
+    n_confused
+        Frames of each such pair, shape (n_pairs,).
+    """
+
+    overall: float
+    of_cluster: npt.NDArray[np.float64]
+    n_judged: int
+    confused_label: npt.NDArray[np.int32]
+    confused_with: npt.NDArray[np.int32]
+    n_confused: Int64Array
+
+
+def second_pass_labels(condensed: Float32Array, leaders: Leaders) -> npt.NDArray[np.int32]:
+    """The label of the nearest leader of every frame of the subset, as the second pass would give it.
+
+    Parameters
+    ----------
+    condensed
+        Condensed distances, shape (n_pairs,), float32.
+    leaders
+        At least one leader. The first in their order wins a tie.
+
+    Returns
+    -------
+    Labels, shape (n_frames,).
+
+    Raises
+    ------
+    ConfigError
+        If there is no leader.
+    """
+    if leaders.subset_index.size == 0:
+        raise ConfigError("There is no leader to compare with: choose at least one per cluster.")
+    n_frames = count_frames(condensed)
+    nearest = np.full(n_frames, np.inf, np.float32)
+    given = np.zeros(n_frames, np.int32)
+    row = np.empty(n_frames, np.float32)
+    for index, label in zip(leaders.subset_index.tolist(), leaders.label.tolist(), strict=True):
+        copy_row(condensed, index, row)
+        is_nearer = row < nearest
+        given[is_nearer] = label
+        np.minimum(nearest, row, out=nearest)
+    return given
+
+
+def measure_faithfulness(labels: Labels, given: Labels) -> Faithfulness:
+    """Compare first-pass labels with those that the second pass gives.
+
+    Parameters
+    ----------
+    labels
+        First-pass labels, shape (n_frames,), from 1 without a gap.
+    given
+        Those of the second pass, shape (n_frames,); 0 where a frame isn't judged.
+    """
+    n_clusters = int(labels.max())
+    judged = given > 0
+    first, second = labels[judged].astype(np.int64), given[judged].astype(np.int64)
+    n_of = np.bincount(first, minlength=n_clusters + 1)[1:]
+    n_right = np.bincount(first[first == second], minlength=n_clusters + 1)[1:]
+    pairs, counts = np.unique((first * (n_clusters + 1) + second)[first != second], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    with np.errstate(invalid="ignore"):
+        of_cluster = n_right / n_of
+    return Faithfulness(
+        overall=float(n_right.sum() / first.size) if first.size else float("nan"),
+        of_cluster=of_cluster,
+        n_judged=int(first.size),
+        confused_label=(pairs[order] // (n_clusters + 1)).astype(np.int32),
+        confused_with=(pairs[order] % (n_clusters + 1)).astype(np.int32),
+        n_confused=counts[order].astype(np.int64),
+    )
+
+
+def held_out_labels(
+    condensed: Float32Array,
+    labels: npt.NDArray[np.int32],
+    half: npt.NDArray[np.bool_],
+    choose: Callable[[npt.NDArray[np.int32]], Leaders],
+) -> npt.NDArray[np.int32]:
+    """The second pass's labels of frames that had no part in the choice of the leaders.
+
+    Leaders chosen from each half of the subset label the other one.
+
+    Parameters
+    ----------
+    condensed
+        Condensed distances, shape (n_pairs,), float32.
+    labels
+        First-pass labels, shape (n_frames,), from 1 without a gap.
+    half
+        Which half a frame is in, shape (n_frames,).
+    choose
+        Chooses leaders for labels from 1 without a gap, where 0 leaves a frame out.
+
+    Returns
+    -------
+    Labels, shape (n_frames,); 0 for a frame whose cluster has no member in the other half, which can't be
+    judged.
+    """
+    given = np.zeros(labels.size, np.int32)
+    for is_chosen_from in (half, ~half):
+        known = np.unique(labels[is_chosen_from])
+        is_judged = ~is_chosen_from & np.isin(labels, known)
+        if not is_judged.any():
+            continue
+        compact = np.where(is_chosen_from, np.searchsorted(known, labels) + 1, 0).astype(np.int32)
+        leaders = choose(compact)
+        leaders = Leaders(leaders.subset_index, known[leaders.label - 1])
+        given[is_judged] = second_pass_labels(condensed, leaders)[is_judged]
+    return given
+
+
+def halves(groups: Labels) -> npt.NDArray[np.bool_]:
+    """Split a subset in two, so that neighbours in time fall into one half as far as possible.
+
+    Parameters
+    ----------
+    groups
+        The run or source file of each frame, shape (n_frames,).
+
+    Returns
+    -------
+    Shape (n_frames,). Where there are several groups, each lies in one half as a whole, and the halves are
+    about equal in size; else blocks of a tenth of the frames take turns.
+    """
+    names, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if names.size == 1:
+        block = np.arange(groups.size) * N_BLOCKS // groups.size
+        return np.asarray(block % 2 == 1)
+    is_second = np.zeros(names.size, dtype=np.bool_)
+    balance = 0
+    for group in np.argsort(-sizes, kind="stable"):
+        is_second[group] = balance > 0
+        balance += -int(sizes[group]) if is_second[group] else int(sizes[group])
+    return np.asarray(is_second[index])
