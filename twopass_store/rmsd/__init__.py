@@ -16,6 +16,7 @@ from .leaders import (
 from .memory import assign_bytes, pairwise_bytes
 from .metric import Alignment, Metric
 from .pairwise import PairwiseRmsd
+from .second import nearest_other_leaders
 from .superposition import superpose
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "PreparedLeaders",
     "assign_bytes",
     "nearest_leaders",
+    "nearest_other_leaders",
     "pairwise_bytes",
     "prepare_leaders",
     "rmsd_to_leaders",
