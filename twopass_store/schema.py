@@ -28,6 +28,7 @@ __all__ = [
     "SUBSET",
     "TIME_SOURCES",
     "TRAJECTORY_FILE",
+    "TRAJECTORY_RECORD",
     "UNITCELL",
     "ArraySpec",
     "attributes",
@@ -110,6 +111,21 @@ TRAJECTORY_FILE = (
     ArraySpec("trajectory_digest", ("trajectory_file",), "str", "", "1", "content digest of the source file"),
 )
 
+TRAJECTORY_RECORD = (
+    ArraySpec("trajectory_size", ("trajectory_file",), "int64", -1, "byte", "size of the source file"),
+    ArraySpec(
+        "trajectory_modified",
+        ("trajectory_file",),
+        "int64",
+        -1,
+        "nanoseconds since 1970-01-01",
+        "when the source file was last modified, UTC",
+        {"calendar": "proleptic_gregorian"},
+    ),
+    ArraySpec("trajectory_label", ("trajectory_file",), "str", "", "1", "what a list calls the source file"),
+)
+"""Further of the source files; the last only where a list of trajectories has labels."""
+
 ATOM = (
     ArraySpec("atom_name", ("atom",), "str", "", "1", "atom name"),
     ArraySpec("element", ("atom",), "str", "", "1", "chemical element, empty for beads and virtual sites"),
@@ -127,7 +143,7 @@ RUN = (
 )
 """Where files are grouped into runs; the last two where a list of trajectories has them."""
 
-INGESTED = (*FRAME, *UNITCELL, *TRAJECTORY_FILE, *ATOM, *RUN)
+INGESTED = (*FRAME, *UNITCELL, *TRAJECTORY_FILE, *TRAJECTORY_RECORD, *ATOM, *RUN)
 """Arrays of the root group."""
 
 SUBSET = (

@@ -6,6 +6,7 @@ from itertools import pairwise
 import mdtraj as md
 import numpy as np
 import pytest
+import xarray as xr
 
 from trajectory_files import (
     FORMATS,
@@ -27,7 +28,7 @@ from twopass_store.errors import (
     TruncatedTrajectoryError,
 )
 from twopass_store.store import Store
-from twopass_store.trajectory import topology_from_json
+from twopass_store.trajectory import digest_file, topology_from_json
 
 
 class Notes:
@@ -255,6 +256,13 @@ def test_parameters_that_do_not_fit__say_so_in_one_line(tmp_path, options, error
 
 def test_provenance__is_recorded(tmp_path, example_xtc, example_top):
     ingest_trajectories(tmp_path / "s.zarr", example_xtc, top=example_top)
+    with xr.open_datatree(tmp_path / "s.zarr", engine="zarr", consolidated=False) as tree:
+        assert tree["trajectory_size"].values.tolist() == [example_xtc.stat().st_size]
+        modified = np.datetime64(example_xtc.stat().st_mtime_ns, "ns")
+        assert tree["trajectory_modified"].values.tolist() == [modified.astype(np.int64)]
+        assert tree["trajectory_modified"].dtype == np.dtype("datetime64[ns]")
+        assert tree["trajectory_digest"].values.tolist() == [digest_file(example_xtc)]
+        assert "trajectory_label" not in tree
     attrs = json.loads((tmp_path / "s.zarr" / "zarr.json").read_text())["attributes"]
     assert attrs["twopass_format"] == 1
     provenance = attrs["provenance"]

@@ -111,6 +111,7 @@ def test_files_that_nothing_groups__are_runs_of_their_own(restarts, twopass, exa
     (restarts / "list.csv").write_text("rep1/md.xtc,,wild type\nrep2/md.xtc\n")
     twopass("ingest", "s.zarr", "--from-list", "list.csv", "--top", example_top)
     assert Store.open(restarts / "s.zarr").read("run_label").tolist() == ["wild type", "md.xtc"]
+    assert Store.open(restarts / "s.zarr").read("trajectory_label").tolist() == ["wild type", ""]
 
 
 def test_dt__gives_times_to_formats_that_have_none(frames, tmp_path, twopass, example_top):

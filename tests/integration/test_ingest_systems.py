@@ -68,6 +68,19 @@ def test_another_number_of_atoms__names_the_first_that_is_too_many(tmp_path):
     assert not (tmp_path / "s.zarr").exists()
 
 
+def test_protein__says_which_residues_with_a_backbone_it_leaves_out(tmp_path, twopass):
+    topology = make_topology(6, n_waters=2)
+    for residue, name in ((1, "HIE"), (3, "HIE"), (4, "CYX")):
+        topology.residue(residue).name = name
+    save(tmp_path / "run.h5", topology, 1)
+    result = twopass("ingest", "s.zarr", "run.h5", "--select", "protein and name CA")
+    assert "leaves out residues that have a backbone: 2 HIE, 1 CYX" in result.stderr
+    advice = result.stderr.partition('write "')[2].partition('"')[0]
+    result = twopass("ingest", "t.zarr", "run.h5", "--select", f"{advice} and name CA")
+    assert "leaves out" not in result.stderr
+    assert Store.open(tmp_path / "t.zarr").shape("position") == (5, 6, 3)
+
+
 def test_calcium__is_no_c_alpha(tmp_path):
     save(tmp_path / "one.h5", make_topology(4), 1)
     topology = make_topology(4)

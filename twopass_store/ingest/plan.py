@@ -14,7 +14,7 @@ from ..config import IngestConfig
 from ..executors import PROCESS_BYTES
 from ..journal import Plan
 from ..partition import FRAME_CHUNK, position_chunk_frames
-from ..schema import ATOM, FRAME, RUN, TRAJECTORY_FILE, UNITCELL, ArraySpec
+from ..schema import ATOM, FRAME, RUN, TRAJECTORY_FILE, TRAJECTORY_RECORD, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import describe_selection, guessed_elements, reading_bytes, topology_to_json
 from .request import requested
@@ -97,10 +97,12 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
     runs = _run_columns(inputs.runs)
     sizes = {"frame": n_frames, "atom": reference.n_kept, "xyz": 3, "trajectory_file": len(sources)}
     sizes["simulation_run"] = len(inputs.runs or ())
+    is_labelled = any(source.label for source in sources)
     specs = (
         *FRAME,
         *(UNITCELL if has_unitcell else ()),
         *TRAJECTORY_FILE,
+        *(spec for spec in TRAJECTORY_RECORD if is_labelled or spec.name != "trajectory_label"),
         *ATOM,
         *(spec for spec in RUN if spec.name in runs or (runs and spec.name == "run")),
     )

@@ -1,5 +1,6 @@
 """Which atoms the files hold, and which of them are kept: one topology, or several that match."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,6 +20,7 @@ from ..trajectory import (
     shared_topology,
     solvent_fraction,
     topology_to_json,
+    unusual_residues,
 )
 
 __all__ = ["System", "SystemTable", "listed"]
@@ -162,10 +164,24 @@ class SystemTable:
                 self._remarks[f"group {config.group!r} of {ndx.name}: {remark}"] = []
         elif config.select is not None:
             indices = select_atoms(topology, config.select)
+            self._remark_unusual(topology, config.select, indices)
         else:
             _refuse_solvent(topology)
             return None
         return None if len(indices) == topology.n_atoms else indices
+
+    def _remark_unusual(self, topology: md.Topology, selection: str, indices: NDArray[np.int64]) -> None:
+        """Say which amino acids the keyword `protein` leaves out, where nothing else has selected them."""
+        unusual = unusual_residues(topology) if re.search(r"\bprotein\b", selection) else {}
+        selected = {topology.atom(index).residue.name for index in indices} if unusual else set()
+        left = {name: n for name, n in unusual.items() if name not in selected}
+        if left:
+            counted = ", ".join(f"{n} {name}" for name, n in left.items())
+            names = " ".join(left)
+            self._remarks[
+                f"`protein` leaves out residues that have a backbone: {counted}; to keep them, write "
+                f'"(protein or resname {names})" instead'
+            ] = []
 
     def _compare(self, system: System, topology: md.Topology) -> None:
         reference = self.reference

@@ -9,6 +9,7 @@ from .atoms import (
     default_rmsd_atoms,
     describe_selection,
     solvent_fraction,
+    unusual_residues,
 )
 from .elements import guessed_elements
 from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
@@ -49,5 +50,6 @@ __all__ = [
     "supported_extensions",
     "topology_from_json",
     "topology_to_json",
+    "unusual_residues",
     "write_pdb_models",
 ]

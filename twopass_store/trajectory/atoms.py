@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from ..errors import SelectionError
 
-__all__ = ["SelectionSummary", "default_rmsd_atoms", "describe_selection", "solvent_fraction"]
+__all__ = [
+    "SelectionSummary",
+    "default_rmsd_atoms",
+    "describe_selection",
+    "solvent_fraction",
+    "unusual_residues",
+]
 
 _MIN_PROTEIN_RESIDUES = 10
 
@@ -62,6 +68,23 @@ def solvent_fraction(topology: md.Topology) -> float:
     """Share of the atoms that are water or monoatomic ions, 0 to 1."""
     n_solvent = sum(residue.n_atoms for residue in topology.residues if _is_solvent(residue))
     return n_solvent / topology.n_atoms if topology.n_atoms else 0.0
+
+
+def unusual_residues(topology: md.Topology) -> dict[str, int]:
+    """Residues with a protein's backbone that mdtraj's keyword ``protein`` leaves out.
+
+    Returns
+    -------
+    How many there are of each name, in the order in which they come: those with carbons CA and C (and mostly
+    N) whose names aren't in mdtraj's list, such as phosphorylated and non-standard amino acids.
+    """
+    found: dict[str, int] = {}
+    for residue in topology.residues:
+        if residue.n_atoms > 1 and not residue.is_protein:
+            carbons = {atom.name for atom in residue.atoms if atom.element is None or _symbol(atom) == "C"}
+            if {"CA", "C"} <= carbons:
+                found[residue.name] = found.get(residue.name, 0) + 1
+    return found
 
 
 def _is_solvent(residue: Any) -> bool:
