@@ -2,7 +2,8 @@
 
 `ingest_trajectories` streams trajectories into a Zarr store, `cluster_subset` clusters every N-th frame and
 picks leaders, `assign_frames` gives every frame the label of its nearest leader; `run_pipeline` does all
-three. Each goes on where it was stopped. `open_results` opens what they left in xarray.
+three. Each goes on where it was stopped. `open_results` opens what they left in xarray, `export_coordinates`
+writes it as a trajectory.
 """
 
 from importlib import import_module
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from .assign import AssignResult, assign_frames
     from .cluster import ClusterResult, cluster_subset
     from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
-    from .export import load_leaders
+    from .export import ExportResult, export_coordinates, load_leaders
     from .ingest import IngestResult, ingest_trajectories
     from .pipeline import RunResult, run_pipeline
     from .progress import Progress
@@ -25,6 +26,7 @@ __all__ = [
     "AssignResult",
     "ClusterConfig",
     "ClusterResult",
+    "ExportResult",
     "IngestConfig",
     "IngestResult",
     "Progress",
@@ -33,6 +35,7 @@ __all__ = [
     "Summary",
     "assign_frames",
     "cluster_subset",
+    "export_coordinates",
     "ingest_trajectories",
     "load_config",
     "load_leaders",
@@ -50,7 +53,7 @@ _ROOMS = {
     "assign": ("AssignResult", "assign_frames"),
     "cluster": ("ClusterResult", "cluster_subset"),
     "config": ("AssignConfig", "ClusterConfig", "IngestConfig", "RunConfig", "load_config"),
-    "export": ("load_leaders",),
+    "export": ("ExportResult", "export_coordinates", "load_leaders"),
     "ingest": ("IngestResult", "ingest_trajectories"),
     "pipeline": ("RunResult", "run_pipeline"),
     "progress": ("Progress",),

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from .export import export
+from .options import Debug, Memory, Name, Quiet, Restart, StoreArgument, Workers
+
 __all__ = ["app"]
 
 app = typer.Typer(
@@ -20,22 +23,6 @@ app = typer.Typer(
     epilog="Try it: twopass ingest demo.zarr example:alanine-dipeptide.xtc "
     "--top example:alanine-dipeptide.pdb",
 )
-
-StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Path of the store, a folder.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
-Memory = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SIZE",
-        help="Memory that the command may use, such as 4GiB; by default half of what is available.",
-    ),
-]
-Workers = Annotated[int | None, typer.Option(min=1, help="Threads; by default all processors.")]
-Restart = Annotated[
-    bool, typer.Option("--restart", help="Discard what exists with other parameters, and what hangs on it.")
-]
-Name = Annotated[str, typer.Option(help="Name of the clustering.")]
 
 
 def _version(asked: bool) -> None:
@@ -397,3 +384,8 @@ def status(
             typer.echo(status_json(found))
         else:
             print_status(found)
+
+
+app.command(
+    epilog="Example: twopass export run.zarr coordinates --to C1.xtc --cluster C1 --top-to C1.pdb",
+)(export)

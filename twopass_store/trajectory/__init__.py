@@ -15,22 +15,27 @@ from .elements import guessed_elements
 from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
 from .index_groups import read_index_group
 from .matching import AtomMatch, match_atoms
+from .output_formats import XTC_GRID_NM, OutputFormat, output_format, rounding_nm
 from .probe import TrajectoryInfo, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import select_atoms
 from .structures import write_pdb_models
 from .times import read_times
 from .topology import load_topology, shared_topology, topology_from_json, topology_to_json
+from .writers import WrittenFrames, open_writer
 from .xdr import grid_step
 
 __all__ = [
     "DEFAULT_BLOCK_BYTES",
     "FORMATS",
+    "XTC_GRID_NM",
     "AtomMatch",
     "Block",
+    "OutputFormat",
     "SelectionSummary",
     "TrajectoryFormat",
     "TrajectoryInfo",
+    "WrittenFrames",
     "default_rmsd_atoms",
     "describe_selection",
     "digest_file",
@@ -39,11 +44,14 @@ __all__ = [
     "guessed_elements",
     "load_topology",
     "match_atoms",
+    "open_writer",
+    "output_format",
     "probe",
     "read_blocks",
     "read_index_group",
     "read_times",
     "reading_bytes",
+    "rounding_nm",
     "select_atoms",
     "shared_topology",
     "solvent_fraction",

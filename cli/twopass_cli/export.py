@@ -1,0 +1,88 @@
+"""``twopass export``: back to the files that other programs read."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Debug, Quiet, StoreArgument
+
+__all__ = ["export"]
+
+
+class What(StrEnum):
+    """What is exported."""
+
+    COORDINATES = "coordinates"
+
+
+def export(
+    store: StoreArgument,
+    what: Annotated[What, typer.Argument(help="What to write.", show_default=False)],
+    to: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Where to. The extension says the format: xtc, trr, dcd, h5, nc, mdcrd, xyz, lammpstrj, "
+            "gro, pdb or cif.",
+        ),
+    ],
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START:STOP:STEP",
+            help="Frames of the store, counted from 0, STOP left out: 0:1000:10, 5000:, ::2, -100: (the last "
+            "hundred) or 7.",
+        ),
+    ] = None,
+    label: Annotated[
+        list[int] | None,
+        typer.Option(help="Frames with this label; repeatable."),
+    ] = None,
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RANK", help="Frames of this cluster, such as C1, the largest; repeatable."),
+    ] = None,
+    stride: Annotated[int, typer.Option(min=1, help="Every N-th of the frames so chosen.")] = 1,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the clustering of the labels; may be left out where there is only one."),
+    ] = None,
+    top_to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the first of these frames there, as a topology: pdb, gro, h5 or cif."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write frames as a trajectory, with times and unit cells.
+
+    Frames that came from XTC go back to XTC bit by bit. What a format has no room for is said.
+    """
+    from .guard import guarded
+
+    with guarded(debug=debug):
+        from twopass_store.export import export_coordinates
+
+        from .console import make_progress
+        from .tables import count
+
+        result = export_coordinates(
+            store,
+            to,
+            frames=frames,
+            labels=label,
+            clusters=cluster,
+            stride=stride,
+            name=name,
+            top_path=top_to,
+            overwrite=overwrite,
+            progress=make_progress(quiet=quiet),
+        )
+        sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
+        beside = "" if result.top_path is None else f", their topology in {result.top_path}"
+        typer.echo(f"{result.path}: {sizes}, {result.format}{beside}")

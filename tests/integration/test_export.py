@@ -1,0 +1,364 @@
+"""Frames back out of a store, as trajectories of every format that is written."""
+
+import os
+import resource
+import subprocess
+import tracemalloc
+from pathlib import Path
+
+import mdtraj as md
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conftest import EXAMPLE, SHARED, command
+from trajectory_files import FORMATS, WITH_TIME, load, make_trajectory, write
+from twopass_store import (
+    assign_frames,
+    cluster_subset,
+    export_coordinates,
+    ingest_trajectories,
+    open_results,
+    summarize,
+)
+from twopass_store.errors import ConfigError, StageIncompleteError, TrajectoryError
+from twopass_store.export import frames as frames_module
+from twopass_store.export.frames import FrameChoice, chosen_frames
+from twopass_store.store import Store
+from twopass_store.trajectory import load_topology, output_format
+
+WRITTEN = ("xtc", "trr", "dcd", "h5", "nc", "netcdf", "ncdf", "mdcrd", "crd", "xyz", "xyz.gz", "lammpstrj")
+WRITTEN_WITH_TOPOLOGY = ("gro", "pdb", "pdb.gz", "cif", "cif.gz")
+N_FRAMES = 23
+
+
+class Notes:
+    """A progress that keeps what is noted."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, message):
+        self.lines.append(message)
+
+    def start(self, stage, *, total, done, unit):
+        pass
+
+    def advance(self, amount):
+        pass
+
+    def finish(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def trajectory() -> md.Trajectory:
+    return make_trajectory(N_FRAMES)
+
+
+@pytest.fixture(scope="module")
+def walk(trajectory, tmp_path_factory) -> Path:
+    """A store of a random walk with times and changing unit cells, from a format without loss."""
+    folder = tmp_path_factory.mktemp("walk")
+    source = write(trajectory, folder / "walk.h5")
+    ingest_trajectories(folder / "walk.zarr", source)
+    return folder / "walk.zarr"
+
+
+@pytest.fixture(scope="module")
+def dipeptide(tmp_path_factory) -> Path:
+    """A finished run on the example."""
+    store = tmp_path_factory.mktemp("dipeptide") / "run.zarr"
+    ingest_trajectories(store, "example:alanine-dipeptide.xtc", top="example:alanine-dipeptide.pdb")
+    cluster_subset(store, select="element != H", stride=16, n_clusters=4)
+    assign_frames(store)
+    return store
+
+
+def loaded(path: Path, topology: md.Topology) -> md.Trajectory:
+    has_own = path.name.endswith((".h5", ".pdb", ".pdb.gz", ".cif", ".cif.gz", ".gro"))
+    return md.load(str(path)) if has_own else md.load(str(path), top=topology)
+
+
+@pytest.mark.parametrize("extension", [*WRITTEN, *WRITTEN_WITH_TOPOLOGY])
+def test_export__every_format_reads_back_in_mdtraj(extension, trajectory, walk, tmp_path):
+    notes = Notes()
+    target = tmp_path / f"out.{extension}"
+    result = export_coordinates(walk, target, progress=notes)
+    assert (result.path, result.n_frames, result.n_atoms) == (target, N_FRAMES, trajectory.n_atoms)
+    assert list(tmp_path.iterdir()) == [target]
+
+    found, entry = loaded(target, trajectory.topology), output_format(target)
+    rounding = 3e-7 if entry.grid_nm is None else entry.grid_nm / 2 + 1e-6
+    np.testing.assert_allclose(found.xyz, trajectory.xyz, rtol=0, atol=rounding)
+    if extension in ("trr", "h5"):
+        np.testing.assert_array_equal(found.xyz, trajectory.xyz)
+    if entry.has_time:
+        np.testing.assert_array_equal(found.time, trajectory.time)
+    if entry.unitcell == "each":
+        np.testing.assert_allclose(found.unitcell_lengths, trajectory.unitcell_lengths, atol=2e-4)
+        np.testing.assert_allclose(found.unitcell_angles, trajectory.unitcell_angles, atol=1e-5)
+    elif entry.unitcell == "first":
+        np.testing.assert_allclose(found.unitcell_lengths[0], trajectory.unitcell_lengths[0], atol=2e-4)
+    else:
+        assert found.unitcell_lengths is None
+    if entry.has_topology:
+        assert [str(atom) for atom in found.topology.atoms] == [
+            str(atom) for atom in trajectory.topology.atoms
+        ]
+
+    said = "\n".join(notes.lines)
+    assert ("no times" in said) == (not entry.has_time)
+    assert ("no unit cells" in said) == (entry.unitcell == "none")
+    assert ("first frame only" in said) == (entry.unitcell == "first")
+    assert ("rounded positions" in said) == (entry.grid_nm is not None)
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+def test_export__same_format_as_the_source(extension, trajectory, tmp_path):
+    """What md.load gives of the source it gives of the export; the bytes too, where they hold no date."""
+    source = write(trajectory, tmp_path / f"in.{extension}")
+    ingest_trajectories(tmp_path / "run.zarr", source, top=write(trajectory[:1], tmp_path / "top.pdb"))
+    target = tmp_path / f"out.{'h5' if extension == 'hdf5' else extension}"
+    export_coordinates(tmp_path / "run.zarr", target)
+    before, after = load(source, trajectory.topology), load(target, trajectory.topology)
+    if extension in ("dcd", "nc", "netcdf", "ncdf"):
+        # Å in the file: one rounding of float32 on the way in, one on the way out.
+        np.testing.assert_array_max_ulp(after.xyz, before.xyz, 2)
+    else:
+        np.testing.assert_array_equal(after.xyz, before.xyz)
+    if extension in WITH_TIME:
+        np.testing.assert_array_equal(after.time, before.time)
+    if before.unitcell_lengths is not None and extension != "pdb":
+        np.testing.assert_allclose(after.unitcell_lengths, before.unitcell_lengths, rtol=1e-6)
+        np.testing.assert_array_equal(after.unitcell_angles, before.unitcell_angles)
+    if extension in ("xtc", "trr", "gro"):
+        assert target.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("block", [1, 5, 65_536])
+def test_export__xtc_goes_back_bit_by_bit(block, tmp_path, monkeypatch):
+    """Positions, times, boxes, steps and the bytes, however the frames are cut on the way."""
+    xtc, top = SHARED / "ala2-dynamics.xtc", SHARED / "ala2.pdb"
+    if not xtc.exists():
+        xtc, top = EXAMPLE / "alanine-dipeptide.xtc", EXAMPLE / "alanine-dipeptide.pdb"
+    source = tmp_path / "in.xtc"
+    with md.formats.XTCTrajectoryFile(str(xtc)) as file:
+        frames = file.read(n_frames=400 if block < 100 else None)
+    with md.formats.XTCTrajectoryFile(str(source), "w") as file:
+        file.write(*frames)
+    monkeypatch.setattr(frames_module, "FRAME_CHUNK", block)
+    ingest_trajectories(tmp_path / "run.zarr", source, top=top)
+    export_coordinates(tmp_path / "run.zarr", tmp_path / "out.xtc")
+    assert (tmp_path / "out.xtc").read_bytes() == source.read_bytes()
+
+
+def test_export__several_files_with_stride_and_selection(trajectory, tmp_path):
+    for name, part in (("a.xtc", trajectory[:9]), ("b.trr", trajectory[9:])):
+        write(part, tmp_path / name)
+    sources = [tmp_path / "a.xtc", tmp_path / "b.trr"]
+    top = write(trajectory[:1], tmp_path / "top.pdb")
+    ingest_trajectories(tmp_path / "run.zarr", sources, top=top, select="name CA CB", stride=2)
+    export_coordinates(tmp_path / "run.zarr", tmp_path / "out.trr", top_path=tmp_path / "out.pdb")
+    chosen = trajectory.topology.select("name CA CB")
+    parts = [load(source, trajectory.topology)[::2].atom_slice(chosen) for source in sources]
+    found = md.load(tmp_path / "out.trr", top=tmp_path / "out.pdb")
+    np.testing.assert_array_equal(found.xyz, np.concatenate([part.xyz for part in parts]))
+    np.testing.assert_array_equal(found.time, np.concatenate([part.time for part in parts]))
+    assert [atom.name for atom in found.topology.atoms] == ["CA", "CB"] * 4
+
+
+def test_export__frames_without_times_or_cells(tmp_path):
+    bare = make_trajectory(6, has_cell=False)
+    write(bare, tmp_path / "in.dcd")
+    ingest_trajectories(tmp_path / "run.zarr", tmp_path / "in.dcd", top=write(bare[:1], tmp_path / "top.pdb"))
+    notes = Notes()
+    export_coordinates(tmp_path / "run.zarr", tmp_path / "out.xtc", frames="1::2", progress=notes)
+    assert "frame numbers in place of times" in notes.lines[0]
+    found = md.load(tmp_path / "out.xtc", top=bare.topology)
+    assert found.time.tolist() == [1, 3, 5]
+    assert found.unitcell_lengths is None
+    export_coordinates(tmp_path / "run.zarr", tmp_path / "out.h5", progress=notes)
+    with md.formats.HDF5TrajectoryFile(str(tmp_path / "out.h5")) as file:
+        assert not hasattr(file.root, "time")
+        assert not hasattr(file.root, "cell_lengths")
+    with pytest.raises(TrajectoryError, match="LAMMPS dump needs a unit cell"):
+        export_coordinates(tmp_path / "run.zarr", tmp_path / "out.lammpstrj")
+    assert not (tmp_path / "out.lammpstrj").exists()
+
+
+def test_export__some_frames_without_a_cell(trajectory, tmp_path):
+    write(trajectory[:5], tmp_path / "a.xtc")
+    write(make_trajectory(4, has_cell=False), tmp_path / "b.xtc")
+    top = write(trajectory[:1], tmp_path / "top.pdb")
+    ingest_trajectories(tmp_path / "run.zarr", [tmp_path / "a.xtc", tmp_path / "b.xtc"], top=top)
+    notes = Notes()
+    export_coordinates(tmp_path / "run.zarr", tmp_path / "all.xtc", progress=notes)
+    assert "no unit cells, since 4 of the frames have none" in notes.lines[0]
+    assert md.load(tmp_path / "all.xtc", top=trajectory.topology).unitcell_lengths is None
+    export_coordinates(tmp_path / "run.zarr", tmp_path / "first.xtc", frames=":5")
+    found = md.load(tmp_path / "first.xtc", top=trajectory.topology)
+    np.testing.assert_array_equal(found.unitcell_lengths, trajectory.unitcell_lengths[:5])
+
+
+def test_lammps__time_steps_go_on_over_all_blocks(walk, tmp_path, monkeypatch):
+    monkeypatch.setattr(frames_module, "FRAME_CHUNK", 4)
+    export_coordinates(walk, tmp_path / "out.lammpstrj")
+    lines = (tmp_path / "out.lammpstrj").read_text().splitlines()
+    steps = [int(lines[index + 1]) for index, line in enumerate(lines) if line == "ITEM: TIMESTEP"]
+    assert steps == list(range(N_FRAMES))
+
+
+def test_export__labels_and_ranks(dipeptide, tmp_path, twopass):
+    with open_results(dipeptide) as results:
+        label, position, time = results.label.values, results.position.values, results.time.values
+    ranked = [row.label for row in summarize(dipeptide, "default").clusters]
+    twopass("export", dipeptide, "coordinates", "--to", "c1.xtc", "--cluster", "C1", "--top-to", "c1.pdb")
+    found = md.load(tmp_path / "c1.xtc", top=tmp_path / "c1.pdb")
+    np.testing.assert_array_equal(found.xyz, position[label == ranked[0]])
+    np.testing.assert_array_equal(found.time, time[label == ranked[0]].astype(np.float32))
+
+    options = [
+        "--label",
+        ranked[2],
+        "--cluster",
+        "c2",
+        "--frames",
+        "100:3000",
+        "--stride",
+        7,
+        "--name",
+        "default",
+    ]
+    result = twopass("export", dipeptide, "coordinates", "--to", "some.trr", *options)
+    expected = np.flatnonzero(np.isin(label, ranked[1:3]))
+    expected = expected[(expected >= 100) & (expected < 3000)][::7]
+    found = md.load(tmp_path / "some.trr", top=tmp_path / "c1.pdb")
+    np.testing.assert_array_equal(found.xyz, position[expected])
+    assert f"{len(expected)} frames of 22 atoms, TRR" in result.stdout
+
+
+def test_export__indices_in_any_order(dipeptide, tmp_path):
+    frames = np.array([3000, 5, 5, 3999, 0])
+    export_coordinates(dipeptide, tmp_path / "some.h5", frames=frames)
+    with open_results(dipeptide) as results:
+        np.testing.assert_array_equal(md.load(tmp_path / "some.h5").xyz, results.position.values[frames])
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_frame_choice__equals_numpy(data, dipeptide, monkeypatch):
+    monkeypatch.setattr(frames_module, "FRAME_CHUNK", data.draw(st.integers(1, 900)))
+    store = Store.open(dipeptide)
+    label = store.read("clusterings/default/label")
+    bounds = st.one_of(st.none(), st.integers(-4200, 4200))
+    piece = slice(data.draw(bounds), data.draw(bounds), data.draw(st.one_of(st.none(), st.integers(1, 500))))
+    labels = data.draw(st.one_of(st.none(), st.sets(st.integers(1, 4))))
+    stride = data.draw(st.integers(1, 50))
+    expected = np.arange(4000)[piece]
+    if not len(expected):
+        with pytest.raises(ConfigError, match="holds none of the 4000 frames"):
+            chosen_frames(piece, 4000)
+        return
+    parts = ["" if part is None else str(part) for part in (piece.start, piece.stop, piece.step)]
+    assert chosen_frames(":".join(parts), 4000) == chosen_frames(piece, 4000)
+    if labels is not None:
+        expected = expected[np.isin(label[expected], list(labels))]
+    choice = FrameChoice(store, chosen_frames(piece, 4000), "clusterings/default/label", labels, stride)
+    found = list(choice.pieces())
+    np.testing.assert_array_equal(np.concatenate([[], *found]), expected[::stride])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a:b", "1:2:3:4", "5:2", "::-1", "::0", "4000", "-4001", "9000:", "1,2"]
+)
+def test_frames__what_is_no_range_is_refused(text):
+    with pytest.raises(ConfigError):
+        chosen_frames(text, 4000)
+
+
+def test_export__refusals(dipeptide, walk, tmp_path, twopass):
+    def refused(path, *, store=dipeptide, error=ConfigError, **options):
+        with pytest.raises(error) as caught:
+            export_coordinates(store, tmp_path / path, **options)
+        return str(caught.value)
+
+    (tmp_path / "there.xtc").write_bytes(b"mine")
+    result = twopass("export", dipeptide, "coordinates", "--to", "there.xtc", code=2)
+    assert "exists already. Use --overwrite" in result.stderr
+    assert (tmp_path / "there.xtc").read_bytes() == b"mine"
+    assert ".xtc, .trr, .dcd" in refused("out.tng")
+    assert "lies in the store" in refused(dipeptide / "out.xtc")
+    assert "There is no folder" in refused("nowhere/out.xtc")
+    assert "has no label 9; there are: 1, 2, 3, 4" in refused("out.xtc", labels=9)
+    assert "no cluster C5; they are C1, the largest, to C4" in refused("out.xtc", clusters="C5")
+    assert "no clustering 'fine'" in refused("out.xtc", labels=1, name="fine")
+    assert "Give --label or --cluster" in refused("out.xtc", name="default")
+    assert "(.h5, .gro, .pdb, .pdb.gz" in refused("out.xtc", top_path="out.xtc")
+    assert "can't both be" in refused("out.pdb", top_path=tmp_path / "out.pdb")
+    assert "no clustering yet" in refused("out.xtc", labels=1, store=walk, error=StageIncompleteError)
+    assert "was made from" in refused(walk.with_name("walk.h5"), overwrite=True, store=walk)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["there.xtc"]
+
+
+def test_export__of_an_unfinished_assign_is_refused(tmp_path, dipeptide):
+    store = tmp_path / "run.zarr"
+    ingest_trajectories(store, "example:alanine-dipeptide.xtc", top="example:alanine-dipeptide.pdb")
+    cluster_subset(store, stride=100, n_clusters=2)
+    with pytest.raises(StageIncompleteError, match="assign has not finished"):
+        export_coordinates(store, tmp_path / "out.xtc", labels=1)
+    export_coordinates(store, tmp_path / "out.xtc", frames="0")
+
+
+@pytest.mark.parametrize("extension", ["xtc", "trr", "dcd", "nc", "h5", "pdb", "xyz"])
+def test_export__a_full_disk_leaves_what_was_there(extension, dipeptide, tmp_path):
+    """The limit on the size of a file stands for the disk; the C libraries behind mdtraj don't all notice."""
+    target = tmp_path / f"out.{extension}"
+    target.write_bytes(b"older")
+    result = subprocess.run(
+        [command(), "export", str(dipeptide), "coordinates", "--to", str(target), "--overwrite", "-q"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    )
+    assert result.returncode in (3, 10), result.stderr
+    assert str(target) in result.stderr
+    assert f".{target.name}" not in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    assert target.read_bytes() == b"older"
+
+
+def test_export__what_a_text_format_has_no_room_for(tmp_path):
+    far = make_trajectory(3, has_cell=False)
+    far.xyz += 2e7
+    write(far, tmp_path / "far.trr")
+    top = write(make_trajectory(1), tmp_path / "top.pdb")
+    ingest_trajectories(tmp_path / "run.zarr", tmp_path / "far.trr", top=top)
+    for extension in ("pdb", "gro", "mdcrd"):
+        with pytest.raises(TrajectoryError, match="no room for a coordinate"):
+            export_coordinates(tmp_path / "run.zarr", tmp_path / f"out.{extension}")
+    assert not list(tmp_path.glob("*out.*"))
+
+
+def test_export__memory_does_not_grow_with_the_frames(tmp_path):
+    long = make_trajectory(60_000, has_cell=False)
+    size = long.xyz.nbytes
+    write(long, tmp_path / "long.xtc")
+    ingest_trajectories(
+        tmp_path / "run.zarr", tmp_path / "long.xtc", top=write(long[:1], tmp_path / "top.pdb")
+    )
+    del long
+    export_coordinates(tmp_path / "run.zarr", tmp_path / "warm.xtc", frames="0")
+    tracemalloc.start()
+    try:
+        export_coordinates(tmp_path / "run.zarr", tmp_path / "out.trr")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert size > 20_000_000
+    # Four chunks of positions and a chunk of 65,536 frames of the small columns.
+    assert peak < 4 * (4 << 20)
+    assert load_topology(tmp_path / "top.pdb").n_atoms == 28
+    assert os.path.getsize(tmp_path / "out.trr") > size  # noqa: PTH202
