@@ -24,6 +24,7 @@ __all__ = [
     "INGESTED",
     "LABEL_STATUS",
     "LINKAGE",
+    "PACKING_ATTRS",
     "RUN",
     "SUBSET",
     "TIME_SOURCES",
@@ -53,6 +54,9 @@ CODECS = ("fast", "small")
 
 DEFAULT_CODEC = "fast"
 """About 15 % larger than ``small``; it encodes five times and decodes twice as fast."""
+
+PACKING_ATTRS = ("scale_factor", "_FillValue", "rounded_to")
+"""Attributes of positions that are there only where they are packed."""
 
 FILE_CHUNK = 1_024
 ROWS_PER_CHUNK = 65_536

@@ -1,6 +1,8 @@
 """How an ingest stores coordinates: on the files' grid where they have one, else as they are, or rounded."""
 
 import json
+import re
+import shlex
 import struct
 import warnings
 
@@ -11,7 +13,8 @@ import xarray as xr
 
 from trajectory_files import load, make_trajectory
 from twopass_store import cluster_subset, ingest_trajectories, open_results
-from twopass_store.errors import ConfigError, FingerprintMismatchError
+from twopass_store.errors import ConfigError, FingerprintMismatchError, PrecisionError
+from twopass_store.progress import Silent
 from twopass_store.store import Packing, Store
 
 
@@ -28,6 +31,29 @@ def with_precision(path, per_nm):
         at += 92 + (n_bytes + 3) // 4 * 4
     path.write_bytes(data)
     return path
+
+
+class Notes(Silent):
+    """A progress that remembers."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+def long_run(example_xtc, example_top, *, n_frames=20_000):
+    """Frames of the example in random order, three chunks of them."""
+    frames = md.load(example_xtc, top=example_top)
+    order = np.random.default_rng(11).integers(0, frames.n_frames, n_frames)
+    return md.Trajectory(frames.xyz[order], frames.topology, time=np.arange(n_frames))
+
+
+def contents(store):
+    """All files of a store but for its root, whose attributes tell of the command."""
+    files = (file for file in store.rglob("*") if file.is_file() and file.parent != store)
+    return {str(file.relative_to(store)): file.read_bytes() for file in files}
 
 
 def attributes(store):
@@ -137,3 +163,71 @@ def test_precisions__that_mean_nothing(tmp_path, precision):
     make_trajectory(4).save_hdf5(tmp_path / "run.h5")
     with pytest.raises(ConfigError, match="precision"):
         ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.h5", precision=precision)
+
+
+@pytest.mark.parametrize(("frame", "option"), [(17_000, "--wide"), (17_000, "--precision lossless")])
+def test_value_beyond_the_type__stops_and_the_printed_command_goes_on(
+    tmp_path, twopass, example_xtc, example_top, frame, option
+):
+    trajectory = long_run(example_xtc, example_top)
+    trajectory.xyz[frame, 5, 1] = 40.125
+    trajectory.save_xtc(str(tmp_path / "run one.xtc"))
+    said = twopass("ingest", "s.zarr", "run one.xtc", "--top", example_top, code=3).stderr
+    assert "run one.xtc: frame 17000 (counted from 0), atom 5 " in said
+    assert "y = 40.125" in said and "32.767 nm" in said and "int16" in said
+    store = tmp_path / "s.zarr"
+    assert Store.open(store).journal("ingest").done("position").tolist() == [True, True, False]
+    before = [(file.name, file.read_bytes()) for file in sorted((store / "position").glob("c.*"))]
+
+    # The same command stops at the same place, and nothing is lost by it.
+    assert "frame 17000" in twopass("ingest", "s.zarr", "run one.xtc", "--top", example_top, code=3).stderr
+    assert before == [(file.name, file.read_bytes()) for file in sorted((store / "position").glob("c.*"))]
+
+    commands = [shlex.split(command) for command in re.findall(r"`(twopass ingest [^`]*)`", said)]
+    command = next(command for command in commands if " ".join(command).endswith(option))
+    went_on = twopass(*command[1:])
+    assert "positions to" in went_on.stderr
+    twopass("ingest", "direct.zarr", *command[3:])
+    assert contents(store) == contents(tmp_path / "direct.zarr")
+    expected = md.load(tmp_path / "run one.xtc", top=example_top).xyz
+    assert Store.open(store).read("position").tobytes() == expected.tobytes()
+    assert Store.open(store).packing().dtype == ("int32" if option == "--wide" else "float32")
+
+
+def test_value_off_the_grid__stops_and_goes_on_without_loss(tmp_path, example_xtc, example_top):
+    trajectory = long_run(example_xtc, example_top)
+    trajectory.save_xtc(str(tmp_path / "a.xtc"))
+    trajectory = md.load(tmp_path / "a.xtc", top=example_top)
+    trajectory.xyz[9_000, 21, 2] += np.float32(0.0004)
+    trajectory.save_trr(str(tmp_path / "run.trr"))
+    store = tmp_path / "s.zarr"
+    with pytest.raises(PrecisionError, match=r"run\.trr: frame 9000 .*atom 21 .*off the grid.*lossless"):
+        ingest_trajectories(store, tmp_path / "run.trr", top=example_top)
+    # What was read already is committed too.
+    committed = Store.open(store).journal("ingest").done("position")
+    assert committed[0] and not committed[1]
+    done = ingest_trajectories(store, tmp_path / "run.trr", top=example_top, precision="lossless")
+    assert done.n_frames_computed == 20_000 - 8_192 - (20_000 - 16_384) * committed[2]
+    assert Store.open(store).read("position").tobytes() == trajectory.xyz.tobytes()
+    assert Store.open(store).members("journal") == ["ingest"]
+    assert not (store / "position_transcoded").exists()
+
+
+def test_store_that_was_begun__keeps_its_codec_and_says_so(tmp_path, example_xtc, example_top):
+    trajectory = long_run(example_xtc, example_top)
+    trajectory.xyz[17_000, 5, 1] = 40.125
+    trajectory.save_xtc(str(tmp_path / "run.xtc"))
+    options = {"top": example_top, "codec": "small"}
+    with pytest.raises(PrecisionError):
+        ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.xtc", **options)
+    notes = Notes()
+    ingest_trajectories(
+        tmp_path / "s.zarr",
+        tmp_path / "run.xtc",
+        **{**options, "codec": "fast"},
+        wide=True,
+        progress=notes,
+    )
+    assert any("begun with --codec small and keeps it" in note for note in notes.notes)
+    ingest_trajectories(tmp_path / "direct.zarr", tmp_path / "run.xtc", **options, wide=True)
+    assert contents(tmp_path / "s.zarr") == contents(tmp_path / "direct.zarr")

@@ -221,14 +221,15 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
     if Store.exists(path):
         store = Store.open(path, writer=writer)
         journal = store.journal("ingest")
-        if journal is not None and journal.plan.fingerprint == plan.journal.fingerprint:
+        # Where no frame is finished there is nothing to lose; without a journal, it is what a kill left in
+        # the first instant.
+        is_begun = journal is not None and bool(journal.done("position").any())
+        if is_begun and journal is not None and journal.plan.fingerprint == plan.journal.fingerprint:
             changed = differing_versions(store.attrs()["provenance"], provenance())
             if changed:
                 progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
             return store
-        # Where no frame is finished there is nothing to lose; without a journal, it is what a kill left in
-        # the first instant.
-        if journal is not None and journal.done("position").any() and not restart:
+        if is_begun and not restart:
             return store
         store.remove("")
     attrs = {"provenance": provenance(), "topology": topology_to_json(plan.stored_topology)}
@@ -244,9 +245,16 @@ def _run(
     progress: Progress,
 ) -> int:
     from .packing import Advice, choose_packing, describe_packing
+    from .transcode import ensure_packing, finish_exchange
     from .unit import IngestUnit
 
-    packing = store.packing() if store.has("position") else choose_packing(plan, config)
+    finish_exchange(store, journal)
+    if store.has("position"):
+        packing = ensure_packing(store, journal, config, progress)
+        if config.codec not in (None, store.codec("position")):
+            progress.note(f"the store was begun with --codec {store.codec('position')} and keeps it")
+    else:
+        packing = choose_packing(plan, config)
     progress.note(describe_packing(packing))
     for spec, shape in plan.arrays:
         if spec.name == "position":

@@ -93,6 +93,21 @@ class Writer:
             except OSError as error:
                 raise _refused(path, error) from error
 
+    def move(self, source: Path, target: Path) -> None:
+        """Give a folder another name beside its own; nothing may stand there.
+
+        Raises
+        ------
+        StoreWriteError
+            If the disk refuses, or the writer is closed.
+        """
+        with self._writing(target):
+            try:
+                source.replace(target)
+                _sync_folder(target.parent)
+            except OSError as error:
+                raise _refused(target, error) from error
+
     def close(self) -> None:
         """Wait for what is being written, and refuse what comes later."""
         with self._state:

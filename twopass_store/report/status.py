@@ -74,7 +74,7 @@ class StoreStatus:
     next_command: str
 
 
-_ORDER = ("ingest", "subset-", "linkage-", "clustering-", "assign-")
+_ORDER = ("ingest", "transcode", "subset-", "linkage-", "clustering-", "assign-")
 
 
 def store_status(store: str | os.PathLike[str]) -> StoreStatus:

@@ -1,13 +1,15 @@
 """How chunks are encoded: plain Zarr v3 codecs, each chunk with a checksum that no flipped byte passes."""
 
+import json
 from typing import Any
 
 import numpy as np
+import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
 from ..schema import ArraySpec
 
-__all__ = ["codecs"]
+__all__ = ["codec_of", "codecs"]
 
 
 def codecs(spec: ArraySpec, *, codec: str) -> dict[str, Any]:
@@ -34,3 +36,8 @@ def codecs(spec: ArraySpec, *, codec: str) -> dict[str, Any]:
         return {"filters": [TransposeCodec(order=(2, 0, 1))], "compressors": [packed, Crc32cCodec()]}
     packed = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=itemsize)
     return {"compressors": [packed, Crc32cCodec()]}
+
+
+def codec_of(array: "zarr.Array[Any]") -> str:
+    """Return how an array of positions is encoded, ``fast`` or ``small``."""
+    return "small" if "zstd" in json.dumps(array.metadata.to_dict()["codecs"], default=str) else "fast"

@@ -24,9 +24,9 @@ from ..errors import (
 )
 from ..journal import METADATA, Plan, Product, Record, StageJournal, Writer, uninterrupted
 from ..partition import FrameRange, n_chunks
-from ..schema import DEFAULT_CODEC, FORMAT_VERSION, ArraySpec, attributes, chunk_shape
+from ..schema import DEFAULT_CODEC, FORMAT_VERSION, PACKING_ATTRS, ArraySpec, attributes, chunk_shape
 from .chunk_files import ChunkFiles
-from .codecs import codecs
+from .codecs import codec_of, codecs
 from .local import CHUNK_PREFIX, DurableLocalStore
 from .packing import Packing
 
@@ -234,6 +234,36 @@ class Store:
                 )
         return product
 
+    def ensure_array_like(self, path: str, new: str, spec: ArraySpec) -> None:
+        """Make an array like another one, but for type, fill value and what `spec` says of them."""
+        if self.has(new):
+            return
+        like = self._array(path)
+        kept = {key: value for key, value in like.attrs.items() if key not in PACKING_ATTRS}
+        with uninterrupted():
+            self._root.create_array(
+                new,
+                shape=like.shape,
+                dtype=spec.dtype,
+                chunks=like.chunks,
+                shards=like.shards,
+                **codecs(spec, codec=codec_of(like)),
+                fill_value=spec.fill_value,
+                attributes={**kept, **spec.attrs},
+                dimension_names=spec.dims,
+                chunk_key_encoding={"name": "default", "separator": "."},
+                config=_CONFIG,
+            )
+
+    def exchange(self, path: str, new: str) -> None:
+        """Put the array `new` in the place of another; after a crash in between, `new` is there whole."""
+        if self._files.writer is None:
+            raise ValueError("the store is open for reading only")
+        self._forget(path)
+        with uninterrupted():
+            self._files.writer.remove(self.path / path)
+            self._files.writer.move(self.path / new, self.path / path)
+
     @staticmethod
     def product(group: str, spec: ArraySpec, shape: Sequence[int]) -> Product:
         """Describe an array of the format for a plan, whether it is there or not."""
@@ -247,6 +277,15 @@ class Store:
     def chunk_length(self, path: str) -> int:
         """Return the size of an array's chunks along its first dimension."""
         return int(self._array(path).chunks[0])
+
+    def unit_length(self, path: str) -> int:
+        """Return how many elements along the first dimension lie in one file: those of a shard, or chunk."""
+        array = self._array(path)
+        return int((array.shards or array.chunks)[0])
+
+    def codec(self, path: str) -> str:
+        """Return how an array is encoded, see :func:`codecs`."""
+        return codec_of(self._array(path))
 
     def is_complete(self, path: str) -> bool:
         """Tell whether an array is there, finished and may be relied on."""
@@ -317,9 +356,12 @@ class Store:
         return Packing.of_array(array.dtype, array.attrs)
 
     def write_chunk(self, path: str, chunk: int, data: NDArray[Any]) -> Record:
-        """Write one whole chunk (of the first dimension), durably; returns the ledger's entry for it."""
+        """Write one whole chunk (of the first dimension), durably; returns the ledger's entry for it.
+
+        Where the array has shards, what is meant is a shard.
+        """
         array = self._array(path)
-        start = chunk * array.chunks[0]
+        start = chunk * self.unit_length(path)
         with uninterrupted():
             array[start : start + len(data)] = data
         key = f"{path}/{CHUNK_PREFIX}{'.'.join([str(chunk), *['0'] * (array.ndim - 1)])}"
@@ -327,7 +369,7 @@ class Store:
 
     def write_all(self, path: str, data: NDArray[Any]) -> list[Record]:
         """Write a whole array chunk by chunk, durably; returns the ledger's entries."""
-        length = self.chunk_length(path)
+        length = self.unit_length(path)
         return [
             self.write_chunk(path, chunk, data[chunk * length : (chunk + 1) * length])
             for chunk in range(n_chunks(len(data), length))
