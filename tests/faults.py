@@ -146,7 +146,9 @@ class Stage:
 def ingest_stage(trajectories: Sequence[Path], top: Path) -> Stage:
     files = tuple(str(path) for path in trajectories)
     # One thread writes a chunk, and one more waits for it.
-    return Stage("ingest", (*files, "--top", str(top)), ("position",), "ingest", "ingest", 2)
+    return Stage(
+        "ingest", (*files, "--top", str(top), "--workers", "1"), ("position",), "ingest", "ingest", 2
+    )
 
 
 def cluster_stage(*, workers: int, subset_frames: int, n_clusters: int, select: str | None = None) -> Stage:

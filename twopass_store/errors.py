@@ -24,6 +24,7 @@ __all__ = [
     "TrajectoryNotFoundError",
     "TruncatedTrajectoryError",
     "TwopassError",
+    "WorkerError",
 ]
 
 
@@ -101,3 +102,7 @@ class StoreLockedError(StoreError):
 
 class MemoryBudgetError(TwopassError, MemoryError):
     """A plan needs more memory than it may use."""
+
+
+class WorkerError(TwopassError, RuntimeError):
+    """A worker process ended without finishing its work; everything committed before it stays."""

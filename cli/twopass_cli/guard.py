@@ -26,6 +26,7 @@ EXIT_CODES: dict[type[errors.TwopassError], int] = {
     errors.StoreWriteError: 10,
     errors.StoreNotFoundError: 11,
     errors.FormatVersionError: 12,
+    errors.WorkerError: 13,
 }
 """Exit codes by kind; a kind that isn't listed has that of its nearest base."""
 

@@ -170,6 +170,13 @@ def ingest(
         ),
     ] = None,
     memory: Memory = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that read, encode and write; by default all processors, one for a small job.",
+        ),
+    ] = None,
     restart: Restart = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -207,6 +214,7 @@ def ingest(
             wide=wide,
             codec=codec,
             memory=memory,
+            workers=workers,
             restart=restart,
             progress=make_progress(quiet=quiet),
         )

@@ -22,6 +22,7 @@ TREE = {
     "CorruptChunkError": "StoreError",
     "StoreLockedError": "StoreError",
     "MemoryBudgetError": "TwopassError MemoryError",
+    "WorkerError": "TwopassError RuntimeError",
 }
 
 

@@ -88,8 +88,8 @@ class IngestConfig(_Model):
         Integers of 32 bits from the start, for coordinates that 16 don't hold.
     codec
         ``fast`` or ``small``; None for the default, or what a store was begun with.
-    memory
-        Bytes that the stage may use; half of what is available where None.
+    memory, workers
+        Bytes that the stage may use; processes.
     """
 
     trajectories: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
@@ -114,6 +114,7 @@ class IngestConfig(_Model):
     wide: bool = False
     codec: Literal["fast", "small"] | None = None
     memory: Memory | None = None
+    workers: int | None = Field(default=None, ge=1)
 
     @field_validator("trajectories")
     @classmethod

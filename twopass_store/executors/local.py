@@ -1,10 +1,10 @@
 """Units of work on threads of this process."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol, TypeVar
 
-__all__ = ["Executor", "ThreadExecutor"]
+__all__ = ["Executor", "InProcess", "StreamExecutor", "ThreadExecutor"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -26,6 +26,29 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Let go of what the executor holds."""
+
+
+class StreamExecutor(Protocol):
+    """Runs a function that makes a stream of results of a stream of tasks; knows nothing of what they mean.
+
+    The function draws a task when it is ready for it, so that it can work on one while it finishes the one
+    before, and keep what it has opened.
+    """
+
+    def stream(
+        self, function: Callable[[Iterator[Task]], Iterator[Result]], tasks: Iterable[Task]
+    ) -> Generator[Result, None, None]:
+        """Yield the results as they come. To be closed where it isn't exhausted."""
+
+
+class InProcess:
+    """The function itself, here and now."""
+
+    def stream(
+        self, function: Callable[[Iterator[Task]], Iterator[Result]], tasks: Iterable[Task]
+    ) -> Generator[Result, None, None]:
+        """Yield the results as they come."""
+        yield from function(iter(tasks))
 
 
 class ThreadExecutor:

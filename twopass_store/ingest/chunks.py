@@ -11,10 +11,32 @@ from ..errors import NonFiniteError
 from ..partition import FrameRange, chunk_range, segments
 from ..schema import ArraySpec
 from ..trajectory import read_blocks
-from .plan import IngestPlan
 from .sources import Source
 
-__all__ = ["Chunk", "read_chunks", "read_frames"]
+__all__ = ["Chunk", "Reading", "read_chunks", "read_frames"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What reading the frames of an ingest takes, small enough to be handed to another process.
+
+    Attributes
+    ----------
+    sources
+        The files in the order of their frames in the store.
+    n_frames, n_atoms
+        Frames and atoms in the store.
+    time_source
+        ``file`` or ``index``; see the schema.
+    specs
+        The arrays along ``frame``.
+    """
+
+    sources: tuple[Source, ...]
+    n_frames: int
+    n_atoms: int
+    time_source: str
+    specs: tuple[ArraySpec, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +61,13 @@ class Chunk:
     columns: Mapping[str, NDArray[Any]]
 
 
-def read_chunks(plan: IngestPlan, stretches: Iterable[FrameRange], *, chunk_frames: int) -> Iterator[Chunk]:
+def read_chunks(reading: Reading, stretches: Iterable[FrameRange], *, chunk_frames: int) -> Iterator[Chunk]:
     """Yield chunks of positions, each file opened once for each stretch of them.
 
     Parameters
     ----------
-    plan
-        What is ingested.
+    reading
+        What is read.
     stretches
         Ranges of indices of chunks.
     chunk_frames
@@ -56,15 +78,13 @@ def read_chunks(plan: IngestPlan, stretches: Iterable[FrameRange], *, chunk_fram
     TrajectoryError
         If a file can't be read on, or a frame isn't finite; the chunks before it have been yielded.
     """
-    n_atoms = plan.stored_topology.n_atoms
-    specs = [spec for spec, _ in plan.arrays if spec.dims[0] == "frame"]
     for stretch in stretches:
-        wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, plan.n_frames))
-        blocks = read_frames(plan, wanted)
+        wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, reading.n_frames))
+        blocks = read_frames(reading, wanted)
         left: dict[str, NDArray[Any]] | None = None
         for index in range(stretch.start, stretch.stop):
-            frames = chunk_range(index, chunk=chunk_frames, length=plan.n_frames)
-            buffers = _empty(specs, len(frames), n_atoms)
+            frames = chunk_range(index, chunk=chunk_frames, length=reading.n_frames)
+            buffers = _empty(reading.specs, len(frames), reading.n_atoms)
             filled = 0
             while filled < len(frames):
                 block = left or next(blocks)
@@ -78,7 +98,7 @@ def read_chunks(plan: IngestPlan, stretches: Iterable[FrameRange], *, chunk_fram
             yield Chunk(index, frames, positions, buffers)
 
 
-def read_frames(plan: IngestPlan, frames: FrameRange) -> Iterator[dict[str, NDArray[Any]]]:
+def read_frames(reading: Reading, frames: FrameRange) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield what the files hold of some of the store's frames, as arrays by name.
 
     Raises
@@ -86,9 +106,9 @@ def read_frames(plan: IngestPlan, frames: FrameRange) -> Iterator[dict[str, NDAr
     TrajectoryError
         If a file can't be read on, or a frame isn't finite; the frames before it have been yielded.
     """
-    no_times = plan.time_source == "index"
-    for segment in segments([source.kept for source in plan.sources], frames):
-        source = plan.sources[segment.trajectory]
+    no_times = reading.time_source == "index"
+    for segment in segments([source.kept for source in reading.sources], frames):
+        source = reading.sources[segment.trajectory]
         info, system = source.info, source.system
         offset = 0
         for block in read_blocks(

@@ -11,7 +11,15 @@ from ..partition import FRAME_CHUNK, chunk_range
 from ..schema import INGESTED
 from ..store import Store
 
-__all__ = ["FrameColumns"]
+__all__ = ["FRAME_COLUMN_BYTES", "FrameColumns", "columns_at_once"]
+
+FRAME_COLUMN_BYTES = FRAME_CHUNK * (8 + 48 + 4 + 8 + 4)
+"""Times, unit cells and provenance of one per-frame chunk."""
+
+
+def columns_at_once(workers: int) -> int:
+    """Return how many per-frame chunks are kept while they fill: workers are at different places."""
+    return 2 * workers
 
 
 class FrameColumns:
@@ -19,42 +27,60 @@ class FrameColumns:
 
     Their chunks hold many chunks of positions, and no two writers may share a chunk: so the driver alone
     writes them, again at each commit while they fill.
+
+    Parameters
+    ----------
+    store, journal
+        Where to, and which of them are there already.
+    n_frames
+        Frames in the store.
+    at_once
+        Chunks that are kept in memory.
     """
 
-    def __init__(self, store: Store, journal: StageJournal, n_frames: int) -> None:
+    def __init__(self, store: Store, journal: StageJournal, n_frames: int, *, at_once: int) -> None:
         self._store = store
         self._journal = journal
         self._n_frames = n_frames
+        self._at_once = at_once
         self._specs = [spec for spec in INGESTED if spec.dims[0] == "frame" and spec.name != "position"]
         self._specs = [spec for spec in self._specs if store.has(spec.name)]
         self._buffers: dict[int, dict[str, NDArray[Any]]] = {}
+        # Chunks written since the last commit: not in the ledger yet, but to be read back all the same.
+        self._written: dict[int, list[Record]] = {}
 
     def put(self, start: int, columns: Mapping[str, NDArray[Any]]) -> None:
         """Take the values of consecutive frames from `start`, all within one chunk."""
         chunk, offset = divmod(start, FRAME_CHUNK)
-        buffers = self._buffers.get(chunk) or self._loaded(chunk)
+        # The one that was longest without a new value comes first.
+        self._buffers[chunk] = buffers = self._buffers.pop(chunk, None) or self._loaded(chunk)
+        if len(self._buffers) > self._at_once:
+            self._write(next(iter(self._buffers)))
         for name, values in columns.items():
             buffers[name][offset : offset + len(values)] = values
 
     def flush(self) -> list[Record]:
         """Write what has changed since the last time; returns the ledger's entries."""
-        records = [
-            self._store.write_chunk(name, chunk, values)
-            for chunk, buffers in self._buffers.items()
-            for name, values in buffers.items()
-        ]
-        # They come nearly in order: a chunk that gets another value later is read back.
-        self._buffers.clear()
+        for chunk in list(self._buffers):
+            self._write(chunk)
+        records = [record for written in self._written.values() for record in written]
+        self._written.clear()
         return records
+
+    def _write(self, chunk: int) -> None:
+        # Chunks come nearly in order: one that gets another value later is read back.
+        buffers = self._buffers.pop(chunk)
+        self._written[chunk] = [
+            self._store.write_chunk(name, chunk, values) for name, values in buffers.items()
+        ]
 
     def _loaded(self, chunk: int) -> dict[str, NDArray[Any]]:
         frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=self._n_frames)
         buffers = {}
         for spec in self._specs:
-            if self._journal.done(spec.name)[chunk]:
+            if chunk in self._written or self._journal.done(spec.name)[chunk]:
                 buffers[spec.name] = self._store.read(spec.name, frames).copy()
             else:
                 shape = (len(frames), *self._store.shape(spec.name)[1:])
                 buffers[spec.name] = np.full(shape, spec.fill_value, spec.dtype)
-        self._buffers[chunk] = buffers
         return buffers

@@ -15,8 +15,7 @@ from ..errors import NonFiniteError, PrecisionError
 from ..partition import FrameRange
 from ..store import LOSSLESS, Misfit, Packing
 from ..trajectory import format_of, grid_step
-from .chunks import Chunk, read_frames
-from .plan import IngestPlan
+from .chunks import Chunk, Reading, read_frames
 
 __all__ = ["Advice", "choose_packing", "describe_packing", "pack_chunk"]
 
@@ -69,12 +68,12 @@ def _without(words: Sequence[str], option: str) -> list[str]:
     return kept
 
 
-def choose_packing(plan: IngestPlan, config: IngestConfig) -> Packing:
+def choose_packing(reading: Reading, config: IngestConfig) -> Packing:
     """Choose how positions are packed, from samples of every file.
 
     Parameters
     ----------
-    plan
+    reading
         What is ingested.
     config
         What precision was asked for, and whether in integers of 32 bits.
@@ -87,10 +86,10 @@ def choose_packing(plan: IngestPlan, config: IngestConfig) -> Packing:
     if config.precision == "lossless":
         return LOSSLESS
     rounds = config.precision != "auto"
-    steps = [float(config.precision)] if rounds else _likely_steps(plan)
+    steps = [float(config.precision)] if rounds else _likely_steps(reading)
     candidates = [Packing.on_grid(step, "int32", rounds=rounds) for step in steps]
     largest = 0.0
-    for sample in _samples(plan):
+    for sample in _samples(reading):
         candidates = [packing for packing in candidates if not isinstance(packing.pack(sample), Misfit)]
         if not candidates:
             # What was asked for is kept, and the chunk with the coordinate will tell where it lies.
@@ -113,7 +112,7 @@ def describe_packing(packing: Packing) -> str:
     return f"positions: {packing.dtype}, {how}"
 
 
-def pack_chunk(chunk: Chunk, packing: Packing, plan: IngestPlan, advice: Advice) -> NDArray[Any]:
+def pack_chunk(chunk: Chunk, packing: Packing, reading: Reading, advice: Advice) -> NDArray[Any]:
     """Turn a chunk of positions into what is stored.
 
     Raises
@@ -124,12 +123,13 @@ def pack_chunk(chunk: Chunk, packing: Packing, plan: IngestPlan, advice: Advice)
     packed = packing.pack(chunk.positions)
     if not isinstance(packed, Misfit):
         return packed
-    path = plan.sources[int(chunk.columns["trajectory"][packed.frame])].info.path
+    path = reading.sources[int(chunk.columns["trajectory"][packed.frame])].info.path
     frame = int(chunk.columns["source_frame"][packed.frame])
     step = format_length(packing.scale or 0.0)
+    atom = reading.sources[0].system.load_kept_topology().atom(packed.atom)
     where = (
         f"{path}: frame {frame} (counted from 0), atom {packed.atom} of those kept "
-        f"({plan.stored_topology.atom(packed.atom)}) has {'xyz'[packed.axis]} = {packed.value:.9g} nm"
+        f"({atom}) has {'xyz'[packed.axis]} = {packed.value:.9g} nm"
     )
     chosen = f"{packing.dtype} in steps of {step}"
     kept = "What is committed stays, and is turned into the other type first, without a change of any value."
@@ -147,16 +147,16 @@ def pack_chunk(chunk: Chunk, packing: Packing, plan: IngestPlan, advice: Advice)
     raise PrecisionError(f"{beyond}. Go on with {advice.lossless}. {kept}")
 
 
-def _likely_steps(plan: IngestPlan) -> list[float]:
+def _likely_steps(reading: Reading) -> list[float]:
     """Return the grids that the files may be on, those that they name first, the finest first."""
-    named = {step for source in plan.sources if (step := grid_step(source.info.path)) is not None}
+    named = {step for source in reading.sources if (step := grid_step(source.info.path)) is not None}
     return sorted(named) or list(COMMON_STEPS_NM)
 
 
-def _samples(plan: IngestPlan) -> Iterator[NDArray[np.float32]]:
+def _samples(reading: Reading) -> Iterator[NDArray[np.float32]]:
     """Yield frames as they will be stored, from the head, the middle and the tail of each file."""
     start = 0
-    for source in plan.sources:
+    for source in reading.sources:
         stop = start + len(source.kept)
         places = [FrameRange(start, min(start + 3, stop))]
         # A text format is read up to the frame, and PDB is read whole.
@@ -165,7 +165,7 @@ def _samples(plan: IngestPlan) -> Iterator[NDArray[np.float32]]:
             places += [FrameRange(middle, middle + 1), FrameRange(stop - 1, stop)]
         for frames in places:
             try:
-                yield from (block["position"] for block in read_frames(plan, frames) if len(block["time"]))
+                yield from (block["position"] for block in read_frames(reading, frames) if len(block["time"]))
             except NonFiniteError:
                 continue  # reported when it is its turn
         start = stop

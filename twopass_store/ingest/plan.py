@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from ..config import IngestConfig
 from ..executors import PROCESS_BYTES
 from ..journal import Plan
-from ..partition import FRAME_CHUNK, position_chunk_frames
+from ..partition import position_chunk_frames
 from ..schema import ATOM, FRAME, RUN, TRAJECTORY_FILE, TRAJECTORY_RECORD, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import describe_selection, guessed_elements, reading_bytes, topology_to_json
+from .chunks import Reading
+from .columns import FRAME_COLUMN_BYTES, columns_at_once
 from .request import requested
 from .runs import Run
 from .sources import Inputs, Source, find_inputs
 from .systems import System, SystemTable, listed
 
-__all__ = ["CHUNKS_IN_MEMORY", "IngestPlan", "plan_ingest"]
+__all__ = ["CHUNKS_IN_MEMORY", "IngestMemory", "IngestPlan", "plan_ingest"]
 
 CHUNKS_IN_MEMORY = 4
 """Chunks of positions at once: one being read, one queued, one being encoded, and its encoded copy."""
@@ -33,6 +35,31 @@ TOPOLOGY_BYTES_PER_ATOM = 4000
 
 TIMED_BYTES_PER_FRAME = 100
 """Times, indices and masks by which the frames of a run are chosen, all at once (measured: about 80)."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestMemory:
+    """Upper bounds of memory, in bytes.
+
+    Attributes
+    ----------
+    process_bytes
+        Of a process, before it reads.
+    planning_bytes
+        Of what the driver looks at before that.
+    unit_bytes
+        Of reading, encoding and writing.
+    """
+
+    process_bytes: int
+    planning_bytes: int
+    unit_bytes: int
+
+    def projected(self, workers: int) -> int:
+        """Return the bound of all processes; a single worker is the driver itself."""
+        columns = (columns_at_once(workers) + 1) * FRAME_COLUMN_BYTES
+        processes = self.process_bytes if workers == 1 else (workers + 1) * self.process_bytes
+        return processes + self.planning_bytes + workers * self.unit_bytes + columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +84,8 @@ class IngestPlan:
         Specs and shapes of the root's arrays.
     journal
         The plan as the journal keeps it.
-    projected_bytes
-        Upper bound of the memory of the whole stage.
+    memory
+        Upper bounds of the memory of the stage.
     messages
         What the user should see: what was matched.
     """
@@ -71,8 +98,19 @@ class IngestPlan:
     time_source: str
     arrays: tuple[tuple[ArraySpec, tuple[int, ...]], ...]
     journal: Plan
-    projected_bytes: int
+    memory: IngestMemory
     messages: tuple[str, ...]
+
+    @property
+    def reading(self) -> Reading:
+        """What reading takes."""
+        return Reading(
+            sources=self.sources,
+            n_frames=self.n_frames,
+            n_atoms=self.stored_topology.n_atoms,
+            time_source=self.time_source,
+            specs=tuple(spec for spec, _ in self.arrays if spec.dims[0] == "frame"),
+        )
 
 
 def plan_ingest(config: IngestConfig) -> IngestPlan:
@@ -135,7 +173,7 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
             products=tuple(Store.product("", spec, shape) for spec, shape in arrays),
             request=request,
         ),
-        projected_bytes=_projected(inputs, systems),
+        memory=_memory(inputs, systems),
         messages=_messages(config, inputs, systems),
     )
 
@@ -165,21 +203,17 @@ def _run_columns(runs: Sequence[Run] | None) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def _projected(inputs: Inputs, systems: SystemTable) -> int:
+def _memory(inputs: Inputs, systems: SystemTable) -> IngestMemory:
     sources = inputs.sources
     n_kept = systems.reference.n_kept
     chunk = position_chunk_frames(n_kept)
-    # Times, unit cells and provenance of the per-frame chunks that are being filled, with their codecs.
-    columns = 3 * FRAME_CHUNK * (8 + 48 + 4 + 8)
     # The reader's cache keeps two topologies.
     topologies = sum(sorted(system.n_atoms for system in systems.systems)[-2:])
-    return (
-        PROCESS_BYTES
-        + max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
-        + CHUNKS_IN_MEMORY * chunk * n_kept * 12
-        + columns
-        + TOPOLOGY_BYTES_PER_ATOM * topologies
-        + TIMED_BYTES_PER_FRAME * inputs.n_timed
+    return IngestMemory(
+        process_bytes=PROCESS_BYTES + TOPOLOGY_BYTES_PER_ATOM * topologies,
+        planning_bytes=TIMED_BYTES_PER_FRAME * inputs.n_timed,
+        unit_bytes=max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
+        + CHUNKS_IN_MEMORY * chunk * n_kept * 12,
     )
 
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from ..config import IngestConfig, validated
 from ..errors import StoreWriteError
-from ..executors import memory_budget, require_within
+from ..executors import available_cpus, make_stream_executor, memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold
-from ..partition import chunk_range, consecutive_runs, format_ranges, position_chunk_frames
+from ..partition import chunk_range, format_ranges, position_chunk_frames
 from ..progress import Progress, Silent
 from ..schema import DEFAULT_CODEC, position_spec
 from ..store import Store, differing_versions, lock_folder, provenance, store_path
-from .columns import FrameColumns
+from .columns import FrameColumns, columns_at_once
 from .request import requested
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def ingest_trajectories(
     wide: bool = False,
     codec: str | None = None,
     memory: int | str | None = None,
+    workers: int | None = None,
     restart: bool = False,
     progress: Progress | None = None,
 ) -> IngestResult:
@@ -115,7 +116,11 @@ def ingest_trajectories(
     codec
         ``fast`` (the default) or ``small``; a store that was begun keeps its own.
     memory
-        Bytes that the process may use (``"4GiB"``); half of what is available where None.
+        Bytes that all processes may use (``"4GiB"``); half of what is available where None.
+    workers
+        Processes that read and write; where None as many as there are processors, fewer for a small job.
+        Where it is 1, this process does all. Files, and parts of a file whose format finds any frame at
+        once, are shared among them; the store doesn't depend on how many there are.
     restart
         Discard a store that was made with other parameters, with all its clusterings.
     progress
@@ -154,6 +159,7 @@ def ingest_trajectories(
             "wide": wide,
             "codec": codec,
             "memory": memory,
+            "workers": workers,
         },
     )
     path = store_path(store)
@@ -174,12 +180,7 @@ def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progre
     plan = plan_ingest(config)
     for message in plan.messages:
         progress.note(message)
-    require_within(
-        memory_budget(config.memory),
-        plan.projected_bytes,
-        stage="ingest",
-        mend="Or select fewer atoms.",
-    )
+    workers = _affordable_workers(plan, config, progress)
     with hold(lock_folder(path), [Lock("ingest")]) as writer:
         store = _opened(path, plan, writer, restart=restart, progress=progress)
         journal = store.journal("ingest")
@@ -189,7 +190,7 @@ def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progre
             "Use the same parameters, another store, or --restart to discard this one with its clusterings."
         )
         with store.step(plan.journal, hint=hint) as journal:
-            computed = _run(store, journal, plan, config, writer.staging, progress)
+            computed = _run(store, journal, plan, config, writer.staging, workers, progress)
     return _result(store, path, computed)
 
 
@@ -236,15 +237,32 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
     return Store.create(path, attrs, writer=writer)
 
 
+def _affordable_workers(plan: "IngestPlan", config: IngestConfig, progress: Progress) -> int:
+    """Return the processes to use: those asked for or worth it, fewer where memory is short."""
+    from .stretches import useful_workers
+
+    budget = memory_budget(config.memory)
+    require_within(budget, plan.memory.projected(1), stage="ingest", mend="Or select fewer atoms.")
+    asked = config.workers or min(available_cpus(), useful_workers(plan.sources))
+    affordable = next(workers for workers in range(asked, 0, -1) if plan.memory.projected(workers) <= budget)
+    if affordable < asked:
+        progress.note(
+            f"{affordable} of {asked} workers, as {budget >> 20} MiB of memory have no room for more"
+        )
+    return affordable
+
+
 def _run(
     store: Store,
     journal: StageJournal,
     plan: "IngestPlan",
     config: IngestConfig,
     staging: Path,
+    workers: int,
     progress: Progress,
 ) -> int:
     from .packing import Advice, choose_packing, describe_packing
+    from .stretches import cut_stretches
     from .transcode import ensure_packing, finish_exchange
     from .unit import IngestUnit
 
@@ -254,7 +272,7 @@ def _run(
         if config.codec not in (None, store.codec("position")):
             progress.note(f"the store was begun with --codec {store.codec('position')} and keeps it")
     else:
-        packing = choose_packing(plan, config)
+        packing = choose_packing(plan.reading, config)
     progress.note(describe_packing(packing))
     for spec, shape in plan.arrays:
         if spec.name == "position":
@@ -273,8 +291,7 @@ def _run(
     n_done = int(np.sum(np.array(covered)[done]))
     progress.start("ingest", total=plan.n_frames, done=n_done, unit="frames")
 
-    columns = FrameColumns(store, journal, plan.n_frames)
-    unit = IngestUnit(store.path, staging, plan, Advice.from_command())
+    columns = FrameColumns(store, journal, plan.n_frames, at_once=columns_at_once(workers))
     rounded_by = float(store.attrs("position").get("largest_rounding_error", 0.0))
 
     def flush() -> list[Record]:
@@ -283,9 +300,15 @@ def _run(
             store.set_attrs("position", {"largest_rounding_error": rounded_by})
         return columns.flush()
 
-    missing = consecutive_runs(int(chunk) for chunk in np.flatnonzero(~done))
+    missing = np.flatnonzero(~done)
+    stretches = list(cut_stretches(plan.sources, missing, chunk_frames=chunk_frames, workers=workers))
+    executor = make_stream_executor(workers=max(1, min(workers, len(stretches))))
+    unit = IngestUnit(store.path, staging, plan.reading, Advice.from_command())
     try:
-        with journal.batches(flush=flush) as finished, closing(unit(missing)) as receipts:
+        with (
+            journal.batches(flush=flush) as finished,
+            closing(executor.stream(unit, stretches)) as receipts,
+        ):
             for receipt in receipts:
                 columns.put(receipt.frames.start, receipt.columns)
                 rounded_by = max(rounded_by, receipt.rounded_by)

@@ -11,9 +11,8 @@ from ..executors import ThreadExecutor
 from ..journal import Record, Writer
 from ..partition import FrameRange
 from ..store import Store
-from .chunks import Chunk, read_chunks
+from .chunks import Chunk, Reading, read_chunks
 from .packing import Advice, pack_chunk
-from .plan import IngestPlan
 
 __all__ = ["IngestUnit", "Receipt"]
 
@@ -50,7 +49,7 @@ class IngestUnit:
         The store.
     staging
         Folder for temporary files, from the lock that the driver holds.
-    plan
+    reading
         What is ingested.
     advice
         How to go on where a coordinate doesn't fit.
@@ -58,7 +57,7 @@ class IngestUnit:
 
     path: Path
     staging: Path
-    plan: IngestPlan
+    reading: Reading
     advice: Advice
 
     def __call__(self, stretches: Iterable[FrameRange]) -> Generator[Receipt, None, None]:
@@ -71,11 +70,11 @@ class IngestUnit:
         packing = store.packing()
 
         def write(chunk: Chunk) -> Receipt:
-            packed = pack_chunk(chunk, packing, self.plan, self.advice)
+            packed = pack_chunk(chunk, packing, self.reading, self.advice)
             record = store.write_chunk("position", chunk.index, packed)
             rounded_by = packing.largest_error(chunk.positions, packed) if packing.rounds else 0.0
             return Receipt(chunk.frames, record, chunk.columns, rounded_by)
 
-        chunks = read_chunks(self.plan, stretches, chunk_frames=store.chunk_length("position"))
+        chunks = read_chunks(self.reading, stretches, chunk_frames=store.chunk_length("position"))
         # One thread encodes and writes while this one reads the next chunk.
         yield from ThreadExecutor(1, queued=1).map_unordered(write, chunks)

@@ -1,0 +1,137 @@
+"""Worker processes of an ingest: the same bytes for any number of them, in every format."""
+
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import mdtraj as md
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import EXAMPLE, command
+from faults import assert_same, wait_for, write_trajectories
+from trajectory_files import WITH_TOPOLOGY, make_trajectory, write
+from twopass_store import ingest_trajectories
+from twopass_store.errors import NonFiniteError
+from twopass_store.ingest.sources import Source
+from twopass_store.ingest.stretches import cut_stretches, useful_workers
+from twopass_store.ingest.systems import System
+from twopass_store.partition import FrameList, chunk_range
+from twopass_store.store import Store
+from twopass_store.trajectory import TrajectoryInfo
+
+TOP = EXAMPLE / "alanine-dipeptide.pdb"
+
+
+def source(name: str, n_frames: int) -> Source:
+    info = TrajectoryInfo(f"/in/{name}", n_frames, 22, False, True, False, 300 * n_frames, 0, "")
+    return Source(info, System("/in/top.pdb", 22, None), FrameList.of(range(n_frames)))
+
+
+@given(data=st.data(), workers=st.integers(1, 4), chunk_frames=st.integers(1, 9))
+def test_stretches__cover_what_is_missing_and_leave_text_files_whole(
+    data: st.DataObject, workers: int, chunk_frames: int
+) -> None:
+    names = st.sampled_from(["a.xtc", "b.xyz", "c.gro", "d.nc"])
+    files = data.draw(st.lists(st.tuples(names, st.integers(1, 200)), min_size=1, max_size=5), "files")
+    n_frames = sum(size for _, size in files)
+    n_chunks = -(-n_frames // chunk_frames)
+    done = data.draw(st.sets(st.integers(0, n_chunks - 1), max_size=n_chunks - 1), "done")
+    missing = np.array([chunk for chunk in range(n_chunks) if chunk not in done])
+    sources = [source(*file) for file in files]
+    found = list(cut_stretches(sources, missing, chunk_frames=chunk_frames, workers=workers))
+    assert [chunk for part in found for chunk in range(part.start, part.stop)] == missing.tolist()
+
+    ends = np.cumsum([0, *(size for _, size in files)])
+    for before, after in pairwise(found):
+        if before.stop < after.start:
+            continue
+        assert workers > 1
+        # A cut lies in a file that seeks, or makes another read less than a chunk of it again.
+        frame = chunk_range(after.start, chunk=chunk_frames, length=n_frames).start
+        file = int(np.searchsorted(ends, frame, side="right")) - 1
+        assert files[file][0] in ("a.xtc", "d.nc") or frame - ends[file] < chunk_frames
+
+
+def test_useful_workers__are_one_for_a_small_job() -> None:
+    assert useful_workers([source("a.xtc", 4_000)]) == 1
+    assert useful_workers([source("a.xtc", 4_000_000)]) > 1
+    assert useful_workers([source("a.xyz", 400_000)]) > 1
+
+
+@pytest.mark.parametrize("extension", ["xtc", "trr", "dcd", "nc", "h5", "xyz", "gro"])
+def test_two_workers__leave_the_same_bytes(extension: str, tmp_path: Path) -> None:
+    trajectory = make_trajectory(200, n_residues=430)
+    trajectory[0].save_pdb(tmp_path / "top.pdb")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, (start, stop) in enumerate(pairwise([0, 90, 107, 200])):
+        write(trajectory[start:stop], folder / f"{number}.{extension}")
+    top = None if extension in WITH_TOPOLOGY else tmp_path / "top.pdb"
+    for workers in (1, 2):
+        (tmp_path / str(workers)).mkdir()
+        store = tmp_path / str(workers) / "s.zarr"
+        assert (
+            ingest_trajectories(store, f"{folder}/*", top=top, workers=workers, stride=2).n_frames_computed
+            == 101
+        )
+    assert_same(tmp_path / "1" / "s.zarr", tmp_path / "2" / "s.zarr")
+    assert Store.open(tmp_path / "2" / "s.zarr").shape("position") == (101, 3010, 3)
+
+
+def test_bad_frame__is_named_and_what_came_before_stays(tmp_path: Path) -> None:
+    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=TOP)
+    xyz = np.tile(frames.xyz, (15, 1, 1))
+    xyz[50_001, 3, 1] = np.nan
+    md.Trajectory(xyz, frames.topology).save_dcd(tmp_path / "bad.dcd")
+    with pytest.raises(NonFiniteError, match=r"bad\.dcd: frame 50001 "):
+        ingest_trajectories(tmp_path / "s.zarr", tmp_path / "bad.dcd", top=TOP, workers=2)
+    journal = Store.open(tmp_path / "s.zarr").journal("ingest")
+    assert journal is not None
+    done = journal.done("position")
+    assert not done[6]
+    assert done.sum() >= 1
+    assert not (tmp_path / "s.zarr.lock").exists()
+
+
+def test_killed_worker__is_told_in_one_line_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    files = write_trajectories(
+        tmp_path / "in", EXAMPLE / "alanine-dipeptide.xtc", TOP, files=3, frames=40_000
+    )
+    store = tmp_path / "run" / "s.zarr"
+    store.parent.mkdir()
+    arguments = ["ingest", str(store), *map(str, files), "--top", str(TOP), "--workers", "2"]
+    process = subprocess.Popen([command(), *arguments], stderr=subprocess.PIPE, text=True)
+    driver = psutil.Process(process.pid)
+    assert wait_for(process, lambda: any((store / "position").glob("c.*")))
+    workers = driver.children()
+    assert len(workers) == 2
+    os.kill(workers[0].pid, signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 13, said
+    assert said.splitlines()[-1].startswith(f"Error: Worker process {workers[0].pid} was killed by signal 9")
+    assert "Traceback" not in said
+    assert not any(worker.is_running() for worker in workers)
+    subprocess.run([command(), *arguments], check=True, capture_output=True)
+    whole = tmp_path / "whole" / "s.zarr"
+    whole.parent.mkdir()
+    ingest_trajectories(whole, files, top=TOP, workers=1)
+    assert_same(store, whole)
+
+
+def test_script_without_a_main_guard__is_not_run_again_by_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('once')\n"
+        "import twopass_store\n"
+        f"twopass_store.ingest_trajectories('s.zarr', {str(EXAMPLE / 'alanine-dipeptide.xtc')!r}, "
+        f"top={str(TOP)!r}, workers=2)\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("once\n", "")
