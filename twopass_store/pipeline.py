@@ -73,7 +73,8 @@ def run_pipeline(
     summary = summarize(store, name)
     has_medoids = has_current_medoids(summary)
     medoids = medoids_path(store, name) if has_medoids else write_medoids(summary)
-    computed = ingested.n_frames_computed or assigned.n_frames_computed
+    assigned_now = assigned.n_frames_computed + assigned.n_margins_computed
+    computed = ingested.n_frames_computed or assigned_now
     return RunResult(
         ingest=ingested,
         cluster=clustered,

@@ -24,6 +24,7 @@ __all__ = [
     "INGESTED",
     "LABEL_STATUS",
     "LINKAGE",
+    "MARGIN",
     "PACKING_ATTRS",
     "RUN",
     "SUBSET",
@@ -226,6 +227,26 @@ ASSIGNMENT = (
     ),
     ArraySpec("rmsd_to_leader", ("frame",), "float32", _NAN, "nm", "minimal RMSD to the nearest leader"),
 )
+
+MARGIN = (
+    ArraySpec(
+        "second_label",
+        ("frame",),
+        "int32",
+        -1,
+        "1",
+        "cluster of the nearest leader that stands for another cluster than the frame's; -1 for none",
+    ),
+    ArraySpec(
+        "rmsd_to_second",
+        ("frame",),
+        "float32",
+        _NAN,
+        "nm",
+        "minimal RMSD to the nearest leader that stands for another cluster than the frame's",
+    ),
+)
+"""How near each frame is to another cluster, where that was asked for."""
 
 
 def position_spec(dtype: str, scale: float | None, *, rounds: bool = False) -> ArraySpec:

@@ -338,6 +338,14 @@ def assign(
             help="Give frames farther than this from every leader the label -1: 0.2, 0.2nm or 2A.",
         ),
     ] = None,
+    margin: Annotated[
+        bool,
+        typer.Option(
+            "--margin",
+            help="Find each frame's nearest leader of another cluster too, to tell how sure its label is; "
+            "also when the labels are there already. Takes about as long as the labels.",
+        ),
+    ] = False,
     memory: Memory = None,
     workers: Workers = None,
     scheduler: Annotated[
@@ -362,6 +370,7 @@ def assign(
             store,
             name=name,
             noise_cutoff=noise_cutoff,
+            margin=margin,
             memory=memory,
             workers=workers,
             scheduler=scheduler,
@@ -369,7 +378,7 @@ def assign(
             progress=make_progress(quiet=quiet),
         )
         print_summary(summarize(store, result.name))
-        if not result.n_frames_computed:
+        if not result.n_frames_computed + result.n_margins_computed:
             typer.echo("\nAll was done already; nothing was changed.")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from conftest import EXAMPLE
+from kabsch import kabsch_matrix
 from twopass_store import (
     assign_frames,
     cluster_subset,
@@ -87,3 +88,82 @@ def test_interrupted_assign__is_resumed_with_its_noise_cutoff(store, twopass):
 def test_noise_cutoff__is_a_length(store, cutoff):
     with pytest.raises(ConfigError, match="noise_cutoff"):
         assign_frames(store, noise_cutoff=cutoff)
+
+
+def brute_force_margins(store):
+    """The nearest leader of another cluster by all distances, from float64 Kabsch."""
+    with open_results(store) as results:
+        atoms = results.selected_atom_index.values
+        frames, leaders = results.position.values[:, atoms], results.leader_position.values[:, atoms]
+        leader_label, label = results.leader_label.values, results.label.values
+    distances = kabsch_matrix(frames, leaders)
+    distances[leader_label == label[:, np.newaxis]] = np.inf
+    has_label = label >= 0
+    second = np.where(has_label, leader_label[distances.argmin(axis=1)], -1)
+    return second, np.where(has_label, distances.min(axis=1), np.nan)
+
+
+def test_margin__is_the_distance_to_the_nearest_leader_of_another_cluster(store):
+    assign_frames(store, noise_cutoff="0.5A", margin=True)
+    label, rmsd, second, to_second = columns(
+        store, "label", "rmsd_to_leader", "second_label", "rmsd_to_second"
+    )
+    expected, expected_rmsd = brute_force_margins(store)
+    np.testing.assert_array_equal(second, expected)
+    np.testing.assert_allclose(to_second, expected_rmsd, atol=1e-6)
+    assert (label == -1).any()
+    assert (to_second[label >= 0] >= rmsd[label >= 0]).all()
+    with open_results(store) as results:
+        assert results.rmsd_to_second.attrs["units"] == "nm"
+
+
+def test_margin__comes_later_without_touching_labels(store):
+    assign_frames(store)
+    with open_results(store) as results:
+        assert "second_label" not in results
+    group = store / "clusterings" / "default"
+    before = {file: file.stat().st_mtime_ns for file in group.rglob("*") if file.is_file()}
+    result = assign_frames(store, margin=True)
+    assert (result.n_frames_computed, result.n_margins_computed) == (0, 4000)
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    again = assign_frames(store, margin=True)
+    assert (again.n_frames_computed, again.n_margins_computed) == (0, 0)
+    # Without --margin they stay.
+    assert assign_frames(store).n_frames_computed == 0
+    assert "second_label" in open_results(store)
+
+
+def test_margin__of_the_only_cluster_is_none(store):
+    cluster_subset(store, name="one", stride=8, n_clusters=1)
+    assign_frames(store, name="one", margin=True)
+    with open_results(store, "one") as results:
+        assert (results.second_label == -1).all()
+        assert results.rmsd_to_second.isnull().all()
+
+
+def test_interrupted_margin__is_resumed_to_the_same_bytes(store, tmp_path, twopass):
+    shutil.copytree(store, tmp_path / "whole.zarr")
+    assign_frames(tmp_path / "whole.zarr", margin=True, workers=3)
+    assign_frames(store, margin=True, workers=1)
+    shutil.rmtree(store / "journal" / "margin-default" / "ledger")
+    (store / "clusterings" / "default" / "rmsd_to_second" / "c.0").unlink()
+    command = store_status(store).next_command
+    assert command == f"twopass assign {store} --margin"
+    twopass(*command.split()[1:])
+    for name in ("second_label", "rmsd_to_second"):
+        files = [path / "clusterings" / "default" / name for path in (store, tmp_path / "whole.zarr")]
+        assert [(files[0] / part).read_bytes() for part in ("c.0", "zarr.json")] == [
+            (files[1] / part).read_bytes() for part in ("c.0", "zarr.json")
+        ]
+
+
+def test_restart__discards_margins_with_the_labels_that_they_belong_to(store):
+    assign_frames(store, margin=True)
+    assign_frames(store, noise_cutoff="0.5A", restart=True)
+    with open_results(store) as results:
+        assert "second_label" not in results
+    assert [stage.stage for stage in store_status(store).stages if "margin" in stage.stage] == []
+    assert assign_frames(store, noise_cutoff="0.5A", margin=True).n_margins_computed == 4000
+    np.testing.assert_array_equal(*columns(store, "second_label"), brute_force_margins(store)[0])
+    cluster_subset(store, stride=8, n_clusters=3, restart=True)
+    assert not any("margin" in stage.stage for stage in store_status(store).stages)

@@ -1,9 +1,10 @@
 """The stage itself: plan, map units, commit."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +14,12 @@ from ..executors import PROCESS_BYTES, available_cpus, make_executor, memory_bud
 from ..journal import Lock, Plan, StageJournal, clear_dead, hold
 from ..partition import FRAME_CHUNK, chunk_range
 from ..progress import Progress, Silent
-from ..schema import ASSIGNMENT, ArraySpec
+from ..schema import ASSIGNMENT, MARGIN, ArraySpec
 from ..store import Store, differing_versions, lock_folder, provenance, store_path
+
+if TYPE_CHECKING:
+    from .margin import MarginUnit
+    from .unit import AssignUnit
 
 __all__ = ["AssignResult", "assign_frames"]
 
@@ -37,13 +42,16 @@ class AssignResult:
     n_frames
         Frames with a label (or with the status that says why not).
     n_frames_computed
-        Those that this call computed; 0 where all was there already.
+        Those that this call labelled; 0 where all was there already.
+    n_margins_computed
+        Frames whose margin this call computed.
     """
 
     store: Path
     name: str
     n_frames: int
     n_frames_computed: int
+    n_margins_computed: int = 0
 
 
 def assign_frames(
@@ -51,6 +59,7 @@ def assign_frames(
     *,
     name: str | None = None,
     noise_cutoff: float | str | None = None,
+    margin: bool = False,
     memory: int | str | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -68,6 +77,9 @@ def assign_frames(
     noise_cutoff
         Frames farther than this (nm, or ``"2A"``) from every leader get the label -1 and the status
         ``beyond_noise_cutoff``; their nearest leader and the distance to it are kept.
+    margin
+        Find for each frame that has a label the nearest leader of any other cluster too: ``second_label``
+        and ``rmsd_to_second``. Takes about as long as the labels; labels that are there already stay.
     memory
         Bytes that the process may use (``"4GiB"``), of each worker process where `scheduler` is given;
         half of what is available where None.
@@ -94,6 +106,7 @@ def assign_frames(
     values = {
         "name": name,
         "noise_cutoff": noise_cutoff,
+        "margin": margin,
         "memory": memory,
         "workers": workers,
         "scheduler": scheduler,
@@ -106,16 +119,19 @@ def _assign(path: Path, config: AssignConfig, *, restart: bool, progress: Progre
     store = Store.open(path)
     name = config.name or _only_clustering(store)
     plan = _plan(store, name, config)
+    margin = _margin_plan(store, name, plan) if config.margin else None
     n_frames = store.shape("position")[0]
-    present = store.journal(plan.stage)
-    if present is not None and present.complete and present.plan.fingerprint == plan.fingerprint:
+    if all(_is_complete(store, each) for each in (plan, margin) if each is not None):
         clear_dead(lock_folder(path))
         return AssignResult(path, name, n_frames, 0)
 
+    present = store.journal(plan.stage)
     workers = _affordable_workers(store, name, config, progress)
     with hold(lock_folder(path), [Lock(f"clustering-{name}")]) as writer:
         store = Store.open(path, writer=writer)
         if restart and present is not None and present.plan.fingerprint != plan.fingerprint:
+            # What hangs on it first.
+            store.remove(f"journal/margin-{name}")
             store.remove(f"journal/{plan.stage}")
             present = None
         changed = differing_versions(store.attrs(f"clusterings/{name}")["provenance"], provenance())
@@ -123,13 +139,34 @@ def _assign(path: Path, config: AssignConfig, *, restart: bool, progress: Progre
             progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
         if present is None:
             # What a discarded assign left.
-            for spec in ASSIGNMENT:
+            for spec in (*MARGIN, *ASSIGNMENT):
                 store.remove(f"clusterings/{name}/{spec.name}")
-        with store.step(plan, hint=HINT) as journal:
-            for spec in ASSIGNMENT:
-                store.ensure_array(f"clusterings/{name}", spec, [n_frames], _attrs(spec, config))
-            computed = _run(store, journal, name, writer.staging, workers, config, progress)
-    return AssignResult(path, name, n_frames, computed)
+        # numba takes a second to import: not for a command that finds all done.
+        from .margin import MarginUnit
+        from .unit import AssignUnit
+
+        group = f"clusterings/{name}"
+        unit = AssignUnit(path, writer.staging, group, plan.fingerprint, config.noise_cutoff)
+        labelled = measured = 0
+        if not _is_complete(store, plan):
+            with store.step(plan, hint=HINT) as journal:
+                for spec in ASSIGNMENT:
+                    store.ensure_array(group, spec, [n_frames], _attrs(spec, config))
+                labelled = _run(store, journal, unit, ASSIGNMENT, workers, config, progress)
+        if margin is not None:
+            if store.journal(margin.stage) is None:
+                for spec in MARGIN:
+                    store.remove(f"{group}/{spec.name}")
+            with store.step(margin, hint=HINT) as journal:
+                for spec in MARGIN:
+                    store.ensure_array(group, spec, [n_frames])
+                measured = _run(store, journal, MarginUnit(unit), MARGIN, workers, config, progress)
+    return AssignResult(path, name, n_frames, labelled, measured)
+
+
+def _is_complete(store: Store, plan: Plan) -> bool:
+    present = store.journal(plan.stage)
+    return present is not None and present.complete and present.plan.fingerprint == plan.fingerprint
 
 
 def _only_clustering(store: Store) -> str:
@@ -161,6 +198,17 @@ def _plan(store: Store, name: str, config: AssignConfig) -> Plan:
     return Plan(stage=f"assign-{name}", parameters=parameters, products=products, request=request)
 
 
+def _margin_plan(store: Store, name: str, labels: Plan) -> Plan:
+    """Plan the margins as a stage of their own: they can be asked for when the labels are there already."""
+    n_frames = store.shape("position")[0]
+    return Plan(
+        stage=f"margin-{name}",
+        parameters={"assign": labels.fingerprint, "n_frames": n_frames},
+        products=tuple(store.product(f"clusterings/{name}", spec, [n_frames]) for spec in MARGIN),
+        request={"name": name},
+    )
+
+
 def _affordable_workers(store: Store, name: str, config: AssignConfig, progress: Progress) -> int:
     """Return the threads to use: those asked for, fewer where memory is short."""
     # numba takes a second to import: not for a command that finds all done.
@@ -190,26 +238,22 @@ def _affordable_workers(store: Store, name: str, config: AssignConfig, progress:
 def _run(
     store: Store,
     journal: StageJournal,
-    name: str,
-    staging: Path,
+    unit: "AssignUnit | MarginUnit",
+    specs: Sequence[ArraySpec],
     workers: int,
     config: AssignConfig,
     progress: Progress,
 ) -> int:
-    from .unit import AssignUnit
-
-    group = f"clusterings/{name}"
+    """Do what is missing of some arrays; returns how many frames that was."""
     n_frames = store.shape("position")[0]
-    done = np.logical_and.reduce([journal.done(f"{group}/{spec.name}") for spec in ASSIGNMENT])
+    done = np.logical_and.reduce([journal.done(f"{unit.group}/{spec.name}") for spec in specs])
     missing = [int(chunk) for chunk in np.flatnonzero(~done)]
     n_missing = sum(len(chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)) for chunk in missing)
-    progress.start("assign", total=n_frames, done=n_frames - n_missing, unit="frames")
+    progress.start(unit.title, total=n_frames, done=n_frames - n_missing, unit="frames")
 
     # Threads go to units first; where there are fewer units, to the blocks within them.
     at_once = max(1, min(workers, len(missing)))
-    unit = AssignUnit(
-        store.path, staging, group, journal.plan.fingerprint, config.noise_cutoff, max(1, workers // at_once)
-    )
+    unit = unit.with_threads(max(1, workers // at_once))
     executor = make_executor(workers=at_once, scheduler=config.scheduler)
     try:
         with journal.batches() as finished:

@@ -1,9 +1,10 @@
 """One unit of the second pass: a chunk of the per-frame arrays, read, labelled and written."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, prepare_leaders
 from ..schema import LABEL_STATUS
 from ..store import Store
 
-__all__ = ["AssignUnit", "Receipt"]
+__all__ = ["AssignUnit", "Receipt", "read_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,18 @@ class AssignUnit:
     noise_cutoff: float | None = None
     threads: int = 1
 
+    @property
+    def title(self) -> str:
+        """What it does, for whoever watches."""
+        return "assign"
+
+    def with_threads(self, threads: int) -> Self:
+        """Return the same with another number of threads."""
+        return replace(self, threads=threads)
+
     def __call__(self, chunk: int) -> Receipt:
         """Label the frames of one chunk and write it; returns what was done."""
-        inputs = _inputs(self)
+        inputs = read_inputs(self)
         store = inputs.store
         n_frames = store.shape("position")[0]
         frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)
@@ -89,7 +99,7 @@ class AssignUnit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Inputs:
+class Inputs:
     store: Store
     atoms: NDArray[np.int64] | None
     leaders: PreparedLeaders
@@ -97,9 +107,10 @@ class _Inputs:
 
 
 @lru_cache(maxsize=2)
-def _inputs(unit: AssignUnit) -> _Inputs:
+def read_inputs(unit: AssignUnit) -> Inputs:
+    """Open the store and prepare the leaders, once for all units of a process."""
     store = Store.open(unit.path, writer=Writer(unit.staging))
     atoms = store.read(f"{unit.group}/selected_atom_index")
     leaders = prepare_leaders(store.read(f"{unit.group}/leader_position")[:, atoms])
     is_all = np.array_equal(atoms, np.arange(store.shape("position")[1]))
-    return _Inputs(store, None if is_all else atoms, leaders, store.read(f"{unit.group}/leader_label"))
+    return Inputs(store, None if is_all else atoms, leaders, store.read(f"{unit.group}/leader_label"))

@@ -195,5 +195,6 @@ def _result(store: Store, name: str, n_pairs_computed: int, *, was_complete: boo
 
 def _discard(store: Store, name: str) -> None:
     # What hangs on it first: a kill in between must leave nothing that looks finished without its base.
-    for path in (f"journal/assign-{name}", f"journal/clustering-{name}", f"clusterings/{name}"):
-        store.remove(path)
+    for stage in ("margin", "assign", "clustering"):
+        store.remove(f"journal/{stage}-{name}")
+    store.remove(f"clusterings/{name}")

@@ -220,6 +220,8 @@ class AssignConfig(_Model):
         Name of the clustering; may be left out where there is only one.
     noise_cutoff
         Frames farther (nm) than this from every leader get no label; all get one where None.
+    margin
+        Whether to find the nearest leader of another cluster too.
     memory
         Bytes that the stage may use; half of what is available where None.
     workers
@@ -230,6 +232,7 @@ class AssignConfig(_Model):
 
     name: Name | None = None
     noise_cutoff: LengthNm | None = None
+    margin: bool = False
     memory: Memory | None = None
     workers: int | None = Field(default=None, ge=1)
     scheduler: str | None = None

@@ -74,7 +74,7 @@ class StoreStatus:
     next_command: str
 
 
-_ORDER = ("ingest", "transcode", "subset-", "linkage-", "clustering-", "assign-")
+_ORDER = ("ingest", "transcode", "subset-", "linkage-", "clustering-", "assign-", "margin-")
 
 
 def store_status(store: str | os.PathLike[str]) -> StoreStatus:
@@ -138,10 +138,13 @@ def _next_command(store: Store, journals: list[StageJournal], clusterings: list[
     path = shlex.quote(os.path.relpath(store.path) if inside else str(store.path))
     for name in clusterings:
         assign = by_stage.get(f"assign-{name}")
-        if assign is None or not assign.complete:
+        margin = by_stage.get(f"margin-{name}")
+        is_begun = margin is not None and not margin.complete
+        if assign is None or not assign.complete or is_begun:
             cutoff = None if assign is None else assign.plan.request.get("noise_cutoff")
             options = "" if name == "default" else f" --name {name}"
             options += "" if cutoff is None else f" --noise-cutoff {cutoff:.12g}"
+            options += " --margin" if is_begun else ""
             return f"twopass assign {path}{options}"
     subsets = [store.attrs(f"subsets/{key}") for key in store.members("subsets")]
     for journal in journals:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ConfigError, StageIncompleteError
-from ..schema import ASSIGNMENT, CLUSTERING, INGESTED, SUBSET
+from ..schema import ASSIGNMENT, CLUSTERING, INGESTED, MARGIN, SUBSET
 from .local import DurableLocalStore
 from .store import Store, store_path
 
@@ -37,7 +37,8 @@ def open_results(
     ``position`` (frame, atom, xyz; float32, nm), ``time``, ``trajectory`` and ``source_frame`` (frame), the
     tables of atoms and source files, ``subset_frame``, the condensed ``rmsd`` and the ``linkage`` of the
     first pass, labels and leaders, and, once assign has finished, ``label``, ``label_status``,
-    ``leader_index`` and ``rmsd_to_leader`` (frame).
+    ``leader_index`` and ``rmsd_to_leader`` (frame), with ``second_label`` and ``rmsd_to_second`` where
+    margins were asked for.
 
     Raises
     ------
@@ -72,11 +73,12 @@ def open_results(
         _group(files, subset, [linkage]).rename({linkage: "linkage"}),
         _group(files, group, [spec.name for spec in CLUSTERING]),
     ]
-    assignment = [f"{group}/{spec.name}" for spec in ASSIGNMENT]
-    if all(opened.is_complete(path) for path in assignment):
-        pieces.append(_group(files, group, [spec.name for spec in ASSIGNMENT]))
-    elif partial and all(opened.has(path) for path in assignment):
-        pieces.append(_group(partial_files, group, [spec.name for spec in ASSIGNMENT]))
+    for specs in (ASSIGNMENT, MARGIN):
+        paths = [f"{group}/{spec.name}" for spec in specs]
+        if all(opened.is_complete(path) for path in paths):
+            pieces.append(_group(files, group, [spec.name for spec in specs]))
+        elif partial and all(opened.has(path) for path in paths):
+            pieces.append(_group(partial_files, group, [spec.name for spec in specs]))
 
     described = {"clustering": name, **root.attrs, **attrs}
     for piece in pieces:

@@ -1,0 +1,69 @@
+"""One unit of the margins: how near the frames of a chunk are to another cluster than their own."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from ..partition import FRAME_CHUNK, FrameRange, chunk_range
+from ..rmsd import Nearest, nearest_other_leaders
+from .unit import AssignUnit, Receipt, read_inputs
+
+__all__ = ["MarginUnit"]
+
+
+@dataclass(frozen=True, slots=True)
+class MarginUnit:
+    """The work on one chunk whose labels are there, as a function that can be sent to another process.
+
+    Attributes
+    ----------
+    labels
+        The unit that made the labels: where they are, and how many threads there are.
+    """
+
+    labels: AssignUnit
+
+    @property
+    def title(self) -> str:
+        """What it does, for whoever watches."""
+        return "assign: margins"
+
+    @property
+    def group(self) -> str:
+        """Path of the clustering's group."""
+        return self.labels.group
+
+    def with_threads(self, threads: int) -> Self:
+        """Return the same with another number of threads."""
+        return type(self)(self.labels.with_threads(threads))
+
+    def __call__(self, chunk: int) -> Receipt:
+        """Find the nearest leader of another cluster for each frame that has a label, and write it."""
+        inputs = read_inputs(self.labels)
+        store = inputs.store
+        frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=store.shape("position")[0])
+        step = store.chunk_length("position")
+        label = store.read(f"{self.group}/label", frames)
+        blocks = [
+            FrameRange(start, min(start + step, frames.stop))
+            for start in range(frames.start, frames.stop, step)
+        ]
+
+        def nearest(block: FrameRange) -> Nearest:
+            own = label[block.start - frames.start : block.stop - frames.start]
+            positions = store.read_positions(block, inputs.atoms)
+            return nearest_other_leaders(positions, inputs.leaders, inputs.leader_label, own)
+
+        with ThreadPoolExecutor(self.labels.threads, thread_name_prefix="twopass-block") as pool:
+            found = list(pool.map(nearest, blocks))
+        index = np.concatenate([part.index for part in found])
+        columns = {
+            "second_label": np.where(index >= 0, inputs.leader_label[index], np.int32(-1)),
+            "rmsd_to_second": np.concatenate([part.rmsd for part in found]),
+        }
+        records = (
+            store.write_chunk(f"{self.group}/{name}", chunk, values) for name, values in columns.items()
+        )
+        return Receipt(frames, tuple(records))
