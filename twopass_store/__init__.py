@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .cluster import ClusterResult, cluster_subset
     from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
     from .export import ExportResult, export_coordinates, load_leaders
-    from .ingest import IngestResult, ingest_trajectories
+    from .ingest import IngestResult, RelocateResult, ingest_trajectories, relocate_trajectories
     from .pipeline import RunResult, run_pipeline
     from .progress import Progress
     from .report import Summary, store_status, summarize
@@ -30,6 +30,7 @@ __all__ = [
     "IngestConfig",
     "IngestResult",
     "Progress",
+    "RelocateResult",
     "RunConfig",
     "RunResult",
     "Summary",
@@ -40,6 +41,7 @@ __all__ = [
     "load_config",
     "load_leaders",
     "open_results",
+    "relocate_trajectories",
     "run_pipeline",
     "store_status",
     "summarize",
@@ -54,7 +56,7 @@ _ROOMS = {
     "cluster": ("ClusterResult", "cluster_subset"),
     "config": ("AssignConfig", "ClusterConfig", "IngestConfig", "RunConfig", "load_config"),
     "export": ("ExportResult", "export_coordinates", "load_leaders"),
-    "ingest": ("IngestResult", "ingest_trajectories"),
+    "ingest": ("IngestResult", "RelocateResult", "ingest_trajectories", "relocate_trajectories"),
     "pipeline": ("RunResult", "run_pipeline"),
     "progress": ("Progress",),
     "report": ("Summary", "store_status", "summarize"),

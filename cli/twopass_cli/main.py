@@ -10,6 +10,7 @@ import typer
 
 from .export import export
 from .options import Debug, Memory, Name, Quiet, Restart, StoreArgument, Workers
+from .relocate import relocate
 
 __all__ = ["app"]
 
@@ -406,3 +407,4 @@ def status(
 app.command(
     epilog="Example: twopass export run.zarr coordinates --to C1.xtc --cluster C1 --top-to C1.pdb",
 )(export)
+app.command(epilog="Example: twopass relocate run.zarr /scratch/md /archive/md --dry-run")(relocate)

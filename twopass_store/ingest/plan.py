@@ -180,7 +180,8 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
 
 def _described(source: Source, reference: System) -> str:
     info, system = source.info, source.system
-    text = f"{Path(info.path).name}, {info.n_frames} frames ({info.digest[:12]})"
+    # Without its name: a file that was renamed is the same file.
+    text = f"{info.n_frames} frames ({info.digest[:12]})"
     return text if system is reference else f"{text}, {system.fingerprint()}"
 
 

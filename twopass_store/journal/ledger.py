@@ -1,10 +1,10 @@
 """The ledger: which chunks of a stage's arrays are durable, and the digest of each."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol, Self
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,9 @@ class JournalStorage(Protocol):
 
     def write_plan(self, stage: str, text: str) -> None:
         """Put the plan's text, with no ledger yet."""
+
+    def replace_plan(self, stage: str, text: str) -> None:
+        """Put another text in the place of the plan's; the ledger stays."""
 
     def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
         """Return the ledger's entries, None where none was written yet; raise where it is damaged."""
@@ -132,6 +135,11 @@ class StageJournal:
         for record in records:
             self._entries[self._index(record.path, record.chunk)] = record.digest
         self._storage.write_ledger(self.plan.stage, self._entries)
+
+    def amend(self, request: Mapping[str, Any]) -> None:
+        """Record that what was planned is asked for in other words now; what was done stays as it is."""
+        self.plan = replace(self.plan, request=request)
+        self._storage.replace_plan(self.plan.stage, self.plan.to_json())
 
     @contextmanager
     def batches(self, *, flush: Callable[[], list[Record]] = list) -> "Iterator[Callable[..., None]]":

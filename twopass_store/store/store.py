@@ -419,6 +419,11 @@ class Store:
         """Put a plan's text."""
         self.ensure_group(f"journal/{stage}", {"plan": text})
 
+    def replace_plan(self, stage: str, text: str) -> None:
+        """Put another text in the place of the plan's, at one stroke."""
+        with uninterrupted():
+            self._root[f"journal/{stage}"].update_attributes({"plan": text})
+
     def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
         """Return a ledger's entries, None where none was written yet."""
         path = f"journal/{stage}/ledger"
