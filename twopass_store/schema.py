@@ -19,12 +19,14 @@ __all__ = [
     "CLUSTERING",
     "CODECS",
     "DEFAULT_CODEC",
+    "DEFAULT_METRIC",
     "FORMAT_VERSION",
     "FRAME",
     "INGESTED",
     "LABEL_STATUS",
     "LINKAGE",
     "MARGIN",
+    "METRIC",
     "PACKING_ATTRS",
     "RUN",
     "SUBSET",
@@ -211,6 +213,42 @@ CLUSTERING = (
     ),
 )
 
+METRIC = (
+    ArraySpec(
+        "selected_atom_mass",
+        ("selected_atom",),
+        "float64",
+        _NAN,
+        "Da",
+        "mass of the atom, its weight in the RMSD and in the fit of pairs",
+    ),
+    ArraySpec(
+        "align_atom_index",
+        ("align_atom",),
+        "int64",
+        -1,
+        "1",
+        "atoms by which every frame is superposed on the reference, indices along atom",
+    ),
+    ArraySpec(
+        "align_atom_mass",
+        ("align_atom",),
+        "float64",
+        _NAN,
+        "Da",
+        "mass of the atom, its weight in the superposition on the reference",
+    ),
+    ArraySpec(
+        "reference_position",
+        ("align_atom", "xyz"),
+        "float32",
+        _NAN,
+        "nm",
+        "positions in the reference of the atoms that frames are superposed by",
+    ),
+)
+"""Arrays of a clustering's group that are there where its metric needs them."""
+
 ASSIGNMENT = (
     ArraySpec("label", ("frame",), "int32", -1, "1", "cluster of the frame, from 1; -1 where it has none"),
     ArraySpec(
@@ -270,6 +308,28 @@ def position_spec(dtype: str, scale: float | None, *, rounds: bool = False) -> A
     if rounds:
         attrs["rounded_to"] = scale
     return replace(spec, dtype=dtype, fill_value=unwritten, attrs=attrs)
+
+
+def metric_text(fit: str, *, weighted: bool) -> str:
+    """Return what the attribute ``metric`` says.
+
+    Parameters
+    ----------
+    fit
+        The attribute ``fit`` of a clustering: ``pairs`` are superposed each, ``none``, or every frame once on
+        a ``reference``.
+    weighted
+        Whether atoms are weighted by their masses.
+    """
+    superposition = {
+        "pairs": "minimal RMSD after optimal superposition",
+        "none": "RMSD of positions as they are, without superposition",
+        "reference": "RMSD after superposition of every frame on one reference",
+    }[fit]
+    return f"{superposition}, atoms {'weighted by mass' if weighted else 'of equal weight'}"
+
+
+DEFAULT_METRIC = metric_text("pairs", weighted=False)
 
 
 def linkage_spec(method: str, *, rows: bool) -> ArraySpec:

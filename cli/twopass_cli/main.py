@@ -239,6 +239,37 @@ def cluster(
             "of at least 10 residues, else all heavy atoms.",
         ),
     ] = None,
+    mass_weighted: Annotated[
+        bool,
+        typer.Option(
+            "--mass-weighted",
+            help="Weight atoms by mass, in the fit and in the RMSD. Masses are those of the elements; where "
+            "the topology file has no elements (gro, beads), --masses is needed.",
+        ),
+    ] = False,
+    masses: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Masses for --mass-weighted: a number a line for each stored or each selected atom, or "
+            "lines such as CA 12.011 or ALA:BB 72.",
+        ),
+    ] = None,
+    no_fit: Annotated[
+        bool, typer.Option("--no-fit", help="Compare positions as they are, without superposition.")
+    ] = False,
+    align_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FRAME|FILE",
+            help="Superpose every frame once on this frame of the store, or on a structure (pdb, gro, h5) "
+            "with the same atoms, by --align-select; then compare --select as it lies. For poses of a "
+            'ligand: --align-to 0 --align-select "name CA" --select "resname LIG".',
+        ),
+    ] = None,
+    align_select: Annotated[
+        str | None, typer.Option(metavar="DSL", help="Atoms to superpose by, with --align-to.")
+    ] = None,
     subset_frames: Annotated[
         int | None,
         typer.Option(min=1, help="Cluster at most so many frames, evenly spaced.  [default: 10000]"),
@@ -302,6 +333,11 @@ def cluster(
             store,
             name=name,
             select=select,
+            mass_weighted=mass_weighted,
+            masses=masses,
+            no_fit=no_fit,
+            align_to=align_to,
+            align_select=align_select,
             subset_frames=subset_frames,
             stride=stride,
             linkage=linkage,

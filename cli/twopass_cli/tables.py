@@ -4,7 +4,9 @@ import dataclasses
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +14,7 @@ from rich.text import Text
 
 from twopass_store.config import format_bytes, format_length
 from twopass_store.report import StoreStatus, Summary
+from twopass_store.schema import DEFAULT_METRIC
 
 __all__ = ["count", "print_status", "print_summary", "status_json"]
 
@@ -93,6 +96,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         ("Store", f"{summary.path}, clustering {summary.name}"),
         ("Input", f"{size}, {length}"),
         ("RMSD", f"{summary.n_selected_atoms:,} of {count(summary.n_atoms, 'atom')} ({clustering['atoms']})"),
+        *_metric(clustering),
         ("First pass", first),
         ("Second pass", second),
     ]
@@ -104,6 +108,15 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     if summary.n_not_finite:
         facts.append(("No label", f"{count(summary.n_not_finite, 'frame')} that are not finite"))
     return facts
+
+
+def _metric(clustering: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say how frames are compared, where that isn't by the minimal RMSD of atoms of equal weight."""
+    metric = clustering.get("metric", DEFAULT_METRIC)
+    if metric == DEFAULT_METRIC:
+        return []
+    alignment = clustering.get("alignment")
+    return [("Metric", f"{metric} ({alignment})" if alignment else metric)]
 
 
 def print_status(status: StoreStatus) -> None:
@@ -134,8 +147,9 @@ def status_json(status: StoreStatus) -> str:
 
 def _parameters(parameters: object) -> str:
     # Digests tell runs apart, but nothing to a reader.
-    hidden = ("ingest", "clustering", "topology", "metric")
+    hidden = ("ingest", "clustering", "topology", "masses", "align_masses", "reference")
     items = [] if not isinstance(parameters, dict) else list(parameters.items())
+    items = [(key, value) for key, value in items if (key, value) != ("metric", DEFAULT_METRIC)]
     shown = [f"{key} {_short(value)}" for key, value in items if key not in hidden and value is not None]
     return ", ".join(shown)
 
@@ -144,7 +158,7 @@ def _short(value: object) -> str:
     if isinstance(value, list) and len(value) > 2:
         return f"{value[0]}, … ({len(value)})"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return text if len(text) <= 90 else f"{text[:57]}…"
 
 
 def count(number: int, noun: str) -> str:

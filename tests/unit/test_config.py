@@ -98,6 +98,11 @@ def test_load_config__an_override_replaces_its_alternative(tmp_path):
         (MINIMAL + "[cluster]\ncutoff = 0.2\nlinkage = 'ward'\n", ["cutoff", "ward", "isn't an RMSD"]),
         (MINIMAL + "[cluster]\ncutoff = 0.2\nlinkage_input = 'rows'\n", ["cutoff", "rows", "not an RMSD"]),
         (MINIMAL + "[cluster]\nleader_frames = [1, 1]\n", ["leader_frames", "twice"]),
+        (MINIMAL + "[cluster]\nmasses = 'm.txt'\n", ["masses", "mass_weighted"]),
+        (MINIMAL + "[cluster]\nno_fit = true\nalign_to = 0\nalign_select = 'all'\n", ["no_fit", "align_to"]),
+        (MINIMAL + "[cluster]\nalign_to = 0\n", ["align_to", "align_select", "give both"]),
+        (MINIMAL + "[cluster]\nalign_select = 'all'\n", ["align_to", "align_select", "give both"]),
+        (MINIMAL + "[cluster]\nalign_to = -1\nalign_select = 'all'\n", ["cluster.align_to", "-1"]),
         (MINIMAL + "[cluster]\nname = '../x'\n", ["cluster.name", "'../x'"]),
         (MINIMAL + "[assign]\nname = 'other'\n", ["assign.name", "other", "default"]),
         ('store = "x"\n', ["ingest is missing"]),
@@ -148,3 +153,26 @@ def test_expand_paths__finds_the_example():
     assert expand_paths(["example:alanine-dipeptide.xtc"])[0].exists()
     with pytest.raises(TrajectoryNotFoundError):
         expand_paths(["example:nothing.xtc"])
+
+
+def test_metric__a_number_is_a_frame_and_a_text_a_path_beside_the_config(tmp_path):
+    file = tmp_path / "run.toml"
+    table = "[cluster]\nalign_select = 'name CA'\nmass_weighted = true\nmasses = 'm.txt'\nalign_to = {}\n"
+    for written, meant in (
+        ("7", 7),
+        ("'7'", 7),
+        ("'ref.pdb'", f"{tmp_path}/ref.pdb"),
+        ("'./7'", f"{tmp_path}/7"),
+    ):
+        file.write_text(MINIMAL + table.format(written))
+        config = load_config(file).cluster
+        assert config.align_to == meant
+        assert config.masses == f"{tmp_path}/m.txt"
+    overridden = load_config(file, overrides=["cluster.align_to=12"]).cluster
+    assert overridden.align_to == 12
+
+
+def test_metric_options__are_those_given():
+    assert ClusterConfig(select="all", n_clusters=2).metric_options() == {}
+    given = ClusterConfig(align_to=0, align_select="all", mass_weighted=True).metric_options()
+    assert given == {"align_to": 0, "align_select": "all", "mass_weighted": True}

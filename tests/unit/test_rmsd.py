@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from kabsch import kabsch_matrix, random_rotations
+from kabsch import kabsch_matrix, plain_rmsd, random_rotations, weighted_kabsch_rmsd
 from twopass_store import rmsd
 from twopass_store.errors import ConfigError, NonFiniteError, TopologyMismatchError
 from twopass_store.rmsd import (
@@ -251,6 +251,16 @@ def test_superpose__fits_on_some_atoms_and_never_mirrors(rng: np.random.Generato
     assert best > 0.1
     chirality = [np.linalg.det(a[[2, 3, 4]] - a[1]) for a in (xyz[0].astype(float), moved[0].astype(float))]
     assert chirality[0] == pytest.approx(chirality[1], rel=1e-4)
+
+
+def test_superpose__by_weights_leaves_the_least_weighted_distance(rng: np.random.Generator) -> None:
+    xyz, masses = frames(rng, 5, 9), rng.choice([1.008, 12.011, 32.06], size=9)
+    moved = superpose(xyz, xyz[0], weights=masses)
+    distance = plain_rmsd(moved, xyz[0], masses)
+    np.testing.assert_allclose(distance, weighted_kabsch_rmsd(xyz, xyz[0], masses), atol=1e-6)
+    assert (distance[1:] < plain_rmsd(superpose(xyz, xyz[0]), xyz[0], masses)[1:]).all()
+    with pytest.raises(ConfigError, match="index 0"):
+        superpose(xyz, xyz[0], weights=np.zeros(9))
 
 
 def test_superpose__frames_and_references_that_are_not_finite(rng: np.random.Generator) -> None:

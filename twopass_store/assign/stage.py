@@ -14,7 +14,7 @@ from ..executors import PROCESS_BYTES, available_cpus, make_executor, memory_bud
 from ..journal import Lock, Plan, StageJournal, clear_dead, hold
 from ..partition import FRAME_CHUNK, chunk_range
 from ..progress import Progress, Silent
-from ..schema import ASSIGNMENT, MARGIN, ArraySpec
+from ..schema import ASSIGNMENT, DEFAULT_METRIC, MARGIN, ArraySpec
 from ..store import Store, differing_versions, lock_folder, provenance, store_path
 
 if TYPE_CHECKING:
@@ -146,12 +146,13 @@ def _assign(path: Path, config: AssignConfig, *, restart: bool, progress: Progre
         from .unit import AssignUnit
 
         group = f"clusterings/{name}"
+        metric = store.attrs(group).get("metric", DEFAULT_METRIC)
         unit = AssignUnit(path, writer.staging, group, plan.fingerprint, config.noise_cutoff)
         labelled = measured = 0
         if not _is_complete(store, plan):
             with store.step(plan, hint=HINT) as journal:
                 for spec in ASSIGNMENT:
-                    store.ensure_array(group, spec, [n_frames], _attrs(spec, config))
+                    store.ensure_array(group, spec, [n_frames], _attrs(spec, config, metric))
                 labelled = _run(store, journal, unit, ASSIGNMENT, workers, config, progress)
         if margin is not None:
             if store.journal(margin.stage) is None:
@@ -159,7 +160,7 @@ def _assign(path: Path, config: AssignConfig, *, restart: bool, progress: Progre
                     store.remove(f"{group}/{spec.name}")
             with store.step(margin, hint=HINT) as journal:
                 for spec in MARGIN:
-                    store.ensure_array(group, spec, [n_frames])
+                    store.ensure_array(group, spec, [n_frames], _attrs(spec, config, metric))
                 measured = _run(store, journal, MarginUnit(unit), MARGIN, workers, config, progress)
     return AssignResult(path, name, n_frames, labelled, measured)
 
@@ -176,7 +177,9 @@ def _only_clustering(store: Store) -> str:
     return names[0] if names else "default"
 
 
-def _attrs(spec: ArraySpec, config: AssignConfig) -> dict[str, Any]:
+def _attrs(spec: ArraySpec, config: AssignConfig, metric: str) -> dict[str, Any]:
+    if "minimal RMSD" in spec.long_name and metric != DEFAULT_METRIC:
+        return {"long_name": spec.long_name.replace("minimal RMSD", metric)}
     has_cutoff = spec.name == "label_status" and config.noise_cutoff is not None
     return {"noise_cutoff_nm": config.noise_cutoff} if has_cutoff else {}
 
@@ -212,14 +215,17 @@ def _margin_plan(store: Store, name: str, labels: Plan) -> Plan:
 def _affordable_workers(store: Store, name: str, config: AssignConfig, progress: Progress) -> int:
     """Return the threads to use: those asked for, fewer where memory is short."""
     # numba takes a second to import: not for a command that finds all done.
+    from ..metric import read_metric
     from ..rmsd import assign_bytes
 
     n_atoms = store.shape("position")[1]
-    n_selected = store.shape(f"clusterings/{name}/selected_atom_index")[0]
+    metric = read_metric(store, f"clusterings/{name}")
+    n_selected, n_compared = len(metric.read_atoms), len(metric.atoms)
     n_leaders = store.shape(f"clusterings/{name}/leader_frame")[0]
     block = store.chunk_length("position")
-    # A block as it lies on disk, decoded, and cut to the selected atoms; then the kernel's own.
-    per_worker = block * (2 * n_atoms + n_selected) * 12 + assign_bytes(block, n_selected, n_leaders)
+    # A block as it lies on disk, decoded, and cut to the atoms needed; then the kernel's own.
+    per_worker = block * (2 * n_atoms + n_selected) * 12
+    per_worker += assign_bytes(block, n_compared, n_leaders, n_frame_atoms=metric.n_frame_atoms)
     per_worker += 2 * FRAME_CHUNK * 13
     shared = PROCESS_BYTES + 2 * n_leaders * n_atoms * 12 + 64 * n_leaders * n_selected
     budget = memory_budget(config.memory)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..journal import Record, Writer
+from ..metric import read_metric
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range
 from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, prepare_leaders
 from ..schema import LABEL_STATUS
@@ -110,7 +111,8 @@ class Inputs:
 def read_inputs(unit: AssignUnit) -> Inputs:
     """Open the store and prepare the leaders, once for all units of a process."""
     store = Store.open(unit.path, writer=Writer(unit.staging))
-    atoms = store.read(f"{unit.group}/selected_atom_index")
-    leaders = prepare_leaders(store.read(f"{unit.group}/leader_position")[:, atoms])
+    metric = read_metric(store, unit.group)
+    atoms = metric.read_atoms
+    leaders = prepare_leaders(store.read(f"{unit.group}/leader_position")[:, atoms], metric.for_kernels())
     is_all = np.array_equal(atoms, np.arange(store.shape("position")[1]))
     return Inputs(store, None if is_all else atoms, leaders, store.read(f"{unit.group}/leader_label"))

@@ -12,6 +12,7 @@ from ..errors import ConfigError, MemoryBudgetError
 from ..executors import PROCESS_BYTES, available_cpus, memory_budget, require_within
 from ..journal import Plan
 from ..linkage import linkage_bytes
+from ..metric import ClusterMetric, resolve_metric
 from ..partition import PAIR_CHUNK, format_ranges, largest_subset, n_pairs, stride_for_subset
 from ..rmsd import pairwise_bytes
 from ..schema import SUBSET, ArraySpec, linkage_spec
@@ -21,7 +22,6 @@ from ..trajectory import default_rmsd_atoms, describe_selection, select_atoms, t
 __all__ = ["ClusterPlan", "plan_cluster"]
 
 DEFAULT_SUBSET_FRAMES = 10_000
-METRIC = "minimal RMSD after optimal superposition, atoms of equal weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class ClusterPlan:
     ----------
     config
         What was asked for.
-    atoms
-        Atoms of the RMSD, indices along ``atom``.
+    metric
+        How frames are compared, and by which atoms.
     atoms_text
-        Which they are, for people.
+        Which atoms those of the RMSD are, for people.
     stride
         The subset is frames 0, stride, 2·stride, … of the store.
     subset_frame
@@ -53,7 +53,7 @@ class ClusterPlan:
     """
 
     config: ClusterConfig
-    atoms: NDArray[np.int64]
+    metric: ClusterMetric
     atoms_text: str
     stride: int
     subset_frame: NDArray[np.int64]
@@ -73,7 +73,9 @@ def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
     Raises
     ------
     ConfigError
-        If the selection, the stride, the number of clusters or the leaders don't fit the store.
+        If the selection, the metric, the stride, the number of clusters or the leaders don't fit the store.
+    TrajectoryError
+        If a file with masses or a reference can't be used.
     MemoryBudgetError
         If the subset's distances need more memory than allowed; names the largest subset that fits.
     """
@@ -84,16 +86,22 @@ def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
     else:
         atoms = select_atoms(topology, config.select)
         atoms_text = f'"{config.select}": {describe_selection(topology, atoms)}'
+    metric = resolve_metric(store, topology, config, atoms)
 
     stride = _stride(config, n_frames)
     subset_frame = np.arange(0, n_frames, stride, dtype=np.int64)
     n_subset = len(subset_frame)
     _check_counts(config, subset_frame)
-    workers = _affordable_workers(store, config, n_atoms, len(atoms), n_subset)
+    workers = _affordable_workers(store, config, n_atoms, metric, n_subset)
 
     ingest = store.journal("ingest")
     assert ingest is not None
-    key_of = {"frames": n_frames, "stride": stride, "atoms": format_ranges(atoms.tolist()), "metric": METRIC}
+    key_of = {
+        "frames": n_frames,
+        "stride": stride,
+        "atoms": format_ranges(atoms.tolist()),
+        **metric.parameters(),
+    }
     key = f"stride{stride}-{_hash(key_of)}"
     group = f"subsets/{key}"
     shapes = {"subset_frame": (n_subset,), "rmsd": (n_pairs(n_subset),)}
@@ -101,7 +109,7 @@ def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
     source = {"ingest": ingest.plan.fingerprint, **key_of}
     return ClusterPlan(
         config=config,
-        atoms=atoms,
+        metric=metric,
         atoms_text=atoms_text,
         stride=stride,
         subset_frame=subset_frame,
@@ -112,8 +120,9 @@ def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
             "frame_stop": n_frames,
             "stride": stride,
             "atoms": format_ranges(atoms.tolist()),
-            "metric": METRIC,
+            "metric": metric.text,
             "select": config.select,
+            **config.metric_options(),
             "provenance": provenance(),
         },
         linkage=linkage,
@@ -180,22 +189,22 @@ def _parameters(config: ClusterConfig, source: dict[str, Any], n_selected: int) 
 
 
 def _affordable_workers(
-    store: Store, config: ClusterConfig, n_atoms: int, n_selected: int, n_subset: int
+    store: Store, config: ClusterConfig, n_atoms: int, metric: ClusterMetric, n_subset: int
 ) -> int:
     """Return the threads to use, fewer than asked where memory is short; refuse where one is too much."""
     budget = memory_budget(config.memory)
     chunk = store.chunk_length("position")
     rows = config.linkage_input == "rows"
 
+    def pairwise(n_frames: int, n_pairs_at_once: int) -> int:
+        sizes = n_frames, len(metric.atoms), n_pairs_at_once
+        return pairwise_bytes(*sizes, n_frame_atoms=metric.n_frame_atoms)
+
     def projected(n_frames: int, workers: int) -> int:
-        gathered = n_frames * n_selected * 12
+        gathered = n_frames * len(metric.read_atoms) * 12
         reading = gathered + chunk * n_atoms * 12 * 3
-        pairs = (
-            gathered
-            + pairwise_bytes(n_frames, n_selected, PAIR_CHUNK)
-            + (workers - 1)
-            * (pairwise_bytes(n_frames, n_selected, PAIR_CHUNK) - pairwise_bytes(n_frames, n_selected, 0))
-        )
+        one = pairwise(n_frames, PAIR_CHUNK)
+        pairs = gathered + one + (workers - 1) * (one - pairwise(n_frames, 0))
         writing = workers * PAIR_CHUNK * 4 * 3
         linking = linkage_bytes(n_frames, rows=rows, itemsize=4 if rows else 8, n_threads=workers)
         linking += PAIR_CHUNK * 4 * 3  # a chunk as it is read

@@ -3,16 +3,12 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..config import ClusterConfig, format_length, validated
+from ..config import METRIC_OPTIONS, ClusterConfig, format_length, validated
 from ..errors import StageIncompleteError
 from ..journal import Lock, Plan, clear_dead, hold
 from ..progress import Progress, Silent
 from ..store import Store, check_name, lock_folder, store_path
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["ClusterResult", "cluster_subset"]
 
@@ -49,6 +45,11 @@ def cluster_subset(
     *,
     name: str = "default",
     select: str | None = None,
+    mass_weighted: bool = False,
+    masses: str | os.PathLike[str] | None = None,
+    no_fit: bool = False,
+    align_to: int | str | os.PathLike[str] | None = None,
+    align_select: str | None = None,
     subset_frames: int | None = None,
     stride: int | None = None,
     linkage: str = "average",
@@ -76,6 +77,17 @@ def cluster_subset(
     select
         Atoms of the RMSD, in mdtraj's language; where None the C-alphas if there is a protein of at least
         10 residues, else all heavy atoms.
+    mass_weighted
+        Weight atoms by their masses, in the fit and in the RMSD: RMSD² = Σ m |R x + t − y|² / Σ m.
+    masses
+        A text file with the masses, where those of the elements aren't meant or known: a number a line for
+        each stored or each selected atom, or lines ``NAME MASS`` or ``RESIDUE:NAME MASS``.
+    no_fit
+        Compare positions as they are, without centring or turning them.
+    align_to, align_select
+        A frame of the store, or a PDB, GRO or MDTraj HDF5 file, and atoms in mdtraj's language: every frame
+        is superposed once on that reference by these atoms, and the RMSD of `select` is taken as they then
+        lie, as for poses of a ligand. With `mass_weighted` the superposition is weighted too.
     subset_frames, stride
         At most so many frames, evenly spaced, or every `stride`-th frame of the store; 10,000 frames where
         both are None.
@@ -104,8 +116,10 @@ def cluster_subset(
     StageIncompleteError
         If ingest has not finished.
     ConfigError
-        If a parameter doesn't fit; with neither `n_clusters` nor `cutoff` it suggests some, and distances
-        and linkage are kept.
+        If a parameter doesn't fit, or masses are wanted and the elements aren't known; with neither
+        `n_clusters` nor `cutoff` it suggests some, and distances and linkage are kept.
+    TrajectoryError
+        If the file of masses or of the reference isn't there, or its atoms don't match.
     MemoryBudgetError
         If the distances need more memory than allowed; names the largest subset that fits.
     StoreError
@@ -117,6 +131,11 @@ def cluster_subset(
         {
             "name": check_name(name),
             "select": select,
+            "mass_weighted": mass_weighted,
+            "masses": None if masses is None else os.fspath(masses),
+            "no_fit": no_fit,
+            "align_to": os.fspath(align_to) if isinstance(align_to, os.PathLike) else align_to,
+            "align_select": align_select,
             "subset_frames": subset_frames,
             "stride": stride,
             "linkage": linkage,
@@ -143,9 +162,13 @@ def _cluster(path: Path, config: ClusterConfig, *, restart: bool, progress: Prog
             "goes on where it was stopped."
         )
     stage = f"clustering-{config.name}"
-    request = config.model_dump(mode="json", exclude={"memory", "workers"})
+    # A metric only where one is chosen, so that clusterings of before there was a choice are known again.
+    request = config.model_dump(mode="json", exclude={"memory", "workers", *METRIC_OPTIONS})
+    request |= config.metric_options()
     present = store.journal(stage)
-    if present is not None and present.complete and present.plan.request == request:
+    # What a file says may have changed.
+    has_files = config.masses is not None or isinstance(config.align_to, str)
+    if present is not None and present.complete and present.plan.request == request and not has_files:
         clear_dead(lock_folder(path))
         return _result(store, config.name, 0, was_complete=True)
 
@@ -163,7 +186,9 @@ def _cluster(path: Path, config: ClusterConfig, *, restart: bool, progress: Prog
     progress.note(f"RMSD over {plan.atoms_text}")
     of_all = f"stride {plan.stride} over {store.shape('position')[0]:,}"
     progress.note(f"first pass over {len(plan.subset_frame):,} frames ({of_all})")
-    if len(plan.atoms) == 1:
+    if not plan.metric.is_default:
+        progress.note(f"{plan.metric.text}{plan.metric.align_text and f' ({plan.metric.align_text})'}")
+    if len(plan.metric.atoms) == 1 and plan.metric.fit == "pairs":
         progress.note("the RMSD of a single atom is always 0: select more atoms to tell frames apart")
     if config.cutoff is not None:
         progress.note(f"tree cut at {format_length(config.cutoff)}")

@@ -22,7 +22,7 @@ from ..linkage import (
 from ..partition import FrameRange, chunk_range, n_chunks
 from ..progress import Progress
 from ..rmsd import PairwiseRmsd
-from ..schema import CLUSTERING, SUBSET
+from ..schema import CLUSTERING, SUBSET, ArraySpec
 from ..store import Store, provenance
 from .plan import ClusterPlan
 
@@ -46,14 +46,14 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
     with store.step(plan.distances, hint=HINT) as journal:
         store.ensure_group(plan.subset_group, plan.subset_attrs)
         for spec, length in zip(SUBSET, (n_subset, total), strict=True):
-            store.ensure_array(plan.subset_group, spec, [length])
+            store.ensure_array(plan.subset_group, spec, [length], _described(spec, plan))
         journal.commit(store.write_all(f"{plan.subset_group}/subset_frame", plan.subset_frame))
 
         done = journal.done(rmsd)
         missing = [int(chunk) for chunk in np.flatnonzero(~done)]
         length = store.chunk_length(rmsd)
         n_missing = sum(len(chunk_range(chunk, chunk=length, length=total)) for chunk in missing)
-        kernel = PairwiseRmsd(_subset_positions(store, plan))
+        kernel = PairwiseRmsd(_subset_positions(store, plan), plan.metric.for_kernels())
 
         def compute(chunk: int) -> tuple[Record, int]:
             pairs = chunk_range(chunk, chunk=length, length=total)
@@ -70,16 +70,24 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
     return n_missing
 
 
+def _described(spec: ArraySpec, plan: ClusterPlan) -> dict[str, str]:
+    """Attributes that say of distances how they are measured, where that isn't the schema's default."""
+    if spec.name != "rmsd" or plan.metric.is_default:
+        return {}
+    return {"long_name": spec.long_name.replace("minimal RMSD", plan.metric.text)}
+
+
 def _subset_positions(store: Store, plan: ClusterPlan) -> NDArray[np.float32]:
-    """Read the subset's selected atoms, shape (n_subset, n_selected, 3), nm."""
-    positions = np.empty((len(plan.subset_frame), len(plan.atoms), 3), np.float32)
+    """Read the atoms that the metric needs of the subset, shape (n_subset, n_atoms, 3), nm."""
+    atoms = plan.metric.read_atoms
+    positions = np.empty((len(plan.subset_frame), len(atoms), 3), np.float32)
     n_frames = store.shape("position")[0]
     length = store.chunk_length("position")
     chunk_of = plan.subset_frame // length
     for chunk in np.unique(chunk_of):
         wanted = chunk_of == chunk
         frames = chunk_range(int(chunk), chunk=length, length=n_frames)
-        block = store.read_positions(frames, plan.atoms)
+        block = store.read_positions(frames, atoms)
         positions[wanted] = block[plan.subset_frame[wanted] - frames.start]
     return positions
 
@@ -180,7 +188,7 @@ def cut_and_choose(
         )
     leader_frame = plan.subset_frame[leaders.subset_index]
     values: dict[str, NDArray[Any]] = {
-        "selected_atom_index": plan.atoms,
+        "selected_atom_index": plan.metric.atoms,
         "subset_label": labels,
         "leader_frame": leader_frame,
         "leader_label": leaders.label,
@@ -189,9 +197,9 @@ def cut_and_choose(
         ),
         "medoid_frame": plan.subset_frame[medoids],
     }
-    products = tuple(
-        store.product(plan.clustering_group, spec, values[spec.name].shape) for spec in CLUSTERING
-    )
+    # Those of the metric are complete before the others, which tell that a clustering is.
+    arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in CLUSTERING)]
+    products = tuple(store.product(plan.clustering_group, spec, array.shape) for spec, array in arrays)
     # Without a journal, a group is what a kill left of a discarded clustering.
     if store.journal(as_planned.stage) is None:
         store.remove(plan.clustering_group)
@@ -203,6 +211,7 @@ def cut_and_choose(
         "linkage_input": config.linkage_input,
         "select": config.select,
         "atoms": plan.atoms_text,
+        **plan.metric.attrs(),
         "n_clusters_asked": config.n_clusters,
         "cutoff_nm": config.cutoff,
         "n_clusters_found": found,
@@ -214,9 +223,9 @@ def cut_and_choose(
     clustering = replace(as_planned, products=products)
     with store.step(clustering, hint=HINT) as journal:
         store.ensure_group(plan.clustering_group, attrs)
-        for spec in CLUSTERING:
-            store.ensure_array(plan.clustering_group, spec, values[spec.name].shape)
-            journal.commit(store.write_all(f"{plan.clustering_group}/{spec.name}", values[spec.name]))
+        for spec, array in arrays:
+            store.ensure_array(plan.clustering_group, spec, array.shape)
+            journal.commit(store.write_all(f"{plan.clustering_group}/{spec.name}", array))
     asked = (
         f"{config.n_clusters} asked for"
         if config.n_clusters

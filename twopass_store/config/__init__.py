@@ -5,6 +5,7 @@ from .manifest import InputFile, list_inputs, read_manifest
 from .models import (
     HEIGHT_IS_RMSD,
     LINKAGE_METHODS,
+    METRIC_OPTIONS,
     AssignConfig,
     ClusterConfig,
     IngestConfig,
@@ -23,6 +24,7 @@ from .quantities import (
 __all__ = [
     "HEIGHT_IS_RMSD",
     "LINKAGE_METHODS",
+    "METRIC_OPTIONS",
     "AssignConfig",
     "ClusterConfig",
     "IngestConfig",

@@ -152,6 +152,12 @@ def _anchor(table: dict[str, Any], folder: Path) -> None:
 
     if "store" in table:
         table["store"] = anchored(table["store"])
+    cluster = table.get("cluster")
+    if isinstance(cluster, dict):
+        for key in ("masses", "align_to"):
+            # A number is a frame.
+            if key in cluster and not str(cluster[key]).strip().isdecimal():
+                cluster[key] = anchored(cluster[key])
     ingest = table.get("ingest")
     if isinstance(ingest, dict):
         for key in ("top", "from_list", "ndx"):

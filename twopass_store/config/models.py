@@ -10,6 +10,7 @@ from .quantities import parse_bytes, parse_length_nm, parse_time_ps
 __all__ = [
     "HEIGHT_IS_RMSD",
     "LINKAGE_METHODS",
+    "METRIC_OPTIONS",
     "AssignConfig",
     "ClusterConfig",
     "IngestConfig",
@@ -22,6 +23,10 @@ LINKAGE_METHODS: tuple[str, ...] = get_args(Linkage)
 
 HEIGHT_IS_RMSD = ("average", "complete", "single", "weighted")
 """Linkages whose heights are RMSDs, so that a cutoff in nm means something."""
+
+
+METRIC_OPTIONS = ("mass_weighted", "masses", "no_fit", "align_to", "align_select")
+"""Fields of `ClusterConfig` that choose another metric than the minimal RMSD of atoms of equal weight."""
 
 
 def _split(value: Any) -> Any:
@@ -37,10 +42,19 @@ def _parse_precision(value: Any) -> Any:
     return value if value in ("auto", "lossless") else parse_length_nm(value)
 
 
+def _frame_or_path(value: Any) -> Any:
+    """Take ``12`` as well as 12; another text is a path."""
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
 Memory = Annotated[int, BeforeValidator(parse_bytes)]
 LengthNm = Annotated[float, BeforeValidator(parse_length_nm)]
 TimePs = Annotated[float, BeforeValidator(parse_time_ps)]
 Interval = Annotated[float, BeforeValidator(parse_time_ps), Field(gt=0)]
+FrameOrPath = Annotated[
+    Annotated[int, Field(ge=0, strict=True)] | Annotated[str, Field(min_length=1)],
+    BeforeValidator(_frame_or_path),
+]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
 
 
@@ -158,6 +172,15 @@ class ClusterConfig(_Model):
         Name of the clustering.
     select
         Atoms of the RMSD, in mdtraj's language, among those stored; C-alphas or heavy atoms where None.
+    mass_weighted
+        Whether fit and RMSD are weighted by the atoms' masses.
+    masses
+        A file that gives the masses, see `read_masses`; those of the elements where None.
+    no_fit
+        Whether positions are compared as they are, not superposed.
+    align_to, align_select
+        A frame of the store or a structure file on which every frame is superposed once, by these atoms;
+        positions are then compared as they lie.
     subset_frames, stride
         At most so many frames, or every stride-th frame of the store; 10,000 frames where both are None.
     linkage, linkage_input
@@ -174,6 +197,11 @@ class ClusterConfig(_Model):
 
     name: Name = "default"
     select: str | None = None
+    mass_weighted: bool = False
+    masses: str | None = None
+    no_fit: bool = False
+    align_to: FrameOrPath | None = None
+    align_select: str | None = None
     subset_frames: int | None = Field(default=None, ge=1)
     stride: int | None = Field(default=None, ge=1)
     linkage: Linkage = "average"
@@ -189,6 +217,17 @@ class ClusterConfig(_Model):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
+        if self.masses is not None and not self.mass_weighted:
+            raise ValueError("masses only matters with mass_weighted: set that too, or leave masses out")
+        if self.no_fit and self.align_to is not None:
+            raise ValueError(
+                "no_fit and align_to exclude each other: align_to superposes every frame once and then "
+                "compares positions as they lie, no_fit doesn't superpose at all; give one"
+            )
+        if (self.align_to is None) != (self.align_select is None):
+            raise ValueError(
+                "align_to says on what frames are superposed and align_select by which atoms: give both"
+            )
         if self.subset_frames is not None and self.stride is not None:
             raise ValueError("subset_frames and stride exclude each other: give one")
         if self.n_clusters is not None and self.cutoff is not None:
@@ -209,6 +248,11 @@ class ClusterConfig(_Model):
             if len(set(self.leader_frames)) < len(self.leader_frames):
                 raise ValueError("leader_frames lists a frame twice: a second copy can never be nearest")
         return self
+
+    def metric_options(self) -> dict[str, Any]:
+        """Return the options of the metric that were given; none for the default."""
+        values = self.model_dump(mode="json", include=set(METRIC_OPTIONS))
+        return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
 class AssignConfig(_Model):

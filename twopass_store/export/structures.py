@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import StoreWriteError
 from ..partition import FrameRange
@@ -14,7 +15,12 @@ from ..store import Store, open_results, store_path
 if TYPE_CHECKING:
     import mdtraj as md
 
+    from ..metric import ClusterMetric
+
 __all__ = ["has_current_medoids", "load_leaders", "medoids_path", "write_medoids"]
+
+PDB_NM = -99.999, 999.999
+"""What a coordinate's eight columns in Å have room for."""
 
 
 def load_leaders(store: str | os.PathLike[str], name: str | None = None) -> "md.Trajectory":
@@ -69,7 +75,10 @@ def has_current_medoids(summary: Summary) -> bool:
 
 
 def write_medoids(summary: Summary) -> Path:
-    """Write the medoids as a multi-model PDB, all superposed on the first by the atoms of the RMSD.
+    """Write the medoids as a multi-model PDB, superposed as the clustering's metric says.
+
+    By default they lie on the first by the atoms of the RMSD, with its weights; where frames are superposed
+    on a reference, on that; where they are compared as they are, as they are.
 
     Parameters
     ----------
@@ -87,17 +96,14 @@ def write_medoids(summary: Summary) -> Path:
     StoreWriteError
         If it can't be written.
     """
-    from ..rmsd import superpose
+    from ..metric import read_metric
     from ..trajectory import topology_from_json, write_pdb_models
 
     opened = Store.open(Path(summary.path))
-    atoms = opened.read(f"clusterings/{summary.name}/selected_atom_index")
     frames = [row.medoid_frame for row in summary.clusters]
     xyz = np.concatenate([opened.read_positions(FrameRange(frame, frame + 1)) for frame in frames])
     topology = topology_from_json(opened.attrs()["topology"])
-    # Round the origin, since PDB has no room for coordinates far out.
-    reference = xyz[0] - xyz[0].mean(axis=0, dtype=np.float64)
-    medoids = superpose(xyz, reference, atom_indices=atoms)
+    medoids = _placed(xyz, read_metric(opened, f"clusterings/{summary.name}"))
     remarks = [_identity(summary)]
     for row in summary.clusters:
         where = f"frame {row.medoid_source_frame} of {Path(row.medoid_path).name}"
@@ -114,6 +120,27 @@ def write_medoids(summary: Summary) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _placed(xyz: NDArray[np.float32], metric: "ClusterMetric") -> NDArray[np.float32]:
+    """Lay structures as they are compared, shape (n_models, n_atoms, 3), nm."""
+    from ..rmsd import superpose
+
+    if metric.fit == "pairs":
+        # Round the origin, since PDB has no room for coordinates far out.
+        reference = xyz[0] - xyz[0].mean(axis=0, dtype=np.float64)
+        return superpose(xyz, reference, atom_indices=metric.atoms, weights=metric.masses)
+    placed = xyz
+    if metric.align_atoms is not None and metric.reference is not None:
+        reference = np.full(xyz.shape[1:], np.nan)
+        reference[metric.align_atoms] = metric.reference
+        placed = superpose(xyz, reference, atom_indices=metric.align_atoms, weights=metric.align_masses)
+    if placed.min() > PDB_NM[0] and placed.max() < PDB_NM[1]:
+        return placed
+    # One shift of all leaves them lying to each other as they do.
+    shift = np.round(placed[0].mean(axis=0, dtype=np.float64))
+    shifted: NDArray[np.float32] = (placed - shift).astype(np.float32)
+    return shifted
 
 
 def _identity(summary: Summary) -> str:

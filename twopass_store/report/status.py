@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..config import METRIC_OPTIONS
 from ..journal import StageJournal
 from ..schema import FORMAT_VERSION
 from ..store import Store, store_path
@@ -154,9 +155,17 @@ def _next_command(store: Store, journals: list[StageJournal], clusterings: list[
     if not clusterings:
         select = "".join(f" --select {shlex.quote(each['select'])}" for each in subsets[:1] if each["select"])
         stride = "".join(f" --stride {each['stride']}" for each in subsets[:1])
-        return f"twopass cluster {path}{select}{stride} --n-clusters K"
+        metric = "".join(_metric_options(each) for each in subsets[:1])
+        return f"twopass cluster {path}{select}{metric}{stride} --n-clusters K"
     opened = f"twopass_store.open_results({str(store.path)!r}, {clusterings[0]!r})"
     return f'python -c "import twopass_store; print({opened})"'
+
+
+def _metric_options(subset: Mapping[str, Any]) -> str:
+    """Write the options with which a subset's metric was chosen."""
+    given = {name: subset[name] for name in METRIC_OPTIONS if subset.get(name) is not None}
+    flags = {name: "" if value is True else f" {shlex.quote(str(value))}" for name, value in given.items()}
+    return "".join(f" --{name.replace('_', '-')}{value}" for name, value in flags.items())
 
 
 def _resuming(attrs: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..errors import ConfigError, NonFiniteError, TopologyMismatchError
 
-__all__ = ["Alignment", "Metric"]
+__all__ = ["Alignment", "Metric", "checked_weights"]
 
 Float64Array = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]

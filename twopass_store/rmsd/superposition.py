@@ -5,12 +5,17 @@ import numpy.typing as npt
 
 from ..errors import NonFiniteError, TopologyMismatchError
 from ._packing import as_positions
+from .metric import checked_weights
 
 __all__ = ["superpose"]
 
 
 def superpose(
-    xyz: npt.ArrayLike, reference: npt.ArrayLike, *, atom_indices: npt.ArrayLike | None = None
+    xyz: npt.ArrayLike,
+    reference: npt.ArrayLike,
+    *,
+    atom_indices: npt.ArrayLike | None = None,
+    weights: npt.ArrayLike | None = None,
 ) -> npt.NDArray[np.float32]:
     """Move every frame onto a reference by the proper rotation that minimises the RMSD of chosen atoms.
 
@@ -24,6 +29,8 @@ def superpose(
         Positions of the reference, shape (n_atoms, 3), nm. Not modified.
     atom_indices
         Atoms to fit on, shape (n_fitted,); all where None.
+    weights
+        Of those atoms, such as their masses, shape (n_fitted,); equal where None.
 
     Returns
     -------
@@ -34,6 +41,8 @@ def superpose(
     ------
     TopologyMismatchError
         If the atom counts differ, or if no atom is left to fit on.
+    ConfigError
+        If the weights aren't one positive number for each fitted atom.
     NonFiniteError
         If a fitted atom of the reference isn't finite.
 
@@ -49,15 +58,17 @@ def superpose(
             f"The atoms to fit on must be indices from 0 to {target.shape[0] - 1}, at least one of them: "
             "select atoms of the topology that the positions belong to."
         )
-    target_centre = target[fitted].mean(axis=0)
+    weight = np.ones(fitted.size) if weights is None else checked_weights(weights, fitted.size)
+    shares = weight / weight.sum()
+    target_centre = shares @ target[fitted]
     if not np.isfinite(target_centre).all():
         raise NonFiniteError(
             "A fitted atom of the reference has no finite position: choose another reference, or fit on "
             "atoms that it has."
         )
     with np.errstate(invalid="ignore"):  # from inf - inf, which is to become NaN
-        mobile -= mobile[:, fitted].mean(axis=1, keepdims=True)
-        rotations = _rotations(mobile[:, fitted], target[fitted] - target_centre)
+        mobile -= np.einsum("fai,a->fi", mobile[:, fitted], shares)[:, np.newaxis]
+        rotations = _rotations(mobile[:, fitted], shares[:, np.newaxis] * (target[fitted] - target_centre))
         moved: npt.NDArray[np.float64] = np.einsum("fai,fij->faj", mobile, rotations) + target_centre
         return moved.astype(np.float32)
 

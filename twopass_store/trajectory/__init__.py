@@ -14,12 +14,13 @@ from .atoms import (
 from .elements import guessed_elements
 from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
 from .index_groups import read_index_group
+from .masses import element_masses, read_masses
 from .matching import AtomMatch, match_atoms
 from .output_formats import XTC_GRID_NM, OutputFormat, output_format, rounding_nm
 from .probe import TrajectoryInfo, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import select_atoms
-from .structures import write_pdb_models
+from .structures import load_structure, write_pdb_models
 from .times import read_times
 from .topology import load_topology, shared_topology, topology_from_json, topology_to_json
 from .writers import WrittenFrames, open_writer
@@ -39,9 +40,11 @@ __all__ = [
     "default_rmsd_atoms",
     "describe_selection",
     "digest_file",
+    "element_masses",
     "format_of",
     "grid_step",
     "guessed_elements",
+    "load_structure",
     "load_topology",
     "match_atoms",
     "open_writer",
@@ -49,6 +52,7 @@ __all__ = [
     "probe",
     "read_blocks",
     "read_index_group",
+    "read_masses",
     "read_times",
     "reading_bytes",
     "rounding_nm",

@@ -1,4 +1,4 @@
-"""Structures written for other programs."""
+"""Single structures: read as references, written for other programs."""
 
 from pathlib import Path
 
@@ -8,8 +8,47 @@ from mdtraj.formats import PDBTrajectoryFile
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
+from .formats import check_file, reading
 
-__all__ = ["write_pdb_models"]
+__all__ = ["load_structure", "write_pdb_models"]
+
+_STRUCTURE_EXTENSIONS = (".pdb", ".pdb.gz", ".gro", ".h5", ".hdf5")
+
+
+def load_structure(path: str | Path) -> tuple[md.Topology, NDArray[np.float32]]:
+    """Atoms and positions of the first structure in a file that has both: PDB, GRO or MDTraj HDF5.
+
+    Returns
+    -------
+    The topology, and the positions, shape (n_atoms, 3), nm.
+
+    Raises
+    ------
+    TrajectoryNotFoundError
+        If there is no such file.
+    TrajectoryError
+        If its format is another, or it can't be read.
+    """
+    file = check_file(path)
+    name = file.name.lower()
+    if not name.endswith(_STRUCTURE_EXTENSIONS):
+        raise TrajectoryError(
+            f"Cannot take a structure from {file}: its format must be one that holds atoms and positions "
+            f"({', '.join(_STRUCTURE_EXTENSIONS)}). Write the structure in one of these."
+        )
+    with reading(file, "the structure"):
+        if name.endswith((".pdb", ".pdb.gz")):
+            # Its check of the unit cell warns, and has nothing to do with the structure.
+            first = md.load_pdb(str(file), frame=0, no_boxchk=True)
+        elif name.endswith(".gro"):
+            # mdtraj's loader of one frame seeks, which the format doesn't know.
+            with md.formats.GroTrajectoryFile(str(file)) as gro:
+                first = gro.read_as_traj(n_frames=1)
+        else:
+            first = md.load_hdf5(str(file), frame=0)
+        if first.n_frames == 0:
+            raise TrajectoryError(f"{file} holds no structure. Give one that does.")
+    return first.topology, np.asarray(first.xyz[0], np.float32)
 
 
 def write_pdb_models(xyz: NDArray[np.float32], topology: md.Topology, *, path: Path) -> None:

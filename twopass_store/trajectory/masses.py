@@ -1,0 +1,181 @@
+"""Masses of atoms: of their elements, where those are known, or from a file."""
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError
+from .formats import check_file
+
+__all__ = ["element_masses", "read_masses"]
+
+# What residues of proteins and nucleic acids are made of. Other elements in them are guesses from the names
+# of beads, which some file on the way has written down.
+_BIOPOLYMER_ELEMENTS = frozenset(["H", "D", "C", "N", "O", "P", "S", "Se"])
+
+_FORMAT = (
+    "a file of masses has one number a line for each stored atom or for each selected one, or lines "
+    "`NAME MASS` or `RESIDUE:NAME MASS`"
+)
+
+
+def element_masses(
+    topology: md.Topology, atom_indices: NDArray[np.int64], guessed: Collection[int]
+) -> NDArray[np.float64]:
+    """Masses of the atoms' elements.
+
+    Parameters
+    ----------
+    topology
+        All atoms.
+    atom_indices
+        Those whose masses are wanted, shape (n_selected,).
+    guessed
+        Atoms whose elements mdtraj guessed, see `guessed_elements`.
+
+    Returns
+    -------
+    Shape (n_selected,), Da.
+
+    Raises
+    ------
+    ConfigError
+        If an element is missing, guessed, or none that such a residue has.
+    """
+    is_guessed = frozenset(guessed)
+    masses = np.empty(len(atom_indices))
+    for k, index in enumerate(atom_indices):
+        atom = topology.atom(int(index))
+        problem = _problem(atom, is_guessed)
+        if problem:
+            raise ConfigError(
+                f"Masses can't be taken from the elements: atom {atom.index}, {atom}, {problem}. Give them "
+                f'with --masses FILE, such as lines "{atom.name} MASS", or ingest with a topology file that '
+                "has elements."
+            )
+        masses[k] = atom.element.mass
+    return masses
+
+
+def _problem(atom: Any, guessed: frozenset[int]) -> str:
+    if atom.element is None or atom.element.mass <= 0:
+        return "has no element"
+    if atom.index in guessed:
+        return (
+            f"has no element in its topology file ({atom.element.name} is a guess from its name, and beads "
+            "of coarse-grained models get such guesses)"
+        )
+    residue = atom.residue
+    is_biopolymer = residue.is_protein or residue.is_nucleic
+    odd = [
+        other
+        for other in residue.atoms
+        if other.element is not None and other.element.symbol not in _BIOPOLYMER_ELEMENTS | {"VS"}
+    ]
+    if is_biopolymer and odd:
+        return (
+            f"is in a residue with an atom {odd[0].name} of {odd[0].element.name}, which {residue.name} "
+            "doesn't have: it looks like a bead of a coarse-grained model"
+        )
+    return ""
+
+
+def read_masses(
+    path: str | Path, topology: md.Topology, atom_indices: NDArray[np.int64], *, n_selected: int | None = None
+) -> NDArray[np.float64]:
+    """Masses from a text file.
+
+    Empty lines and what follows a ``#`` don't count. Either every line is a number, one for each atom of
+    the topology or one for each selected atom, in their order; or every line is ``NAME MASS`` or
+    ``RESIDUE:NAME MASS``, the residue being a name (``ALA:BB``) or a name and a number (``ALA12:BB``). The
+    most specific line counts, and lines for other atoms may be there.
+
+    Parameters
+    ----------
+    path
+        The file.
+    topology
+        All atoms.
+    atom_indices
+        Those whose masses are wanted, shape (n_wanted,).
+    n_selected
+        How many numbers make a list of the selected atoms, which are then those wanted; None where a list
+        must be of all atoms.
+
+    Returns
+    -------
+    Shape (n_wanted,), Da.
+
+    Raises
+    ------
+    TrajectoryError
+        If there is no such file.
+    ConfigError
+        If a line is something else, a mass isn't positive and finite, their number doesn't fit, or an atom
+        has none.
+    """
+    file = check_file(path)
+    try:
+        lines = [line.partition("#")[0].split() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read the masses in {file}: {error}.") from error
+    fields = [(number, parts) for number, parts in enumerate(lines, start=1) if parts]
+    widths = {len(parts) for _, parts in fields}
+    if widths == {1}:
+        numbers = np.array([_mass(file, number, parts[0]) for number, parts in fields])
+        return _of_list(file, numbers, topology.n_atoms, atom_indices, n_selected)
+    if widths != {2}:
+        number = next((number for number, parts in fields if len(parts) != len(fields[0][1])), 1)
+        raise ConfigError(f"{file}, line {number}: {_FORMAT}, in all lines alike.")
+    table: dict[str, float] = {}
+    for number, (key, text) in fields:
+        mass = _mass(file, number, text)
+        if table.setdefault(key, mass) != mass:
+            raise ConfigError(f"{file}, line {number}: {key} has another mass already, {table[key]:g}.")
+    return np.array([_of_table(file, table, topology.atom(int(index))) for index in atom_indices])
+
+
+def _mass(file: Path, number: int, text: str) -> float:
+    try:
+        mass = float(text)
+    except ValueError:
+        raise ConfigError(f"{file}, line {number}: {text!r} is no mass; {_FORMAT}.") from None
+    if not (math.isfinite(mass) and mass > 0):
+        raise ConfigError(
+            f"{file}, line {number}: a mass must be a positive finite number, not {text}. Atoms without mass "
+            "can't be weighted by it: leave them out of the selection."
+        )
+    return mass
+
+
+def _of_list(
+    file: Path,
+    masses: NDArray[np.float64],
+    n_atoms: int,
+    atom_indices: NDArray[np.int64],
+    n_selected: int | None,
+) -> NDArray[np.float64]:
+    if len(masses) == n_atoms:
+        return masses[atom_indices]
+    if n_selected is not None and len(masses) == n_selected:
+        return masses
+    selected = "" if n_selected is None else f" and {n_selected} selected ones"
+    raise ConfigError(
+        f"{file} has {len(masses)} masses, and the store {n_atoms} atoms{selected}: give one mass for each."
+    )
+
+
+def _of_table(file: Path, table: dict[str, float], atom: Any) -> float:
+    residue = atom.residue
+    for key in (f"{residue.name}{residue.resSeq}:{atom.name}", f"{residue.name}:{atom.name}", atom.name):
+        if key in table:
+            return table[key]
+    raise ConfigError(
+        f"{file} has no mass for atom {atom.index}, {atom}: add a line `{atom.name} MASS` or "
+        f"`{residue.name}:{atom.name} MASS`."
+    )
