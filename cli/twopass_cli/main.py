@@ -110,6 +110,15 @@ def ingest(
     group: Annotated[
         str | None, typer.Option(metavar="NAME", help="Group of --ndx: its name, or its number from 0.")
     ] = None,
+    image: Annotated[
+        str,
+        typer.Option(
+            metavar="none|whole|anchor=DSL",
+            help="Undo periodic images before atoms are selected: whole makes molecules whole; "
+            'anchor=DSL, such as "anchor=protein", also brings the molecules of a selection together, and '
+            "the others to them.",
+        ),
+    ] = "none",
     run_pattern: Annotated[
         str | None,
         typer.Option(
@@ -202,6 +211,7 @@ def ingest(
             select=select,
             ndx=ndx,
             group=group,
+            image=image,
             run_pattern=run_pattern,
             overlap=overlap,
             burn_in=burn_in,

@@ -77,6 +77,9 @@ class IngestConfig(_Model):
         Atoms, in mdtraj's language; all atoms where None.
     ndx, group
         A GROMACS index file and the name of the group in it that is kept, instead of `select`.
+    image
+        How periodic images are undone: ``none``, ``whole`` (molecules are made whole), or ``anchor=`` and a
+        selection whose molecules are brought together, and all others to them.
     run_pattern
         A regular expression over a file's path, whose group ``run``, or first group, names the simulation
         that the file is a part of.
@@ -112,6 +115,7 @@ class IngestConfig(_Model):
     select: str | None = None
     ndx: str | None = None
     group: str | None = None
+    image: Annotated[str, Field(pattern=r"^(none|whole|anchor=.*\S.*)$")] = "none"
     run_pattern: str | None = None
     overlap: Literal["later", "keep", "error"] = "later"
     burn_in: TimePs | None = None

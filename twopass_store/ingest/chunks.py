@@ -112,7 +112,11 @@ def read_frames(reading: Reading, frames: FrameRange) -> Iterator[dict[str, NDAr
         info, system = source.info, source.system
         offset = 0
         for block in read_blocks(
-            info, system.load_topology(), frames=segment.source_frames, atom_indices=system.atom_indices
+            info,
+            system.load_topology(),
+            frames=segment.source_frames,
+            atom_indices=system.atom_indices,
+            imager=system.load_imager(),
         ):
             source_frames = segment.source_frames.part(offset, offset + block.n_frames).to_array()
             offset += block.n_frames

@@ -83,7 +83,8 @@ def choose_packing(reading: Reading, config: IngestConfig) -> Packing:
     Integers on the grid that all samples lie on, bit for bit; float32 where there is none, or where it was
     asked for; integers on any grid asked for.
     """
-    if config.precision == "lossless":
+    # To undo periodic images moves atoms by the vectors of the box, which lie on no grid.
+    if config.precision == "lossless" or (config.precision == "auto" and config.image != "none"):
         return LOSSLESS
     rounds = config.precision != "auto"
     steps = [float(config.precision)] if rounds else _likely_steps(reading)

@@ -19,6 +19,7 @@ from ..store import Store
 from ..trajectory import describe_selection, guessed_elements, reading_bytes, topology_to_json
 from .chunks import Reading
 from .columns import FRAME_COLUMN_BYTES, columns_at_once
+from .images import warn_of_jumps
 from .request import requested
 from .runs import Run
 from .sources import Inputs, Source, find_inputs
@@ -155,6 +156,8 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
     # Integers on the files' own grid and float32 are the same values: only rounding makes others.
     if not isinstance(config.precision, str):
         parameters["precision"] = f"rounded to {config.precision:g} nm"
+    if config.image != "none":
+        parameters["image"] = config.image
     if inputs.n_timed:
         parameters["times"] = [_timing(source) for source in sources]
     if runs:
@@ -173,8 +176,8 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
             products=tuple(Store.product("", spec, shape) for spec, shape in arrays),
             request=request,
         ),
-        memory=_memory(inputs, systems),
-        messages=_messages(config, inputs, systems),
+        memory=_memory(config, inputs, systems),
+        messages=_messages(config, inputs, systems, stored_topology),
     )
 
 
@@ -204,12 +207,14 @@ def _run_columns(runs: Sequence[Run] | None) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def _memory(inputs: Inputs, systems: SystemTable) -> IngestMemory:
+def _memory(config: IngestConfig, inputs: Inputs, systems: SystemTable) -> IngestMemory:
     sources = inputs.sources
     n_kept = systems.reference.n_kept
     chunk = position_chunk_frames(n_kept)
     # The reader's cache keeps two topologies.
     topologies = sum(sorted(system.n_atoms for system in systems.systems)[-2:])
+    # To undo periodic images takes as much again: a topology with bonds, and molecules.
+    topologies *= 1 if config.image == "none" else 2
     return IngestMemory(
         process_bytes=PROCESS_BYTES + TOPOLOGY_BYTES_PER_ATOM * topologies,
         planning_bytes=TIMED_BYTES_PER_FRAME * inputs.n_timed,
@@ -218,7 +223,9 @@ def _memory(inputs: Inputs, systems: SystemTable) -> IngestMemory:
     )
 
 
-def _messages(config: IngestConfig, inputs: Inputs, systems: SystemTable) -> tuple[str, ...]:
+def _messages(
+    config: IngestConfig, inputs: Inputs, systems: SystemTable, stored_topology: md.Topology
+) -> tuple[str, ...]:
     sources = inputs.sources
     asked = "all atoms"
     if config.select is not None:
@@ -247,6 +254,9 @@ def _messages(config: IngestConfig, inputs: Inputs, systems: SystemTable) -> tup
     bare = [Path(source.info.path).name for source in sources if not source.info.has_unitcell]
     if 0 < len(bare) < len(sources):
         messages.append(f"no unit cell in {listed(bare)}: NaN for those frames")
+    warning = warn_of_jumps(sources, stored_topology) if config.image == "none" else None
+    if warning is not None:
+        messages.append(warning)
     return tuple(messages)
 
 

@@ -60,6 +60,7 @@ def ingest_trajectories(
     select: str | None = None,
     ndx: str | os.PathLike[str] | None = None,
     group: str | None = None,
+    image: str = "none",
     run_pattern: str | None = None,
     overlap: str = "later",
     burn_in: float | str | None = None,
@@ -94,6 +95,10 @@ def ingest_trajectories(
         Atoms to keep, in mdtraj's language; all where None.
     ndx, group
         A GROMACS index file and the group in it to keep, instead of `select`.
+    image
+        How periodic images are undone before atoms are selected: ``none`` takes positions as they are,
+        ``whole`` makes molecules whole, ``anchor=`` and a selection also brings the molecules of the
+        selection together, and the others to them.
     run_pattern
         A regular expression over a file's path whose group ``run``, or first group, names the simulation that
         the file is a part of. The parts of a run are put in order of their first times.
@@ -146,6 +151,7 @@ def ingest_trajectories(
             "select": select,
             "ndx": None if ndx is None else os.fspath(ndx),
             "group": group,
+            "image": image,
             "run_pattern": run_pattern,
             "overlap": overlap,
             "burn_in": burn_in,

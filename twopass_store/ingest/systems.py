@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from ..config import IngestConfig, expand_paths
 from ..errors import ConfigError, SelectionError, TopologyMismatchError
 from ..trajectory import (
+    Imager,
     format_of,
+    make_imager,
     match_atoms,
     read_index_group,
     select_atoms,
@@ -40,11 +43,14 @@ class System:
         All atoms.
     atom_indices
         Those kept, ascending; None for all.
+    image
+        How their periodic images are undone, see `make_imager`; None to take them as they are.
     """
 
     topology_path: str
     n_atoms: int
     atom_indices: NDArray[np.int64] | None
+    image: str | None = None
 
     @property
     def n_kept(self) -> int:
@@ -64,9 +70,20 @@ class System:
         topology = self.load_topology()
         return topology if self.atom_indices is None else topology.subset(self.atom_indices)
 
+    def load_imager(self) -> Imager | None:
+        """Return what undoes the periodic images."""
+        return None if self.image is None else _imager(self)
+
     def fingerprint(self) -> str:
         """Digest of which atoms are kept."""
         return f"{self.n_kept} of {self.n_atoms} atoms ({_hash(self.kept_atoms().tobytes())})"
+
+
+@lru_cache(maxsize=2)
+def _imager(system: System) -> Imager:
+    assert system.image is not None
+    topology = system.load_topology()
+    return make_imager(topology, system.image, system.atom_indices, path=system.topology_path)
 
 
 class SystemTable:
@@ -153,7 +170,10 @@ class SystemTable:
 
     def _made(self, top: Path) -> System:
         topology = shared_topology(str(top))
-        return System(str(top), topology.n_atoms, self._selected(top, topology))
+        image = None if self._config.image == "none" else self._config.image
+        system = System(str(top), topology.n_atoms, self._selected(top, topology), image)
+        system.load_imager()  # so that missing bonds are told before anything is read
+        return system
 
     def _selected(self, top: Path, topology: md.Topology) -> NDArray[np.int64] | None:
         config = self._config

@@ -13,6 +13,7 @@ from .atoms import (
 )
 from .elements import guessed_elements
 from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
+from .imaging import Imager, Jump, JumpCheck, make_imager
 from .index_groups import read_index_group
 from .masses import element_masses, read_masses
 from .matching import AtomMatch, match_atoms
@@ -32,6 +33,9 @@ __all__ = [
     "XTC_GRID_NM",
     "AtomMatch",
     "Block",
+    "Imager",
+    "Jump",
+    "JumpCheck",
     "OutputFormat",
     "SelectionSummary",
     "TrajectoryFormat",
@@ -46,6 +50,7 @@ __all__ = [
     "guessed_elements",
     "load_structure",
     "load_topology",
+    "make_imager",
     "match_atoms",
     "open_writer",
     "output_format",

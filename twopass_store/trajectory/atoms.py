@@ -13,6 +13,7 @@ __all__ = [
     "SelectionSummary",
     "default_rmsd_atoms",
     "describe_selection",
+    "is_solvent",
     "solvent_fraction",
     "unusual_residues",
 ]
@@ -66,7 +67,7 @@ def describe_selection(topology: md.Topology, atom_indices: NDArray[np.int64]) -
 
 def solvent_fraction(topology: md.Topology) -> float:
     """Share of the atoms that are water or monoatomic ions, 0 to 1."""
-    n_solvent = sum(residue.n_atoms for residue in topology.residues if _is_solvent(residue))
+    n_solvent = sum(residue.n_atoms for residue in topology.residues if is_solvent(residue))
     return n_solvent / topology.n_atoms if topology.n_atoms else 0.0
 
 
@@ -87,7 +88,8 @@ def unusual_residues(topology: md.Topology) -> dict[str, int]:
     return found
 
 
-def _is_solvent(residue: Any) -> bool:
+def is_solvent(residue: Any) -> bool:
+    """Tell whether a residue of a topology is water or a monoatomic ion."""
     name = residue.name.strip().upper()
     return residue.is_water or name in _WATER or (residue.n_atoms == 1 and name in _IONS)
 
@@ -122,7 +124,7 @@ def default_rmsd_atoms(topology: md.Topology) -> tuple[NDArray[np.int64], str]:
     heavy, noun = [atom for atom in topology.atoms if _is_heavy(atom)], "heavy atom"
     if not any(_symbol(atom) for atom in topology.atoms):
         heavy, noun = [atom for atom in topology.atoms if not _is_named_hydrogen(atom)], "bead"
-    solute = [atom for atom in heavy if not _is_solvent(atom.residue)]
+    solute = [atom for atom in heavy if not is_solvent(atom.residue)]
     chosen = solute or heavy
     if not chosen:
         raise SelectionError(

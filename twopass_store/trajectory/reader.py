@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
 from ..partition import FrameList
 from .formats import check_file, format_of, reading
+from .imaging import Imager
 from .probe import TrajectoryInfo
 from .sources import Source, open_source
 
@@ -57,6 +58,7 @@ def read_blocks(
     *,
     frames: range | FrameList,
     atom_indices: NDArray[np.int64] | None,
+    imager: Imager | None = None,
     block_bytes: int = DEFAULT_BLOCK_BYTES,
 ) -> Iterator[Block]:
     """Read frames of a trajectory in order, a block at a time.
@@ -74,6 +76,9 @@ def read_blocks(
         Which frames, within ``range(info.n_frames)``; a range has a positive step.
     atom_indices
         Which atoms, or None for all.
+    imager
+        What moves atoms to the periodic images where they belong, before some are selected; None to take
+        them as they are.
     block_bytes
         Bound on what one block takes while it is decoded, all atoms of the file counted; at least one frame
         is read whatever it takes.
@@ -96,7 +101,11 @@ def read_blocks(
         raise ValueError(f"the step of {frames} and block_bytes ({block_bytes}) must be positive")
     runs = FrameList.of(frames) if isinstance(frames, range) else frames
     _check_request(info, topology, runs, atom_indices)
-    return _blocks(info, topology, runs, atom_indices, block_bytes)
+    if imager is not None and not info.has_unitcell:
+        raise TrajectoryError(
+            f"{info.path} has no unit cell, and --image needs it. Ingest the file without --image."
+        )
+    return _blocks(info, topology, runs, atom_indices, imager, block_bytes)
 
 
 def _check_request(
@@ -128,6 +137,7 @@ def _blocks(
     topology: md.Topology,
     frames: FrameList,
     atom_indices: NDArray[np.int64] | None,
+    imager: Imager | None,
     block_bytes: int,
 ) -> Iterator[Block]:
     if not len(frames):
@@ -150,7 +160,7 @@ def _blocks(
                     "frames "
                     "when it was looked at. Restore the file, or start anew with it as it is."
                 )
-            yield _block(info, trajectory, part, atom_indices)
+            yield _block(info, trajectory, part, atom_indices, imager)
             del trajectory
     finally:
         source.close()
@@ -174,23 +184,30 @@ def _frames_per_block(info: TrajectoryInfo, block_bytes: int, source: Source, st
 
 
 def _block(
-    info: TrajectoryInfo, trajectory: md.Trajectory, frames: range, atom_indices: NDArray[np.int64] | None
+    info: TrajectoryInfo,
+    trajectory: md.Trajectory,
+    frames: range,
+    atom_indices: NDArray[np.int64] | None,
+    imager: Imager | None,
 ) -> Block:
-    xyz = np.ma.filled(trajectory.xyz, np.nan)  # NetCDF marks what was never written
-    # Copies, so that the block doesn't keep frames or atoms alive that it doesn't show.
-    if atom_indices is not None:
-        xyz = xyz[:, atom_indices]
-    elif xyz.base is not None and xyz.base.nbytes > xyz.nbytes:
-        xyz = xyz.copy()
     lengths, angles = trajectory.unitcell_lengths, trajectory.unitcell_angles
     if info.has_unitcell:
         missing = np.ones(len(frames), bool) if lengths is None else ~np.any(np.asarray(lengths), axis=1)
         if missing.any():
             raise TrajectoryError(
                 f"Frame {frames[int(np.argmax(missing))]} of {info.path} has no unit cell, though its "
-                "first frame "
-                "has one. Split the file, or give all frames a cell, as with `gmx trjconv -box`."
+                "first frame has one. Split the file, or give all frames a cell, as with `gmx trjconv -box`."
             )
+    xyz = np.ma.filled(trajectory.xyz, np.nan)  # NetCDF marks what was never written
+    if imager is not None:
+        # A source that keeps what it has read shows a part of that, which must stay as it is.
+        trajectory.xyz = xyz = xyz if xyz.base is None else xyz.copy()
+        imager.apply(trajectory)
+    # Copies, so that the block doesn't keep frames or atoms alive that it doesn't show.
+    if atom_indices is not None:
+        xyz = xyz[:, atom_indices]
+    elif xyz.base is not None and xyz.base.nbytes > xyz.nbytes:
+        xyz = xyz.copy()
     return Block(
         xyz=np.ascontiguousarray(xyz, dtype=np.float32),
         time=np.array(trajectory.time, dtype=np.float64) if info.has_time else None,

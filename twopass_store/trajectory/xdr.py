@@ -20,7 +20,7 @@ from ..errors import TrajectoryError, TruncatedTrajectoryError
 __all__ = ["FrameIndex", "frame_index", "grid_step"]
 
 _HEADER_BYTES = 92
-_MAX_OFFSETS = 32768
+_MAX_OFFSETS = 8192
 
 _XTC_MAGIC = 1995
 _XTC_HEAD = Struct(">ii")
@@ -40,7 +40,7 @@ _FrameReader = Callable[[bytes, str, int], tuple[int, int]]
 class FrameIndex:
     """Byte offsets of the frames of one file, found as far as they are asked for.
 
-    Memory is bounded: at most 32,768 offsets are kept, evenly spaced, and the frames between them are
+    Memory is bounded: at most 8,192 offsets are kept, evenly spaced, and the frames between them are
     found again by hopping.
 
     Parameters
@@ -171,7 +171,7 @@ def grid_step(path: str) -> float | None:
     return 1.0 / per_nm if per_nm > 0 else None
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def _cached(path: str, size: int, modified_ns: int) -> FrameIndex:
     # Size and time are part of the cache's key only.
     return FrameIndex(path)

@@ -1,0 +1,66 @@
+"""Whether periodic images are broken in the input, by a look at a few frames."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mdtraj as md
+import numpy as np
+from mdtraj.utils import lengths_and_angles_to_box_vectors
+
+from ..partition import FrameList
+from ..trajectory import JumpCheck, format_of, read_blocks
+from .sources import Source
+
+__all__ = ["warn_of_jumps"]
+
+FILES_LOOKED_AT = 32
+
+
+def warn_of_jumps(sources: Sequence[Source], kept_topology: md.Topology) -> str | None:
+    """Look for bonds and chains that jump across the box, in three frames each of at most 32 files.
+
+    Parameters
+    ----------
+    sources
+        The files, whose images are taken as they are.
+    kept_topology
+        The atoms kept.
+
+    Returns
+    -------
+    A warning with the file and frame of the first one, and how many frames were looked at; None where nothing
+    jumps.
+    """
+    # PDB would be read whole, which the probe has just done.
+    usable = [s for s in sources if s.info.has_unitcell and not s.info.loads_whole and len(s.kept)]
+    check, n_looked, n_jumps, first = JumpCheck(kept_topology), 0, 0, ""
+    for place in sorted(set(np.linspace(0, len(usable) - 1, FILES_LOOKED_AT).astype(int).tolist())):
+        if not usable:
+            break
+        source = usable[place]
+        frames = source.kept.part(0, 1)
+        if not format_of(Path(source.info.path)).is_text:
+            n_kept = len(source.kept)
+            places = sorted({0, n_kept // 2, n_kept - 1})
+            chosen = [source.kept.part(number, number + 1).to_array() for number in places]
+            frames = FrameList.from_indices(np.concatenate(chosen))
+        numbers = iter(frames.to_array().tolist())
+        system = source.system
+        for block in read_blocks(
+            source.info, system.load_topology(), frames=frames, atom_indices=system.atom_indices
+        ):
+            cell = np.hstack([np.asarray(block.unitcell_lengths), np.asarray(block.unitcell_angles)])
+            vectors = np.stack(lengths_and_angles_to_box_vectors(*cell.T), axis=1)
+            n_looked += block.n_frames
+            jumps = check.look(block.xyz, vectors)
+            n_jumps += len(jumps)
+            of_block = [next(numbers) for _ in range(block.n_frames)]
+            if jumps and not first:
+                first = f"{Path(source.info.path).name}, frame {of_block[jumps[0].frame]}: {jumps[0].what}"
+    if not n_jumps:
+        return None
+    return (
+        f"WARNING: atoms jump across the box in {n_jumps} of the {n_looked} frames looked at; the first is "
+        f"{first}. RMSDs would measure the jump: use --image whole, or --image with an anchor such as "
+        '"anchor=protein"'
+    )
