@@ -202,7 +202,7 @@ def test_file_that_changed_under_a_half_done_ingest__is_refused(tmp_path, exampl
         ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.dcd", top=example_top)
     xyz[20_001, 3, 1] = 0
     md.Trajectory(xyz, frames.topology).save_dcd(tmp_path / "run.dcd")
-    with pytest.raises(FingerprintMismatchError, match=r"trajectories.*run\.dcd"):
+    with pytest.raises(FingerprintMismatchError, match=r"trajectories is .*28000 frames"):
         ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.dcd", top=example_top)
 
 
