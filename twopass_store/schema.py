@@ -20,6 +20,7 @@ __all__ = [
     "CODECS",
     "DEFAULT_CODEC",
     "DEFAULT_METRIC",
+    "FAITHFULNESS",
     "FORMAT_VERSION",
     "FRAME",
     "INGESTED",
@@ -248,6 +249,33 @@ METRIC = (
     ),
 )
 """Arrays of a clustering's group that are there where its metric needs them."""
+
+FAITHFULNESS = (
+    ArraySpec(
+        "faithfulness",
+        ("cluster",),
+        "float64",
+        _NAN,
+        "1",
+        "share of the cluster's subset frames whose nearest leader carries its label",
+    ),
+    ArraySpec(
+        "faithfulness_held_out",
+        ("cluster",),
+        "float64",
+        _NAN,
+        "1",
+        "the same where the leaders were chosen without the frames judged; NaN where none could be",
+    ),
+    ArraySpec("confused_label", ("confusion",), "int32", -1, "1", "first-pass label of confused frames"),
+    ArraySpec(
+        "confused_with", ("confusion",), "int32", -1, "1", "label that the nearest leader of these carries"
+    ),
+    ArraySpec(
+        "n_confused", ("confusion",), "int64", 0, "1", "subset frames confused so; the most frequent first"
+    ),
+)
+"""How faithful the leaders are to the first pass; with every clustering, except in stores of old."""
 
 ASSIGNMENT = (
     ArraySpec("label", ("frame",), "int32", -1, "1", "cluster of the frame, from 1; -1 where it has none"),

@@ -299,10 +299,29 @@ def cluster(
             "centroid, median and rows, where a height is no RMSD.",
         ),
     ] = None,
-    leaders_per_cluster: Annotated[int, typer.Option(min=1, help="Leaders of each cluster.")] = 1,
     leader_method: Annotated[
-        str, typer.Option(help="medoid (then farthest first), or random (without replacement).")
-    ] = "medoid",
+        str | None,
+        typer.Option(
+            help="faithful: the medoids, then the frames that bring most first-pass labels back. medoid: the "
+            "medoid, then farthest first. random: without replacement.  [default: faithful, or medoid with "
+            "--leaders-per-cluster]"
+        ),
+    ] = None,
+    leaders_per_cluster: Annotated[
+        int | None, typer.Option(min=1, help="Leaders of each cluster, for medoid and random.  [default: 1]")
+    ] = None,
+    faithfulness: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Add faithful leaders until this share of the subset frames is nearest to a leader of their "
+            "own cluster.  [default: 0.95]",
+        ),
+    ] = None,
+    max_leaders: Annotated[
+        int | None,
+        typer.Option(min=1, help="Faithful leaders at most, in all.  [default: 10 for each cluster]"),
+    ] = None,
     leader_frames: Annotated[
         str | None,
         typer.Option(
@@ -336,7 +355,7 @@ def cluster(
         from twopass_store.config import ClusterConfig, validated
 
         from .console import make_progress
-        from .tables import count
+        from .tables import count, faithfulness_text
 
         frames = validated(ClusterConfig, {"leader_frames": leader_frames}).leader_frames
         result = cluster_subset(
@@ -354,8 +373,10 @@ def cluster(
             linkage_input=linkage_input,
             n_clusters=n_clusters,
             cutoff=cutoff,
-            leaders_per_cluster=leaders_per_cluster,
             leader_method=leader_method,
+            leaders_per_cluster=leaders_per_cluster,
+            faithfulness=faithfulness,
+            max_leaders=max_leaders,
             leader_frames=frames,
             seed=seed,
             memory=memory,
@@ -368,6 +389,7 @@ def cluster(
             f"{store}: clustering {result.name} has {count(result.n_clusters, 'cluster')}{asked} of "
             f"{count(result.n_subset_frames, 'subset frame')} and {count(result.n_leaders, 'leader')}"
         )
+        typer.echo(faithfulness_text(result.faithfulness, result.faithfulness_held_out, result.most_confused))
         if result.was_complete:
             typer.echo("All was done already; nothing was changed.")
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from twopass_store.config import format_bytes, format_length
 from twopass_store.report import StoreStatus, Summary
 from twopass_store.schema import DEFAULT_METRIC
 
-__all__ = ["count", "print_status", "print_summary", "status_json"]
+__all__ = ["count", "faithfulness_text", "print_status", "print_summary", "status_json"]
 
 PLAIN_WIDTH = 200
 """Width of tables where there is no terminal to fit them to."""
@@ -34,7 +34,7 @@ def print_summary(summary: Summary) -> None:
     console.print()
 
     rows = _table(console)
-    for heading in ("rank", "label", "frames", "share", "mean RMSD\n(nm)"):
+    for heading in ("rank", "label", "frames", "share", "faithful", "mean RMSD\n(nm)"):
         rows.add_column(heading, justify="right", no_wrap=True)
     rows.add_column("medoid:\nfile", overflow="fold")
     rows.add_column("\nframe", justify="right", no_wrap=True)
@@ -46,6 +46,7 @@ def print_summary(summary: Summary) -> None:
             str(row.label),
             f"{row.n_frames:,}",
             f"{row.share:.1%}",
+            "–" if math.isnan(row.faithfulness) else f"{row.faithfulness:.1%}",
             "–" if math.isnan(row.mean_rmsd_nm) else f"{row.mean_rmsd_nm:.4f}",
             Path(row.medoid_path).name,
             str(row.medoid_source_frame),
@@ -82,15 +83,20 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         f"{count(summary.n_subset_frames, 'subset frame')} ({every}), {clustering['linkage_method']} "
         f"linkage{rows}, {asked}, {clustering['n_clusters_found']} found"
     )
+    one_each = clustering.get("leaders_per_cluster") == 1
     method = {
         "frames": "chosen by frame",
-        "medoid": "medoids" if clustering["leaders_per_cluster"] == 1 else "medoids, then farthest first",
-        "random": f"random, seed {clustering['seed']}",
+        "faithful": "faithful",
+        "medoid": "medoids" if one_each else "medoids, then farthest first",
+        "random": f"random, seed {clustering.get('seed')}",
     }[clustering["leader_method"]]
     second = (
         f"{count(summary.n_leaders, 'leader')} ({method}), {summary.recovered_share:.1%} of the subset "
         "frames got their first-pass label back"
     )
+    held_out = clustering.get("faithfulness_held_out_overall")
+    if held_out is not None:
+        second += f", {held_out:.1%} with leaders of the other half"
     facts = [
         ("Versions", ", ".join(f"{name} {version}" for name, version in summary.versions.items())),
         ("Store", f"{summary.path}, clustering {summary.name}"),
@@ -119,6 +125,19 @@ def _metric(clustering: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("Metric", f"{metric} ({alignment})" if alignment else metric)]
 
 
+def faithfulness_text(overall: float, held_out: float, confused: Sequence[tuple[int, int, int]]) -> str:
+    """Tell how faithful the leaders of a clustering are."""
+    if math.isnan(overall):
+        return "Faithfulness of the leaders: not measured by the version that made it."
+    text = f"Faithfulness of the leaders: {overall:.1%} of the subset frames keep their label"
+    if not math.isnan(held_out):
+        text += f", {held_out:.1%} with leaders chosen from the other half of the subset"
+    if confused:
+        pairs = (f"{label} with {other} ({count(frames, 'frame')})" for label, other, frames in confused)
+        text += f"; most often confused: {', '.join(pairs)}"
+    return f"{text}."
+
+
 def print_status(status: StoreStatus) -> None:
     """Print what is in a store."""
     console = _console()
@@ -137,7 +156,20 @@ def print_status(status: StoreStatus) -> None:
         cells = [stage.stage, done, format_bytes(stage.size_bytes), _parameters(stage.parameters)]
         stages.add_row(*map(Text, cells))
     console.print(stages)
+    if status.clusterings:
+        lines = [_clustering(name, attrs) for name, attrs in status.clusterings.items()]
+        console.print("", *lines, sep="\n", markup=False)
     console.print("", f"Next: {status.next_command}", sep="\n", markup=False, soft_wrap=True)
+
+
+def _clustering(name: str, attrs: Mapping[str, Any]) -> str:
+    found = f"Clustering {name}: {count(attrs['n_clusters_found'], 'cluster')}"
+    overall, held_out = (attrs.get(f"faithfulness_{part}overall") for part in ("", "held_out_"))
+    if overall is not None:
+        found += f", faithfulness of the leaders {overall:.1%}"
+    if held_out is not None:
+        found += f", held out {held_out:.1%} (split by {attrs['held_out_split']})"
+    return found
 
 
 def status_json(status: StoreStatus) -> str:

@@ -46,6 +46,7 @@ def test_run__ends_with_a_table_that_is_true(demo, twopass):
         labels, rmsd = results.label.values, results.rmsd_to_leader.values
         subset_labels = results.subset_label.values
         recovered = np.mean(labels[results.subset_frame.values] == subset_labels)
+        n_leaders, faithful = results.sizes["leader"], results.faithfulness.values
         medoids, times = results.medoid_frame.values, results.time.values
     lines = result.stdout.splitlines()
     facts = "\n".join(lines)
@@ -55,7 +56,8 @@ def test_run__ends_with_a_table_that_is_true(demo, twopass):
     assert "10 of 22 atoms" in facts
     assert "500 subset frames (stride 8), average linkage, 4 clusters asked for, 4 found" in facts
     assert (
-        f"4 leaders (medoids), {recovered:.1%} of the subset frames got their first-pass label back" in facts
+        f"{n_leaders} leaders (faithful), {recovered:.1%} of the subset frames got their first-pass label"
+        in facts
     )
 
     rows = [re.split(r"  +", line.strip()) for line in lines if re.match(r" *C\d+ ", line)]
@@ -63,10 +65,11 @@ def test_run__ends_with_a_table_that_is_true(demo, twopass):
     expected = sorted(range(1, 5), key=lambda label: -counts[label])
     assert len(rows) == 4
     for rank, (row, label) in enumerate(zip(rows, expected, strict=True), start=1):
-        name, shown, frames, share, mean, file, frame, when = row
+        name, shown, frames, share, kept, mean, file, frame, when = row
         assert (name, int(shown)) == (f"C{rank}", label)
         assert int(frames.replace(",", "")) == counts[label]
         assert share == f"{counts[label] / 4000:.1%}"
+        assert kept == f"{faithful[label - 1]:.1%}"
         assert float(mean) == pytest.approx(rmsd[labels == label].mean(), abs=6e-5)
         assert file == "alanine-dipeptide.xtc"
         assert int(frame) == medoids[label - 1]
@@ -76,7 +79,7 @@ def test_run__ends_with_a_table_that_is_true(demo, twopass):
     models = md.load(demo / "demo.default.medoids.pdb")
     original = md.load(os.fspath(md_example()), top=os.fspath(md_example(".pdb")))
     heavy = original.topology.select("element != H")
-    chosen = original[[int(row[6]) for row in rows]]
+    chosen = original[[int(row[7]) for row in rows]]
     distances = md.rmsd(models, chosen[:1], 0, atom_indices=heavy)
     np.testing.assert_allclose(distances, md.rmsd(chosen, chosen, 0, atom_indices=heavy), atol=2e-4)
     moved = models.xyz[:, heavy] - models.xyz[:1, heavy]

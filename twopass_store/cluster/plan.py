@@ -11,7 +11,7 @@ from ..config import ClusterConfig, format_length
 from ..errors import ConfigError, MemoryBudgetError
 from ..executors import PROCESS_BYTES, available_cpus, memory_budget, require_within
 from ..journal import Plan
-from ..linkage import linkage_bytes
+from ..linkage import FAITHFUL_PER_CLUSTER, choosing_bytes, linkage_bytes
 from ..metric import ClusterMetric, resolve_metric
 from ..partition import PAIR_CHUNK, format_ranges, largest_subset, n_pairs, stride_for_subset
 from ..rmsd import pairwise_bytes
@@ -19,9 +19,10 @@ from ..schema import SUBSET, ArraySpec, linkage_spec
 from ..store import Store, provenance
 from ..trajectory import default_rmsd_atoms, describe_selection, select_atoms, topology_from_json
 
-__all__ = ["ClusterPlan", "plan_cluster"]
+__all__ = ["DEFAULT_FAITHFULNESS", "ClusterPlan", "leader_options", "plan_cluster"]
 
 DEFAULT_SUBSET_FRAMES = 10_000
+DEFAULT_FAITHFULNESS = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +182,8 @@ def _parameters(config: ClusterConfig, source: dict[str, Any], n_selected: int) 
     if config.leader_frames is not None:
         chosen["leader_frames"] = list(config.leader_frames)
     else:
-        chosen["leader_method"] = config.leader_method
-        chosen["leaders_per_cluster"] = config.leaders_per_cluster
-        if config.leader_method == "random":
-            chosen["seed"] = config.seed
+        chosen["leader_method"] = config.chosen_by
+        chosen |= leader_options(config)
     return {**chosen, **source, "atoms": f"{n_selected} atoms ({source['atoms']})"}
 
 
@@ -208,8 +207,9 @@ def _affordable_workers(
         writing = workers * PAIR_CHUNK * 4 * 3
         linking = linkage_bytes(n_frames, rows=rows, itemsize=4 if rows else 8, n_threads=workers)
         linking += PAIR_CHUNK * 4 * 3  # a chunk as it is read
+        choosing = choosing_bytes(n_frames, n_threads=workers) + PAIR_CHUNK * 4 * 3
         # What the threads wrote from isn't given back to the system before the linkage begins.
-        return PROCESS_BYTES + max(reading, pairs + writing, linking + writing)
+        return PROCESS_BYTES + max(reading, pairs + writing, linking + writing, choosing + writing)
 
     try:
         require_within(budget, projected(n_subset, 1), stage="cluster", mend="")
@@ -223,6 +223,19 @@ def _affordable_workers(
         raise MemoryBudgetError(f"{str(error).rstrip()} {advice}") from error
     asked = config.workers or available_cpus()
     return max(workers for workers in range(1, asked + 1) if projected(n_subset, workers) <= budget)
+
+
+def leader_options(config: ClusterConfig) -> dict[str, Any]:
+    """Return what determines the leaders beside the method."""
+    if config.chosen_by == "faithful":
+        return {
+            "faithfulness": config.faithfulness or DEFAULT_FAITHFULNESS,
+            "max_leaders": config.max_leaders or f"{FAITHFUL_PER_CLUSTER} per cluster",
+        }
+    options: dict[str, Any] = {"leaders_per_cluster": config.leaders_per_cluster or 1}
+    if config.chosen_by == "random":
+        options["seed"] = config.seed
+    return options
 
 
 def _hash(values: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 
 from ..config import METRIC_OPTIONS, ClusterConfig, format_length, validated
@@ -25,6 +26,14 @@ class ClusterResult:
         The clustering.
     n_subset_frames, n_clusters, n_leaders
         What is in it; `n_clusters` as found, which may be fewer than asked for.
+    faithfulness
+        Share of the subset frames to which the second pass will give their label back, since their nearest
+        leader carries it; NaN in a clustering of an older version.
+    faithfulness_held_out
+        The same where leaders were chosen from one half of the subset and judged on the other: what to
+        expect of frames outside the subset. NaN where leaders were given.
+    most_confused
+        The labels that are confused most: first-pass label, label of the nearest leader, subset frames.
     n_pairs_computed
         Distances that this call computed; 0 where they were there already.
     was_complete
@@ -36,6 +45,9 @@ class ClusterResult:
     n_subset_frames: int
     n_clusters: int
     n_leaders: int
+    faithfulness: float
+    faithfulness_held_out: float
+    most_confused: tuple[tuple[int, int, int], ...]
     n_pairs_computed: int
     was_complete: bool
 
@@ -56,8 +68,10 @@ def cluster_subset(
     linkage_input: str = "condensed",
     n_clusters: int | None = None,
     cutoff: float | str | None = None,
-    leaders_per_cluster: int = 1,
-    leader_method: str = "medoid",
+    leader_method: str | None = None,
+    leaders_per_cluster: int | None = None,
+    faithfulness: float | None = None,
+    max_leaders: int | None = None,
     leader_frames: tuple[int, ...] | list[int] | None = None,
     seed: int = 0,
     memory: int | str | None = None,
@@ -98,8 +112,15 @@ def cluster_subset(
         square matrix for observations, as scipy does when it is handed that matrix.
     n_clusters, cutoff
         Where to cut the tree: how many clusters, or at what height (nm, or ``"2A"``). One of them.
-    leaders_per_cluster, leader_method, seed
-        ``medoid``: the medoid, then farthest first; ``random``: drawn without replacement.
+    leader_method
+        ``faithful``: the medoids, then those subset frames that bring most first-pass labels back;
+        ``medoid``: the medoid, then farthest first; ``random``: drawn without replacement. Where None,
+        ``faithful``, or ``medoid`` if `leaders_per_cluster` is given.
+    leaders_per_cluster, seed
+        Leaders of each cluster by ``medoid`` and ``random``, 1 where None; seed of ``random``.
+    faithfulness, max_leaders
+        ``faithful`` adds leaders until so large a share of the subset frames is nearest to a leader of
+        their own cluster (0.95 where None), or until there are so many (10 for each cluster where None).
     leader_frames
         Frames of the store that lead instead, in this order; they must lie in the subset.
     memory
@@ -142,8 +163,10 @@ def cluster_subset(
             "linkage_input": linkage_input,
             "n_clusters": n_clusters,
             "cutoff": cutoff,
-            "leaders_per_cluster": leaders_per_cluster,
             "leader_method": leader_method,
+            "leaders_per_cluster": leaders_per_cluster,
+            "faithfulness": faithfulness,
+            "max_leaders": max_leaders,
             "leader_frames": leader_frames,
             "seed": seed,
             "memory": memory,
@@ -207,15 +230,28 @@ def _cluster(path: Path, config: ClusterConfig, *, restart: bool, progress: Prog
 
 def _result(store: Store, name: str, n_pairs_computed: int, *, was_complete: bool) -> ClusterResult:
     group = f"clusterings/{name}"
+    attrs = store.attrs(group)
+    held_out = attrs.get("faithfulness_held_out_overall")
     return ClusterResult(
         store=store.path,
         name=name,
         n_subset_frames=store.shape(f"{group}/subset_label")[0],
-        n_clusters=store.attrs(group)["n_clusters_found"],
+        n_clusters=attrs["n_clusters_found"],
         n_leaders=store.shape(f"{group}/leader_frame")[0],
+        faithfulness=attrs.get("faithfulness_overall", nan),
+        faithfulness_held_out=nan if held_out is None else held_out,
+        most_confused=_most_confused(store, group),
         n_pairs_computed=n_pairs_computed,
         was_complete=was_complete,
     )
+
+
+def _most_confused(store: Store, group: str, count: int = 3) -> tuple[tuple[int, int, int], ...]:
+    names = ("confused_label", "confused_with", "n_confused")
+    if not store.has(f"{group}/{names[0]}"):
+        return ()
+    columns = (store.read(f"{group}/{name}")[:count].tolist() for name in names)
+    return tuple(zip(*columns, strict=True))
 
 
 def _discard(store: Store, name: str) -> None:

@@ -11,9 +11,6 @@ from ..errors import ConfigError
 from ..executors import ThreadExecutor
 from ..journal import Plan, Record
 from ..linkage import (
-    Leaders,
-    choose_leaders,
-    choose_medoids,
     cut,
     link_in_place,
     link_rows,
@@ -22,9 +19,10 @@ from ..linkage import (
 from ..partition import FrameRange, chunk_range, n_chunks
 from ..progress import Progress
 from ..rmsd import PairwiseRmsd
-from ..schema import CLUSTERING, SUBSET, ArraySpec
+from ..schema import CLUSTERING, FAITHFULNESS, SUBSET, ArraySpec
 from ..store import Store, provenance
-from .plan import ClusterPlan
+from .choice import choose, groups_of, warning
+from .plan import ClusterPlan, leader_options
 
 __all__ = ["HINT", "compute_distances", "cut_and_choose", "link"]
 
@@ -170,22 +168,11 @@ def cut_and_choose(
         )
     labels = cut(tree, n_clusters=config.n_clusters, cutoff=config.cutoff)
     distances = StoredDistances(store, f"{plan.subset_group}/rmsd")
-    medoids = choose_medoids(distances, labels)
-    if config.leader_frames is not None:
-        index = np.searchsorted(plan.subset_frame, config.leader_frames)
-        leaders = Leaders(index, labels[index])
-        unled = sorted(set(labels.tolist()) - set(leaders.label.tolist()))
-        if unled:
-            progress.note(f"no leader for {len(unled)} of {labels.max()} clusters: they get no frames")
-    else:
-        leaders = choose_leaders(
-            distances,
-            labels,
-            method=config.leader_method,
-            per_cluster=config.leaders_per_cluster,
-            seed=config.seed,
-            medoids=medoids,
-        )
+    chosen = choose(_gathered(distances, np.dtype(np.float32)), labels, plan, groups_of(store, plan))
+    leaders = chosen.leaders
+    unled = labels.max() - len(set(leaders.label.tolist()))
+    if unled:
+        progress.note(f"no leader for {unled} of {labels.max()} clusters: they get no frames")
     leader_frame = plan.subset_frame[leaders.subset_index]
     values: dict[str, NDArray[Any]] = {
         "selected_atom_index": plan.metric.atoms,
@@ -195,10 +182,11 @@ def cut_and_choose(
         "leader_position": np.concatenate(
             [store.read_positions(FrameRange(int(frame), int(frame) + 1)) for frame in leader_frame]
         ),
-        "medoid_frame": plan.subset_frame[medoids],
+        "medoid_frame": plan.subset_frame[chosen.medoids],
+        **chosen.arrays(),
     }
-    # Those of the metric are complete before the others, which tell that a clustering is.
-    arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in CLUSTERING)]
+    # Those that may be absent are complete before the others, which tell that a clustering is.
+    arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in (*FAITHFULNESS, *CLUSTERING))]
     products = tuple(store.product(plan.clustering_group, spec, array.shape) for spec, array in arrays)
     # Without a journal, a group is what a kill left of a discarded clustering.
     if store.journal(as_planned.stage) is None:
@@ -215,9 +203,9 @@ def cut_and_choose(
         "n_clusters_asked": config.n_clusters,
         "cutoff_nm": config.cutoff,
         "n_clusters_found": found,
-        "leader_method": "frames" if config.leader_frames is not None else config.leader_method,
-        "leaders_per_cluster": None if config.leader_frames is not None else config.leaders_per_cluster,
-        "seed": config.seed if config.leader_method == "random" else None,
+        "leader_method": config.chosen_by,
+        **({} if config.chosen_by == "frames" else leader_options(config)),
+        **chosen.attrs(),
         "provenance": provenance(),
     }
     clustering = replace(as_planned, products=products)
@@ -232,6 +220,9 @@ def cut_and_choose(
         else f"cut at {format_length(config.cutoff or 0)}"
     )
     progress.note(f"clusters found: {found} ({asked}); leaders: {len(leader_frame)}")
+    doubt = warning(chosen, config)
+    if doubt:
+        progress.note(doubt)
 
 
 def _suggested(tree: NDArray[np.float64], config: ClusterConfig) -> str:

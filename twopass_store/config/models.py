@@ -191,8 +191,13 @@ class ClusterConfig(_Model):
         Method, and whether it takes the condensed RMSDs or the rows of their square matrix.
     n_clusters, cutoff
         Where to cut the tree: how many clusters, or at what height (nm). One of them.
-    leaders_per_cluster, leader_method, seed
-        How many leaders a cluster gets, and how.
+    leader_method
+        How leaders are chosen: ``faithful`` where None, or ``medoid`` where `leaders_per_cluster` is given.
+    leaders_per_cluster, seed
+        Leaders of each cluster by ``medoid`` and ``random``, 1 where None; seed of ``random``.
+    faithfulness, max_leaders
+        Share of the subset's labels that ``faithful`` leaders bring back where they can, 0.95 where None;
+        and how many there may be in all, 10 for each cluster where None.
     leader_frames
         Frames of the store to lead instead, in this order.
     memory, workers
@@ -212,8 +217,10 @@ class ClusterConfig(_Model):
     linkage_input: Literal["condensed", "rows"] = "condensed"
     n_clusters: int | None = Field(default=None, ge=1)
     cutoff: LengthNm | None = None
-    leaders_per_cluster: int = Field(default=1, ge=1)
-    leader_method: Literal["medoid", "random"] = "medoid"
+    leader_method: Literal["faithful", "medoid", "random"] | None = None
+    leaders_per_cluster: int | None = Field(default=None, ge=1)
+    faithfulness: float | None = Field(default=None, gt=0, le=1)
+    max_leaders: int | None = Field(default=None, ge=1)
     leader_frames: Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, BeforeValidator(_split)] = None
     seed: int = Field(default=0, ge=0)
     memory: Memory | None = None
@@ -246,6 +253,15 @@ class ClusterConfig(_Model):
                 "cutoff: with linkage_input rows a height in the tree is a distance between rows of the "
                 "matrix, not an RMSD; use n_clusters, or linkage_input condensed"
             )
+        if self.leaders_per_cluster is not None and self.leader_method == "faithful":
+            raise ValueError(
+                "leaders_per_cluster: leader_method faithful takes as many leaders as it needs; limit them "
+                "with max_leaders, or use leader_method medoid or random"
+            )
+        if self.chosen_by != "faithful":
+            for option in ("faithfulness", "max_leaders"):
+                if getattr(self, option) is not None:
+                    raise ValueError(f"{option} is for leader_method faithful, not {self.chosen_by}")
         if self.leader_frames is not None:
             if not self.leader_frames:
                 raise ValueError("leader_frames is empty: list frames, or leave it out")
@@ -257,6 +273,13 @@ class ClusterConfig(_Model):
         """Return the options of the metric that were given; none for the default."""
         values = self.model_dump(mode="json", include=set(METRIC_OPTIONS))
         return {name: value for name, value in values.items() if value is not None and value is not False}
+
+    @property
+    def chosen_by(self) -> str:
+        """How leaders come about: ``frames``, ``faithful``, ``medoid`` or ``random``."""
+        if self.leader_frames is not None:
+            return "frames"
+        return self.leader_method or ("faithful" if self.leaders_per_cluster is None else "medoid")
 
 
 class AssignConfig(_Model):

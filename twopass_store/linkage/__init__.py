@@ -18,15 +18,18 @@ from .faithfulness import (
     second_pass_labels,
 )
 from .leaders import (
+    FAITHFUL_PER_CLUSTER,
     LEADER_METHODS,
     Leaders,
     choose_leaders,
     choose_medoids,
+    choosing_bytes,
 )
 from .link import link_in_place, link_rows, linkage_bytes
 
 __all__ = [
     "BLOCK_PAIRS",
+    "FAITHFUL_PER_CLUSTER",
     "LEADER_METHODS",
     "Condensed",
     "Faithfulness",
@@ -34,6 +37,7 @@ __all__ = [
     "Suggestion",
     "choose_leaders",
     "choose_medoids",
+    "choosing_bytes",
     "count_frames",
     "cut",
     "distances_from",

@@ -18,7 +18,14 @@ from .condensed import (
 )
 from .faithful import choose_faithful
 
-__all__ = ["LEADER_METHODS", "Leaders", "choose_leaders", "choose_medoids"]
+__all__ = [
+    "FAITHFUL_PER_CLUSTER",
+    "LEADER_METHODS",
+    "Leaders",
+    "choose_leaders",
+    "choose_medoids",
+    "choosing_bytes",
+]
 
 LEADER_METHODS = ("faithful", "medoid", "random")
 """Ways to choose leaders."""
@@ -159,6 +166,24 @@ def choose_leaders(
         subset_index=np.concatenate(chosen),
         label=np.repeat(np.arange(1, len(chosen) + 1, dtype=np.int32), [each.size for each in chosen]),
     )
+
+
+def choosing_bytes(n_frames: int, *, n_threads: int = 1) -> int:
+    """Upper bound of the memory that a choice of leaders and its faithfulness need, distances included.
+
+    Parameters
+    ----------
+    n_frames
+        Frames in the subset.
+    n_threads
+        Threads.
+
+    Returns
+    -------
+    Bytes, without the interpreter and its libraries.
+    """
+    # The distances once, as float32; then vectors along the subset. The last term is code on first use.
+    return 2 * n_frames * (n_frames - 1) + (200 + 8 * n_threads) * n_frames + (8 << 20)
 
 
 def _most(max_leaders: int | None, n_clusters: int) -> int:

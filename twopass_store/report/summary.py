@@ -30,6 +30,8 @@ class ClusterRow:
         Frames that the second pass gave it, and their share of all frames.
     mean_rmsd_nm
         Mean RMSD of those to their leaders; NaN where there are none.
+    faithfulness
+        Share of its subset frames whose nearest leader carries its label; NaN where it wasn't measured.
     medoid_frame
         Frame of the store: the subset frame with the least mean RMSD to its cluster.
     medoid_path, medoid_source_frame
@@ -43,6 +45,7 @@ class ClusterRow:
     n_frames: int
     share: float
     mean_rmsd_nm: float
+    faithfulness: float
     medoid_frame: int
     medoid_path: str
     medoid_source_frame: int
@@ -128,6 +131,9 @@ def summarize(store: str | os.PathLike[str], name: str) -> Summary:
     medoids = _medoids(opened, group, with_time=time_source != "index")
     n_files = opened.shape("trajectory_path")[0]
     rows = sorted(range(1, len(medoids) + 1), key=lambda label: (-tally.n_frames[label], label))
+    faithfulness = np.full(len(medoids), np.nan)
+    if opened.has(f"{group}/faithfulness"):
+        faithfulness = opened.read(f"{group}/faithfulness")
     with np.errstate(invalid="ignore"):
         mean_rmsd = tally.rmsd_sum / tally.n_frames
     return Summary(
@@ -156,6 +162,7 @@ def summarize(store: str | os.PathLike[str], name: str) -> Summary:
                 n_frames=int(tally.n_frames[label]),
                 share=float(tally.n_frames[label] / n_frames),
                 mean_rmsd_nm=float(mean_rmsd[label]),
+                faithfulness=float(faithfulness[label - 1]),
                 **medoids[label - 1],
             )
             for rank, label in enumerate(rows, start=1)

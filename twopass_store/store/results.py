@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ConfigError, StageIncompleteError
-from ..schema import ASSIGNMENT, CLUSTERING, INGESTED, MARGIN, METRIC, SUBSET
+from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, SUBSET
 from .local import DurableLocalStore
 from .store import Store, store_path
 
@@ -36,9 +36,9 @@ def open_results(
     A Dataset whose variables are read when they are used, each with ``units`` and ``long_name``:
     ``position`` (frame, atom, xyz; float32, nm), ``time``, ``trajectory`` and ``source_frame`` (frame), the
     tables of atoms and source files, ``subset_frame``, the condensed ``rmsd`` and the ``linkage`` of the
-    first pass, labels and leaders, masses and reference where the metric has any, and, once assign has
-    finished, ``label``, ``label_status``, ``leader_index`` and ``rmsd_to_leader`` (frame), with
-    ``second_label`` and ``rmsd_to_second`` where margins were asked for.
+    first pass, labels, leaders and how faithful these are, masses and reference where the metric has any,
+    and, once assign has finished, ``label``, ``label_status``, ``leader_index`` and ``rmsd_to_leader``
+    (frame), with ``second_label`` and ``rmsd_to_second`` where margins were asked for.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def open_results(
         root,
         _group(files, subset, [spec.name for spec in SUBSET]),
         _group(files, subset, [linkage]).rename({linkage: "linkage"}),
-        _group(files, group, [spec.name for spec in (*CLUSTERING, *METRIC)]),
+        _group(files, group, [spec.name for spec in (*CLUSTERING, *METRIC, *FAITHFULNESS)]),
     ]
     for specs in (ASSIGNMENT, MARGIN):
         paths = [f"{group}/{spec.name}" for spec in specs]

@@ -1,0 +1,175 @@
+"""Which frames lead, and how faithful they are to the first pass."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import ClusterConfig
+from ..linkage import (
+    Faithfulness,
+    Leaders,
+    choose_leaders,
+    choose_medoids,
+    halves,
+    held_out_labels,
+    measure_faithfulness,
+    second_pass_labels,
+)
+from ..partition import chunk_range
+from ..store import Store
+from .plan import DEFAULT_FAITHFULNESS, ClusterPlan
+
+__all__ = ["LOW_FAITHFULNESS", "Choice", "Groups", "choose", "groups_of", "warning"]
+
+LOW_FAITHFULNESS = 0.8
+"""Below this, labels of frames outside the subset are too often wrong to pass without a warning."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Groups:
+    """What the subset is split by to judge leaders on frames that they weren't chosen from.
+
+    Attributes
+    ----------
+    kind
+        ``runs``, ``trajectories`` or ``blocks of time``.
+    of_frame
+        Group of each subset frame, shape (n_subset,); of a single one, blocks of time are made.
+    """
+
+    kind: str
+    of_frame: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """The leaders of a clustering and what they are worth.
+
+    Attributes
+    ----------
+    leaders, medoids
+        The leaders, and the subset index of each cluster's medoid.
+    measured
+        Faithfulness on the subset.
+    held_out, split_by
+        Faithfulness where the leaders were chosen from one half of the subset and judged on the other, and
+        how it was split; None where leaders were given.
+    """
+
+    leaders: Leaders
+    medoids: NDArray[np.int64]
+    measured: Faithfulness
+    held_out: Faithfulness | None
+    split_by: str | None
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what is stored along ``cluster`` and ``confusion``."""
+        nowhere = np.full(len(self.medoids), np.nan)
+        return {
+            "faithfulness": self.measured.of_cluster,
+            "faithfulness_held_out": nowhere if self.held_out is None else self.held_out.of_cluster,
+            "confused_label": self.measured.confused_label,
+            "confused_with": self.measured.confused_with,
+            "n_confused": self.measured.n_confused,
+        }
+
+    def attrs(self) -> dict[str, Any]:
+        """Return the clustering's attributes about it."""
+        judged = self.held_out is not None and not math.isnan(self.held_out.overall)
+        return {
+            "faithfulness_overall": self.measured.overall,
+            "faithfulness_held_out_overall": self.held_out.overall if self.held_out and judged else None,
+            "held_out_split": self.split_by,
+            "n_held_out_judged": None if self.held_out is None else self.held_out.n_judged,
+        }
+
+
+def choose(
+    distances: NDArray[np.float32], labels: NDArray[np.int32], plan: ClusterPlan, groups: Groups
+) -> Choice:
+    """Choose leaders as planned, and judge them.
+
+    Parameters
+    ----------
+    distances
+        Condensed distances, shape (n_pairs,), nm.
+    labels
+        First-pass labels, shape (n_subset,).
+    plan
+        How.
+    groups
+        What held-out frames are split by.
+    """
+    config = plan.config
+    medoids = choose_medoids(distances, labels)
+
+    def by_method(part: NDArray[np.int32], medoids: NDArray[np.int64] | None = None) -> Leaders:
+        return choose_leaders(
+            distances,
+            part,
+            method=config.chosen_by,
+            per_cluster=config.leaders_per_cluster or 1,
+            seed=config.seed,
+            faithfulness=config.faithfulness or DEFAULT_FAITHFULNESS,
+            max_leaders=config.max_leaders,
+            medoids=medoids,
+            n_threads=plan.workers,
+        )
+
+    held_out = None
+    if config.leader_frames is not None:
+        index = np.searchsorted(plan.subset_frame, config.leader_frames)
+        leaders = Leaders(index, labels[index])
+    else:
+        leaders = by_method(labels, medoids)
+        given = held_out_labels(distances, labels, halves(groups.of_frame), by_method)
+        held_out = measure_faithfulness(labels, given)
+    measured = measure_faithfulness(labels, second_pass_labels(distances, leaders))
+    return Choice(leaders, medoids, measured, held_out, None if held_out is None else groups.kind)
+
+
+def warning(choice: Choice, config: ClusterConfig) -> str | None:
+    """Say what to do where the second pass would bring too few labels back; None where all is well."""
+    shares = [choice.measured.overall]
+    if choice.held_out is not None and not math.isnan(choice.held_out.overall):
+        shares.append(choice.held_out.overall)
+    if min(shares) >= LOW_FAITHFULNESS:
+        return None
+    where = "subset" if min(shares) == shares[0] else "held-out subset"
+    advice = ["ask for fewer clusters or another linkage", "take a larger subset (--subset-frames)"]
+    if config.chosen_by == "faithful":
+        advice.insert(0, "allow more leaders (--max-leaders)")
+    else:
+        advice.insert(0, "use --leader-method faithful")
+    pairs = zip(choice.measured.confused_label, choice.measured.confused_with, strict=True)
+    confused = ", ".join(f"{label} with {other}" for label, other in list(pairs)[:3])
+    return (
+        f"warning: only {min(shares):.1%} of the {where} frames are nearest to a leader of their own "
+        "cluster, so the second pass will often give another label than the first (most often confused: "
+        f"{confused}). To mend it, {'; or '.join(advice)}."
+    )
+
+
+def groups_of(store: Store, plan: ClusterPlan) -> Groups:
+    """Return the runs of the subset's frames, their source files, or nothing to tell them apart."""
+    for path, kind in (("run", "runs"), ("trajectory", "trajectories")):
+        if store.has(path):
+            of_frame = _at(store, path, plan.subset_frame)
+            if (of_frame != of_frame[0]).any():
+                return Groups(kind, of_frame)
+    return Groups("blocks of time", np.zeros(len(plan.subset_frame), np.int64))
+
+
+def _at(store: Store, path: str, frames: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Read a per-frame array at some frames, chunk by chunk."""
+    length, n_frames = store.chunk_length(path), store.shape(path)[0]
+    values = np.empty(len(frames), np.int64)
+    chunk_of = frames // length
+    for chunk in np.unique(chunk_of):
+        here = chunk_of == chunk
+        rows = chunk_range(int(chunk), chunk=length, length=n_frames)
+        values[here] = store.read(path, rows)[frames[here] - rows.start]
+    return values
