@@ -1,6 +1,7 @@
 """Paths from patterns, the index of XTC and TRR frames, digests, and silence on stdout."""
 
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -83,6 +84,26 @@ def test_frame_index__sparse_offsets_in_any_order(
     assert sparse.count() == 101
     with pytest.raises(TruncatedTrajectoryError, match="ends after 101 frames"):
         sparse.offset(101)
+
+
+def test_frame_index__reads_many_headers_at_once_and_is_the_same_elsewhere(tmp_path: Path) -> None:
+    path = write(make_trajectory(4000), tmp_path / "run.xtc")
+    index = FrameIndex(str(path))
+    assert index.count() == 4000
+    with XTCTrajectoryFile(str(path)) as file:
+        expected = file.offsets
+    sent = pickle.loads(pickle.dumps(index))
+    for frame in (0, 1, 3999, 2049, 2050, 17):
+        assert index.offset(frame) == sent.offset(frame) == expected[frame]
+    data = bytearray(path.read_bytes())
+    assert len(data) > xdr_module._WINDOW_BYTES
+    data[expected[1234] + 4] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(TrajectoryError, match="where frame 1234 should begin"):
+        FrameIndex(str(path)).count()
+    path.write_bytes(data[: expected[1000] - 1])
+    with pytest.raises(TruncatedTrajectoryError, match="cut off within frame 999"):
+        FrameIndex(str(path)).count()
 
 
 def test_frame_index__shared_until_the_file_changes(tmp_path: Path) -> None:

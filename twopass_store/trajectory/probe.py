@@ -1,7 +1,7 @@
 """What a trajectory file holds, found out without decoding it where the format allows."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import mdtraj as md
@@ -13,7 +13,7 @@ from .netcdf import check_netcdf
 from .sources import open_source
 from .text import TextCount, check_pdb_end, count_text_frames
 from .topology import load_topology
-from .xdr import frame_index
+from .xdr import FrameIndex, frame_index
 
 __all__ = ["TrajectoryInfo", "digest_file", "probe"]
 
@@ -44,6 +44,8 @@ class TrajectoryInfo:
         From the file system.
     digest
         Hexadecimal, see :func:`digest_file`.
+    index
+        Where the frames of XTC and TRR begin; None for other formats.
     """
 
     path: str
@@ -55,6 +57,7 @@ class TrajectoryInfo:
     size_bytes: int
     modified_ns: int
     digest: str
+    index: FrameIndex | None = field(default=None, compare=False, repr=False)
 
 
 def probe(
@@ -116,6 +119,7 @@ def probe(
         size_bytes=status.st_size,
         modified_ns=status.st_mtime_ns,
         digest=digest_file(file),
+        index=frame_index(where) if file.suffix.lower() in (".xtc", ".trr") else None,
     )
 
 

@@ -149,7 +149,7 @@ def _blocks(
             "Restore the file, or start anew with it as it is."
         )
     with reading(info.path, f"frame {frames.starts[0]}"):
-        source = open_source(info.path, topology, has_box=info.has_unitcell)
+        source = open_source(info.path, topology, has_box=info.has_unitcell, index=info.index)
     try:
         for part in _parts(info, frames, block_bytes, source):
             with reading(info.path, f"frames {part[0]} to {part[-1]}"):

@@ -24,7 +24,7 @@ from mdtraj.formats import (
 )
 
 from .dcd import silent_stdout
-from .xdr import frame_index
+from .xdr import FrameIndex, frame_index
 
 __all__ = ["Source", "open_source"]
 
@@ -51,9 +51,10 @@ class Source(ABC):
 class _XdrSource(Source):
     """XTC and TRR."""
 
-    def __init__(self, path: str, topology: md.Topology) -> None:
+    def __init__(self, path: str, topology: md.Topology, index: FrameIndex) -> None:
         self._file: Any = (TRRTrajectoryFile if path.lower().endswith(".trr") else XTCTrajectoryFile)(path)
-        self._index = frame_index(path)
+        self._index = index
+        self._position = 0
         self._topology = topology
 
     def raw_frames(self, n_frames: int, step: int) -> int:
@@ -64,10 +65,12 @@ class _XdrSource(Source):
         return (step - 1) * int(self._topology.n_atoms) > 5000
 
     def _read_run(self, start: int, n_frames: int) -> tuple[Any, ...]:
-        # mdtraj's own seek() looks the frame up in offsets that it scans from the whole file.
-        self._file.offsets = np.array([self._index.offset(start)], dtype=np.int64)
-        self._file.seek(0)
+        if start != self._position:
+            # mdtraj's own seek() looks the frame up in offsets that it scans from the whole file.
+            self._file.offsets = np.array([self._index.offset(start)], dtype=np.int64)
+            self._file.seek(0)
         result: tuple[Any, ...] = self._file.read(n_frames=n_frames)
+        self._position = start + len(result[0])
         return result
 
     def read(self, start: int, n_frames: int, step: int) -> md.Trajectory:
@@ -231,7 +234,9 @@ class _PdbSource(Source):
         del self._trajectory
 
 
-def open_source(path: str, topology: md.Topology, *, has_box: bool) -> Source:
+def open_source(
+    path: str, topology: md.Topology, *, has_box: bool, index: FrameIndex | None = None
+) -> Source:
     """Open a trajectory file of a supported format.
 
     Parameters
@@ -242,10 +247,12 @@ def open_source(path: str, topology: md.Topology, *, has_box: bool) -> Source:
         Its atoms.
     has_box
         Whether frames carry a unit cell; only mdcrd needs to be told.
+    index
+        Where the frames of XTC and TRR begin; found anew where None.
     """
     extension = Path(path).suffix.lower()
     if extension in (".xtc", ".trr"):
-        return _XdrSource(path, topology)
+        return _XdrSource(path, topology, index or frame_index(path))
     if extension in (".h5", ".hdf5"):
         return _Hdf5Source(path, topology)
     if extension == ".gro":

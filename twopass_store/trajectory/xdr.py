@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from struct import Struct
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,16 @@ from ..errors import TrajectoryError, TruncatedTrajectoryError
 __all__ = ["FrameIndex", "frame_index", "grid_step"]
 
 _HEADER_BYTES = 92
-_MAX_OFFSETS = 8192
+_MAX_OFFSETS = 2048
+# Headers of frames that are no longer than this are read many at once.
+_NEAR_BYTES = 8 << 10
+_WINDOW_BYTES = 256 << 10
 
 _XTC_MAGIC = 1995
 _XTC_HEAD = Struct(">ii")
 _XTC_TAIL = Struct(">ii")
+# Magic number, atoms, atoms again, index of small numbers, bytes of the compressed positions.
+_XTC_HEADER = Struct(">ii44xi28xii")
 _XTC_UNPACKED_ATOMS = 9
 _TRR_MAGIC = 1993
 _TRR_HEAD = Struct(">iii")
@@ -40,8 +46,8 @@ _FrameReader = Callable[[bytes, str, int], tuple[int, int]]
 class FrameIndex:
     """Byte offsets of the frames of one file, found as far as they are asked for.
 
-    Memory is bounded: at most 8,192 offsets are kept, evenly spaced, and the frames between them are
-    found again by hopping.
+    Memory is bounded: at most 2,048 offsets are kept, evenly spaced, and the frames between them are
+    found again by hopping. It can be sent to another process.
 
     Parameters
     ----------
@@ -56,8 +62,16 @@ class FrameIndex:
         self._offsets = array("q")
         self._every = 1
         self._frontier = (0, 0)
+        # The frame asked for last: the next is mostly one soon after it.
+        self._last = (0, 0)
         self._lock = Lock()
         self.n_atoms = -1
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=Lock())
 
     def offset(self, frame: int) -> int:
         """Byte at which a frame begins.
@@ -78,9 +92,12 @@ class FrameIndex:
                         "Copy the file again, or use the frames that are there."
                     )
             kept = frame // self._every
-            position = self._offsets[kept]
-            for between in range(kept * self._every, frame):
+            near, position = max((kept * self._every, self._offsets[kept]), self._last)
+            if near > frame:
+                near, position = kept * self._every, self._offsets[kept]
+            for between in range(near, frame):
                 position += self._measure(descriptor, between, position)
+            self._last = frame, position
             return position
 
     def count(self) -> int:
@@ -95,7 +112,7 @@ class FrameIndex:
         """
         with self._lock, Path(self._path).open("rb") as file:
             while self._advance(file.fileno()):
-                pass
+                self._advance_near(file.fileno())
             return self._frontier[0]
 
     def times(self) -> NDArray[np.float64]:
@@ -122,12 +139,37 @@ class FrameIndex:
             return False
         length = self._measure(descriptor, frame, position)
         if frame % self._every == 0:
-            self._offsets.append(position)
-            if len(self._offsets) > _MAX_OFFSETS:
-                self._offsets = self._offsets[::2]
-                self._every *= 2
+            self._keep(position)
         self._frontier = (frame + 1, position + length)
         return True
+
+    def _advance_near(self, descriptor: int) -> None:
+        """Advance over frames so short that a system call for each would cost more than reading them all."""
+        frame, start = self._frontier
+        if self._read is not _xtc_frame or start > self._offsets[-1] + self._every * _NEAR_BYTES:
+            return
+        window = os.pread(descriptor, _WINDOW_BYTES, start)
+        n_atoms, length_of, position = self.n_atoms, _XTC_HEADER.unpack_from, 0
+        last = min(len(window), self._size - start) - _HEADER_BYTES
+        # Whatever isn't a plain frame is left to `_measure`, which tells what is wrong with it.
+        while n_atoms > _XTC_UNPACKED_ATOMS and position <= last:
+            magic, atoms, again, small, n_bytes = length_of(window, position)
+            if magic != _XTC_MAGIC or atoms != n_atoms or again != n_atoms or not 0 <= small < 73:
+                break
+            length = _HEADER_BYTES + (n_bytes + 3) // 4 * 4
+            if not 0 < n_bytes <= 4 * (n_atoms * 36 // 10 - 3) or start + position + length > self._size:
+                break
+            if frame % self._every == 0:
+                self._keep(start + position)
+            frame += 1
+            position += length
+        self._frontier = (frame, start + position)
+
+    def _keep(self, position: int) -> None:
+        self._offsets.append(position)
+        if len(self._offsets) > _MAX_OFFSETS:
+            self._offsets = self._offsets[::2]
+            self._every *= 2
 
     def _measure(self, descriptor: int, frame: int, position: int) -> int:
         header = os.pread(descriptor, _HEADER_BYTES, position)
