@@ -67,23 +67,17 @@ def centre_lanes(lanes: int) -> Centre:
             word = values[1].type
             block_at = data_pointer(context, builder, block, values[0])
             traces_at = data_pointer(context, builder, traces, values[2])
-            count = spread(builder, builder.sitofp(values[1], ir.DoubleType()), SQUARE)
-            for group in range(0, lanes, SQUARE):
-
-                def offsets(atom: Any, group: int = group) -> list[Any]:
-                    start = builder.mul(atom, word(AXES * lanes))
-                    return [builder.add(start, word(axis * lanes + group)) for axis in range(AXES)]
-
-                with over_atoms(builder, values[1], AXES, SQUARE) as (atom, totals):
-                    for axis, offset in enumerate(offsets(atom)):
-                        totals[axis] = totals[axis] + load(builder, block_at, offset, SQUARE)
-                means = [total / count for total in totals]
-                with over_atoms(builder, values[1], 1, SQUARE) as (atom, totals):
-                    for axis, offset in enumerate(offsets(atom)):
-                        value = load(builder, block_at, offset, SQUARE) - means[axis]
-                        store(value, block_at, offset)
-                        totals[0] = totals[0] + value * value
-                store(totals[0], traces_at, word(group))
+            count = spread(builder, builder.sitofp(values[1], ir.DoubleType()), lanes)
+            with over_atoms(builder, values[1], lanes) as (atom, totals):
+                for axis, offset in enumerate(_offsets(builder, atom, lanes)):
+                    totals[axis] = totals[axis] + load(builder, block_at, offset, lanes)
+            means = [total / count for total in totals]
+            with over_atoms(builder, values[1], lanes) as (atom, totals):
+                for axis, offset in enumerate(_offsets(builder, atom, lanes)):
+                    value = load(builder, block_at, offset, lanes) - means[axis]
+                    store(value, block_at, offset)
+                    totals[axis] = totals[axis] + value * value
+            store(totals[0] + totals[1] + totals[2], traces_at, word(0))
             return context.get_dummy_value()
 
         return types.void(block, types.intp, traces), emit
@@ -109,32 +103,26 @@ def weigh_lanes(lanes: int, *, centred: bool) -> Weigh:
             block_at = data_pointer(context, builder, block, values[0])
             roots_at = data_pointer(context, builder, roots, values[2])
             traces_at = data_pointer(context, builder, traces, values[3])
-            count = spread(builder, builder.sitofp(values[1], ir.DoubleType()), SQUARE)
+            count = spread(builder, builder.sitofp(values[1], ir.DoubleType()), lanes)
 
             def root_of(atom: Any) -> Lanes:
-                return spread(builder, builder.load(builder.gep(roots_at, [atom])), SQUARE)
+                return spread(builder, builder.load(builder.gep(roots_at, [atom])), lanes)
 
-            for group in range(0, lanes, SQUARE):
-
-                def offsets(atom: Any, group: int = group) -> list[Any]:
-                    start = builder.mul(atom, word(AXES * lanes))
-                    return [builder.add(start, word(axis * lanes + group)) for axis in range(AXES)]
-
-                means: list[Lanes] = []
-                if centred:
-                    with over_atoms(builder, values[1], AXES, SQUARE) as (atom, totals):
-                        weight = root_of(atom) * root_of(atom)
-                        for axis, offset in enumerate(offsets(atom)):
-                            totals[axis] = totals[axis] + load(builder, block_at, offset, SQUARE) * weight
-                    means = [total / count for total in totals]
-                with over_atoms(builder, values[1], 1, SQUARE) as (atom, totals):
-                    root = root_of(atom)
-                    for axis, offset in enumerate(offsets(atom)):
-                        value = load(builder, block_at, offset, SQUARE)
-                        value = (value - means[axis] if centred else value) * root
-                        store(value, block_at, offset)
-                        totals[0] = totals[0] + value * value
-                store(totals[0], traces_at, word(group))
+            means: list[Lanes] = []
+            if centred:
+                with over_atoms(builder, values[1], lanes) as (atom, totals):
+                    weight = root_of(atom) * root_of(atom)
+                    for axis, offset in enumerate(_offsets(builder, atom, lanes)):
+                        totals[axis] = totals[axis] + load(builder, block_at, offset, lanes) * weight
+                means = [total / count for total in totals]
+            with over_atoms(builder, values[1], lanes) as (atom, totals):
+                root = root_of(atom)
+                for axis, offset in enumerate(_offsets(builder, atom, lanes)):
+                    value = load(builder, block_at, offset, lanes)
+                    value = (value - means[axis] if centred else value) * root
+                    store(value, block_at, offset)
+                    totals[axis] = totals[axis] + value * value
+            store(totals[0] + totals[1] + totals[2], traces_at, word(0))
             return context.get_dummy_value()
 
         return types.void(block, types.intp, roots, traces), emit
@@ -144,25 +132,34 @@ def weigh_lanes(lanes: int, *, centred: bool) -> Weigh:
 
 
 @contextmanager
-def over_atoms(builder: Any, n_atoms: Any, n_sums: int, width: int) -> Iterator[tuple[Any, list[Lanes]]]:
-    """Emit what stands in the ``with`` once for every atom, one at least; it updates the list of sums."""
+def over_atoms(builder: Any, n_atoms: Any, lanes: int) -> Iterator[tuple[Any, list[Lanes]]]:
+    """Emit what stands in the ``with`` once for every atom, one at least; it updates the three sums.
+
+    Three, because additions to one and the same would wait for each other.
+    """
     before, loop = builder.block, builder.append_basic_block("atoms")
     after = builder.append_basic_block("after")
     builder.branch(loop)
     builder.position_at_end(loop)
     atom = builder.phi(n_atoms.type)
-    kind = ir.VectorType(ir.DoubleType(), width)
-    phis = [builder.phi(kind) for _ in range(n_sums)]
+    kind = ir.VectorType(ir.DoubleType(), lanes)
+    phis = [builder.phi(kind) for _ in range(AXES)]
     sums = [Lanes(builder, phi) for phi in phis]
     yield atom, sums
     following = builder.add(atom, n_atoms.type(1))
     atom.add_incoming(n_atoms.type(0), before)
     atom.add_incoming(following, loop)
     for phi, total in zip(phis, sums, strict=True):
-        phi.add_incoming(ir.Constant(kind, [0.0] * width), before)
+        phi.add_incoming(ir.Constant(kind, [0.0] * lanes), before)
         phi.add_incoming(total.value, loop)
     builder.cbranch(builder.icmp_signed("<", following, n_atoms), loop, after)
     builder.position_at_end(after)
+
+
+def _offsets(builder: Any, atom: Any, lanes: int) -> list[Any]:
+    """Where x, y and z of an atom start in a block."""
+    start = builder.mul(atom, atom.type(AXES * lanes))
+    return [builder.add(start, atom.type(axis * lanes)) for axis in range(AXES)]
 
 
 def _exchange(builder: Any, rows: list[Any], step: int) -> list[Any]:
