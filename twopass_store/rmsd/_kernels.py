@@ -30,11 +30,12 @@ def _compare(
     block: Float64Array,
     traces: Float64Array,
     n_atoms: int,
+    same: int,
     scratch: Scratch,
 ) -> None:
     """Squared RMSDs of one tile, as `tile_kernel`, each pair superposed or as it is."""
     if fit:
-        tile_kernel(rows, row_traces, block, traces, n_atoms, scratch)
+        tile_kernel(rows, row_traces, block, traces, n_atoms, same, scratch)
     else:
         unfitted_kernel(rows, row_traces, block, traces, n_atoms, scratch.squared)
 
@@ -76,7 +77,8 @@ def nearest_kernel(
         for first in range(0, n_rows, ROWS):
             last = min(first + ROWS, n_rows)
             trace = traces[start : start + LANES]
-            _compare(fit, rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, scratch)
+            some, some_traces = rows[first:last], row_traces[first:last]
+            _compare(fit, some, some_traces, lanes[block], trace, n_atoms, LANES, scratch)
             for row in range(first, last):
                 keep_nearer(scratch.squared, row - first, row, best, which)
         for lane in range(min(LANES, index.shape[0] - start)):
@@ -102,7 +104,8 @@ def matrix_kernel(
         for first in range(0, n_rows, ROWS):
             last = min(first + ROWS, n_rows)
             trace = traces[start : start + LANES]
-            _compare(fit, rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, scratch)
+            some, some_traces = rows[first:last], row_traces[first:last]
+            _compare(fit, some, some_traces, lanes[block], trace, n_atoms, LANES, scratch)
             for lane in range(min(LANES, rmsd.shape[0] - start)):
                 for row in range(first, last):
                     rmsd[start + lane, row] = math.sqrt(scratch.squared[row - first, lane])
@@ -147,7 +150,9 @@ def condensed_kernel(
     pair = row * (2 * n_frames - row - 1) // 2
     while pair < stop:
         n_rows = 0
-        while n_rows < ROWS and pair < stop:
+        # So that all tiles but the first begin with a block.
+        most = ROWS - row % ROWS
+        while n_rows < most and pair < stop:
             i = row + n_rows
             origin[n_rows] = pair - (i + 1)
             lower[n_rows] = max(pair, start) - origin[n_rows]
@@ -165,7 +170,8 @@ def condensed_kernel(
                 high -= 1
             trace = traces[first : first + LANES]
             row_trace = traces[row + low : row + high]
-            _compare(fit, rows[low:high], row_trace, lanes[block], trace, n_atoms, scratch)
+            same = row + low - first
+            _compare(fit, rows[low:high], row_trace, lanes[block], trace, n_atoms, same, scratch)
             for k in range(low, high):
                 to = origin[k] + first - start
                 if lower[k] <= first and upper[k] >= first + LANES:

@@ -170,7 +170,7 @@ def _compare(
 ) -> None:
     """Let one leader compete for all lanes of a block, in float64; the lowest index of equals wins."""
     one = slice(leader, leader + 1)
-    tile_kernel(rows[one], row_traces[one], block, traces, n_atoms, scratch)
+    tile_kernel(rows[one], row_traces[one], block, traces, n_atoms, LANES, scratch)
     for lane in range(LANES):
         value = scratch.squared[0, lane]
         if value < best[lane] or (value == best[lane] and leader < which[lane]):

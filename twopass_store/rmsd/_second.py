@@ -58,7 +58,8 @@ def nearest_other_kernel(
         for first in range(0, n_rows if of_lane.max() >= 0 else 0, ROWS):
             last = min(first + ROWS, n_rows)
             trace = traces[start : start + LANES]
-            _compare(fit, rows[first:last], row_traces[first:last], lanes[block], trace, n_atoms, scratch)
+            some, some_traces = rows[first:last], row_traces[first:last]
+            _compare(fit, some, some_traces, lanes[block], trace, n_atoms, LANES, scratch)
             for row in range(first, last):
                 for lane in range(LANES):
                     if of_lane[lane] == row_labels[row]:

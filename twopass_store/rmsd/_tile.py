@@ -113,6 +113,7 @@ def _settle_doubts(
     block: Float64Array,
     traces: Float64Array,
     n_atoms: int,
+    same: int,
     scratch: Scratch,
 ) -> None:
     """Replace what is `DOUBTFUL` in one row of ``scratch.squared``; parameters as for `tile_kernel`."""
@@ -125,7 +126,7 @@ def _settle_doubts(
     squared_rmsd(quartics[one], quartics[one], 0, row_traces[row], traces, n_atoms, again)
     for lane in range(LANES):
         # A lane that was sure keeps its answer, or it would depend on the lanes beside it.
-        if squared[row, lane] != DOUBTFUL:
+        if squared[row, lane] != DOUBTFUL or lane == row + same:
             continue
         squared[row, lane] = again[0, lane]
         if math.isnan(row_traces[row] + traces[lane]):
@@ -141,6 +142,7 @@ def tile_kernel(
     block: Float64Array,
     traces: Float64Array,
     n_atoms: int,
+    same: int,
     scratch: Scratch,
 ) -> None:
     """Squared RMSD of up to `ROWS` rows to every lane of a block; NaN where either isn't finite.
@@ -157,6 +159,9 @@ def tile_kernel(
         Of the block's lanes, shape (LANES,), nm².
     n_atoms
         Atoms, without the padding.
+    same
+        Row r and lane r + same are one frame, and are left out: no pair takes longer than one of equals.
+        `LANES` where there is none.
     scratch
         From `new_scratch`; its `squared` is filled, and rows beyond n_rows are left alone.
     """
@@ -176,4 +181,4 @@ def tile_kernel(
             refine_roots(singles, row)
     for row in range(n_rows):
         if squared_rmsd(quartics, singles, row, row_traces[row], traces, n_atoms, squared):
-            _settle_doubts(row, rows, row_traces, block, traces, n_atoms, scratch)
+            _settle_doubts(row, rows, row_traces, block, traces, n_atoms, same, scratch)
