@@ -35,6 +35,7 @@ __all__ = [
     "coefficients",
     "describe_pairs",
     "keep_nearer",
+    "places",
     "refine_roots",
     "square_roots",
     "squared_rmsd",
@@ -107,14 +108,14 @@ def describe_pairs(
         ]
         trace = load(builder, traces_at, word(0), LANES)
         half = (spread(builder, values[2], LANES) + trace) * 0.5
-        places = _places(builder, values[1])
+        at = places(builder, values[1])
         exact = coefficients(products, 1.0 / half)
         norm, minors, det = rounded = [one.as_type(single) for one in exact]
-        for place, one, short in zip(places[:3], exact, rounded, strict=True):
+        for place, one, short in zip(at[:3], exact, rounded, strict=True):
             store(one, quartics_at, place)
             store(short, singles_at, place)
         product = (minors * 3.0).where(det.compare(">", 0.0), minors)
-        store((norm + product.sqrt() * 2.0).sqrt().at_most(1.0), singles_at, places[3])
+        store((norm + product.sqrt() * 2.0).sqrt().at_most(1.0), singles_at, at[3])
         return context.get_dummy_value()
 
     return types.void(sums, types.intp, types.float64, traces, quartics, singles), emit
@@ -126,15 +127,15 @@ def refine_roots(typing: Any, quartics: Any, row: Any) -> tuple[Any, Callable[..
 
     def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
         base = data_pointer(context, builder, quartics, values[0])
-        places = _places(builder, values[1])
-        norm, minors, det, root = (load(builder, base, place, LANES) for place in places)
+        at = places(builder, values[1])
+        norm, minors, det, root = (load(builder, base, place, LANES) for place in at)
         square = root * root
         excess = square - norm
         value = excess * excess - det * 8.0 * root - minors * 4.0
         slope = root * excess * 4.0 - det * 8.0
         bend = square * 8.0 + excess * 4.0
         discriminant = slope * slope * 9.0 - value * bend * 12.0
-        store(root - value * 4.0 / (slope + discriminant.at_least(0.0).sqrt()), base, places[3])
+        store(root - value * 4.0 / (slope + discriminant.at_least(0.0).sqrt()), base, at[3])
         return context.get_dummy_value()
 
     return types.void(quartics, types.intp), emit
@@ -170,9 +171,9 @@ def squared_rmsd(
         roots_at = data_pointer(context, builder, roots, values[1])
         traces_at = data_pointer(context, builder, traces, values[4])
         squared_at = data_pointer(context, builder, squared, values[6])
-        places = _places(builder, values[2])
-        norm, minors, det = (load(builder, quartics_at, place, LANES) for place in places[:3])
-        root = load(builder, roots_at, places[3], LANES).as_type(double)
+        at = places(builder, values[2])
+        norm, minors, det = (load(builder, quartics_at, place, LANES) for place in at[:3])
+        root = load(builder, roots_at, at[3], LANES).as_type(double)
         atoms = builder.sitofp(values[5], double)
         inverse_atoms = spread(builder, builder.fdiv(double(1.0), atoms), LANES)
         # Rounding of the sums moves M, and λ by no more than that.
@@ -226,7 +227,7 @@ def keep_nearer(
     return types.void(squared, types.intp, types.intp, best, which), emit
 
 
-def _places(builder: Any, row: Any) -> list[Any]:
+def places(builder: Any, row: Any) -> list[Any]:
     """Where F, N, D and the root of a row start."""
     first = builder.mul(row, row.type(QUARTIC))
     return [builder.add(first, row.type(number * LANES)) for number in range(4)]

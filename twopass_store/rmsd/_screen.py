@@ -25,9 +25,9 @@ from numba import types
 from ..jit import kernel
 from ._packing import LANES, unpack_kernel
 from ._products import ATOM_BATCH, add_pair_products, add_products
-from ._quartic import coefficients
+from ._quartic import QUARTIC, coefficients, places
 from ._tile import Scratch, new_scratch, tile_kernel
-from ._vector import data_pointer, emitted, load, spread, store, vector_bytes
+from ._vector import data_pointer, emitted, load, spread, store
 
 __all__ = ["SCREEN_FROM", "SCREEN_ROWS", "columns_kernel", "screened_kernel"]
 
@@ -57,10 +57,10 @@ SLACK_NM = 4e-9
 
 
 @emitted
-def _squared_bounds(
-    typing: Any, sums: Any, row: Any, row_trace: Any, traces: Any, n_atoms: Any, bounds: Any, to: Any
+def _describe(
+    typing: Any, sums: Any, row: Any, row_trace: Any, traces: Any, quartics: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """Lower bounds of one row's squared RMSDs to every lane.
+    """The quartics of one row and every lane, and an upper bound of their largest roots.
 
     Parameters
     ----------
@@ -72,6 +72,55 @@ def _squared_bounds(
         Σ|x|² of the row, nm², float32.
     traces
         Σ|y|² of the lanes, shape (LANES,), nm², float32.
+    quartics
+        To fill, shape (any, QUARTIC), float32.
+    """
+
+    def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        word = values[1].type
+        sums_at = data_pointer(context, builder, sums, values[0])
+        traces_at = data_pointer(context, builder, traces, values[3])
+        quartics_at = data_pointer(context, builder, quartics, values[4])
+        first = builder.mul(values[1], word(9 * LANES))
+        products = [load(builder, sums_at, builder.add(first, word(ij * LANES)), LANES) for ij in range(9)]
+        half = (spread(builder, values[2], LANES) + load(builder, traces_at, word(0), LANES)) * 0.5
+        norm, minors, det = coefficients(products, 1.0 / half)
+        root = (norm + (minors * 3.0 + NOISE).sqrt() * 2.0 + NOISE).sqrt().at_most(1.0)
+        for place, one in zip(places(builder, values[1]), (norm, minors, det, root), strict=True):
+            store(one, quartics_at, place)
+        return context.get_dummy_value()
+
+    return types.void(sums, types.intp, types.float32, traces, quartics), emit
+
+
+@emitted
+def _lower_roots(typing: Any, quartics: Any, row: Any) -> tuple[Any, Callable[..., Any]]:
+    """One step of Newton's for one row, after which the roots are upper bounds still."""
+
+    def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        base = data_pointer(context, builder, quartics, values[0])
+        at = places(builder, values[1])
+        norm, minors, det, root = (load(builder, base, place, LANES) for place in at)
+        excess = root * root - norm
+        value = excess * excess - det * 8.0 * root - minors * 4.0
+        slope = root * excess * 4.0 - det * 8.0
+        step = (value - NOISE).at_least(0.0) / (slope.at_least(0.0) + NOISE)
+        store(root - step, base, at[3])
+        return context.get_dummy_value()
+
+    return types.void(quartics, types.intp), emit
+
+
+@emitted
+def _squared_bounds(
+    typing: Any, quartics: Any, row: Any, row_trace: Any, traces: Any, n_atoms: Any, bounds: Any, to: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """Lower bounds of one row's squared RMSDs to every lane, from the roots.
+
+    Parameters
+    ----------
+    quartics, row, row_trace, traces
+        As for `_describe`.
     n_atoms
         Atoms, without the padding.
     bounds, to
@@ -79,39 +128,25 @@ def _squared_bounds(
     """
 
     def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
-        width = min(LANES, vector_bytes() // 4)
         word, single = values[1].type, ir.FloatType()
-        sums_at = data_pointer(context, builder, sums, values[0])
+        quartics_at = data_pointer(context, builder, quartics, values[0])
         traces_at = data_pointer(context, builder, traces, values[3])
         bounds_at = data_pointer(context, builder, bounds, values[5])
         atoms = builder.sitofp(values[4], single)
         # Two roundings of the input, one an atom of a batch and one a batch; the rest is for the scaling.
         batches = builder.fdiv(atoms, single(ATOM_BATCH))
         roundings = builder.fadd(batches, single(ATOM_BATCH + 16.0))
-        slack = spread(builder, builder.fmul(roundings, single(math.sqrt(3.0) * U * 1.01)), width)
-        share = spread(builder, builder.fdiv(single(2.0 * (1.0 - 32.0 * U)), atoms), width)
-        one_trace = spread(builder, values[2], width)
-        first = builder.mul(values[1], word(9 * LANES))
-        for group in range(0, LANES, width):
-            products = [
-                load(builder, sums_at, builder.add(first, word(ij * LANES + group)), width) for ij in range(9)
-            ]
-            half = (one_trace + load(builder, traces_at, word(group), width)) * 0.5
-            norm, minors, det = coefficients(products, 1.0 / half)
-            root = (norm + (minors * 3.0 + NOISE).sqrt() * 2.0 + NOISE).sqrt().at_most(1.0)
-            det8, minors4 = det * 8.0, minors * 4.0
-            for _step in range(NEWTON_STEPS):
-                excess = root * root - norm
-                value = excess * excess - det8 * root - minors4
-                slope = root * excess * 4.0 - det8
-                root = root - (value - NOISE).at_least(0.0) / (slope.at_least(0.0) + NOISE)
-            bound = (half * share * (1.0 - root - slack)).at_least(0.0)
-            # False for NaN.
-            usual = builder.and_(half.compare(">", TINY), half.compare("<", HUGE))
-            store(bound.where(usual, 0.0), bounds_at, builder.add(values[6], word(group)))
+        slack = spread(builder, builder.fmul(roundings, single(math.sqrt(3.0) * U * 1.01)), LANES)
+        share = spread(builder, builder.fdiv(single(2.0 * (1.0 - 32.0 * U)), atoms), LANES)
+        half = (spread(builder, values[2], LANES) + load(builder, traces_at, word(0), LANES)) * 0.5
+        root = load(builder, quartics_at, places(builder, values[1])[3], LANES)
+        bound = (half * share * (1.0 - root - slack)).at_least(0.0)
+        # False for NaN.
+        usual = builder.and_(half.compare(">", TINY), half.compare("<", HUGE))
+        store(bound.where(usual, 0.0), bounds_at, values[6])
         return context.get_dummy_value()
 
-    kinds = sums, types.intp, types.float32, traces, types.intp, bounds, types.intp
+    kinds = quartics, types.intp, types.float32, traces, types.intp, bounds, types.intp
     return types.void(*kinds), emit
 
 
@@ -135,6 +170,7 @@ def _bounds_of_tile(
     column_traces: Float32Array,
     n_atoms: int,
     sums: Float32Array,
+    quartics: Float32Array,
     bounds: Float32Array,
 ) -> None:
     """Fill ``bounds``, shape (n_rows, n_blocks * LANES), for some frames and all leaders."""
@@ -152,8 +188,13 @@ def _bounds_of_tile(
             if n_rows % 2:
                 add_products(singles, n_rows - 1, lanes, first, last, 2, sums)
         for row in range(n_rows):
+            _describe(sums, row, np.float32(traces[row]), lane_traces, quartics)
+        for _ in range(NEWTON_STEPS):
+            for row in range(n_rows):
+                _lower_roots(quartics, row)
+        for row in range(n_rows):
             to = row * pitch + block * LANES
-            _squared_bounds(sums, row, np.float32(traces[row]), lane_traces, n_atoms, flat, to)
+            _squared_bounds(quartics, row, np.float32(traces[row]), lane_traces, n_atoms, flat, to)
 
 
 @kernel
@@ -207,6 +248,7 @@ def screened_kernel(
     """
     n_frames, n_leaders = index.shape[0], rows.shape[0]
     single_sums = np.empty((SCREEN_ROWS, 9 * LANES), np.float32)
+    quartics = np.empty((SCREEN_ROWS, QUARTIC), np.float32)
     scratch = new_scratch()
     best = np.empty(LANES)
     which = np.empty(LANES, np.int64)
@@ -227,6 +269,7 @@ def screened_kernel(
             column_traces,
             n_atoms,
             single_sums,
+            quartics,
             bounds,
         )
         for block in range(tile // LANES, (tile + n_rows - 1) // LANES + 1):

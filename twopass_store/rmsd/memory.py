@@ -1,6 +1,7 @@
 """Upper bounds of the memory that the kernels allocate, for planning before any work starts."""
 
 from ._packing import LANES, blocks_per_slab, n_blocks, padded_atoms
+from ._quartic import QUARTIC
 from ._screen import SCREEN_FROM, SCREEN_ROWS
 from ._tile import ROWS, SCRATCH_BYTES
 
@@ -72,12 +73,12 @@ def pairwise_bytes(
 
 
 def _screen_bytes(n_atoms: int, n_leaders: int) -> int:
-    """Leaders and a tile of frames in float32, its bounds and its sums; nothing for few leaders."""
+    """Leaders and a tile of frames in float32, bounds and what pairs need; nothing for few leaders."""
     if n_leaders < SCREEN_FROM:
         return 0
     row_bytes = 12 * padded_atoms(n_atoms)
     columns = n_blocks(n_leaders) * LANES
-    tile = SCREEN_ROWS * (row_bytes + 4 * columns + 9 * LANES * 4)
+    tile = SCREEN_ROWS * (row_bytes + 4 * columns + 4 * (9 * LANES + QUARTIC))
     return columns * (row_bytes + 4) + tile + 4 * n_leaders
 
 
