@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 __all__ = [
     "FRAME_CHUNK",
+    "MAX_POSITION_FILES",
     "PAIR_CHUNK",
     "POSITION_CHUNK_BYTES",
     "FrameList",
     "FrameRange",
     "Segment",
     "chunk_range",
+    "chunks_per_shard",
     "consecutive_runs",
     "format_ranges",
     "kept_frames",
@@ -40,6 +42,10 @@ PAIR_CHUNK = 1 << 20
 
 POSITION_CHUNK_BYTES = 4 << 20
 """Upper bound of a position chunk, decoded to float32; larger only where a single frame is."""
+
+
+MAX_POSITION_FILES = 8_000
+"""More make a store hard to copy, to list and to fit into a quota; the other arrays have some too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,25 @@ def position_chunk_frames(n_atoms: int) -> int:
     """
     frames = max(1, POSITION_CHUNK_BYTES // (12 * max(1, n_atoms)))
     return min(1 << (frames.bit_length() - 1), FRAME_CHUNK)
+
+
+def chunks_per_shard(n_frames: int, n_atoms: int, *, shard: str | int) -> int:
+    """Chunks of positions that go into one file.
+
+    Parameters
+    ----------
+    n_frames, n_atoms
+        Of the store.
+    shard
+        ``none`` gives each chunk its file; ``auto`` too, unless that makes more than `MAX_POSITION_FILES`; a
+        number is the size of a shard in bytes, decoded to float32.
+    """
+    frames = position_chunk_frames(n_atoms)
+    if shard == "none":
+        return 1
+    if shard == "auto":
+        return max(1, n_chunks(n_chunks(n_frames, frames), MAX_POSITION_FILES))
+    return max(1, int(shard) // (frames * n_atoms * 12))
 
 
 def kept_frames(n_frames: int, *, discard_first: int, stride: int) -> range:

@@ -179,6 +179,14 @@ def ingest(
             "and twice the time to read.  [default: fast]",
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|none|SIZE",
+            help="Chunks of coordinates in one file. none: one. auto: one, or as many as keep a store under "
+            "about 10,000 files. SIZE: as many as fit, such as 256MiB of float32.  [default: auto]",
+        ),
+    ] = None,
     memory: Memory = None,
     workers: Annotated[
         int | None,
@@ -224,6 +232,7 @@ def ingest(
             precision=precision,
             wide=wide,
             codec=codec,
+            shard=shard,
             memory=memory,
             workers=workers,
             restart=restart,

@@ -124,3 +124,29 @@ def test_float32_from_before__is_read_as_it_is(store):
     store.write_all("position", xyz)
     assert store.packing() == Packing("float32")
     np.testing.assert_array_equal(store.read_positions(FrameRange(0, 50)), xyz)
+
+
+@pytest.mark.parametrize("codec", ["fast", "small"])
+@pytest.mark.parametrize("packing", KINDS, ids=lambda packing: packing.dtype)
+def test_files__hold_the_bytes_that_zarr_writes(store, packing, codec):
+    xyz = positions(packing)[:9_000]
+    packed = write(store, xyz, packing, codec)
+    files = [store.path / "position" / f"c.{chunk}.0.0" for chunk in range(2)]
+    ours = [file.read_bytes() for file in files]
+    zarr.open_array(store.path / "position", mode="r+")[:] = packed
+    assert [file.read_bytes() for file in files] == ours
+
+
+@pytest.mark.parametrize("codec", ["fast", "small"])
+def test_shards__are_what_zarr_takes_for_its_own(store, codec):
+    packing = KINDS[1]
+    xyz = positions(packing)
+    packed = packing.pack(xyz[:, :31])
+    spec = position_spec(packing.dtype, packing.scale)
+    store.ensure_array("", spec, packed.shape, codec=codec, shard_chunks=2)
+    store.write_all("position", packed)
+    assert len(list((store.path / "position").glob("c.*"))) == 2
+    plain = zarr.open_array(store.path / "position", mode="r+")
+    np.testing.assert_array_equal(plain[:], packed)
+    plain[5:10_000] = packed[5:10_000]  # it writes the shard anew, from what it read of ours
+    np.testing.assert_array_equal(store.read("position"), xyz[:, :31])

@@ -47,6 +47,10 @@ def _frame_or_path(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
+def _parse_shard(value: Any) -> Any:
+    return value if value in (None, "auto", "none") else parse_bytes(value)
+
+
 Memory = Annotated[int, BeforeValidator(parse_bytes)]
 LengthNm = Annotated[float, BeforeValidator(parse_length_nm)]
 TimePs = Annotated[float, BeforeValidator(parse_time_ps)]
@@ -105,6 +109,10 @@ class IngestConfig(_Model):
         Integers of 32 bits from the start, for coordinates that 16 don't hold.
     codec
         ``fast`` or ``small``; None for the default, or what a store was begun with.
+    shard
+        Chunks of positions in one file: one with ``none``, as many as keep the number of files low with
+        ``auto``, or as many as fit a size (decoded to float32); None for ``auto``, or what a store was begun
+        with.
     memory, workers
         Bytes that the stage may use; processes.
     """
@@ -131,6 +139,7 @@ class IngestConfig(_Model):
     ] = "auto"
     wide: bool = False
     codec: Literal["fast", "small"] | None = None
+    shard: Annotated[Literal["auto", "none"] | int | None, BeforeValidator(_parse_shard)] = None
     memory: Memory | None = None
     workers: int | None = Field(default=None, ge=1)
 

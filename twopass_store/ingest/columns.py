@@ -50,14 +50,19 @@ class FrameColumns:
         self._written: dict[int, list[Record]] = {}
 
     def put(self, start: int, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Take the values of consecutive frames from `start`, all within one chunk."""
-        chunk, offset = divmod(start, FRAME_CHUNK)
-        # The one that was longest without a new value comes first.
-        self._buffers[chunk] = buffers = self._buffers.pop(chunk, None) or self._loaded(chunk)
-        if len(self._buffers) > self._at_once:
-            self._write(next(iter(self._buffers)))
-        for name, values in columns.items():
-            buffers[name][offset : offset + len(values)] = values
+        """Take the values of consecutive frames from `start`."""
+        n_frames = len(next(iter(columns.values())))
+        taken = 0
+        while taken < n_frames:  # a shard of positions may reach over several chunks
+            chunk, offset = divmod(start + taken, FRAME_CHUNK)
+            n_here = min(n_frames - taken, FRAME_CHUNK - offset)
+            # The one that was longest without a new value comes first.
+            self._buffers[chunk] = buffers = self._buffers.pop(chunk, None) or self._loaded(chunk)
+            if len(self._buffers) > self._at_once:
+                self._write(next(iter(self._buffers)))
+            for name, values in columns.items():
+                buffers[name][offset : offset + n_here] = values[taken : taken + n_here]
+            taken += n_here
 
     def flush(self) -> list[Record]:
         """Write what has changed since the last time; returns the ledger's entries."""

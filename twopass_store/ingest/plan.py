@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..config import IngestConfig
 from ..executors import PROCESS_BYTES
 from ..journal import Plan
-from ..partition import position_chunk_frames
+from ..partition import chunks_per_shard, position_chunk_frames
 from ..schema import ATOM, FRAME, RUN, TRAJECTORY_FILE, TRAJECTORY_RECORD, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import describe_selection, guessed_elements, reading_bytes, topology_to_json
@@ -85,6 +85,8 @@ class IngestPlan:
         Specs and shapes of the root's arrays.
     journal
         The plan as the journal keeps it.
+    shard_chunks
+        Chunks of positions in one file, which is what a unit writes.
     memory
         Upper bounds of the memory of the stage.
     messages
@@ -99,6 +101,7 @@ class IngestPlan:
     time_source: str
     arrays: tuple[tuple[ArraySpec, tuple[int, ...]], ...]
     journal: Plan
+    shard_chunks: int
     memory: IngestMemory
     messages: tuple[str, ...]
 
@@ -146,6 +149,7 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
         *(spec for spec in RUN if spec.name in runs or (runs and spec.name == "run")),
     )
     arrays = tuple((spec, tuple(sizes[dim] for dim in spec.dims)) for spec in specs)
+    shard_chunks = chunks_per_shard(n_frames, reference.n_kept, shard=config.shard or "auto")
     parameters = {
         "select": reference.fingerprint(),
         "stride": config.stride,
@@ -173,10 +177,14 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
         journal=Plan(
             stage="ingest",
             parameters=parameters,
-            products=tuple(Store.product("", spec, shape) for spec, shape in arrays),
+            products=tuple(
+                Store.product("", spec, shape, shard_chunks=shard_chunks if spec.name == "position" else 1)
+                for spec, shape in arrays
+            ),
             request=request,
         ),
-        memory=_memory(config, inputs, systems),
+        shard_chunks=shard_chunks,
+        memory=_memory(config, inputs, systems, shard_chunks),
         messages=_messages(config, inputs, systems, stored_topology),
     )
 
@@ -207,10 +215,11 @@ def _run_columns(runs: Sequence[Run] | None) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def _memory(config: IngestConfig, inputs: Inputs, systems: SystemTable) -> IngestMemory:
+def _memory(config: IngestConfig, inputs: Inputs, systems: SystemTable, shard_chunks: int) -> IngestMemory:
     sources = inputs.sources
     n_kept = systems.reference.n_kept
-    chunk = position_chunk_frames(n_kept)
+    n_frames = sum(len(source.kept) for source in sources)
+    unit = min(shard_chunks * position_chunk_frames(n_kept), n_frames)
     # The reader's cache keeps two topologies.
     topologies = sum(sorted(system.n_atoms for system in systems.systems)[-2:])
     # To undo periodic images takes as much again: a topology with bonds, and molecules.
@@ -219,7 +228,7 @@ def _memory(config: IngestConfig, inputs: Inputs, systems: SystemTable) -> Inges
         process_bytes=PROCESS_BYTES + TOPOLOGY_BYTES_PER_ATOM * topologies,
         planning_bytes=TIMED_BYTES_PER_FRAME * inputs.n_timed,
         unit_bytes=max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
-        + CHUNKS_IN_MEMORY * chunk * n_kept * 12,
+        + CHUNKS_IN_MEMORY * unit * n_kept * 12,
     )
 
 

@@ -8,7 +8,7 @@ from ..config import IngestConfig, expand_paths, list_inputs
 __all__ = ["requested"]
 
 # What `trajectories` and `top` say already, or has no influence on the frames.
-_NO_CHOICES = {"trajectories", "from_list", "top", "ndx", "memory", "workers", "wide", "codec"}
+_NO_CHOICES = {"trajectories", "from_list", "top", "ndx", "memory", "workers", "wide", "codec", "shard"}
 
 
 def requested(config: IngestConfig) -> dict[str, Any]:

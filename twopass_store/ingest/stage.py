@@ -14,7 +14,7 @@ from ..config import IngestConfig, validated
 from ..errors import StoreWriteError
 from ..executors import available_cpus, make_stream_executor, memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold
-from ..partition import chunk_range, format_ranges, position_chunk_frames
+from ..partition import chunk_range, format_ranges
 from ..progress import Progress, Silent
 from ..schema import DEFAULT_CODEC, position_spec
 from ..store import Store, differing_versions, lock_folder, provenance, store_path
@@ -73,6 +73,7 @@ def ingest_trajectories(
     precision: float | str = "auto",
     wide: bool = False,
     codec: str | None = None,
+    shard: str | int | None = None,
     memory: int | str | None = None,
     workers: int | None = None,
     restart: bool = False,
@@ -120,6 +121,10 @@ def ingest_trajectories(
         Take integers of 32 bits, for coordinates that 16 don't hold (beyond 32.767 nm at 0.001 nm).
     codec
         ``fast`` (the default) or ``small``; a store that was begun keeps its own.
+    shard
+        Chunks of coordinates in one file: ``none`` for one, ``auto`` (the default) for as many as keep the
+        number of files below about 10,000, or the size of a shard (``"256MiB"``), decoded to float32; a store
+        that was begun keeps its own.
     memory
         Bytes that all processes may use (``"4GiB"``); half of what is available where None.
     workers
@@ -164,6 +169,7 @@ def ingest_trajectories(
             "precision": precision,
             "wide": wide,
             "codec": codec,
+            "shard": shard,
             "memory": memory,
             "workers": workers,
         },
@@ -248,7 +254,10 @@ def _affordable_workers(plan: "IngestPlan", config: IngestConfig, progress: Prog
     from .stretches import useful_workers
 
     budget = memory_budget(config.memory)
-    require_within(budget, plan.memory.projected(1), stage="ingest", mend="Or select fewer atoms.")
+    mend = (
+        "Or select fewer atoms." if plan.shard_chunks == 1 else "Or take a smaller --shard, or fewer atoms."
+    )
+    require_within(budget, plan.memory.projected(1), stage="ingest", mend=mend)
     asked = config.workers or min(available_cpus(), useful_workers(plan.sources))
     affordable = next(workers for workers in range(asked, 0, -1) if plan.memory.projected(workers) <= budget)
     if affordable < asked:
@@ -277,6 +286,9 @@ def _run(
         packing = ensure_packing(store, journal, config, progress)
         if config.codec not in (None, store.codec("position")):
             progress.note(f"the store was begun with --codec {store.codec('position')} and keeps it")
+        per_file = store.unit_length("position") // store.chunk_length("position")
+        if config.shard is not None and per_file != plan.shard_chunks:
+            progress.note(f"the store was begun with another --shard, {per_file} chunks a file, and keeps it")
     else:
         packing = choose_packing(plan.reading, config)
     progress.note(describe_packing(packing))
@@ -288,11 +300,13 @@ def _run(
             extra = {"guessed_atoms": format_ranges(plan.guessed.tolist())}
         if spec.name == "time" and plan.time_source == "index":
             extra |= {"units": "1", "long_name": "frame number in the source file (it has no times)"}
-        store.ensure_array("", spec, shape, extra, codec=config.codec or DEFAULT_CODEC)
+        shard_chunks = plan.shard_chunks if spec.name == "position" else 1
+        codec = config.codec or DEFAULT_CODEC
+        store.ensure_array("", spec, shape, extra, codec=codec, shard_chunks=shard_chunks)
     journal.commit(_write_tables(store, plan))
 
     done = journal.done("position")
-    chunk_frames = position_chunk_frames(store.shape("position")[1])
+    chunk_frames = store.unit_length("position")
     covered = [len(chunk_range(c, chunk=chunk_frames, length=plan.n_frames)) for c in range(len(done))]
     n_done = int(np.sum(np.array(covered)[done]))
     progress.start("ingest", total=plan.n_frames, done=n_done, unit="frames")

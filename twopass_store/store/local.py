@@ -88,10 +88,13 @@ class DurableLocalStore(LocalStore):
             await self.set(key, value)
 
     def _put(self, key: str, value: Buffer) -> None:
+        self.put(key, value.to_bytes())
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a file whole, and durably."""
         self._check_writable()
         if self.writer is None:
             raise ValueError("a store that is written to needs a writer")
-        data = memoryview(value.to_bytes())
         self.writer.write(self.root / key, data)
         with self._digests_lock:
             self._digests[key] = digest(data)

@@ -212,19 +212,31 @@ class Store:
         attrs: Mapping[str, Any] | None = None,
         *,
         codec: str = DEFAULT_CODEC,
+        shard_chunks: int = 1,
     ) -> Product:
         """Make an array of the format unless it is there; returns it as a journal's product.
 
-        `codec` is how positions are encoded, see :func:`codecs`.
+        Parameters
+        ----------
+        group, spec, shape
+            Where, what, and how large.
+        attrs
+            Attributes beside those of `spec`.
+        codec
+            How positions are encoded, see :func:`codecs`.
+        shard_chunks
+            Chunks that lie in one file.
         """
-        product = self.product(group, spec, shape)
+        product = self.product(group, spec, shape, shard_chunks=shard_chunks)
+        chunks = chunk_shape(spec, tuple(shape))
         if not self.has(product.path):
             with uninterrupted():
                 self._root.create_array(
                     product.path,
                     shape=tuple(shape),
                     dtype=str if spec.dtype == "str" else spec.dtype,
-                    chunks=chunk_shape(spec, tuple(shape)),
+                    chunks=chunks,
+                    shards=(shard_chunks * chunks[0], *chunks[1:]) if shard_chunks > 1 else None,
                     **codecs(spec, codec=codec),
                     fill_value=spec.fill_value,
                     attributes={**attributes(spec), **(attrs or {})},
@@ -265,9 +277,9 @@ class Store:
             self._files.writer.move(self.path / new, self.path / path)
 
     @staticmethod
-    def product(group: str, spec: ArraySpec, shape: Sequence[int]) -> Product:
+    def product(group: str, spec: ArraySpec, shape: Sequence[int], *, shard_chunks: int = 1) -> Product:
         """Describe an array of the format for a plan, whether it is there or not."""
-        chunks = n_chunks(shape[0], chunk_shape(spec, tuple(shape))[0])
+        chunks = n_chunks(shape[0], shard_chunks * chunk_shape(spec, tuple(shape))[0])
         return Product(f"{group}/{spec.name}" if group else spec.name, chunks)
 
     def shape(self, path: str) -> tuple[int, ...]:
@@ -360,11 +372,16 @@ class Store:
 
         Where the array has shards, what is meant is a shard.
         """
-        array = self._array(path)
-        start = chunk * self.unit_length(path)
-        with uninterrupted():
-            array[start : start + len(data)] = data
+        array, files = self._array(path), self._chunk_files(path)
         key = f"{path}/{CHUNK_PREFIX}{'.'.join([str(chunk), *['0'] * (array.ndim - 1)])}"
+        if files is not None:
+            content = files.encode(data)
+            with uninterrupted():
+                self._files.put(key, content)
+        else:
+            start = chunk * self.unit_length(path)
+            with uninterrupted():
+                array[start : start + len(data)] = data
         return Record(path, chunk, self._files.take_digest(key))
 
     def write_all(self, path: str, data: NDArray[Any]) -> list[Record]:
