@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..jit import kernel
-from ._rotation import best_rotation
+from ._rotation import fast_rotation
 from .metric import Alignment
 
 __all__ = ["aligned"]
@@ -79,7 +79,7 @@ def align_kernel(
             xx, xy, xz = xx + a * u, xy + a * v, xz + a * w
             yx, yy, yz = yx + b * u, yy + b * v, yz + b * w
             zx, zy, zz = zx + c * u, zy + c * v, zz + c * w
-        w, x, y, z = best_rotation(xx, xy, xz, yx, yy, yz, zx, zy, zz)
+        w, x, y, z = fast_rotation(xx, xy, xz, yx, yy, yz, zx, zy, zz)
         # Rows of the quaternion's rotation matrix.
         r00, r01, r02 = 1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)
         r10, r11, r12 = 2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)
