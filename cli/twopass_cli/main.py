@@ -329,7 +329,7 @@ def cluster(
     ] = None,
     max_leaders: Annotated[
         int | None,
-        typer.Option(min=1, help="Faithful leaders at most, in all.  [default: 10 for each cluster]"),
+        typer.Option(min=1, help="Faithful leaders at most, in all.  [default: 5 for each cluster]"),
     ] = None,
     leader_frames: Annotated[
         str | None,

@@ -183,7 +183,7 @@ def test_choose_leaders__refuses_impossible_requests(subset):
         asked = {"method": "medoid", "per_cluster": 1, "seed": 0} | changes
         with pytest.raises(ConfigError, match=message):
             choose_leaders(condensed, labels, **asked)
-    for bad in (labels - 2, np.where(labels == 3, 4, labels), np.zeros(90, dtype=int)):
+    for bad in (labels - 1, np.where(labels == 3, 4, labels), np.zeros(90, dtype=int)):
         with pytest.raises(ConfigError, match="without a gap"):
             choose_medoids(condensed, bad)
     with pytest.raises(ConfigError, match="labels of 89 frames and distances between 90"):

@@ -106,10 +106,12 @@ def choose(
     config = plan.config
     medoids = choose_medoids(distances, labels)
 
-    def by_method(part: NDArray[np.int32], medoids: NDArray[np.int64] | None = None) -> Leaders:
+    def by_method(
+        distances: NDArray[np.float32], labels: NDArray[np.int32], medoids: NDArray[np.int64] | None = None
+    ) -> Leaders:
         return choose_leaders(
             distances,
-            part,
+            labels,
             method=config.chosen_by,
             per_cluster=config.leaders_per_cluster or 1,
             seed=config.seed,
@@ -124,7 +126,7 @@ def choose(
         index = np.searchsorted(plan.subset_frame, config.leader_frames)
         leaders = Leaders(index, labels[index])
     else:
-        leaders = by_method(labels, medoids)
+        leaders = by_method(distances, labels, medoids)
         given = held_out_labels(distances, labels, halves(groups.of_frame), by_method)
         held_out = measure_faithfulness(labels, given)
     measured = measure_faithfulness(labels, second_pass_labels(distances, leaders))

@@ -120,7 +120,7 @@ def cluster_subset(
         Leaders of each cluster by ``medoid`` and ``random``, 1 where None; seed of ``random``.
     faithfulness, max_leaders
         ``faithful`` adds leaders until so large a share of the subset frames is nearest to a leader of
-        their own cluster (0.95 where None), or until there are so many (10 for each cluster where None).
+        their own cluster (0.95 where None), or until there are so many (5 for each cluster where None).
     leader_frames
         Frames of the store that lead instead, in this order; they must lie in the subset.
     memory

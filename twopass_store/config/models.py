@@ -206,7 +206,7 @@ class ClusterConfig(_Model):
         Leaders of each cluster by ``medoid`` and ``random``, 1 where None; seed of ``random``.
     faithfulness, max_leaders
         Share of the subset's labels that ``faithful`` leaders bring back where they can, 0.95 where None;
-        and how many there may be in all, 10 for each cluster where None.
+        and how many there may be in all, 5 for each cluster where None.
     leader_frames
         Frames of the store to lead instead, in this order.
     memory, workers

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..jit import kernel
 
-__all__ = ["add_row_to_sums", "copy_row", "count_gains"]
+__all__ = ["add_row_to_sums", "copy_part", "copy_row", "count_gains"]
 
 
 @kernel
@@ -23,13 +23,11 @@ def add_row_to_sums(
     index
         Its subset index.
     labels
-        Shape (n_frames,); frames with label 0 belong to no cluster.
+        Shape (n_frames,).
     sums
         Sums so far, shape (n_frames,).
     """
     label = labels[index]
-    if label == 0:
-        return
     of_index = 0.0
     for offset in range(row.size):
         if labels[index + 1 + offset] == label:
@@ -49,6 +47,23 @@ def copy_row(condensed: npt.NDArray[np.float32], index: int, row: npt.NDArray[np
     row[index] = 0.0
     for other in range(index + 1, n_frames):
         row[other] = condensed[position + other - index]
+
+
+@kernel
+def copy_part(
+    condensed: npt.NDArray[np.float32],
+    members: npt.NDArray[np.int64],
+    n_frames: int,
+    part: npt.NDArray[np.float32],
+) -> None:
+    """Copy the distances between some of `n_frames` frames, in ascending order, into their condensed form."""
+    position = 0
+    for first in range(members.size):
+        index = members[first]
+        start = n_frames * index - index * (index + 1) // 2 - index - 1
+        for second in range(first + 1, members.size):
+            part[position] = condensed[start + members[second]]
+            position += 1
 
 
 @kernel

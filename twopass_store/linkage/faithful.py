@@ -33,7 +33,7 @@ def choose_faithful(
     condensed
         Condensed distances, shape (n_pairs,), float32.
     labels
-        Labels, shape (n_frames,), from 1 without a gap; frames with label 0 are left out of it all.
+        Labels, shape (n_frames,), from 1 without a gap.
     medoids
         The first leader of each cluster, shape (n_clusters,).
     faithfulness
@@ -52,7 +52,7 @@ def choose_faithful(
     chosen = [[int(medoid)] for medoid in medoids]
     for medoid in medoids.tolist():
         state.add(medoid)
-    enough = int(np.ceil(faithfulness * state.n_frames - 1e-9))
+    enough = int(np.ceil(faithfulness * labels.size - 1e-9))
     n_leaders = len(medoids)
     with ThreadPoolExecutor(n_threads) as pool:
         while state.n_right < enough and n_leaders < max_leaders:
@@ -73,7 +73,7 @@ def choose_faithful(
 
 def _best_of_each(gains: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], n_clusters: int) -> list[int]:
     """Return the frame of most gain in each cluster where there is any, clusters of most gain first."""
-    inside = np.flatnonzero((gains > 0) & (labels > 0))
+    inside = np.flatnonzero(gains > 0)
     order = inside[np.lexsort((inside, -gains[inside], labels[inside]))]
     _, first = np.unique(labels[order], return_index=True)
     best = order[first]
@@ -86,16 +86,14 @@ class _State:
     def __init__(self, condensed: Float32Array, labels: npt.NDArray[np.int32]) -> None:
         self._condensed = condensed
         self._labels = np.ascontiguousarray(labels, dtype=np.int32)
-        self._is_in = labels > 0
         self._own = np.full(labels.size, np.inf, np.float32)
         self._other = np.full(labels.size, np.inf, np.float32)
         self._row = np.empty(labels.size, np.float32)
-        self.n_frames = int(self._is_in.sum())
 
     @property
     def _is_right(self) -> npt.NDArray[np.bool_]:
         # A tie counts as wrong: whether it goes the right way hangs on the order of the leaders.
-        right: npt.NDArray[np.bool_] = (self._own < self._other) & self._is_in
+        right: npt.NDArray[np.bool_] = self._own < self._other
         return right
 
     @property
@@ -135,7 +133,7 @@ class _State:
 
     def _thresholds(self) -> tuple[Float32Array, Float32Array]:
         is_right = self._is_right
-        mend_below = np.where(self._is_in & ~is_right, self._other, np.float32(-1))
+        mend_below = np.where(~is_right, self._other, np.float32(-1))
         # A new leader as near as the own one makes a tie.
         break_below = np.where(is_right, np.nextafter(self._own, np.float32(np.inf)), np.float32(-1))
         return mend_below, break_below

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError
-from ._passes import copy_row
+from ._passes import copy_part, copy_row
 from .condensed import Int64Array, count_frames
 from .leaders import Leaders
 
@@ -113,7 +113,7 @@ def held_out_labels(
     condensed: Float32Array,
     labels: npt.NDArray[np.int32],
     half: npt.NDArray[np.bool_],
-    choose: Callable[[npt.NDArray[np.int32]], Leaders],
+    choose: Callable[[Float32Array, npt.NDArray[np.int32]], Leaders],
 ) -> npt.NDArray[np.int32]:
     """The second pass's labels of frames that had no part in the choice of the leaders.
 
@@ -128,7 +128,7 @@ def held_out_labels(
     half
         Which half a frame is in, shape (n_frames,).
     choose
-        Chooses leaders for labels from 1 without a gap, where 0 leaves a frame out.
+        Chooses leaders from the condensed distances of a half and its labels, from 1 without a gap.
 
     Returns
     -------
@@ -141,9 +141,12 @@ def held_out_labels(
         is_judged = ~is_chosen_from & np.isin(labels, known)
         if not is_judged.any():
             continue
-        compact = np.where(is_chosen_from, np.searchsorted(known, labels) + 1, 0).astype(np.int32)
-        leaders = choose(compact)
-        leaders = Leaders(leaders.subset_index, known[leaders.label - 1])
+        members = np.flatnonzero(is_chosen_from)
+        part = np.empty(members.size * (members.size - 1) // 2, np.float32)
+        copy_part(condensed, members, labels.size, part)
+        compact = (np.searchsorted(known, labels[members]) + 1).astype(np.int32)
+        leaders = choose(part, compact)
+        leaders = Leaders(members[leaders.subset_index], known[leaders.label - 1])
         given[is_judged] = second_pass_labels(condensed, leaders)[is_judged]
     return given
 

@@ -30,7 +30,7 @@ __all__ = [
 LEADER_METHODS = ("faithful", "medoid", "random")
 """Ways to choose leaders."""
 
-FAITHFUL_PER_CLUSTER = 10
+FAITHFUL_PER_CLUSTER = 5
 """Leaders of a cluster, on average, that a choice of faithful ones takes at most unless it is told."""
 
 Labels = npt.NDArray[np.integer]
@@ -61,7 +61,7 @@ def choose_medoids(condensed: Condensed, labels: Labels, *, block_pairs: int = B
         Condensed distances, shape (n_pairs,): a numpy array, or anything that is read by slicing; it is
         read once, from start to end, in slices of `block_pairs`. O(N) memory besides.
     labels
-        Labels, shape (n_frames,), from 1 without a gap; 0 leaves a frame out.
+        Labels, shape (n_frames,), from 1 without a gap.
     block_pairs
         Pairs read at a time. The result doesn't depend on it.
 
@@ -111,7 +111,7 @@ def choose_leaders(
         ``"medoid"`` it is read once per leader of a cluster, one time less if `medoids` are given; with
         ``"random"`` not at all. ``"faithful"`` needs an array of float32.
     labels
-        Labels, shape (n_frames,), from 1 without a gap; 0 leaves a frame out.
+        Labels, shape (n_frames,), from 1 without a gap.
     method
         ``"faithful"``: the medoids, then those frames that bring most labels back, see `choose_faithful`.
         ``"medoid"``: the medoid first, then always the member farthest from the leaders that its cluster
@@ -182,8 +182,9 @@ def choosing_bytes(n_frames: int, *, n_threads: int = 1) -> int:
     -------
     Bytes, without the interpreter and its libraries.
     """
-    # The distances once, as float32; then vectors along the subset. The last term is code on first use.
-    return 2 * n_frames * (n_frames - 1) + (200 + 8 * n_threads) * n_frames + (8 << 20)
+    # As float32, the distances of all frames and those of the larger half of them, which may be almost all
+    # where a run is; then vectors along the subset. The last term is code on first use.
+    return 4 * n_frames * (n_frames - 1) + (200 + 8 * n_threads) * n_frames + (8 << 20)
 
 
 def _most(max_leaders: int | None, n_clusters: int) -> int:
@@ -242,11 +243,11 @@ def _members(labels: Labels) -> list[Int64Array]:
     """Subset indices of every label's members, ascending."""
     if labels.ndim != 1 or labels.size == 0:
         raise ConfigError(f"Labels need shape (n_frames,) and at least one frame, these have {labels.shape}.")
-    counts = np.bincount(labels) if labels.min() >= 0 else np.zeros(1, dtype=np.int64)
+    counts = np.bincount(labels) if labels.min() >= 1 else np.zeros(1, dtype=np.int64)
     if counts.size < 2 or not counts[1:].all():
         raise ConfigError("Labels must run from 1 without a gap, as `cut` gives them; these don't.")
     by_label = np.argsort(labels, kind="stable").astype(np.int64)
-    return np.split(by_label, np.cumsum(counts)[:-1])[1:]
+    return np.split(by_label, np.cumsum(counts[1:])[:-1])
 
 
 def _check_pairs(condensed: Condensed, labels: Labels) -> None:
