@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from .cluster import ClusterResult, cluster_subset
     from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
     from .export import ExportResult, export_coordinates, load_leaders
-    from .ingest import IngestResult, RelocateResult, ingest_trajectories, relocate_trajectories
+    from .ingest import (
+        IngestEstimate,
+        IngestResult,
+        RelocateResult,
+        estimate_ingest,
+        ingest_trajectories,
+        relocate_trajectories,
+    )
     from .pipeline import RunResult, run_pipeline
     from .progress import Progress
     from .report import Summary, store_status, summarize
@@ -28,6 +35,7 @@ __all__ = [
     "ClusterResult",
     "ExportResult",
     "IngestConfig",
+    "IngestEstimate",
     "IngestResult",
     "Progress",
     "RelocateResult",
@@ -36,6 +44,7 @@ __all__ = [
     "Summary",
     "assign_frames",
     "cluster_subset",
+    "estimate_ingest",
     "export_coordinates",
     "ingest_trajectories",
     "load_config",
@@ -56,7 +65,14 @@ _ROOMS = {
     "cluster": ("ClusterResult", "cluster_subset"),
     "config": ("AssignConfig", "ClusterConfig", "IngestConfig", "RunConfig", "load_config"),
     "export": ("ExportResult", "export_coordinates", "load_leaders"),
-    "ingest": ("IngestResult", "RelocateResult", "ingest_trajectories", "relocate_trajectories"),
+    "ingest": (
+        "IngestEstimate",
+        "IngestResult",
+        "RelocateResult",
+        "estimate_ingest",
+        "ingest_trajectories",
+        "relocate_trajectories",
+    ),
     "pipeline": ("RunResult", "run_pipeline"),
     "progress": ("Progress",),
     "report": ("Summary", "store_status", "summarize"),

@@ -4,7 +4,7 @@ Heavy imports stand inside the commands, so that help answers at once.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -195,6 +195,12 @@ def ingest(
             help="Processes that read, encode and write; by default all processors, one for a small job.",
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Tell frames, memory, disk and time from a look at samples; write nothing."
+        ),
+    ] = False,
     restart: Restart = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -206,38 +212,39 @@ def ingest(
     from .guard import guarded
 
     with guarded(debug=debug):
-        from twopass_store.ingest import ingest_trajectories
+        from twopass_store.ingest import estimate_ingest, ingest_trajectories
 
         from .console import make_progress
-        from .tables import count
+        from .tables import count, print_estimate
 
-        result = ingest_trajectories(
-            store,
-            trajectories or (),
-            from_list=from_list,
-            top=top,
-            select=select,
-            ndx=ndx,
-            group=group,
-            image=image,
-            run_pattern=run_pattern,
-            overlap=overlap,
-            burn_in=burn_in,
-            begin=begin,
-            end=end,
-            every=every,
-            dt=dt,
-            stride=stride,
-            discard_first=discard_first,
-            precision=precision,
-            wide=wide,
-            codec=codec,
-            shard=shard,
-            memory=memory,
-            workers=workers,
-            restart=restart,
-            progress=make_progress(quiet=quiet),
-        )
+        progress = make_progress(quiet=quiet)
+        options: dict[str, Any] = {
+            "from_list": from_list,
+            "top": top,
+            "select": select,
+            "ndx": ndx,
+            "group": group,
+            "image": image,
+            "run_pattern": run_pattern,
+            "overlap": overlap,
+            "burn_in": burn_in,
+            "begin": begin,
+            "end": end,
+            "every": every,
+            "dt": dt,
+            "stride": stride,
+            "discard_first": discard_first,
+            "precision": precision,
+            "wide": wide,
+            "codec": codec,
+            "shard": shard,
+            "memory": memory,
+            "workers": workers,
+        }
+        if plan:
+            print_estimate(estimate_ingest(trajectories or (), **options, progress=progress))
+            return
+        result = ingest_trajectories(store, trajectories or (), **options, restart=restart, progress=progress)
         sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
         typer.echo(f"{store}: {sizes} from {count(result.n_trajectories, 'file')}")
         if result.rounded_by:

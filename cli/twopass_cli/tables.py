@@ -13,10 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from twopass_store.config import format_bytes, format_length
+from twopass_store.ingest import IngestEstimate
 from twopass_store.report import StoreStatus, Summary
 from twopass_store.schema import DEFAULT_METRIC
 
-__all__ = ["count", "faithfulness_text", "print_status", "print_summary", "status_json"]
+__all__ = [
+    "count",
+    "faithfulness_text",
+    "print_estimate",
+    "print_status",
+    "print_summary",
+    "status_json",
+]
 
 PLAIN_WIDTH = 200
 """Width of tables where there is no terminal to fit them to."""
@@ -54,6 +62,43 @@ def print_summary(summary: Summary) -> None:
         ]
         rows.add_row(*map(Text, cells[: len(rows.columns)]))
     console.print(rows)
+
+
+def print_estimate(estimate: IngestEstimate) -> None:
+    """Print what an ingest would take."""
+    console = _console()
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    runs = f" in {count(estimate.n_runs, 'run')}" if estimate.n_runs else ""
+    workers = count(estimate.workers, "worker")
+    memory = f"at most {format_bytes(estimate.memory_bytes)} with {workers}"
+    if estimate.memory_bytes > estimate.budget_bytes:
+        memory += f", MORE than the {format_bytes(estimate.budget_bytes)} that it may use (--memory)"
+    else:
+        memory += f", and may use {format_bytes(estimate.budget_bytes)}"
+    files = format_bytes(estimate.source_bytes)
+    rows = [
+        ("Files", f"{count(estimate.n_trajectories, 'file')}{runs}, {files}"),
+        ("Frames", f"{estimate.n_frames:,} of {estimate.n_source_frames:,}"),
+        ("Atoms", f"{estimate.n_atoms:,}"),
+        ("Storage", estimate.packing.removeprefix("positions: ")),
+        ("Memory", memory),
+        ("Disk", f"about {format_bytes(estimate.disk_bytes)}"),
+        ("Time", f"about {_wall_time(estimate.seconds)} with {workers}"),
+    ]
+    for label, text in rows:
+        facts.add_row(label, Text(text))
+    console.print(facts)
+    console.print("\nNothing was written.")
+
+
+def _wall_time(seconds: float) -> str:
+    if seconds < 1:
+        return "1 s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:

@@ -1,6 +1,15 @@
 """The stage `ingest`: trajectories of many formats into one store of coordinates."""
 
+from .outcome import IngestEstimate, IngestResult
 from .relocate import Move, RelocateResult, relocate_trajectories
-from .stage import IngestResult, ingest_trajectories
+from .stage import estimate_ingest, ingest_trajectories
 
-__all__ = ["IngestResult", "Move", "RelocateResult", "ingest_trajectories", "relocate_trajectories"]
+__all__ = [
+    "IngestEstimate",
+    "IngestResult",
+    "Move",
+    "RelocateResult",
+    "estimate_ingest",
+    "ingest_trajectories",
+    "relocate_trajectories",
+]

@@ -1,9 +1,8 @@
 """The stage itself: read, check, write, record."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,36 +18,13 @@ from ..progress import Progress, Silent
 from ..schema import DEFAULT_CODEC, position_spec
 from ..store import Store, differing_versions, lock_folder, provenance, store_path
 from .columns import FrameColumns, columns_at_once
+from .outcome import IngestEstimate, IngestResult
 from .request import requested
 
 if TYPE_CHECKING:
     from .plan import IngestPlan
 
-__all__ = ["IngestResult", "ingest_trajectories"]
-
-
-@dataclass(frozen=True, slots=True)
-class IngestResult:
-    """What an ingest left.
-
-    Attributes
-    ----------
-    store
-        Path of the store.
-    n_frames, n_atoms, n_trajectories
-        What is in it.
-    n_frames_computed
-        Frames that this call read and wrote; 0 where all was there already.
-    rounded_by
-        The most that a coordinate was moved by rounding, nm; 0 unless that was asked for.
-    """
-
-    store: Path
-    n_frames: int
-    n_atoms: int
-    n_trajectories: int
-    n_frames_computed: int
-    rounded_by: float
+__all__ = ["estimate_ingest", "ingest_trajectories"]
 
 
 def ingest_trajectories(
@@ -146,36 +122,69 @@ def ingest_trajectories(
     StoreError
         If the store has other parameters, is locked, or can't be written.
     """
-    files = [trajectories] if isinstance(trajectories, str | os.PathLike) else list(trajectories)
-    config = validated(
-        IngestConfig,
-        {
-            **({"trajectories": tuple(os.fspath(file) for file in files)} if files or not from_list else {}),
-            "from_list": None if from_list is None else os.fspath(from_list),
-            "top": None if top is None else os.fspath(top),
-            "select": select,
-            "ndx": None if ndx is None else os.fspath(ndx),
-            "group": group,
-            "image": image,
-            "run_pattern": run_pattern,
-            "overlap": overlap,
-            "burn_in": burn_in,
-            "begin": begin,
-            "end": end,
-            "every": every,
-            "dt": dt,
-            "stride": stride,
-            "discard_first": discard_first,
-            "precision": precision,
-            "wide": wide,
-            "codec": codec,
-            "shard": shard,
-            "memory": memory,
-            "workers": workers,
-        },
-    )
+    options = {
+        "from_list": from_list,
+        "top": top,
+        "select": select,
+        "ndx": ndx,
+        "group": group,
+        "image": image,
+        "run_pattern": run_pattern,
+        "overlap": overlap,
+        "burn_in": burn_in,
+        "begin": begin,
+        "end": end,
+        "every": every,
+        "dt": dt,
+        "stride": stride,
+        "discard_first": discard_first,
+        "precision": precision,
+        "wide": wide,
+        "codec": codec,
+        "shard": shard,
+        "memory": memory,
+        "workers": workers,
+    }
+    config = _config(trajectories, options)
     path = store_path(store)
     return _ingest(path, config, restart=restart, progress=progress or Silent())
+
+
+def estimate_ingest(
+    trajectories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> IngestEstimate:
+    """Tell what an ingest would take: frames, memory, disk and time; changes nothing.
+
+    Parameters
+    ----------
+    trajectories, options
+        As for `ingest_trajectories`.
+    progress
+        Who is told what was found.
+
+    Raises
+    ------
+    TwopassError
+        As `ingest_trajectories` does before its first frame; memory that isn't there is no error here.
+    """
+    from .estimate import estimate
+
+    return estimate(_config(trajectories, options), progress or Silent())
+
+
+def _config(
+    trajectories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], options: Mapping[str, Any]
+) -> IngestConfig:
+    files = [trajectories] if isinstance(trajectories, str | os.PathLike) else list(trajectories)
+    values = {
+        key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in options.items()
+    }
+    if files or values.get("from_list") is None:
+        values["trajectories"] = tuple(os.fspath(file) for file in files)
+    return validated(IngestConfig, values)
 
 
 def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progress) -> IngestResult:
