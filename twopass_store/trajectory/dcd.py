@@ -72,9 +72,7 @@ def _parse(file: BinaryIO) -> DcdHeader:
     is_charmm = unpack_from(order + "i", control, 80)[0] != 0
     has_cell = is_charmm and unpack_from(order + "i", control, 44)[0] != 0
     n_dims = 4 if is_charmm and unpack_from(order + "i", control, 48)[0] == 1 else 3
-    titles = _record(file, order, marker)
-    if (len(titles) - 4) % 80:
-        raise ValueError("its title record has an odd length")
+    _skip_titles(file, order, marker)
     (n_atoms,) = unpack(order + "i", _record(file, order, marker))
     if n_atoms <= 0 or not 0 <= n_fixed <= n_atoms or n_promised < 0:
         raise ValueError(f"it claims {n_atoms} atoms, {n_fixed} of them fixed, and {n_promised} frames")
@@ -110,6 +108,23 @@ def _record(file: BinaryIO, order: str, marker: int) -> bytes:
     if len(content) < length or unpack(code, file.read(marker))[0] != length:
         raise ValueError("a record is broken")
     return content
+
+
+def _skip_titles(file: BinaryIO, order: str, marker: int) -> None:
+    start = file.tell()
+    try:
+        if (len(_record(file, order, marker)) - 4) % 80:
+            raise ValueError("its title record has an odd length")
+    except ValueError:
+        # Some writers state a length for fewer titles than they count and write; readers go by the count.
+        code = order + ("i" if marker == 4 else "q")
+        file.seek(start)
+        stated, n_titles = unpack(code, file.read(marker)), unpack(order + "i", file.read(4))[0]
+        if not 0 <= n_titles <= 1000:
+            raise
+        file.seek(80 * n_titles, os.SEEK_CUR)
+        if unpack(code, file.read(marker)) != stated:
+            raise
 
 
 def count_dcd_frames(path: str) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mdtraj as md
+import numpy as np
 
 from ..errors import TopologyMismatchError, TrajectoryError
 from .dcd import count_dcd_frames
@@ -113,7 +114,8 @@ def probe(
         path=where,
         n_frames=count.n_frames,
         n_atoms=count.n_atoms,
-        has_unitcell=first.unitcell_lengths is not None,
+        # VMD and NAMD write a cell of zeros where there is none.
+        has_unitcell=first.unitcell_lengths is not None and bool(np.any(first.unitcell_lengths)),
         has_time=has_time,
         loads_whole=entry.loads_whole,
         size_bytes=status.st_size,

@@ -22,6 +22,7 @@ from mdtraj.formats import (
     XTCTrajectoryFile,
     XYZTrajectoryFile,
 )
+from mdtraj.utils.unitcell import box_vectors_to_lengths_and_angles
 
 from .dcd import silent_stdout
 from .xdr import FrameIndex, frame_index
@@ -100,20 +101,16 @@ class _SeekableSource(Source):
 
     def __init__(self, path: str, topology: md.Topology, *, has_box: bool) -> None:
         self._topology = topology
+        self._file = self._open(path, has_box=has_box)
+
+    def _open(self, path: str, *, has_box: bool) -> Any:
         extension = Path(path).suffix.lower()
-        self._file: Any
-        if extension == ".dcd":
-            with silent_stdout():
-                self._file = DCDTrajectoryFile(path)
-        elif extension in (".nc", ".netcdf", ".ncdf"):
-            self._file = NetCDFTrajectoryFile(path)
-        elif extension in (".mdcrd", ".crd"):
+        if extension in (".nc", ".netcdf", ".ncdf"):
+            return NetCDFTrajectoryFile(path)
+        if extension in (".mdcrd", ".crd"):
             # Left to detect boxes itself, it splits the next line at blanks; -100.000-200.000 breaks it.
-            self._file = MDCRDTrajectoryFile(path, n_atoms=topology.n_atoms, has_box=has_box)
-        elif extension == ".xyz":
-            self._file = XYZTrajectoryFile(path)
-        else:
-            self._file = LAMMPSTrajectoryFile(path)
+            return MDCRDTrajectoryFile(path, n_atoms=self._topology.n_atoms, has_box=has_box)
+        return XYZTrajectoryFile(path) if extension == ".xyz" else LAMMPSTrajectoryFile(path)
 
     def read(self, start: int, n_frames: int, step: int) -> md.Trajectory:
         if int(self._file.tell()) != start:
@@ -122,6 +119,30 @@ class _SeekableSource(Source):
 
     def close(self) -> None:
         self._file.close()
+
+
+class _DcdSource(_SeekableSource):
+    """DCD, whose unit cells may be given in two ways."""
+
+    def _open(self, path: str, *, has_box: bool) -> Any:
+        with silent_stdout():
+            return DCDTrajectoryFile(path)
+
+    def read(self, start: int, n_frames: int, step: int) -> md.Trajectory:
+        trajectory = super().read(start, n_frames, step)
+        if trajectory.unitcell_lengths is None:
+            return trajectory
+        lengths, angles = trajectory.unitcell_lengths, trajectory.unitcell_angles
+        is_cell = (angles > 0).all(axis=1) & (angles.sum(axis=1) > 2 * angles.max(axis=1))
+        is_matrix = lengths.any(axis=1) & ~(is_cell & (angles.sum(axis=1) < 360))
+        if is_matrix.any():
+            # CHARMM writes the symmetric matrix of the cell's vectors, which mdtraj takes for angles.
+            (xx, yy, zz), (yz, xz, xy) = lengths.T, 0.1 * angles.T
+            vectors = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]).swapaxes(1, 2)
+            cell = np.stack(box_vectors_to_lengths_and_angles(*vectors), axis=1)
+            trajectory.unitcell_lengths = np.where(is_matrix[:, None], cell[:, :3], lengths)
+            trajectory.unitcell_angles = np.where(is_matrix[:, None], cell[:, 3:], angles)
+        return trajectory
 
 
 class _NetcdfSource(_SeekableSource):
@@ -259,6 +280,8 @@ def open_source(
         return _GroSource(path, topology)
     if extension == ".pdb":
         return _PdbSource(path, topology)
+    if extension == ".dcd":
+        return _DcdSource(path, topology, has_box=has_box)
     if extension in (".nc", ".netcdf", ".ncdf"):
         return _NetcdfSource(path, topology, has_box=has_box)
     return _SeekableSource(path, topology, has_box=has_box)

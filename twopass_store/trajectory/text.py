@@ -92,6 +92,12 @@ def _line(file: BinaryIO) -> bytes:
 
 def _xyz_head(file: BinaryIO) -> _Head | None:
     first = _line(file)
+    if first.isspace():  # some programs end the file with an empty line
+        if file.read(_MAX_LINE).strip():
+            raise TrajectoryError(
+                f"{file.name} is damaged: an empty line stands where the number of atoms should. Remove it."
+            )
+        return None
     if not first:
         return None
     n_atoms = int(first)
@@ -133,7 +139,16 @@ def _lammps_head(file: BinaryIO) -> _Head | None:
     if not _line(file).startswith(b"ITEM: NUMBER OF ATOMS"):
         raise ValueError("there is no 'ITEM: NUMBER OF ATOMS'")
     n_atoms = int(_line(file) or b"0")
-    return _Head(n_atoms, n_atoms + 5)
+    for _ in islice(file, 4):
+        pass
+    columns = _line(file).split()
+    if not ({b"x", b"xu"} & set(columns)) and {b"xs", b"xsu"} & set(columns):
+        # mdtraj takes fractions of the box for Å.
+        raise TrajectoryError(
+            f"{file.name} holds scaled coordinates (xs, ys, zs), which mdtraj doesn't read. Dump x, y and z "
+            "(`dump … custom … id type x y z`), or convert the file, as OVITO and MDAnalysis do."
+        )
+    return _Head(n_atoms, n_atoms)
 
 
 _HEADS: dict[str, Callable[[BinaryIO], _Head | None]] = {

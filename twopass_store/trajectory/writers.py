@@ -23,7 +23,6 @@ from mdtraj.formats import (
     XTCTrajectoryFile,
     XYZTrajectoryFile,
 )
-from mdtraj.utils.unitcell import lengths_and_angles_to_box_vectors
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
@@ -32,6 +31,9 @@ from .output_formats import XTC_GRID_NM, file_extension, output_format
 from .xdr import frame_index
 
 __all__ = ["TrajectoryWriter", "WrittenFrames", "open_writer"]
+
+# Components of cell vectors below this are rounding of 90°, as mdtraj has it.
+_ASKEW_NM = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,17 @@ class WrittenFrames:
         """Vectors of the unit cell, shape (n_frames, 3, 3), nm."""
         if self.unitcell_lengths is None or self.unitcell_angles is None:
             return None
-        # In float64, so that a rectangular cell of any size comes out with the lengths that went in.
-        vectors = lengths_and_angles_to_box_vectors(*self.unitcell_lengths.T, *self.unitcell_angles.T)
-        return np.stack(vectors, axis=1).astype(np.float32)
+        # mdtraj's function looks at each frame's angles by itself, in Python, and works in float32, which
+        # leaves a rectangular cell of more than 20 nm askew.
+        a, b, c = self.unitcell_lengths.T
+        cos_alpha, cos_beta, cos_gamma = np.cos(np.radians(self.unitcell_angles)).T
+        sin_gamma = np.sin(np.radians(self.unitcell_angles[:, 2]))
+        cx, cy = c * cos_beta, c * (cos_alpha - cos_beta * cos_gamma) / sin_gamma
+        vectors = np.zeros((len(a), 3, 3))
+        vectors[:, 0, 0], vectors[:, 1, 0], vectors[:, 1, 1] = a, b * cos_gamma, b * sin_gamma
+        vectors[:, 2, 0], vectors[:, 2, 1], vectors[:, 2, 2] = cx, cy, np.sqrt(c * c - cx * cx - cy * cy)
+        vectors[np.abs(vectors) < _ASKEW_NM] = 0
+        return vectors.astype(np.float32)
 
 
 class TrajectoryWriter(ABC):
