@@ -25,6 +25,7 @@ from twopass_store.errors import (
     NonFiniteError,
     SelectionError,
     TopologyMismatchError,
+    TrajectoryError,
     TruncatedTrajectoryError,
 )
 from twopass_store.store import Store
@@ -202,8 +203,25 @@ def test_file_that_changed_under_a_half_done_ingest__is_refused(tmp_path, exampl
         ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.dcd", top=example_top)
     xyz[20_001, 3, 1] = 0
     md.Trajectory(xyz, frames.topology).save_dcd(tmp_path / "run.dcd")
-    with pytest.raises(FingerprintMismatchError, match=r"trajectories is .*28000 frames"):
+    with pytest.raises(FingerprintMismatchError, match=r"run\.dcd has changed since its frames"):
         ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.dcd", top=example_top)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_file_that_changes_while_it_is_read__is_refused(tmp_path, example_xtc, example_top, workers):
+    file = tmp_path / "run.xtc"
+    trajectory = md.load(example_xtc, top=example_top)
+    md.join([trajectory] * 9).save_xtc(file)
+
+    class Meddler(Notes):
+        def advance(self, amount):
+            with file.open("r+b") as handle:
+                handle.seek(8)  # the first frame's step
+                handle.write(b"\7")
+
+    with pytest.raises(TrajectoryError, match=r"run\.xtc has changed since it was looked at"):
+        ingest_trajectories(tmp_path / "s.zarr", file, top=example_top, workers=workers, progress=Meddler())
+    assert not Store.open(tmp_path / "s.zarr").journal("ingest").complete
 
 
 @pytest.mark.parametrize("extension", ["xtc", "dcd", "trr", "nc", "h5"])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import IngestConfig, validated
-from ..errors import StoreWriteError
+from ..errors import FingerprintMismatchError, StoreWriteError
 from ..executors import available_cpus, make_stream_executor, memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold
 from ..partition import chunk_range, format_ranges
@@ -252,10 +252,25 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
                 progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
             return store
         if is_begun and not restart:
+            _refuse_changed(store, plan)
             return store
         store.remove("")
     attrs = {"provenance": provenance(), "topology": topology_to_json(plan.stored_topology)}
     return Store.create(path, attrs, writer=writer)
+
+
+def _refuse_changed(store: Store, plan: "IngestPlan") -> None:
+    """Refuse files that are recorded with another content."""
+    if not store.has("trajectory_digest"):
+        return
+    digests = dict(zip(store.read("trajectory_path"), store.read("trajectory_digest"), strict=True))
+    for source in plan.sources:
+        if digests.get(source.info.path, source.info.digest) != source.info.digest:
+            raise FingerprintMismatchError(
+                f"{source.info.path} has changed since its frames were ingested: what is in the store may "
+                "differ from what is in the file now. Restore the file, add what it has grown by with "
+                "--append once the ingest is complete, or --restart."
+            )
 
 
 def _affordable_workers(plan: "IngestPlan", config: IngestConfig, progress: Progress) -> int:
@@ -285,6 +300,7 @@ def _run(
     workers: int,
     progress: Progress,
 ) -> int:
+    from ..trajectory import check_unchanged
     from .packing import Advice, choose_packing, describe_packing
     from .stretches import cut_stretches
     from .transcode import ensure_packing, finish_exchange
@@ -345,6 +361,8 @@ def _run(
                 progress.advance(len(receipt.frames))
     finally:
         progress.finish()
+    for source in plan.sources:
+        check_unchanged(source.info)
     return plan.n_frames - n_done
 
 

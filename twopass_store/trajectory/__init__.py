@@ -18,7 +18,7 @@ from .index_groups import read_index_group
 from .masses import element_masses, read_masses
 from .matching import AtomMatch, match_atoms
 from .output_formats import XTC_GRID_NM, OutputFormat, output_format, rounding_nm
-from .probe import TrajectoryInfo, digest_file, probe
+from .probe import TrajectoryInfo, check_unchanged, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import select_atoms
 from .structures import load_structure, write_pdb_models
@@ -41,6 +41,7 @@ __all__ = [
     "TrajectoryFormat",
     "TrajectoryInfo",
     "WrittenFrames",
+    "check_unchanged",
     "default_rmsd_atoms",
     "describe_selection",
     "digest_file",

@@ -7,7 +7,7 @@ from pathlib import Path
 import mdtraj as md
 import numpy as np
 
-from ..errors import TopologyMismatchError, TrajectoryError
+from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
 from .dcd import count_dcd_frames
 from .formats import check_file, format_of, reading
 from .netcdf import check_netcdf
@@ -16,7 +16,7 @@ from .text import TextCount, check_pdb_end, count_text_frames
 from .topology import load_topology
 from .xdr import FrameIndex, frame_index
 
-__all__ = ["TrajectoryInfo", "digest_file", "probe"]
+__all__ = ["TrajectoryInfo", "check_unchanged", "digest_file", "probe"]
 
 _WHOLE_BYTES = 16 << 20
 _END_BYTES = 1 << 20
@@ -163,11 +163,44 @@ def _count(path: str, topology: md.Topology) -> TextCount:
     return count_text_frames(path, n_atoms=topology.n_atoms)
 
 
-def digest_file(path: str | Path) -> str:
+def check_unchanged(info: TrajectoryInfo) -> None:
+    """Make sure that a file holds what it held when it was looked at; it may have grown since.
+
+    Its size and time are looked at, and its content where they differ.
+
+    Raises
+    ------
+    TrajectoryError
+        If it is another one now, or shorter, or gone.
+    """
+    status = check_file(info.path).stat()
+    if (status.st_size, status.st_mtime_ns) == (info.size_bytes, info.modified_ns):
+        return
+    if status.st_size < info.size_bytes:
+        raise TruncatedTrajectoryError(
+            f"{info.path} has shrunk from {info.size_bytes} to {status.st_size} bytes since it was looked "
+            "at. Restore the file, or start anew with it as it is."
+        )
+    if digest_file(info.path, size_bytes=info.size_bytes) != info.digest:
+        raise TrajectoryError(
+            f"{info.path} has changed since it was looked at: frames of two different files would be mixed. "
+            "Restore the file, or start anew with it as it is (--restart)."
+        )
+
+
+def digest_file(path: str | Path, *, size_bytes: int | None = None) -> str:
     """Digest of a file's content that costs little on a file of any size.
 
     Up to 16 MiB all bytes go in; beyond that the size, the first and last MiB, and 64 evenly spaced pieces of
     64 KiB. It tells files apart that differ as trajectories do; it is no proof against a forger.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size_bytes
+        How much of its beginning counts; all where None. A file that has only grown since keeps the digest
+        of what it was.
 
     Returns
     -------
@@ -175,15 +208,15 @@ def digest_file(path: str | Path) -> str:
     """
     file = Path(path)
     with reading(file, "the bytes"), file.open("rb") as handle:
-        size = file.stat().st_size
+        size = file.stat().st_size if size_bytes is None else size_bytes
         digest = hashlib.blake2b(str(size).encode(), digest_size=20)
         if size <= _WHOLE_BYTES:
-            digest.update(handle.read())
+            digest.update(handle.read(size))
             return digest.hexdigest()
         digest.update(handle.read(_END_BYTES))
         for sample in range(_N_SAMPLES):
             handle.seek((size - _SAMPLE_BYTES) * (sample + 1) // (_N_SAMPLES + 1))
             digest.update(handle.read(_SAMPLE_BYTES))
         handle.seek(size - _END_BYTES)
-        digest.update(handle.read())
+        digest.update(handle.read(_END_BYTES))
         return digest.hexdigest()

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
 from ..partition import FrameList
-from .formats import check_file, format_of, reading
+from .formats import format_of, reading
 from .imaging import Imager
-from .probe import TrajectoryInfo
+from .probe import TrajectoryInfo, check_unchanged
 from .sources import Source, open_source
 
 __all__ = ["DEFAULT_BLOCK_BYTES", "Block", "read_blocks", "reading_bytes"]
@@ -142,12 +142,7 @@ def _blocks(
 ) -> Iterator[Block]:
     if not len(frames):
         return
-    size = check_file(info.path).stat().st_size
-    if size < info.size_bytes:
-        raise TruncatedTrajectoryError(
-            f"{info.path} has shrunk from {info.size_bytes} to {size} bytes since it was looked at. "
-            "Restore the file, or start anew with it as it is."
-        )
+    check_unchanged(info)
     with reading(info.path, f"frame {frames.starts[0]}"):
         source = open_source(info.path, topology, has_box=info.has_unitcell, index=info.index)
     try:
