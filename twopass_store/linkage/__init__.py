@@ -17,6 +17,7 @@ from .faithfulness import (
     measure_faithfulness,
     second_pass_labels,
 )
+from .gromos import gromos
 from .leaders import (
     FAITHFUL_PER_CLUSTER,
     LEADER_METHODS,
@@ -41,6 +42,7 @@ __all__ = [
     "count_frames",
     "cut",
     "distances_from",
+    "gromos",
     "halves",
     "held_out_labels",
     "iter_rows",

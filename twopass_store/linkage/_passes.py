@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..jit import kernel
 
-__all__ = ["add_row_to_sums", "copy_part", "copy_row", "count_gains"]
+__all__ = ["add_row_to_sums", "copy_part", "copy_row", "count_gains", "count_neighbours"]
 
 
 @kernel
@@ -113,3 +113,21 @@ def count_gains(
             own_gain += weight if row[offset] < below_other else np.int32(0)
             other_gains[offset] += weight if row[offset] < below_here else np.int32(0)
         gains[index] += own_gain
+
+
+@kernel
+def count_neighbours(
+    condensed: npt.NDArray[np.float32], below: np.float32, n_neighbours: npt.NDArray[np.int32]
+) -> None:
+    """Add to each frame, shape (n_frames,), how many others are nearer than `below`."""
+    n_frames = n_neighbours.size
+    for index in range(n_frames - 1):
+        first = n_frames * index - index * (index + 1) // 2
+        row = condensed[first : first + n_frames - 1 - index]
+        others = n_neighbours[index + 1 :]
+        own = np.int32(0)
+        for offset in range(row.size):
+            is_near = np.int32(1) if row[offset] < below else np.int32(0)
+            own += is_near
+            others[offset] += is_near
+        n_neighbours[index] += own

@@ -1,0 +1,60 @@
+"""Clusters by counting neighbours, without a tree."""
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigError
+from ._passes import copy_row, count_neighbours
+from .condensed import count_frames
+
+__all__ = ["gromos"]
+
+
+def gromos(condensed: npt.NDArray[np.float32], *, cutoff: float) -> npt.NDArray[np.int32]:
+    """Daura's clustering, as ``gmx cluster -method gromos`` does it.
+
+    The frame with most neighbours nearer than the cutoff makes a cluster with all of them; they are taken
+    out, and the same is done with the rest until nothing is left.
+
+    Parameters
+    ----------
+    condensed
+        Condensed distances, shape (n_pairs,), float32. Not modified; O(N) memory besides.
+    cutoff
+        Frames nearer than this are neighbours, in the unit of the distances.
+
+    Returns
+    -------
+    Labels, shape (n_frames,), from 1 in the order in which clusters are found, so the largest is first. The
+    lowest index wins a tie.
+
+    Raises
+    ------
+    ConfigError
+        If the cutoff isn't a positive number.
+
+    References
+    ----------
+    Daura et al., Angew. Chem. Int. Ed. 38 (1999) 236.
+    """
+    if not (np.isfinite(cutoff) and cutoff > 0):
+        raise ConfigError(f"A cutoff for neighbours is a length above 0, not {cutoff}.")
+    n_frames = count_frames(condensed)
+    below = np.float32(cutoff)
+    n_neighbours = np.ones(n_frames, np.int32)  # every frame is its own
+    count_neighbours(condensed, below, n_neighbours)
+    labels = np.zeros(n_frames, np.int32)
+    row = np.empty(n_frames, np.float32)
+    label = 0
+    while (labels == 0).any():
+        label += 1
+        centre = int(n_neighbours.argmax())
+        copy_row(condensed, centre, row)
+        members = np.flatnonzero((row < below) & (labels == 0))
+        labels[members] = label
+        for member in members.tolist():
+            copy_row(condensed, member, row)
+            n_neighbours -= row < below
+        # Never again the largest, whatever else is subtracted.
+        n_neighbours[members] = -n_frames
+    return labels
