@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .assign import AssignResult, assign_frames
-    from .cluster import ClusterResult, cluster_subset
+    from .cluster import ClusterResult, cluster_subset, recut_clustering
     from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
     from .export import ExportResult, export_coordinates, load_leaders
     from .ingest import (
@@ -50,6 +50,7 @@ __all__ = [
     "load_config",
     "load_leaders",
     "open_results",
+    "recut_clustering",
     "relocate_trajectories",
     "run_pipeline",
     "store_status",
@@ -62,7 +63,7 @@ __version__ = _version("twopass-store")
 # don't wait for mdtraj, zarr, xarray and numba.
 _ROOMS = {
     "assign": ("AssignResult", "assign_frames"),
-    "cluster": ("ClusterResult", "cluster_subset"),
+    "cluster": ("ClusterResult", "cluster_subset", "recut_clustering"),
     "config": ("AssignConfig", "ClusterConfig", "IngestConfig", "RunConfig", "load_config"),
     "export": ("ExportResult", "export_coordinates", "load_leaders"),
     "ingest": (

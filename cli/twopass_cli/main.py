@@ -303,8 +303,22 @@ def cluster(
     stride: Annotated[
         int | None, typer.Option(min=1, help="Cluster every N-th frame of the store instead.")
     ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="linkage makes a tree and cuts it. gromos takes the frame with most neighbours nearer than "
+            "--cutoff out of the subset, with them, and so on with the rest, as gmx cluster does."
+        ),
+    ] = "linkage",
     linkage: Annotated[
-        str, typer.Option(help="average, ward, complete, single, weighted, centroid or median.")
+        str,
+        typer.Option(
+            help="average, complete, single or weighted: their heights are RMSDs. ward, centroid and median "
+            "are made for distances between vectors, and the RMSD is none: on it, ward still gives compact "
+            "clusters of like size, but its heights aren't variances, nor those of centroid and median "
+            "distances between mean structures, and these two may join clusters at a lower height than "
+            "before, which makes fewer than asked for."
+        ),
     ] = "average",
     n_clusters: Annotated[int | None, typer.Option(min=1, help="Cut the tree into so many clusters.")] = None,
     cutoff: Annotated[
@@ -312,7 +326,7 @@ def cluster(
         typer.Option(
             metavar="LENGTH",
             help="Cut the tree at this height: 0.2, 0.2nm or 2A (a bare number is nm). Not for ward, "
-            "centroid, median and rows, where a height is no RMSD.",
+            "centroid, median and rows, where a height is no RMSD. With gromos, the RMSD of neighbours.",
         ),
     ] = None,
     leader_method: Annotated[
@@ -370,8 +384,8 @@ def cluster(
         from twopass_store.cluster import cluster_subset
         from twopass_store.config import ClusterConfig, validated
 
+        from .clusterings import print_clustering
         from .console import make_progress
-        from .tables import count, faithfulness_text
 
         frames = validated(ClusterConfig, {"leader_frames": leader_frames}).leader_frames
         result = cluster_subset(
@@ -385,6 +399,7 @@ def cluster(
             align_select=align_select,
             subset_frames=subset_frames,
             stride=stride,
+            method=method,
             linkage=linkage,
             linkage_input=linkage_input,
             n_clusters=n_clusters,
@@ -400,14 +415,53 @@ def cluster(
             restart=restart,
             progress=make_progress(quiet=quiet),
         )
-        asked = f" ({n_clusters} asked for)" if n_clusters else ""
-        typer.echo(
-            f"{store}: clustering {result.name} has {count(result.n_clusters, 'cluster')}{asked} of "
-            f"{count(result.n_subset_frames, 'subset frame')} and {count(result.n_leaders, 'leader')}"
+        print_clustering(store, result, n_clusters)
+
+
+@app.command(epilog="Example: twopass recut run.zarr --as fine --n-clusters 20")
+def recut(
+    store: StoreArgument,
+    new_name: Annotated[str, typer.Option("--as", metavar="NAME", help="Name of the new clustering.")],
+    name: Annotated[
+        str | None, typer.Option(help="The clustering to cut anew; may be left out where there is only one.")
+    ] = None,
+    n_clusters: Annotated[int | None, typer.Option(min=1, help="Cut the tree into so many clusters.")] = None,
+    cutoff: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH", help="Cut it at this height: 0.2, 0.2nm or 2A. See twopass cluster --help."
+        ),
+    ] = None,
+    memory: Memory = None,
+    workers: Workers = None,
+    restart: Restart = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Cut the tree of a clustering elsewhere, without computing a distance.
+
+    Subset, distances, tree and the way leaders are chosen stay; the result is a clustering of its own.
+    """
+    from .guard import guarded
+
+    with guarded(debug=debug):
+        from twopass_store.cluster import recut_clustering
+
+        from .clusterings import print_clustering
+        from .console import make_progress
+
+        result = recut_clustering(
+            store,
+            name=name,
+            new_name=new_name,
+            n_clusters=n_clusters,
+            cutoff=cutoff,
+            memory=memory,
+            workers=workers,
+            restart=restart,
+            progress=make_progress(quiet=quiet),
         )
-        typer.echo(faithfulness_text(result.faithfulness, result.faithfulness_held_out, result.most_confused))
-        if result.was_complete:
-            typer.echo("All was done already; nothing was changed.")
+        print_clustering(store, result, n_clusters)
 
 
 @app.command(epilog="Example: twopass assign run.zarr --noise-cutoff 1.5A --workers 4")

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from twopass_store.schema import DEFAULT_METRIC
 
 __all__ = [
     "count",
-    "faithfulness_text",
     "print_estimate",
     "print_status",
     "print_summary",
@@ -124,9 +123,10 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     )
     every = "every frame" if summary.subset_stride == 1 else f"stride {summary.subset_stride}"
     rows = " on the rows of the RMSD matrix" if clustering["linkage_input"] == "rows" else ""
+    by = "gromos" if clustering["linkage"] is None else f"{clustering['linkage_method']} linkage{rows}"
     first = (
-        f"{count(summary.n_subset_frames, 'subset frame')} ({every}), {clustering['linkage_method']} "
-        f"linkage{rows}, {asked}, {clustering['n_clusters_found']} found"
+        f"{count(summary.n_subset_frames, 'subset frame')} ({every}), {by}, {asked}, "
+        f"{clustering['n_clusters_found']} found"
     )
     one_each = clustering.get("leaders_per_cluster") == 1
     method = {
@@ -168,19 +168,6 @@ def _metric(clustering: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     alignment = clustering.get("alignment")
     return [("Metric", f"{metric} ({alignment})" if alignment else metric)]
-
-
-def faithfulness_text(overall: float, held_out: float, confused: Sequence[tuple[int, int, int]]) -> str:
-    """Tell how faithful the leaders of a clustering are."""
-    if math.isnan(overall):
-        return "Faithfulness of the leaders: not measured by the version that made it."
-    text = f"Faithfulness of the leaders: {overall:.1%} of the subset frames keep their label"
-    if not math.isnan(held_out):
-        text += f", {held_out:.1%} with leaders chosen from the other half of the subset"
-    if confused:
-        pairs = (f"{label} with {other} ({count(frames, 'frame')})" for label, other, frames in confused)
-        text += f"; most often confused: {', '.join(pairs)}"
-    return f"{text}."
 
 
 def print_status(status: StoreStatus) -> None:

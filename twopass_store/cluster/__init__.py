@@ -1,5 +1,6 @@
 """The stage `cluster`, the first pass: distances of a subset, their linkage, its cut, and the leaders."""
 
+from .recut import recut_clustering
 from .stage import ClusterResult, cluster_subset
 
-__all__ = ["ClusterResult", "cluster_subset"]
+__all__ = ["ClusterResult", "cluster_subset", "recut_clustering"]

@@ -46,7 +46,7 @@ class ClusterPlan:
     subset_attrs
         Attributes of the subset's group.
     linkage
-        Spec of the linkage's array.
+        Spec of the linkage's array; None where no tree is made.
     distances, tree, parameters
         The journals' plans of the two shared steps, and the parameters of the clustering itself.
     workers
@@ -61,15 +61,22 @@ class ClusterPlan:
     subset_group: str
     clustering_group: str
     subset_attrs: dict[str, Any]
-    linkage: ArraySpec
+    linkage: ArraySpec | None
     distances: Plan
-    tree: Plan
+    tree: Plan | None
     parameters: dict[str, Any]
     workers: int
 
 
-def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
+def plan_cluster(store: Store, config: ClusterConfig, *, n_frames: int | None = None) -> ClusterPlan:
     """Resolve the parameters against the store.
+
+    Parameters
+    ----------
+    store, config
+        Where, and what was asked for.
+    n_frames
+        The subset is taken from so many frames of the store, from the first on; from all where None.
 
     Raises
     ------
@@ -80,7 +87,8 @@ def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
     MemoryBudgetError
         If the subset's distances need more memory than allowed; names the largest subset that fits.
     """
-    n_frames, n_atoms, _ = store.shape("position")
+    stored, n_atoms, _ = store.shape("position")
+    n_frames = stored if n_frames is None else n_frames
     topology = topology_from_json(store.attrs()["topology"])
     if config.select is None:
         atoms, atoms_text = default_rmsd_atoms(topology)
@@ -106,7 +114,9 @@ def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
     key = f"stride{stride}-{_hash(key_of)}"
     group = f"subsets/{key}"
     shapes = {"subset_frame": (n_subset,), "rmsd": (n_pairs(n_subset),)}
-    linkage = linkage_spec(config.linkage, rows=config.linkage_input == "rows")
+    linkage = None
+    if config.method == "linkage":
+        linkage = linkage_spec(config.linkage, rows=config.linkage_input == "rows")
     source = {"ingest": ingest.plan.fingerprint, **key_of}
     return ClusterPlan(
         config=config,
@@ -133,7 +143,9 @@ def plan_cluster(store: Store, config: ClusterConfig) -> ClusterPlan:
             products=tuple(store.product(group, spec, shapes[spec.name]) for spec in SUBSET),
             request={},
         ),
-        tree=Plan(
+        tree=None
+        if linkage is None
+        else Plan(
             stage=f"linkage-{key}-{linkage.name}",
             parameters={**source, "linkage": linkage.name},
             products=(store.product(group, linkage, (n_subset - 1, 4)),),
@@ -176,8 +188,11 @@ def _check_counts(config: ClusterConfig, subset_frame: NDArray[np.int64]) -> Non
 
 
 def _parameters(config: ClusterConfig, source: dict[str, Any], n_selected: int) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"linkage": config.linkage, "linkage_input": config.linkage_input}
-    chosen["n_clusters"] = config.n_clusters
+    chosen: dict[str, Any] = {"method": config.method}
+    if config.method == "linkage":
+        # Without the method, as those of before there was another.
+        chosen = {"linkage": config.linkage, "linkage_input": config.linkage_input}
+        chosen["n_clusters"] = config.n_clusters
     chosen["cutoff"] = None if config.cutoff is None else format_length(config.cutoff)
     if config.leader_frames is not None:
         chosen["leader_frames"] = list(config.leader_frames)
@@ -207,6 +222,8 @@ def _affordable_workers(
         writing = workers * PAIR_CHUNK * 4 * 3
         linking = linkage_bytes(n_frames, rows=rows, itemsize=4 if rows else 8, n_threads=workers)
         linking += PAIR_CHUNK * 4 * 3  # a chunk as it is read
+        if config.method != "linkage":
+            linking = 0
         choosing = choosing_bytes(n_frames, n_threads=workers) + PAIR_CHUNK * 4 * 3
         # What the threads wrote from isn't given back to the system before the linkage begins.
         return PROCESS_BYTES + max(reading, pairs + writing, linking + writing, choosing + writing)

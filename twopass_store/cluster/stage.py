@@ -6,12 +6,12 @@ from math import nan
 from pathlib import Path
 
 from ..config import METRIC_OPTIONS, ClusterConfig, format_length, validated
-from ..errors import StageIncompleteError
+from ..errors import ConfigError, StageIncompleteError
 from ..journal import Lock, Plan, clear_dead, hold
 from ..progress import Progress, Silent
 from ..store import Store, check_name, lock_folder, store_path
 
-__all__ = ["ClusterResult", "cluster_subset"]
+__all__ = ["ClusterResult", "cluster_subset", "make_clustering"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ def cluster_subset(
     align_select: str | None = None,
     subset_frames: int | None = None,
     stride: int | None = None,
+    method: str = "linkage",
     linkage: str = "average",
     linkage_input: str = "condensed",
     n_clusters: int | None = None,
@@ -105,6 +106,9 @@ def cluster_subset(
     subset_frames, stride
         At most so many frames, evenly spaced, or every `stride`-th frame of the store; 10,000 frames where
         both are None.
+    method
+        ``linkage`` makes a tree and cuts it; ``gromos`` takes the frame with most neighbours nearer than
+        `cutoff`, with them, out of the subset, again and again (Daura et al., 1999).
     linkage
         ``average``, ``ward``, ``complete``, ``single``, ``weighted``, ``centroid`` or ``median``.
     linkage_input
@@ -159,6 +163,7 @@ def cluster_subset(
             "align_select": align_select,
             "subset_frames": subset_frames,
             "stride": stride,
+            "method": method,
             "linkage": linkage,
             "linkage_input": linkage_input,
             "n_clusters": n_clusters,
@@ -173,10 +178,13 @@ def cluster_subset(
             "workers": workers,
         },
     )
-    return _cluster(store_path(store), config, restart=restart, progress=progress or Silent())
+    return make_clustering(store_path(store), config, restart=restart, progress=progress or Silent())
 
 
-def _cluster(path: Path, config: ClusterConfig, *, restart: bool, progress: Progress) -> ClusterResult:
+def make_clustering(
+    path: Path, config: ClusterConfig, *, restart: bool, progress: Progress, like: str | None = None
+) -> ClusterResult:
+    """Do what `cluster_subset` does, of a config; where `like` is given, on the subset of that clustering."""
     store = Store.open(path)
     ingest = store.journal("ingest")
     if ingest is None or not ingest.complete:
@@ -199,7 +207,16 @@ def _cluster(path: Path, config: ClusterConfig, *, restart: bool, progress: Prog
     from .plan import plan_cluster
     from .steps import HINT, compute_distances, cut_and_choose, link
 
-    plan = plan_cluster(store, config)
+    if like is None:
+        plan = plan_cluster(store, config)
+    else:
+        subset = store.attrs(f"clusterings/{like}")["subset"]
+        plan = plan_cluster(store, config, n_frames=store.attrs(f"subsets/{subset}")["frame_stop"])
+        if plan.subset_group != f"subsets/{subset}":
+            raise ConfigError(
+                f"The subset of {like} can't be had again: a file that its metric was made from has changed. "
+                "Run `twopass cluster` with a new --name."
+            )
     as_planned = Plan(stage=stage, parameters=plan.parameters, products=(), request=request)
     if present is not None and not (restart and present.plan.fingerprint != as_planned.fingerprint):
         present.require(as_planned, hint=HINT)

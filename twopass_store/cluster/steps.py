@@ -12,6 +12,7 @@ from ..executors import ThreadExecutor
 from ..journal import Plan, Record
 from ..linkage import (
     cut,
+    gromos,
     link_in_place,
     link_rows,
     suggest_n_clusters,
@@ -51,7 +52,9 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
         missing = [int(chunk) for chunk in np.flatnonzero(~done)]
         length = store.chunk_length(rmsd)
         n_missing = sum(len(chunk_range(chunk, chunk=length, length=total)) for chunk in missing)
-        kernel = PairwiseRmsd(_subset_positions(store, plan), plan.metric.for_kernels())
+        kernel = PairwiseRmsd(
+            _positions_at(store, plan.subset_frame, plan.metric.read_atoms), plan.metric.for_kernels()
+        )
 
         def compute(chunk: int) -> tuple[Record, int]:
             pairs = chunk_range(chunk, chunk=length, length=total)
@@ -75,18 +78,18 @@ def _described(spec: ArraySpec, plan: ClusterPlan) -> dict[str, str]:
     return {"long_name": spec.long_name.replace("minimal RMSD", plan.metric.text)}
 
 
-def _subset_positions(store: Store, plan: ClusterPlan) -> NDArray[np.float32]:
-    """Read the atoms that the metric needs of the subset, shape (n_subset, n_atoms, 3), nm."""
-    atoms = plan.metric.read_atoms
-    positions = np.empty((len(plan.subset_frame), len(atoms), 3), np.float32)
-    n_frames = store.shape("position")[0]
+def _positions_at(
+    store: Store, frames: NDArray[np.int64], atoms: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Read some frames, in their order, shape (n_frames, n_atoms, 3), nm; all atoms where None are given."""
+    n_stored, n_atoms, _ = store.shape("position")
+    positions = np.empty((len(frames), n_atoms if atoms is None else len(atoms), 3), np.float32)
     length = store.chunk_length("position")
-    chunk_of = plan.subset_frame // length
+    chunk_of = frames // length
     for chunk in np.unique(chunk_of):
         wanted = chunk_of == chunk
-        frames = chunk_range(int(chunk), chunk=length, length=n_frames)
-        block = store.read_positions(frames, atoms)
-        positions[wanted] = block[plan.subset_frame[wanted] - frames.start]
+        rows = chunk_range(int(chunk), chunk=length, length=n_stored)
+        positions[wanted] = store.read_positions(rows, atoms)[frames[wanted] - rows.start]
     return positions
 
 
@@ -107,8 +110,10 @@ class StoredDistances:
         return values
 
 
-def link(store: Store, plan: ClusterPlan, progress: Progress) -> NDArray[np.float64]:
-    """Link the distances, or read the linkage where it is there already."""
+def link(store: Store, plan: ClusterPlan, progress: Progress) -> NDArray[np.float64] | None:
+    """Link the distances, or read the linkage where it is there already; None where there is no tree."""
+    if plan.linkage is None or plan.tree is None:
+        return None
     path = f"{plan.subset_group}/{plan.linkage.name}"
     present = store.journal(plan.tree.stage)
     if present is not None and present.complete:
@@ -139,7 +144,7 @@ def _gathered(distances: StoredDistances, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def cut_and_choose(
-    store: Store, plan: ClusterPlan, tree: NDArray[np.float64], as_planned: Plan, progress: Progress
+    store: Store, plan: ClusterPlan, tree: NDArray[np.float64] | None, as_planned: Plan, progress: Progress
 ) -> None:
     """Cut the tree, choose leaders and write the clustering.
 
@@ -148,7 +153,7 @@ def cut_and_choose(
     store, plan
         Where, and what.
     tree
-        The linkage, scipy's four columns.
+        The linkage, scipy's four columns; None where neighbours are counted instead.
     as_planned
         The clustering's plan without its products, whose shapes are known only now.
     progress
@@ -160,15 +165,18 @@ def cut_and_choose(
         If the plan doesn't say where to cut; suggests where.
     """
     config = plan.config
-    if config.n_clusters is None and config.cutoff is None:
+    if tree is not None and config.n_clusters is None and config.cutoff is None:
         raise ConfigError(
             "Where to cut the tree? Give --n-clusters K or --cutoff LENGTH (or the same keys in a config). "
             f"Its largest gaps suggest {_suggested(tree, config)}. "
             "Distances and linkage are kept: the next call takes seconds."
         )
-    labels = cut(tree, n_clusters=config.n_clusters, cutoff=config.cutoff)
-    distances = StoredDistances(store, f"{plan.subset_group}/rmsd")
-    chosen = choose(_gathered(distances, np.dtype(np.float32)), labels, plan, groups_of(store, plan))
+    distances = _gathered(StoredDistances(store, f"{plan.subset_group}/rmsd"), np.dtype(np.float32))
+    if tree is not None:
+        labels = cut(tree, n_clusters=config.n_clusters, cutoff=config.cutoff)
+    else:
+        labels = gromos(distances, cutoff=config.cutoff or 0.0)
+    chosen = choose(distances, labels, plan, groups_of(store, plan))
     leaders = chosen.leaders
     unled = labels.max() - len(set(leaders.label.tolist()))
     if unled:
@@ -179,9 +187,7 @@ def cut_and_choose(
         "subset_label": labels,
         "leader_frame": leader_frame,
         "leader_label": leaders.label,
-        "leader_position": np.concatenate(
-            [store.read_positions(FrameRange(int(frame), int(frame) + 1)) for frame in leader_frame]
-        ),
+        "leader_position": _positions_at(store, leader_frame),
         "medoid_frame": plan.subset_frame[chosen.medoids],
         **chosen.arrays(),
     }
@@ -194,9 +200,10 @@ def cut_and_choose(
     found = int(labels.max())
     attrs = {
         "subset": plan.subset_group.removeprefix("subsets/"),
-        "linkage": plan.linkage.name,
-        "linkage_method": config.linkage,
-        "linkage_input": config.linkage_input,
+        "method": config.method,
+        "linkage": None if plan.linkage is None else plan.linkage.name,
+        "linkage_method": None if plan.linkage is None else config.linkage,
+        "linkage_input": None if plan.linkage is None else config.linkage_input,
         "select": config.select,
         "atoms": plan.atoms_text,
         **plan.metric.attrs(),

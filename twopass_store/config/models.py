@@ -196,8 +196,10 @@ class ClusterConfig(_Model):
         positions are then compared as they lie.
     subset_frames, stride
         At most so many frames, or every stride-th frame of the store; 10,000 frames where both are None.
+    method
+        ``linkage`` cuts a tree; ``gromos`` counts neighbours nearer than `cutoff`.
     linkage, linkage_input
-        Method, and whether it takes the condensed RMSDs or the rows of their square matrix.
+        Method of the tree, and whether it takes the condensed RMSDs or the rows of their square matrix.
     n_clusters, cutoff
         Where to cut the tree: how many clusters, or at what height (nm). One of them.
     leader_method
@@ -222,6 +224,7 @@ class ClusterConfig(_Model):
     align_select: str | None = None
     subset_frames: int | None = Field(default=None, ge=1)
     stride: int | None = Field(default=None, ge=1)
+    method: Literal["linkage", "gromos"] = "linkage"
     linkage: Linkage = "average"
     linkage_input: Literal["condensed", "rows"] = "condensed"
     n_clusters: int | None = Field(default=None, ge=1)
@@ -252,7 +255,9 @@ class ClusterConfig(_Model):
             raise ValueError("subset_frames and stride exclude each other: give one")
         if self.n_clusters is not None and self.cutoff is not None:
             raise ValueError("n_clusters and cutoff exclude each other: give one")
-        if self.cutoff is not None and self.linkage not in HEIGHT_IS_RMSD:
+        if self.method == "gromos":
+            self._has_what_gromos_needs()
+        elif self.cutoff is not None and self.linkage not in HEIGHT_IS_RMSD:
             raise ValueError(
                 f"cutoff: with linkage {self.linkage} a height in the tree isn't an RMSD, so a length "
                 f"can't cut it; use n_clusters, or one of the linkages {', '.join(HEIGHT_IS_RMSD)}"
@@ -282,6 +287,17 @@ class ClusterConfig(_Model):
         """Return the options of the metric that were given; none for the default."""
         values = self.model_dump(mode="json", include=set(METRIC_OPTIONS))
         return {name: value for name, value in values.items() if value is not None and value is not False}
+
+    def _has_what_gromos_needs(self) -> None:
+        if self.n_clusters is not None:
+            raise ValueError(
+                "n_clusters: method gromos finds as many clusters as its cutoff makes; give cutoff, or use "
+                "method linkage"
+            )
+        if self.cutoff is None:
+            raise ValueError("method gromos needs cutoff, the RMSD below which frames are neighbours")
+        if self.linkage_input == "rows":
+            raise ValueError("linkage_input: method gromos makes no tree; leave it out")
 
     @property
     def chosen_by(self) -> str:

@@ -2,7 +2,7 @@
 
 from .packing import LOSSLESS, Misfit, Packing
 from .provenance import differing_versions, provenance
-from .results import open_results
+from .results import only_clustering, open_results
 from .store import Store, check_name, lock_folder, store_path
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "check_name",
     "differing_versions",
     "lock_folder",
+    "only_clustering",
     "open_results",
     "provenance",
     "store_path",

@@ -14,7 +14,7 @@ from .store import Store, store_path
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["open_results"]
+__all__ = ["only_clustering", "open_results"]
 
 
 def open_results(
@@ -36,9 +36,9 @@ def open_results(
     A Dataset whose variables are read when they are used, each with ``units`` and ``long_name``:
     ``position`` (frame, atom, xyz; float32, nm), ``time``, ``trajectory`` and ``source_frame`` (frame), the
     tables of atoms and source files, ``subset_frame``, the condensed ``rmsd`` and the ``linkage`` of the
-    first pass, labels, leaders and how faithful these are, masses and reference where the metric has any,
-    and, once assign has finished, ``label``, ``label_status``, ``leader_index`` and ``rmsd_to_leader``
-    (frame), with ``second_label`` and ``rmsd_to_second`` where margins were asked for.
+    first pass where it made one, labels, leaders and how faithful these are, masses and reference where the
+    metric has any, and, once assign has finished, ``label``, ``label_status``, ``leader_index`` and
+    ``rmsd_to_leader`` (frame), with ``second_label`` and ``rmsd_to_second`` where margins were asked for.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def open_results(
     import xarray as xr
 
     opened = Store.open(store_path(store))
-    name = _only_clustering(opened) if name is None else name
+    name = only_clustering(opened) if name is None else name
     group = f"clusterings/{name}"
     if not all(opened.is_complete(f"{group}/{spec.name}") for spec in CLUSTERING):
         known = ", ".join(opened.members("clusterings")) or "none"
@@ -70,9 +70,10 @@ def open_results(
     pieces = [
         root,
         _group(files, subset, [spec.name for spec in SUBSET]),
-        _group(files, subset, [linkage]).rename({linkage: "linkage"}),
         _group(files, group, [spec.name for spec in (*CLUSTERING, *METRIC, *FAITHFULNESS)]),
     ]
+    if linkage is not None:
+        pieces.append(_group(files, subset, [linkage]).rename({linkage: "linkage"}))
     for specs in (ASSIGNMENT, MARGIN):
         paths = [f"{group}/{spec.name}" for spec in specs]
         if all(opened.is_complete(path) for path in paths):
@@ -115,7 +116,14 @@ def _group(files: DurableLocalStore, path: str, names: list[str]) -> "xr.Dataset
     return chosen
 
 
-def _only_clustering(store: Store) -> str:
+def only_clustering(store: Store) -> str:
+    """Return the name of the only clustering.
+
+    Raises
+    ------
+    StageIncompleteError, ConfigError
+        If there is none, or more than one.
+    """
     names = store.members("clusterings")
     if not names:
         raise StageIncompleteError(

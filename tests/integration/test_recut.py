@@ -1,0 +1,112 @@
+"""Other cuts of distances that are there: recut, and gromos."""
+
+import shutil
+
+import numpy as np
+import pytest
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+
+from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results, recut_clustering
+from twopass_store.errors import ConfigError, FingerprintMismatchError, StageIncompleteError
+from twopass_store.report import summarize
+from twopass_store.store import Store
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory):
+    from conftest import EXAMPLE
+
+    store = tmp_path_factory.mktemp("recut") / "s.zarr"
+    top = EXAMPLE / "alanine-dipeptide.pdb"
+    ingest_trajectories(store, EXAMPLE / "alanine-dipeptide.xtc", top=top)
+    cluster_subset(store, name="base", stride=10, n_clusters=4, leader_method="medoid", leaders_per_cluster=2)
+    return store
+
+
+def test_recut__gives_what_cluster_would_and_computes_nothing(ingested, tmp_path):
+    before = {file: file.stat().st_ino for file in (ingested / "subsets").rglob("*")}
+    result = recut_clustering(ingested, name="base", new_name="seven", n_clusters=7)
+    assert (result.n_clusters, result.n_pairs_computed) == (7, 0)
+    assert {file: file.stat().st_ino for file in (ingested / "subsets").rglob("*")} == before
+    again = cluster_subset(
+        ingested, name="seven", stride=10, n_clusters=7, leader_method="medoid", leaders_per_cluster=2
+    )
+    assert again.was_complete
+    assert recut_clustering(ingested, name="base", new_name="seven", n_clusters=7).was_complete
+    with open_results(ingested, "seven") as results:
+        labels = hierarchy.fcluster(results.linkage.values, 7, "maxclust")
+        np.testing.assert_array_equal(results.subset_label.values, labels)
+        assert results.sizes["leader"] == 14
+
+    by_height = recut_clustering(ingested, name="base", new_name="height", cutoff="0.6A")
+    with open_results(ingested, "height") as results:
+        labels = hierarchy.fcluster(results.linkage.values, 0.06, "distance")
+        np.testing.assert_array_equal(results.subset_label.values, labels)
+        assert by_height.n_clusters == labels.max() > 1
+        assert results.attrs["cutoff_nm"] == 0.06
+
+
+def test_recut__refuses_what_makes_no_sense(ingested):
+    for options, kind, words in [
+        ({"new_name": "x"}, ConfigError, "Where to cut"),
+        ({"new_name": "x", "n_clusters": 2, "cutoff": 0.1}, ConfigError, "either --n-clusters"),
+        ({"new_name": "base", "n_clusters": 2}, ConfigError, "name of its own"),
+        ({"new_name": "a/b", "n_clusters": 2}, ConfigError, "a/b"),
+        ({"name": "nobody", "new_name": "x", "n_clusters": 2}, StageIncompleteError, "there are: base"),
+    ]:
+        with pytest.raises(kind, match=words):
+            recut_clustering(ingested, **{"name": "base", **options})
+    recut_clustering(ingested, name="base", new_name="taken", n_clusters=3)
+    with pytest.raises(FingerprintMismatchError, match="n_clusters is 3, asked for is 5"):
+        recut_clustering(ingested, name="base", new_name="taken", n_clusters=5)
+    changed = recut_clustering(ingested, name="base", new_name="taken", n_clusters=5, restart=True)
+    assert changed.n_clusters == 5
+
+
+def test_gromos__goes_through_leaders_and_the_second_pass(ingested):
+    result = cluster_subset(ingested, name="gromos", stride=10, method="gromos", cutoff="0.8A")
+    assert result.n_pairs_computed == 0
+    with open_results(ingested, "gromos") as results:
+        assert "linkage" not in results
+        labels = results.subset_label.values
+        counts = np.bincount(labels)[1:]
+        assert counts[0] == counts.max()
+        # The first cluster is a frame with all its neighbours.
+        near = squareform(results.rmsd.values) < np.float32(0.08)
+        np.testing.assert_array_equal(np.flatnonzero(labels == 1), np.flatnonzero(near[near.sum(0).argmax()]))
+    assign_frames(ingested, name="gromos")
+    with open_results(ingested, "gromos") as results:
+        again = results.label.values[results.subset_frame.values]
+        assert np.mean(again == labels) == pytest.approx(result.faithfulness, abs=0.01)
+    assert summarize(ingested, "gromos").clustering["method"] == "gromos"
+    finer = recut_clustering(ingested, name="gromos", new_name="gromos-fine", cutoff="0.5A")
+    assert finer.n_clusters > result.n_clusters
+    with pytest.raises(ConfigError, match="as many clusters as its cutoff"):
+        recut_clustering(ingested, name="gromos", new_name="no", n_clusters=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "needs cutoff"),
+        ({"n_clusters": 3}, "as many clusters"),
+        ({"cutoff": 0.1, "linkage_input": "rows"}, "makes no tree"),
+    ],
+)
+def test_gromos__is_refused_with_options_of_a_tree(ingested, options, words):
+    with pytest.raises(ConfigError, match=words):
+        cluster_subset(ingested, name="no", stride=10, method="gromos", **options)
+    assert "no" not in Store.open(ingested).members("clusterings")
+
+
+def test_commands__cut_anew(ingested, twopass, tmp_path):
+    shutil.copytree(ingested, tmp_path / "s.zarr")
+    result = twopass("recut", "s.zarr", "--name", "base", "--as", "nine", "--n-clusters", 9)
+    assert "s.zarr: clustering nine has 9 clusters (9 asked for) of 400 subset frames" in result.stdout
+    assert "distances of this subset are there already" in result.stderr
+    arguments = ("--method", "gromos", "--cutoff", "0.8A", "--stride", 10, "--name", "daura")
+    assert "clustering daura has" in twopass("cluster", "s.zarr", *arguments).stdout
+    assert "400 subset frames (stride 10), gromos, cut at 0.08 nm (0.8 Å)" in " ".join(
+        twopass("assign", "s.zarr", "--name", "daura").stdout.split()
+    )
