@@ -7,6 +7,7 @@ the bytes of a chunk are the same.
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,6 +52,7 @@ class ChunkFiles:
         self._rest = ".0" * (array.ndim - 1)
         self._dtype = array.dtype
         self._fill_value = array.fill_value
+        self._thread = threading.local()
         self._chunk_shape = tuple(array.chunks)
         self._chunks_per_file = array.shards[0] // array.chunks[0] if array.shards else 0
         self._order = tuple(codecs.get("transpose", {}).get("order", range(array.ndim)))
@@ -86,7 +88,8 @@ class ChunkFiles:
 
         Returns
         -------
-        Its shape is that of every chunk; the last one is filled up. Not always C-contiguous.
+        Its shape is that of every chunk; the last one is filled up. Not always C-contiguous. It is valid
+        until this thread reads another chunk of the array.
 
         Raises
         ------
@@ -95,9 +98,13 @@ class ChunkFiles:
         ValueError, RuntimeError
             If its bytes are damaged.
         """
-        stored = np.empty(self._stored_shape, self._dtype)
+        stored = getattr(self._thread, "buffer", None)
+        if stored is None:
+            # Kept, since new memory takes as long as decoding into it.
+            stored = self._thread.buffer = np.empty(self._stored_shape, self._dtype)
         numcodecs.blosc.decompress(_checked(self._encoded(chunk)), stored.reshape(-1).view(np.uint8))
-        return stored.transpose(np.argsort(self._order))
+        found: NDArray[Any] = stored.transpose(np.argsort(self._order))
+        return found
 
     def encode(self, data: NDArray[Any]) -> bytes:
         """Return the content of the file of a chunk, or of a shard where there are shards.

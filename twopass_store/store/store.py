@@ -325,7 +325,11 @@ class Store:
             raise CorruptChunkError(f"{self.path / path} is damaged{where}: {error}") from error
 
     def read_positions(
-        self, frames: FrameRange, atoms: NDArray[np.int64] | None = None
+        self,
+        frames: FrameRange,
+        atoms: NDArray[np.int64] | None = None,
+        *,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Read positions as float32, however they are stored.
 
@@ -335,15 +339,18 @@ class Store:
             A range of the store's frames.
         atoms
             Indices along ``atom``; all where None.
+        out
+            Where to put them, of the shape that is returned. New memory costs as much as decoding, so who
+            reads many chunks should use its own again.
 
         Returns
         -------
-        Shape (n_frames, n_atoms, 3), nm, C-contiguous.
+        Shape (n_frames, n_atoms, 3), nm, C-contiguous unless `out` isn't.
         """
         packing = self.packing()
         array, files = self._array("position"), self._chunk_files("position")
         n_atoms = array.shape[1] if atoms is None else len(atoms)
-        positions = np.empty((len(frames), n_atoms, 3), np.float32)
+        positions = np.empty((len(frames), n_atoms, 3), np.float32) if out is None else out
         if files is None:
             stored = self._stored("position", frames)
             return packing.unpack(stored if atoms is None else stored[:, atoms], positions)
