@@ -258,7 +258,8 @@ def _polished(
         slope.compare(">", 0.0),
         (abs(step) * square).compare("<=", gap * 0.01),
         (shift * square).compare("<=", gap * 0.01),
-        (error * error).compare("<=", answer * (TOLERANCE_NM * TOLERANCE_NM)),
+        # The distance is wrong by error / distance; and what may be 0 has to come out as 0.
+        (error * error).compare("<=", answer * answer.at_most(TOLERANCE_NM * TOLERANCE_NM)),
     ):
         sure = builder.and_(sure, truth)
     return answer, sure
