@@ -3,14 +3,16 @@
 Nothing of it is ever returned: the bounds hold whatever the rounding, and every leader that they don't rule
 out is compared in float64. With u = 2⁻²⁴, in units of E = (Σ|x|² + Σ|y|²)/2:
 
-- Each inner product is wrong by at most γ Σ|x||y|, where γ counts the roundings on its way. Singular values
-  of the whole matrix M, and so λ, move by no more than √3 γ (Cauchy and Schwarz, twice).
-- ‖M‖ ≤ 1 bounds every intermediate of the quartic and of its slope, and 85 u their rounding: 30 u from 8Dλ,
-  23 u from 4N, the rest from (λ² − F)². Newton's step from above, with the value taken as smaller and the
-  slope as larger by `NOISE`, ends above λ.
+- Each inner product is wrong by at most γ Σ|x||y|, where γ counts the roundings on its way. λ is the largest
+  tr(RᵀM), so it moves by no more than the singular values of the error together, which is √3 γ at most
+  (Cauchy and Schwarz, twice). That is the slack: λ of the rounded M is up to 1 + slack.
+- ‖M‖ ≤ 1 bounds every intermediate. The quartic's value is wrong by less than 50 u: 20 u from 4N, 14 u from
+  (λ² − F)², 11 u from 8Dλ, 5 u from their sum. Its slope is wrong by less than 60 u: 40 u from F alone. So
+  `NOISE` leaves as much again for the rounding of the step itself. Newton's step from above, with the value
+  taken as smaller and the slope as larger by `NOISE`, ends above λ.
 
-Then RMSD² ≥ 2E(1 − λ)/A. The leader with the lowest bound is compared first; the others follow whose bound
-reaches the distance found, so ties are found too.
+Then RMSD² ≥ 2E(1 − λ − slack)/A. The leader with the lowest bound is compared first; the others follow whose
+bound reaches the distance found, so ties are found too.
 """
 
 import math
@@ -27,7 +29,7 @@ from ._packing import LANES, unpack_kernel
 from ._products import ATOM_BATCH, add_pair_products, add_products
 from ._quartic import QUARTIC, coefficients, places
 from ._tile import Scratch, new_scratch, tile_kernel
-from ._vector import data_pointer, emitted, load, spread, store
+from ._vector import Lanes, data_pointer, emitted, load, spread, store
 
 __all__ = ["SCREEN_FROM", "SCREEN_ROWS", "columns_kernel", "screened_kernel"]
 
@@ -58,7 +60,7 @@ SLACK_NM = 4e-9
 
 @emitted
 def _describe(
-    typing: Any, sums: Any, row: Any, row_trace: Any, traces: Any, quartics: Any
+    typing: Any, sums: Any, row: Any, row_trace: Any, traces: Any, n_atoms: Any, quartics: Any
 ) -> tuple[Any, Callable[..., Any]]:
     """The quartics of one row and every lane, and an upper bound of their largest roots.
 
@@ -72,6 +74,8 @@ def _describe(
         Σ|x|² of the row, nm², float32.
     traces
         Σ|y|² of the lanes, shape (LANES,), nm², float32.
+    n_atoms
+        Atoms, without the padding.
     quartics
         To fill, shape (any, QUARTIC), float32.
     """
@@ -80,17 +84,19 @@ def _describe(
         word = values[1].type
         sums_at = data_pointer(context, builder, sums, values[0])
         traces_at = data_pointer(context, builder, traces, values[3])
-        quartics_at = data_pointer(context, builder, quartics, values[4])
+        quartics_at = data_pointer(context, builder, quartics, values[5])
         first = builder.mul(values[1], word(9 * LANES))
         products = [load(builder, sums_at, builder.add(first, word(ij * LANES)), LANES) for ij in range(9)]
         half = (spread(builder, values[2], LANES) + load(builder, traces_at, word(0), LANES)) * 0.5
         norm, minors, det = coefficients(products, 1.0 / half)
-        root = (norm + (minors * 3.0 + NOISE).sqrt() * 2.0 + NOISE).sqrt().at_most(1.0)
+        # Not at most 1: from below two roots that rounding left there, a step would go anywhere.
+        most = _slack(builder, values[4]) + 1.0
+        root = (norm + (minors * 3.0 + NOISE).sqrt() * 2.0 + NOISE).sqrt().at_most(most)
         for place, one in zip(places(builder, values[1]), (norm, minors, det, root), strict=True):
             store(one, quartics_at, place)
         return context.get_dummy_value()
 
-    return types.void(sums, types.intp, types.float32, traces, quartics), emit
+    return types.void(sums, types.intp, types.float32, traces, types.intp, quartics), emit
 
 
 @emitted
@@ -119,10 +125,8 @@ def _squared_bounds(
 
     Parameters
     ----------
-    quartics, row, row_trace, traces
+    quartics, row, row_trace, traces, n_atoms
         As for `_describe`.
-    n_atoms
-        Atoms, without the padding.
     bounds, to
         Array of one axis to fill, nm², float32, and where in it.
     """
@@ -133,14 +137,10 @@ def _squared_bounds(
         traces_at = data_pointer(context, builder, traces, values[3])
         bounds_at = data_pointer(context, builder, bounds, values[5])
         atoms = builder.sitofp(values[4], single)
-        # Two roundings of the input, one an atom of a batch and one a batch; the rest is for the scaling.
-        batches = builder.fdiv(atoms, single(ATOM_BATCH))
-        roundings = builder.fadd(batches, single(ATOM_BATCH + 16.0))
-        slack = spread(builder, builder.fmul(roundings, single(math.sqrt(3.0) * U * 1.01)), LANES)
         share = spread(builder, builder.fdiv(single(2.0 * (1.0 - 32.0 * U)), atoms), LANES)
         half = (spread(builder, values[2], LANES) + load(builder, traces_at, word(0), LANES)) * 0.5
         root = load(builder, quartics_at, places(builder, values[1])[3], LANES)
-        bound = (half * share * (1.0 - root - slack)).at_least(0.0)
+        bound = (half * share * (1.0 - root - _slack(builder, values[4]))).at_least(0.0)
         # False for NaN.
         usual = builder.and_(half.compare(">", TINY), half.compare("<", HUGE))
         store(bound.where(usual, 0.0), bounds_at, values[6])
@@ -148,6 +148,15 @@ def _squared_bounds(
 
     kinds = quartics, types.intp, types.float32, traces, types.intp, bounds, types.intp
     return types.void(*kinds), emit
+
+
+def _slack(builder: Any, n_atoms: Any) -> Lanes:
+    """How far the rounding of inner products may move λ, in every lane."""
+    single = ir.FloatType()
+    # Two roundings of the input, one an atom of a batch and one a batch; the rest is for the scaling.
+    batches = builder.fdiv(builder.sitofp(n_atoms, single), single(ATOM_BATCH))
+    roundings = builder.fadd(batches, single(ATOM_BATCH + 16.0))
+    return spread(builder, builder.fmul(roundings, single(math.sqrt(3.0) * U * 1.01)), LANES)
 
 
 @kernel
@@ -188,7 +197,7 @@ def _bounds_of_tile(
             if n_rows % 2:
                 add_products(singles, n_rows - 1, lanes, first, last, 2, sums)
         for row in range(n_rows):
-            _describe(sums, row, np.float32(traces[row]), lane_traces, quartics)
+            _describe(sums, row, np.float32(traces[row]), lane_traces, n_atoms, quartics)
         for _ in range(NEWTON_STEPS):
             for row in range(n_rows):
                 _lower_roots(quartics, row)
