@@ -121,3 +121,16 @@ def test_no_unit_cell__is_said(tmp_path):
     trajectory.save_hdf5(tmp_path / "run.h5")
     with pytest.raises(TrajectoryError, match=r"run\.h5 has no unit cell, and --image needs it"):
         ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.h5", select="protein", image="whole")
+
+
+def test_ingest__nothing_but_water(tmp_path):
+    """No chain is left to compare with its neighbour."""
+    water = make_topology(0, n_waters=30)
+    rng = np.random.default_rng(3)
+    frames = md.Trajectory(rng.uniform(0, 2, (4, 90, 3)).astype(np.float32), water)
+    frames.unitcell_lengths, frames.unitcell_angles = np.full((4, 3), 2.0), np.full((4, 3), 90.0)
+    frames.save_xtc(tmp_path / "water.xtc")
+    frames[0].save_pdb(tmp_path / "water.pdb")
+    store = tmp_path / "run.zarr"
+    result = ingest_trajectories(store, tmp_path / "water.xtc", top=tmp_path / "water.pdb", select="all")
+    assert result.n_frames == 4

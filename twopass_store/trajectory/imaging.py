@@ -257,7 +257,7 @@ class JumpCheck:
         )
 
     def _moved_chain(self, positions: NDArray[np.float64], box: NDArray[np.float64]) -> str | None:
-        centres = np.array([positions[atoms].mean(axis=0) for _, atoms in self._chains])
+        centres = np.array([positions[atoms].mean(axis=0) for _, atoms in self._chains]).reshape(-1, 3)
         apart = np.diff(centres, axis=0)
         if self._first is None:
             self._first = apart
