@@ -117,6 +117,18 @@ def test_memory__peaks_stay_below_the_figures_at_1x_and_10x(
     assert others_ten == others_once
 
 
+@pytest.mark.parametrize("system", ["peptide", pytest.param("protein", marks=pytest.mark.slow)])
+def test_memory__superposing_on_a_reference_keeps_to_the_figures(
+    system: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    inputs: Inputs = request.getfixturevalue(system)
+    runs = Runs(tmp_path)
+    runs.within("ingest", "run.zarr", inputs.ten_times, "--top", inputs.top, memory=2_000)
+    chosen = ["--select", "resid 0", "--align-to", 0, "--align-select", "resid > 0", "--mass-weighted"]
+    for arguments in ([*cluster_arguments("run.zarr"), *chosen], ["assign", "run.zarr"]):
+        runs.within(*arguments, memory=runs.figure(*arguments))
+
+
 def test_memory__first_run_compiles_within_the_figures(peptide: Inputs, tmp_path: Path) -> None:
     """A user's first run has no machine code cached yet."""
     runs = Runs(tmp_path)
