@@ -83,7 +83,7 @@ def expected_distances(trajectory, name, of):
 def test_metric__is_measured_in_both_passes(frames, ingested, twopass, name):
     trajectory, _, _ = frames
     twopass("cluster", ingested, "--name", name, "--stride", 20, "--n-clusters", 5, *OPTIONS[name])
-    assign_frames(ingested, name=name)
+    assign_frames(ingested, name=name, margin=True)
     with open_results(ingested, name) as results:
         subset, leaders = results.subset_frame.values, results.leader_frame.values
         i, j = np.triu_indices(len(subset), 1)
@@ -92,9 +92,12 @@ def test_metric__is_measured_in_both_passes(frames, ingested, twopass, name):
         to_leaders = expected_distances(trajectory, name, leaders)
         np.testing.assert_array_equal(results.leader_index.values, to_leaders.argmin(axis=1))
         np.testing.assert_allclose(results.rmsd_to_leader.values, to_leaders.min(axis=1), atol=1e-6)
+        of_others = results.leader_label.values != results.label.values[:, np.newaxis]
+        to_others = np.where(of_others, to_leaders, np.inf).min(axis=1)
+        np.testing.assert_allclose(results.rmsd_to_second.values, to_others, atol=1e-6)
         metric = results.attrs["metric"]
-        assert metric in results.rmsd.attrs["long_name"]
-        assert metric in results.rmsd_to_leader.attrs["long_name"]
+        for distance in ("rmsd", "rmsd_to_leader", "rmsd_to_second"):
+            assert metric in results[distance].attrs["long_name"]
     assert metric in Store.open(ingested).attrs(f"subsets/{results.attrs['subset']}")["metric"]
 
 
