@@ -8,6 +8,7 @@ from trajectory_files import make_topology
 from twopass_store import ingest_trajectories
 from twopass_store.errors import TrajectoryError
 from twopass_store.store import Store
+from twopass_store.trajectory import make_imager, probe, read_blocks
 
 BOX = 4.0
 
@@ -134,3 +135,39 @@ def test_ingest__nothing_but_water(tmp_path):
     store = tmp_path / "run.zarr"
     result = ingest_trajectories(store, tmp_path / "water.xtc", top=tmp_path / "water.pdb", select="all")
     assert result.n_frames == 4
+
+
+@pytest.mark.parametrize("extension", ["xtc", "trr", "dcd", "nc", "h5", "pdb", "gro", "lammpstrj"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_every_format__is_imaged_alike(wrapped, tmp_path, extension, step):
+    trajectory, _ = wrapped
+    file = tmp_path / f"other.{extension}"
+    trajectory.save(str(file))
+    trajectory[0].save_pdb(tmp_path / "top.pdb")
+    loaded = md.load(file) if extension == "h5" else md.load(file, top=tmp_path / "top.pdb")
+    atoms = loaded.topology.select("protein")
+    info = probe(file, loaded.topology)
+    imager = make_imager(loaded.topology, "anchor=chainid 0", atoms, path="top.pdb")
+    blocks = read_blocks(
+        info, loaded.topology, frames=range(1, 9, step), atom_indices=atoms, imager=imager, block_bytes=9000
+    )
+    found = np.concatenate([block.xyz for block in blocks])
+    molecules = loaded.topology.find_molecules()
+    loaded.unitcell_lengths = loaded.unitcell_lengths.astype(np.float32)
+    loaded.unitcell_angles = loaded.unitcell_angles.astype(np.float32)
+    expected = loaded.image_molecules(anchor_molecules=molecules[:1], other_molecules=molecules[1:])
+    np.testing.assert_allclose(found, expected.xyz[1:9:step, atoms], atol=1e-5)
+
+
+def test_skewed_box__is_imaged_too(tmp_path):
+    trajectory = make_box()
+    whole = trajectory.xyz.copy()
+    trajectory.unitcell_angles = np.tile([60, 60, 90], (trajectory.n_frames, 1))
+    vectors = trajectory.unitcell_vectors.astype(np.float64)
+    inside = np.einsum("fai,fij->faj", whole, np.linalg.inv(vectors)) % 1
+    trajectory.xyz = np.einsum("fai,fij->faj", inside, vectors).astype(np.float32)
+    trajectory.save_hdf5(tmp_path / "run.h5")
+    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.h5", select="chainid 0", image="whole")
+    atoms = trajectory.topology.select("chainid 0")
+    found = Store.open(tmp_path / "s.zarr").read("position")
+    np.testing.assert_allclose(shape_of(found), shape_of(whole[:, atoms]), atol=1e-5)

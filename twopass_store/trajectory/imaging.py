@@ -41,6 +41,9 @@ class Imager:
 
     def apply(self, trajectory: md.Trajectory) -> None:
         """Move the atoms of frames, which must have a unit cell, in place."""
+        # GRO and others give cells in float64, which mdtraj's code for images doesn't take.
+        trajectory.unitcell_lengths = np.asarray(trajectory.unitcell_lengths, np.float32)
+        trajectory.unitcell_angles = np.asarray(trajectory.unitcell_angles, np.float32)
         if self.anchors:
             trajectory.image_molecules(
                 inplace=True,

@@ -195,8 +195,8 @@ def _block(
             )
     xyz = np.ma.filled(trajectory.xyz, np.nan)  # NetCDF marks what was never written
     if imager is not None:
-        # A source that keeps what it has read shows a part of that, which must stay as it is.
-        trajectory.xyz = xyz = xyz if xyz.base is None else xyz.copy()
+        # What a source keeps must stay as it is; else the frames are ours, and only must lie side by side.
+        trajectory.xyz = xyz = xyz.copy() if info.loads_whole else np.ascontiguousarray(xyz)
         imager.apply(trajectory)
     # Copies, so that the block doesn't keep frames or atoms alive that it doesn't show.
     if atom_indices is not None:
