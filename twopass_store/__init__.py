@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from .pipeline import RunResult, run_pipeline
     from .progress import Progress
-    from .report import Summary, store_status, summarize
+    from .report import ClusterSummary, Summary, store_status, summarize, summarize_clusters
     from .store import open_results
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "AssignResult",
     "ClusterConfig",
     "ClusterResult",
+    "ClusterSummary",
     "ExportResult",
     "IngestConfig",
     "IngestEstimate",
@@ -55,6 +56,7 @@ __all__ = [
     "run_pipeline",
     "store_status",
     "summarize",
+    "summarize_clusters",
 ]
 
 __version__ = _version("twopass-store")
@@ -76,7 +78,7 @@ _ROOMS = {
     ),
     "pipeline": ("RunResult", "run_pipeline"),
     "progress": ("Progress",),
-    "report": ("Summary", "store_status", "summarize"),
+    "report": ("ClusterSummary", "Summary", "store_status", "summarize", "summarize_clusters"),
     "store": ("open_results",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

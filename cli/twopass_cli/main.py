@@ -11,6 +11,7 @@ import typer
 from .export import export
 from .options import Debug, Memory, Name, Quiet, Restart, StoreArgument, Workers
 from .relocate import relocate
+from .summary import summary
 
 __all__ = ["app"]
 
@@ -542,6 +543,7 @@ def status(
             print_status(found)
 
 
+app.command(epilog="Example: twopass summary run.zarr --by blocks:5")(summary)
 app.command(
     epilog="Example: twopass export run.zarr coordinates --to C1.xtc --cluster C1 --top-to C1.pdb",
 )(export)

@@ -19,10 +19,14 @@ from twopass_store.schema import DEFAULT_METRIC
 
 __all__ = [
     "count",
+    "decimal",
+    "plain_table",
     "print_estimate",
+    "print_facts",
     "print_status",
     "print_summary",
     "status_json",
+    "stdout_console",
 ]
 
 PLAIN_WIDTH = 200
@@ -31,16 +35,11 @@ PLAIN_WIDTH = 200
 
 def print_summary(summary: Summary) -> None:
     """Print the table that a run ends with."""
-    console = _console()
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="bold", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for label, text in _facts(summary):
-        facts.add_row(label, Text(text))
-    console.print(facts)
+    console = stdout_console()
+    print_facts(console, summary)
     console.print()
 
-    rows = _table(console)
+    rows = plain_table(console)
     for heading in ("rank", "label", "frames", "share", "faithful", "mean RMSD\n(nm)"):
         rows.add_column(heading, justify="right", no_wrap=True)
     rows.add_column("medoid:\nfile", overflow="fold")
@@ -57,15 +56,25 @@ def print_summary(summary: Summary) -> None:
             "–" if math.isnan(row.mean_rmsd_nm) else f"{row.mean_rmsd_nm:.4f}",
             Path(row.medoid_path).name,
             str(row.medoid_source_frame),
-            "" if row.medoid_time_ps is None else _decimal(row.medoid_time_ps),
+            "" if row.medoid_time_ps is None else decimal(row.medoid_time_ps),
         ]
         rows.add_row(*map(Text, cells[: len(rows.columns)]))
     console.print(rows)
 
 
+def print_facts(console: Console, summary: Summary) -> None:
+    """Print what a clustering was made from, and how."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for label, text in _facts(summary):
+        facts.add_row(label, Text(text))
+    console.print(facts)
+
+
 def print_estimate(estimate: IngestEstimate) -> None:
     """Print what an ingest would take."""
-    console = _console()
+    console = stdout_console()
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
@@ -172,13 +181,13 @@ def _metric(clustering: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def print_status(status: StoreStatus) -> None:
     """Print what is in a store."""
-    console = _console()
+    console = stdout_console()
     header = f"{status.path}  (format {status.format_version}, {format_bytes(status.size_bytes)})"
     source = {"file": "times from the files", "user": "times as given", "index": "no times"}
     sizes = [count(status.n_trajectories, "file"), count(status.n_frames, "frame")]
     sizes += [count(status.n_atoms, "atom"), source.get(status.time_source, "nothing yet")]
     console.print(header, ", ".join(sizes), "", sep="\n", markup=False)
-    stages = _table(console)
+    stages = plain_table(console)
     for heading in ("stage", "progress"):
         stages.add_column(heading, overflow="fold")
     stages.add_column("size", justify="right", no_wrap=True)
@@ -230,12 +239,13 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _decimal(value: float) -> str:
+def decimal(value: float) -> str:
     """Write a time with what a float32 in ps holds, without the rest of its binary fraction."""
     return f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
-def _table(console: Console) -> Table:
+def plain_table(console: Console) -> Table:
+    """Return a table without lines."""
     gap = 2 if console.width >= 100 else 1
     return Table(box=None, padding=(0, gap, 0, 0), header_style="bold")
 
@@ -248,7 +258,8 @@ def _duration(length_ps: float) -> str:
     return f"{length_ps:.6g} µs"
 
 
-def _console() -> Console:
+def stdout_console() -> Console:
+    """Return what prints on stdout, wide where that is no terminal."""
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(highlight=False, width=PLAIN_WIDTH)

@@ -10,6 +10,7 @@ from .models import (
     ClusterConfig,
     IngestConfig,
     RunConfig,
+    SummaryConfig,
 )
 from .paths import expand_paths
 from .quantities import (
@@ -30,6 +31,7 @@ __all__ = [
     "IngestConfig",
     "InputFile",
     "RunConfig",
+    "SummaryConfig",
     "expand_paths",
     "format_bytes",
     "format_length",

@@ -15,6 +15,7 @@ __all__ = [
     "ClusterConfig",
     "IngestConfig",
     "RunConfig",
+    "SummaryConfig",
 ]
 
 Linkage = Literal["average", "ward", "complete", "single", "weighted", "centroid", "median"]
@@ -332,6 +333,27 @@ class AssignConfig(_Model):
     memory: Memory | None = None
     workers: int | None = Field(default=None, ge=1)
     scheduler: str | None = None
+
+
+class SummaryConfig(_Model):
+    """What a summary tells.
+
+    Attributes
+    ----------
+    name
+        Name of the clustering; may be left out where there is only one.
+    by
+        What frames are counted by besides: ``run``, ``trajectory`` or ``blocks:N``.
+    seed
+        Of the bootstrap over runs.
+    memory
+        Bytes that it may use; half of what is available where None.
+    """
+
+    name: Name | None = None
+    by: str | None = None
+    seed: int = Field(default=0, ge=0)
+    memory: Memory | None = None
 
 
 class RunConfig(_Model):

@@ -1,6 +1,20 @@
 """What a store holds and what came out of it, read from committed results only."""
 
+from .clusters import ClusterSummary, summarize_clusters
+from .rows import ClusterDetails, GroupRow, TimeBin
 from .status import StageStatus, StoreStatus, store_status
 from .summary import ClusterRow, Summary, summarize
 
-__all__ = ["ClusterRow", "StageStatus", "StoreStatus", "Summary", "store_status", "summarize"]
+__all__ = [
+    "ClusterDetails",
+    "ClusterRow",
+    "ClusterSummary",
+    "GroupRow",
+    "StageStatus",
+    "StoreStatus",
+    "Summary",
+    "TimeBin",
+    "store_status",
+    "summarize",
+    "summarize_clusters",
+]

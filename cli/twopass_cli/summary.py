@@ -1,0 +1,58 @@
+"""``twopass summary``: a finished clustering, cluster by cluster."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from .options import Debug, Memory, StoreArgument
+
+__all__ = ["Format", "summary"]
+
+
+class Format(StrEnum):
+    """What is printed on stdout."""
+
+    TEXT = "text"
+    CSV = "csv"
+    JSON = "json"
+
+
+def summary(
+    store: StoreArgument,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the clustering; may be left out where there is only one.")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="run|trajectory|blocks:N",
+            help="Count frames by run, by source file, or by N blocks of time: each run is cut into N "
+            "blocks, and the k-th blocks of all runs are taken together.",
+        ),
+    ] = None,
+    format_: Annotated[
+        Format, typer.Option("--format", help="text has the main columns only.")
+    ] = Format.TEXT,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap over runs.")] = 0,
+    memory: Memory = None,
+    debug: Debug = False,
+) -> None:
+    """Show each cluster of a finished assign: population, spread, visits, and how far to trust them.
+
+    The ± of a population is its standard error by bootstrap over runs. A visit is a stretch of frames in one
+    run without a gap in time; the mean residence is the time in all visits divided by the departures seen, so
+    that visits cut off by the beginning or the end of a run count too.
+    """
+    from .guard import guarded
+
+    with guarded(debug=debug):
+        from twopass_store.report import summarize_clusters
+
+        from .summary_tables import print_clusters, summary_csv, summary_json
+
+        found = summarize_clusters(store, name, by=by, seed=seed, memory=memory)
+        if format_ is Format.TEXT:
+            print_clusters(found)
+        else:
+            typer.echo(summary_csv(found) if format_ is Format.CSV else summary_json(found), nl=False)

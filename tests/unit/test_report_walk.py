@@ -1,0 +1,219 @@
+"""One walk over all frames, cut into chunks anyhow, against the whole arrays."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twopass_store.errors import ConfigError
+from twopass_store.partition import FrameRange
+from twopass_store.report import runs as runs_module
+from twopass_store.report.bootstrap import share_errors
+from twopass_store.report.frames import walk_frames
+from twopass_store.report.groups import group_of_frames
+from twopass_store.report.runs import Runs
+from twopass_store.report.subset import subset_distances
+from twopass_store.schema import LABEL_STATUS
+
+PROFILE = settings(deadline=None, max_examples=60, derandomize=True)
+N_CLUSTERS = 3
+
+
+def in_memory(arrays):
+    """What the walk needs of a store, on arrays."""
+
+    def read(path, rows=None):
+        values = arrays[path]
+        return values if rows is None else values[rows.start : rows.stop]
+
+    return SimpleNamespace(
+        has=lambda path: path in arrays,
+        is_complete=lambda path: path in arrays,
+        shape=lambda path: arrays[path].shape,
+        read=read,
+    )
+
+
+@st.composite
+def stores(draw):
+    """A few short runs with gaps, labels, and frames without one."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    lengths = draw(st.lists(st.integers(1, 20), min_size=1, max_size=4))
+    run = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
+    n_frames = len(run)
+    steps = np.where(rng.random(n_frames) < 0.15, rng.choice([-3.0, 0.0, 40.0], n_frames), 1.0)
+    time = np.concatenate([np.cumsum(steps[run == one]) * (one + 1) for one in range(len(lengths))])
+    label = rng.integers(1, N_CLUSTERS + 1, n_frames).astype(np.int32)
+    label = np.repeat(label, rng.integers(1, 5, n_frames))[:n_frames]
+    status = np.full(n_frames, LABEL_STATUS["assigned"], np.int8)
+    status[rng.random(n_frames) < 0.15] = LABEL_STATUS["beyond_noise_cutoff"]
+    status[rng.random(n_frames) < 0.05] = LABEL_STATUS["not_finite"]
+    label[status != LABEL_STATUS["assigned"]] = -1
+    rmsd = rng.random(n_frames).astype(np.float32)
+    rmsd[status == LABEL_STATUS["not_finite"]] = np.nan
+    second = np.where(label > 0, rmsd + rng.choice([0, 0.01, 0.5], n_frames), np.nan).astype(np.float32)
+    arrays = {
+        "position": np.empty((n_frames, 0, 3)),
+        "trajectory": run,
+        "trajectory_path": np.array([f"run{one}.xtc" for one in range(len(lengths))]),
+        "time": time,
+        "g/label": label,
+        "g/label_status": status,
+        "g/rmsd_to_leader": rmsd,
+        "g/rmsd_to_second": second,
+    }
+    return arrays, draw(st.integers(1, n_frames + 1))
+
+
+@PROFILE
+@given(case=stores())
+def test_walk__counts_what_is_there_however_it_is_cut(case):
+    arrays, chunk = case
+    run, time, label = arrays["trajectory"], arrays["time"], arrays["g/label"]
+    status, rmsd = arrays["g/label_status"], arrays["g/rmsd_to_leader"].astype(float)
+    second = arrays["g/rmsd_to_second"].astype(float)
+    n_runs = run.max() + 1
+    store = in_memory(arrays)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs_module, "FRAME_CHUNK", chunk)
+        runs = Runs.of(store)
+        names, group_of = group_of_frames(store, runs, "blocks:1")
+        found = walk_frames(
+            store,
+            "g",
+            runs,
+            n_clusters=N_CLUSTERS,
+            n_files=n_runs,
+            n_groups=len(names),
+            group_of=group_of,
+        )
+
+    assert runs.n_frames.tolist() == np.bincount(run).tolist()
+    for one in range(n_runs):
+        assert (runs.first_time[one], runs.last_time[one]) == (time[run == one].min(), time[run == one].max())
+        steps = np.diff(time[run == one])
+        if (steps > 0).any():
+            usual = np.median(steps[steps > 0])
+            near = steps[(steps > usual / 1.5) & (steps < usual * 1.5)]
+            assert runs.spacing[one] == pytest.approx(near.mean())
+
+    codes = label - 1
+    codes[status == LABEL_STATUS["beyond_noise_cutoff"]] = N_CLUSTERS
+    codes[status == LABEL_STATUS["not_finite"]] = N_CLUSTERS + 1
+    for code in range(N_CLUSTERS + 2):
+        mine = codes == code
+        assert found.by_run.counts[:, code].tolist() == np.bincount(run[mine], minlength=n_runs).tolist()
+        assert found.by_file.counts[:, code].tolist() == found.by_run.counts[:, code].tolist()
+        assert found.by_group.counts[:, code].tolist() == [mine.sum()]
+        assert found.by_time.counts[:, code].sum() == mine.sum()
+        assert found.visits.n_frames[code] == mine.sum()
+        where = np.flatnonzero(mine)
+        assert found.first_frame[code] == (where[0] if len(where) else -1)
+        assert found.last_frame[code] == (where[-1] if len(where) else -1)
+        if code <= N_CLUSTERS:
+            assert found.rmsd.sums[code] == pytest.approx(rmsd[mine].sum())
+            assert found.rmsd.squares[code] == pytest.approx((rmsd[mine] ** 2).sum())
+            assert found.rmsd_histogram.counts[code].sum() == mine.sum()
+        if code < N_CLUSTERS:
+            ties = np.where(second[mine] > 0, rmsd[mine] > 0.9 * second[mine], True)
+            assert found.n_near_ties[code] == ties.sum()
+            assert found.margin_histogram.counts[code].sum() == mine.sum()
+
+
+@PROFILE
+@given(case=stores())
+def test_visits__end_where_runs_end_and_time_jumps(case):
+    arrays, chunk = case
+    run, time, label = arrays["trajectory"], arrays["time"], arrays["g/label"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs_module, "FRAME_CHUNK", chunk)
+        runs = Runs.of(in_memory(arrays))
+        found = walk_frames(in_memory(arrays), "g", runs, n_clusters=N_CLUSTERS, n_files=run.max() + 1)
+    n_visits = np.zeros(N_CLUSTERS + 1, int)
+    n_left = np.zeros(N_CLUSTERS + 1, int)
+    total = np.zeros(N_CLUSTERS + 1)
+    status = arrays["g/label_status"]
+    for frame in range(len(label)):
+        step = time[frame] - time[frame - 1] if frame else 0.0
+        follows = frame > 0 and run[frame] == run[frame - 1] and 0 < step <= 1.5 * runs.spacing[run[frame]]
+        same = follows and (label[frame], status[frame]) == (label[frame - 1], status[frame - 1])
+        if not same:
+            n_visits[max(label[frame], 0)] += 1
+            if follows:
+                n_left[max(label[frame - 1], 0)] += 1
+        total[max(label[frame], 0)] += runs.spacing[run[frame]]
+    np.testing.assert_array_equal(found.visits.n_visits[:N_CLUSTERS], n_visits[1:])
+    np.testing.assert_array_equal(found.visits.n_departures[:N_CLUSTERS], n_left[1:])
+    np.testing.assert_allclose(found.visits.time[:N_CLUSTERS], total[1:])
+
+
+@pytest.mark.parametrize("n_blocks", [1, 3, 7])
+def test_blocks__cut_each_run_into_parts_of_as_many_frames(n_blocks):
+    run = np.repeat([0, 1, 2], [7, 70, 23])
+    arrays = {
+        "position": np.empty((100, 0, 3)),
+        "trajectory": run,
+        "trajectory_path": np.array(["a", "b", "c"]),
+        "time": np.arange(100.0),
+    }
+    store = in_memory(arrays)
+    names, group_of = group_of_frames(store, Runs.of(store), f"blocks:{n_blocks}")
+    blocks = np.concatenate(
+        [group_of(FrameRange(a, b), run[a:b]) for a, b in ((0, 5), (5, 50), (50, 51), (51, 100))]
+    )
+    assert len(names) == n_blocks
+    for one in range(3):
+        sizes = np.bincount(blocks[run == one], minlength=n_blocks)
+        assert sizes.max() - sizes.min() <= 1
+        assert (np.diff(blocks[run == one]) >= 0).all()
+
+
+@pytest.mark.parametrize("by", ["frame", "blocks", "blocks:0", "blocks:x", "blocks:200"])
+def test_groups__refuse_what_they_do_not_know(by):
+    arrays = {
+        "position": np.empty((10, 0, 3)),
+        "trajectory": np.zeros(10, int),
+        "trajectory_path": np.array(["a"]),
+        "time": np.arange(10.0),
+    }
+    with pytest.raises(ConfigError, match="blocks"):
+        group_of_frames(in_memory(arrays), Runs.of(in_memory(arrays)), by)
+
+
+def test_bootstrap__is_that_of_drawing_runs_one_by_one():
+    rng = np.random.default_rng(5)
+    n_frames = rng.integers(50, 200, 12)
+    counts = np.stack([rng.binomial(n_frames, rng.random(12)) for _ in range(3)], axis=1)
+    found = share_errors(counts, n_frames, seed=1)
+    np.testing.assert_array_equal(found, share_errors(counts, n_frames, seed=1))
+    draws = rng.integers(12, size=(4000, 12))
+    shares = counts[draws].sum(axis=1) / n_frames[draws].sum(axis=1)[:, np.newaxis]
+    np.testing.assert_allclose(found, shares.std(axis=0), rtol=0.1)
+    # Frames of a run are no independent observations.
+    assert (found > 5 * np.sqrt(0.25 / n_frames.sum()) / 2).any()
+    assert share_errors(counts[:1], n_frames[:1], seed=1) is None
+
+
+def test_subset_distances__are_those_of_the_square_matrix():
+    from scipy.spatial.distance import pdist, squareform
+
+    rng = np.random.default_rng(3)
+    condensed = pdist(rng.normal(size=(60, 3))).astype(np.float32)
+    labels = rng.integers(1, 5, 60).astype(np.int32)
+    labels[7] = 5
+    square = squareform(condensed).astype(float)
+    medoids = np.array([np.flatnonzero(labels == one)[0] for one in range(1, 6)])
+    found = subset_distances(condensed, labels, medoids)
+    between = square[np.ix_(medoids, medoids)] + np.diag(np.full(5, np.inf))
+    np.testing.assert_array_equal(found.nearest, between.argmin(axis=1))
+    np.testing.assert_allclose(found.nearest_rmsd, between.min(axis=1))
+    for one in range(1, 6):
+        inside = square[np.ix_(labels == one, labels == one)]
+        pairs = inside[np.triu_indices(len(inside), 1)]
+        assert found.n_frames[one - 1] == len(inside)
+        if len(pairs):
+            assert found.mean_pair[one - 1] == pytest.approx(pairs.mean())
+            assert found.sd_pair[one - 1] == pytest.approx(pairs.std())
+    assert np.isnan(found.mean_pair[4])
