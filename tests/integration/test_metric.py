@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 
 from conftest import EXAMPLE, SHARED
-from kabsch import aligned_positions, plain_rmsd, weighted_kabsch_rmsd
-from trajectory_files import make_trajectory
+from kabsch import aligned_positions, plain_rmsd, random_rotations, weighted_kabsch_rmsd
+from trajectory_files import make_topology, make_trajectory
 from twopass_store import (
     assign_frames,
     cluster_subset,
@@ -257,6 +257,35 @@ def test_align__refuses_references_whose_atoms_differ(frames, ingested, tmp_path
     broken.save_hdf5(tmp_path / "broken.h5")
     with pytest.raises(NonFiniteError, match="no finite position"):
         cluster_subset(ingested, align_to=str(tmp_path / "broken.h5"), **options)
+
+
+def test_align__tells_poses_apart_that_a_fit_of_each_cannot(tmp_path, twopass):
+    """A rigid ligand in two places of a tumbling host: by itself it is always the same."""
+    rng = np.random.default_rng(4)
+    topology = make_topology(5)
+    host = topology.n_atoms
+    residue = topology.add_residue("LIG", topology.add_chain())
+    for number in range(6):
+        topology.add_atom(f"C{number}", md.element.carbon, residue)
+    still = rng.normal(size=(topology.n_atoms, 3)) * 0.4
+    poses = rng.integers(0, 2, size=200)
+    xyz = np.repeat(still[np.newaxis], 200, axis=0)
+    xyz[poses == 1, host:] = still[host:] @ random_rotations(rng, 1)[0] + [0.3, 0.0, 0.1]
+    xyz += rng.normal(size=xyz.shape) * 0.005
+    xyz = xyz @ random_rotations(rng, 200) + rng.normal(size=(200, 1, 3)) * 2
+    trajectory = md.Trajectory(xyz.astype(np.float32), topology)
+    trajectory.save_xtc(tmp_path / "complex.xtc")
+    trajectory[0].save_pdb(tmp_path / "complex.pdb")
+    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "complex.xtc", top=tmp_path / "complex.pdb")
+    pose = ["--align-to", "complex.pdb", "--align-select", "name CA N C"]
+    twopass("cluster", "s.zarr", "--select", "resname LIG", "--cutoff", "1A", "--stride", 3, *pose)
+    assign_frames(tmp_path / "s.zarr")
+    with open_results(tmp_path / "s.zarr") as results:
+        labels = results.label.values
+    assert set(labels) == {1, 2}
+    assert len(set(zip(labels, poses, strict=True))) == 2
+    fitted = cluster_subset(tmp_path / "s.zarr", name="fit", select="resname LIG", cutoff="1A", stride=3)
+    assert fitted.n_clusters == 1
 
 
 def coarse_grained(folder: Path, extension: str) -> tuple[Path, Path]:
