@@ -27,18 +27,24 @@ from .leaders import (
     choosing_bytes,
 )
 from .link import link_in_place, link_rows, linkage_bytes
+from .quality import CutQuality, adjusted_rand, assess_cuts, cophenetic_correlation
+from .stability import scanning_bytes, stability_of_cuts
 
 __all__ = [
     "BLOCK_PAIRS",
     "FAITHFUL_PER_CLUSTER",
     "LEADER_METHODS",
     "Condensed",
+    "CutQuality",
     "Faithfulness",
     "Leaders",
     "Suggestion",
+    "adjusted_rand",
+    "assess_cuts",
     "choose_leaders",
     "choose_medoids",
     "choosing_bytes",
+    "cophenetic_correlation",
     "count_frames",
     "cut",
     "distances_from",
@@ -51,6 +57,8 @@ __all__ = [
     "linkage_bytes",
     "measure_faithfulness",
     "n_clusters_found",
+    "scanning_bytes",
     "second_pass_labels",
+    "stability_of_cuts",
     "suggest_n_clusters",
 ]

@@ -7,7 +7,16 @@ import numpy.typing as npt
 
 from ..jit import kernel
 
-__all__ = ["add_row_to_sums", "copy_part", "copy_row", "count_gains", "count_neighbours"]
+__all__ = [
+    "add_cophenetic_moments",
+    "add_row_to_sums",
+    "copy_part",
+    "copy_row",
+    "count_gains",
+    "count_neighbours",
+    "nearest_of_other_kind",
+    "sum_by_cell",
+]
 
 
 @kernel
@@ -131,3 +140,115 @@ def count_neighbours(
             own += is_near
             others[offset] += is_near
         n_neighbours[index] += own
+
+
+@kernel
+def sum_by_cell(
+    condensed: npt.NDArray[np.float32],
+    cell_of: npt.NDArray[np.int32],
+    sums: npt.NDArray[np.float64],
+    squares: npt.NDArray[np.float64],
+) -> None:
+    """Add up the distances of each frame to each cell of a partition, and the squares between cells.
+
+    Parameters
+    ----------
+    condensed
+        Distances, shape (n_pairs,).
+    cell_of
+        Cell of each frame, shape (n_frames,).
+    sums
+        Distances of a frame to the frames of a cell, shape (n_frames, n_cells).
+    squares
+        Squared distances between two cells, shape (n_cells, n_cells): a pair counts once, at the cell of its
+        first frame and that of its second.
+    """
+    n_frames = cell_of.size
+    position = 0
+    for first in range(n_frames - 1):
+        cell = cell_of[first]
+        for second in range(first + 1, n_frames):
+            distance = np.float64(condensed[position])
+            sums[first, cell_of[second]] += distance
+            sums[second, cell] += distance
+            squares[cell, cell_of[second]] += distance * distance
+            position += 1
+
+
+@kernel
+def add_cophenetic_moments(
+    condensed: npt.NDArray[np.float32],
+    leaves: npt.NDArray[np.int64],
+    parent: npt.NDArray[np.int64],
+    start: npt.NDArray[np.int64],
+    stop: npt.NDArray[np.int64],
+    heights: npt.NDArray[np.float64],
+    moments: npt.NDArray[np.float64],
+) -> None:
+    """Add, over all pairs, the distance d, the height h at which it is joined, d², h² and d h.
+
+    Parameters
+    ----------
+    condensed
+        Distances, shape (n_pairs,).
+    leaves
+        Frames in the order of the tree's leaves, shape (n_frames,).
+    parent, start, stop
+        Of each node, frames first, then merges: the node above it (−1 at the root), and its leaves as a range
+        of that order. Shape (2 n_frames − 1,).
+    heights
+        Of the merges, shape (n_frames − 1,).
+    moments
+        The five sums, shape (5,).
+    """
+    n_frames = leaves.size
+    joined = np.empty(n_frames)
+    position = 0
+    for first in range(n_frames - 1):
+        below, node = first, parent[first]
+        while node >= 0:
+            height = heights[node - n_frames]
+            for leaf in range(start[node], start[below]):
+                joined[leaves[leaf]] = height
+            for leaf in range(stop[below], stop[node]):
+                joined[leaves[leaf]] = height
+            below, node = node, parent[node]
+        for second in range(first + 1, n_frames):
+            distance, height = np.float64(condensed[position]), joined[second]
+            moments[0] += distance
+            moments[1] += height
+            moments[2] += distance * distance
+            moments[3] += height * height
+            moments[4] += distance * height
+            position += 1
+
+
+@kernel
+def nearest_of_other_kind(
+    condensed: npt.NDArray[np.float32],
+    is_second: npt.NDArray[np.bool_],
+    nearest: npt.NDArray[np.int64],
+) -> None:
+    """Find for each frame the nearest one of the other kind; the lowest index wins a tie.
+
+    Parameters
+    ----------
+    condensed
+        Distances, shape (n_pairs,).
+    is_second
+        Kind of each frame, shape (n_frames,); there is at least one of each.
+    nearest
+        Subset indices found, shape (n_frames,).
+    """
+    n_frames = is_second.size
+    least = np.full(n_frames, np.float32(np.inf))
+    position = 0
+    for first in range(n_frames - 1):
+        for second in range(first + 1, n_frames):
+            if is_second[first] != is_second[second]:
+                distance = condensed[position]
+                if distance < least[first]:
+                    least[first], nearest[first] = distance, second
+                if distance < least[second]:
+                    least[second], nearest[second] = distance, first
+            position += 1

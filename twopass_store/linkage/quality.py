@@ -1,0 +1,206 @@
+"""How good the cuts of a tree are, from distances alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.cluster import hierarchy
+
+from ..errors import ConfigError
+from ._passes import add_cophenetic_moments, sum_by_cell
+from .condensed import Float64Array, Int64Array, count_frames, gather, pair_positions
+
+__all__ = ["CutQuality", "adjusted_rand", "assess_cuts", "cophenetic_correlation"]
+
+Float32Array = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True, slots=True)
+class CutQuality:
+    """Figures of one cut. NaN where a figure isn't defined, as for a single cluster.
+
+    Attributes
+    ----------
+    n_clusters
+        Clusters found.
+    silhouette
+        Mean over the frames of (b − a) / max(a, b): a is the mean distance to the others of the own cluster,
+        b that to the nearest other cluster; 0 for a frame that is alone. From −1 to 1, higher is better.
+    davies_bouldin
+        Mean over the clusters of the worst ratio of two spreads to the distance between their medoids, where
+        a spread is the mean distance to the medoid. Lower is better.
+    pseudo_f
+        Calinski and Harabasz's ratio of the sums of squares between and within clusters, each over its
+        degrees of freedom. Higher is better.
+    ssr_sst
+        Share of the sum of squares that lies between clusters, 0 to 1.
+    smallest, largest
+        Frames of the smallest and of the largest cluster.
+    largest_share
+        Share of the frames in the largest cluster.
+    """
+
+    n_clusters: int
+    silhouette: float
+    davies_bouldin: float
+    pseudo_f: float
+    ssr_sst: float
+    smallest: int
+    largest: int
+    largest_share: float
+
+
+def assess_cuts(condensed: Float32Array, cuts: Sequence[Labels]) -> list[CutQuality]:
+    """Figures of several cuts, in one pass over the distances.
+
+    Sums of squares are those of pairs, over the size of the cluster: for distances between vectors, they are
+    the sums of squares about the means; the RMSD has no means, but pairs it has.
+
+    Parameters
+    ----------
+    condensed
+        Condensed distances, shape (n_pairs,), float32. Besides them, O(N K) memory for K clusters of the
+        finest cut, where the cuts are those of one tree.
+    cuts
+        Labels, shape (n_frames,) each, from 1 without a gap.
+
+    References
+    ----------
+    Rousseeuw, J. Comput. Appl. Math. 20 (1987) 53. Davies, Bouldin, IEEE Trans. Pattern Anal. 1 (1979) 224.
+    Calinski, Harabasz, Commun. Stat. 3 (1974) 1. Shao et al., J. Chem. Theory Comput. 3 (2007) 2312.
+    """
+    n_frames = count_frames(condensed)
+    if any(labels.shape != (n_frames,) for labels in cuts):
+        raise ConfigError(f"Each cut needs the labels of {n_frames} frames: pass those of the same subset.")
+    if not cuts:
+        return []
+    # What no cut divides. The cuts of one tree are nested, so these cells are the clusters of the finest.
+    cells, inverse = np.unique(np.stack(cuts, axis=1).astype(np.int64), axis=0, return_inverse=True)
+    cell_of = np.asarray(inverse.reshape(-1), dtype=np.int32)
+    sums = np.zeros((n_frames, len(cells)))
+    squares = np.zeros((len(cells), len(cells)))
+    sum_by_cell(condensed, cell_of, sums, squares)
+    return [
+        _figures(condensed, labels, cells[:, number] - 1, sums, squares) for number, labels in enumerate(cuts)
+    ]
+
+
+def _figures(
+    condensed: Float32Array,
+    labels: Labels,
+    cluster_of_cell: Int64Array,
+    cell_sums: Float64Array,
+    cell_squares: Float64Array,
+) -> CutQuality:
+    n_frames, own = labels.size, labels.astype(np.int64) - 1
+    sizes = np.bincount(own)
+    n_clusters = sizes.size
+    is_in = np.eye(n_clusters)[cluster_of_cell]
+    sums = cell_sums @ is_in
+    # A pair is in one of the squares (a, b) and (b, a), and so in one of the sums within a cluster.
+    squares = is_in.T @ cell_squares @ is_in
+    within = float((np.diag(squares) / sizes).sum())
+    total = float(squares.sum()) / n_frames
+    defined = 1 < n_clusters < n_frames
+    return CutQuality(
+        n_clusters=n_clusters,
+        silhouette=_silhouette(sums, own, sizes) if defined else np.nan,
+        davies_bouldin=_davies_bouldin(condensed, sums, own, sizes) if defined else np.nan,
+        pseudo_f=(total - within) / (n_clusters - 1) / (within / (n_frames - n_clusters))
+        if defined and within > 0
+        else np.nan,
+        ssr_sst=1 - within / total if total > 0 else np.nan,
+        smallest=int(sizes.min()),
+        largest=int(sizes.max()),
+        largest_share=float(sizes.max() / n_frames),
+    )
+
+
+def _silhouette(sums: Float64Array, own: Int64Array, sizes: Int64Array) -> float:
+    frames = np.arange(own.size)
+    others = np.maximum(sizes[own] - 1, 1)
+    inside = sums[frames, own] / others
+    outside = sums / sizes
+    outside[frames, own] = np.inf
+    nearest = outside.min(axis=1)
+    scale = np.maximum(inside, nearest)
+    share = np.divide(nearest - inside, scale, out=np.zeros(own.size), where=scale > 0)
+    return float(np.where(sizes[own] > 1, share, 0.0).mean())
+
+
+def _davies_bouldin(condensed: Float32Array, sums: Float64Array, own: Int64Array, sizes: Int64Array) -> float:
+    to_own = sums[np.arange(own.size), own]
+    medoids = np.array([np.flatnonzero(own == k)[to_own[own == k].argmin()] for k in range(sizes.size)])
+    spread = to_own[medoids] / sizes
+    first, second = np.triu_indices(sizes.size, 1)
+    apart = np.full((sizes.size, sizes.size), np.inf)
+    apart[first, second] = gather(
+        condensed, pair_positions(medoids[first], medoids[second], n_frames=own.size)
+    )
+    apart[second, first] = apart[first, second]
+    # Medoids in one place tell nothing, as in scikit-learn.
+    apart[apart == 0] = np.inf
+    return float(((spread[:, None] + spread) / apart).max(axis=1).mean())
+
+
+def cophenetic_correlation(condensed: Float32Array, linkage: Float64Array) -> float:
+    """Correlation of the distances with the heights at which pairs are joined; NaN where either is constant.
+
+    It equals that of ``scipy.cluster.hierarchy.cophenet``, which needs six times the distances' memory.
+
+    Parameters
+    ----------
+    condensed
+        Condensed distances, shape (n_pairs,), float32. Besides them, O(N) memory.
+    linkage
+        scipy's linkage, shape (n_frames − 1, 4).
+    """
+    n_frames = count_frames(condensed)
+    if n_frames < 3:
+        return float("nan")
+    # In the order of the leaves, each subtree is an interval.
+    leaves = hierarchy.leaves_list(linkage).astype(np.int64)
+    place = np.empty(n_frames, np.int64)
+    place[leaves] = np.arange(n_frames)
+    parent = np.full(2 * n_frames - 1, -1, np.int64)
+    start, stop = np.zeros(2 * n_frames - 1, np.int64), np.zeros(2 * n_frames - 1, np.int64)
+    start[:n_frames], stop[:n_frames] = place, place + 1
+    for merge, (first, second) in enumerate(linkage[:, :2].astype(np.int64)):
+        node = n_frames + merge
+        parent[first] = parent[second] = node
+        start[node], stop[node] = min(start[first], start[second]), max(stop[first], stop[second])
+    heights = np.ascontiguousarray(linkage[:, 2])
+    moments = np.zeros(5)
+    add_cophenetic_moments(condensed, leaves, parent, start, stop, heights, moments)
+    n_pairs = condensed.shape[0]
+    d, h, dd, hh, dh = moments / n_pairs
+    spread = (dd - d * d) * (hh - h * h)
+    return float((dh - d * h) / np.sqrt(spread)) if spread > 0 else float("nan")
+
+
+def adjusted_rand(first: Labels, second: Labels) -> float:
+    """Hubert and Arabie's adjusted Rand index of two labellings: 1 if alike, about 0 if by chance.
+
+    Parameters
+    ----------
+    first, second
+        Labels of the same frames, shape (n_frames,), from 0 up.
+
+    References
+    ----------
+    Hubert, Arabie, J. Classif. 2 (1985) 193.
+    """
+    width = int(second.max()) + 1
+    _, table = np.unique(first.astype(np.int64) * width + second, return_counts=True)
+
+    def pairs(counts: Int64Array) -> float:
+        return float((counts.astype(np.float64) * (counts - 1) / 2).sum())
+
+    both = pairs(table)
+    of_first, of_second = pairs(np.bincount(first)), pairs(np.bincount(second))
+    n_pairs = first.size * (first.size - 1) / 2
+    expected = of_first * of_second / n_pairs if n_pairs else 0.0
+    most = (of_first + of_second) / 2
+    return 1.0 if most == expected else (both - expected) / (most - expected)
