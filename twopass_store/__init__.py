@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .assign import AssignResult, assign_frames
-    from .cluster import ClusterResult, cluster_subset, recut_clustering
+    from .cluster import ClusterResult, cluster_subset, recut_clustering, scan_cuts
     from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
     from .export import ExportResult, export_coordinates, load_leaders
     from .ingest import (
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from .pipeline import RunResult, run_pipeline
     from .progress import Progress
-    from .report import ClusterSummary, Summary, store_status, summarize, summarize_clusters
+    from .report import ClusterSummary, Summary, plot_scan, store_status, summarize, summarize_clusters
     from .store import open_results
 
 __all__ = [
@@ -51,9 +51,11 @@ __all__ = [
     "load_config",
     "load_leaders",
     "open_results",
+    "plot_scan",
     "recut_clustering",
     "relocate_trajectories",
     "run_pipeline",
+    "scan_cuts",
     "store_status",
     "summarize",
     "summarize_clusters",
@@ -65,7 +67,7 @@ __version__ = _version("twopass-store")
 # don't wait for mdtraj, zarr, xarray and numba.
 _ROOMS = {
     "assign": ("AssignResult", "assign_frames"),
-    "cluster": ("ClusterResult", "cluster_subset", "recut_clustering"),
+    "cluster": ("ClusterResult", "cluster_subset", "recut_clustering", "scan_cuts"),
     "config": ("AssignConfig", "ClusterConfig", "IngestConfig", "RunConfig", "load_config"),
     "export": ("ExportResult", "export_coordinates", "load_leaders"),
     "ingest": (
@@ -78,7 +80,14 @@ _ROOMS = {
     ),
     "pipeline": ("RunResult", "run_pipeline"),
     "progress": ("Progress",),
-    "report": ("ClusterSummary", "Summary", "store_status", "summarize", "summarize_clusters"),
+    "report": (
+        "ClusterSummary",
+        "Summary",
+        "plot_scan",
+        "store_status",
+        "summarize",
+        "summarize_clusters",
+    ),
     "store": ("open_results",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

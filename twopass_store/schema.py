@@ -30,6 +30,7 @@ __all__ = [
     "METRIC",
     "PACKING_ATTRS",
     "RUN",
+    "SCAN",
     "SUBSET",
     "TIME_SOURCES",
     "TRAJECTORY_FILE",
@@ -276,6 +277,30 @@ FAITHFULNESS = (
     ),
 )
 """How faithful the leaders are to the first pass; with every clustering, except in stores of old."""
+
+SCAN = (
+    ArraySpec("n_clusters", ("cut",), "int32", -1, "1", "clusters asked for"),
+    ArraySpec("n_clusters_found", ("cut",), "int32", -1, "1", "clusters found, which may be fewer"),
+    ArraySpec("silhouette", ("cut",), "float64", _NAN, "1", "mean silhouette, -1 to 1, higher is better"),
+    ArraySpec(
+        "davies_bouldin", ("cut",), "float64", _NAN, "1", "Davies-Bouldin index by medoids, lower is better"
+    ),
+    ArraySpec(
+        "pseudo_f", ("cut",), "float64", _NAN, "1", "Calinski-Harabasz index by pairs, higher is better"
+    ),
+    ArraySpec("ssr_sst", ("cut",), "float64", _NAN, "1", "share of the sum of squares between clusters"),
+    ArraySpec(
+        "stability",
+        ("cut",),
+        "float64",
+        _NAN,
+        "1",
+        "adjusted Rand index between cuts of two interleaved halves of the subset",
+    ),
+    ArraySpec("smallest_cluster", ("cut",), "int64", -1, "1", "subset frames in the smallest cluster"),
+    ArraySpec("largest_cluster", ("cut",), "int64", -1, "1", "subset frames in the largest cluster"),
+)
+"""Figures of a tree's cuts, in a group of /scans for each subset, linkage and range."""
 
 ASSIGNMENT = (
     ArraySpec("label", ("frame",), "int32", -1, "1", "cluster of the frame, from 1; -1 where it has none"),

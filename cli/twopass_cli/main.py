@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .cuts import recut, scan
 from .export import export
 from .options import Debug, Memory, Name, Quiet, Restart, StoreArgument, Workers
 from .relocate import relocate
@@ -321,7 +322,13 @@ def cluster(
             "before, which makes fewer than asked for."
         ),
     ] = "average",
-    n_clusters: Annotated[int | None, typer.Option(min=1, help="Cut the tree into so many clusters.")] = None,
+    n_clusters: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K|auto",
+            help="Cut the tree into so many clusters; auto takes what twopass scan suggests (2 to 30).",
+        ),
+    ] = None,
     cutoff: Annotated[
         str | None,
         typer.Option(
@@ -419,52 +426,6 @@ def cluster(
         print_clustering(store, result, n_clusters)
 
 
-@app.command(epilog="Example: twopass recut run.zarr --as fine --n-clusters 20")
-def recut(
-    store: StoreArgument,
-    new_name: Annotated[str, typer.Option("--as", metavar="NAME", help="Name of the new clustering.")],
-    name: Annotated[
-        str | None, typer.Option(help="The clustering to cut anew; may be left out where there is only one.")
-    ] = None,
-    n_clusters: Annotated[int | None, typer.Option(min=1, help="Cut the tree into so many clusters.")] = None,
-    cutoff: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LENGTH", help="Cut it at this height: 0.2, 0.2nm or 2A. See twopass cluster --help."
-        ),
-    ] = None,
-    memory: Memory = None,
-    workers: Workers = None,
-    restart: Restart = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Cut the tree of a clustering elsewhere, without computing a distance.
-
-    Subset, distances, tree and the way leaders are chosen stay; the result is a clustering of its own.
-    """
-    from .guard import guarded
-
-    with guarded(debug=debug):
-        from twopass_store.cluster import recut_clustering
-
-        from .clusterings import print_clustering
-        from .console import make_progress
-
-        result = recut_clustering(
-            store,
-            name=name,
-            new_name=new_name,
-            n_clusters=n_clusters,
-            cutoff=cutoff,
-            memory=memory,
-            workers=workers,
-            restart=restart,
-            progress=make_progress(quiet=quiet),
-        )
-        print_clustering(store, result, n_clusters)
-
-
 @app.command(epilog="Example: twopass assign run.zarr --noise-cutoff 1.5A --workers 4")
 def assign(
     store: StoreArgument,
@@ -547,4 +508,6 @@ app.command(epilog="Example: twopass summary run.zarr --by blocks:5")(summary)
 app.command(
     epilog="Example: twopass export run.zarr coordinates --to C1.xtc --cluster C1 --top-to C1.pdb",
 )(export)
+app.command(epilog="Example: twopass scan run.zarr --n-clusters 2:30 --linkage average --linkage ward")(scan)
+app.command(epilog="Example: twopass recut run.zarr --as fine --n-clusters 20")(recut)
 app.command(epilog="Example: twopass relocate run.zarr /scratch/md /archive/md --dry-run")(relocate)

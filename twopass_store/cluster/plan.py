@@ -172,7 +172,12 @@ def _check_counts(config: ClusterConfig, subset_frame: NDArray[np.int64]) -> Non
         raise ConfigError(
             f"The subset has {n_subset} frame; clustering needs at least 2. Use a smaller --stride."
         )
-    if config.n_clusters is not None and config.n_clusters > n_subset:
+    if config.n_clusters == "auto" and n_subset < 4:
+        raise ConfigError(
+            f"--n-clusters auto compares halves of the subset, which has {n_subset} frames. Give a number, "
+            "or take a larger subset (--subset-frames, --stride)."
+        )
+    if isinstance(config.n_clusters, int) and config.n_clusters > n_subset:
         raise ConfigError(
             f"{config.n_clusters} clusters are asked for, and the subset has {n_subset} frames. "
             "Ask for fewer clusters, or take a larger subset (--subset-frames, --stride)."

@@ -16,7 +16,7 @@ def recut_clustering(
     *,
     name: str | None = None,
     new_name: str,
-    n_clusters: int | None = None,
+    n_clusters: int | str | None = None,
     cutoff: float | str | None = None,
     memory: int | str | None = None,
     workers: int | None = None,

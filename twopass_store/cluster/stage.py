@@ -26,6 +26,8 @@ class ClusterResult:
         The clustering.
     n_subset_frames, n_clusters, n_leaders
         What is in it; `n_clusters` as found, which may be fewer than asked for.
+    n_clusters_reason
+        Why so many, where that was left to be found out; else None.
     faithfulness
         Share of the subset frames to which the second pass will give their label back, since their nearest
         leader carries it; NaN in a clustering of an older version.
@@ -45,6 +47,7 @@ class ClusterResult:
     n_subset_frames: int
     n_clusters: int
     n_leaders: int
+    n_clusters_reason: str | None
     faithfulness: float
     faithfulness_held_out: float
     most_confused: tuple[tuple[int, int, int], ...]
@@ -67,7 +70,7 @@ def cluster_subset(
     method: str = "linkage",
     linkage: str = "average",
     linkage_input: str = "condensed",
-    n_clusters: int | None = None,
+    n_clusters: int | str | None = None,
     cutoff: float | str | None = None,
     leader_method: str | None = None,
     leaders_per_cluster: int | None = None,
@@ -115,7 +118,8 @@ def cluster_subset(
         ``condensed`` takes the RMSDs as the distances that they are; ``rows`` takes the rows of their
         square matrix for observations, as scipy does when it is handed that matrix.
     n_clusters, cutoff
-        Where to cut the tree: how many clusters, or at what height (nm, or ``"2A"``). One of them.
+        Where to cut the tree: how many clusters (``"auto"``: what `scan_cuts` suggests between 2 and 30), or
+        at what height (nm, or ``"2A"``). One of them.
     leader_method
         ``faithful``: the medoids, then those subset frames that bring most first-pass labels back;
         ``medoid``: the medoid, then farthest first; ``random``: drawn without replacement. Where None,
@@ -255,6 +259,7 @@ def _result(store: Store, name: str, n_pairs_computed: int, *, was_complete: boo
         n_subset_frames=store.shape(f"{group}/subset_label")[0],
         n_clusters=attrs["n_clusters_found"],
         n_leaders=store.shape(f"{group}/leader_frame")[0],
+        n_clusters_reason=attrs.get("n_clusters_reason"),
         faithfulness=attrs.get("faithfulness_overall", nan),
         faithfulness_held_out=nan if held_out is None else held_out,
         most_confused=_most_confused(store, group),

@@ -23,9 +23,10 @@ from ..rmsd import PairwiseRmsd
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET, ArraySpec
 from ..store import Store, provenance
 from .choice import choose, groups_of, warning
+from .judge import DEFAULT_RANGE, scan_tree
 from .plan import ClusterPlan, leader_options
 
-__all__ = ["HINT", "compute_distances", "cut_and_choose", "link"]
+__all__ = ["HINT", "compute_distances", "cut_and_choose", "link", "read_distances"]
 
 HINT = (
     "Use the same parameters, another name (--name, or cluster.name in a config), or --restart to discard "
@@ -132,6 +133,11 @@ def link(store: Store, plan: ClusterPlan, progress: Progress) -> NDArray[np.floa
     return tree
 
 
+def read_distances(store: Store, plan: ClusterPlan) -> NDArray[np.float32]:
+    """Read the subset's distances whole, condensed, shape (n_pairs,), nm."""
+    return _gathered(StoredDistances(store, f"{plan.subset_group}/rmsd"), np.dtype(np.float32))
+
+
 def _gathered(distances: StoredDistances, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Read all distances, chunk by chunk: never whole in two types at once."""
     total = distances.shape[0]
@@ -171,9 +177,10 @@ def cut_and_choose(
             f"Its largest gaps suggest {_suggested(tree, config)}. "
             "Distances and linkage are kept: the next call takes seconds."
         )
-    distances = _gathered(StoredDistances(store, f"{plan.subset_group}/rmsd"), np.dtype(np.float32))
+    distances = read_distances(store, plan)
+    n_clusters, reason = _resolved(store, plan, tree, distances, progress)
     if tree is not None:
-        labels = cut(tree, n_clusters=config.n_clusters, cutoff=config.cutoff)
+        labels = cut(tree, n_clusters=n_clusters, cutoff=config.cutoff)
     else:
         labels = gromos(distances, cutoff=config.cutoff or 0.0)
     chosen = choose(distances, labels, plan, groups_of(store, plan))
@@ -207,7 +214,8 @@ def cut_and_choose(
         "select": config.select,
         "atoms": plan.atoms_text,
         **plan.metric.attrs(),
-        "n_clusters_asked": config.n_clusters,
+        "n_clusters_asked": n_clusters,
+        "n_clusters_reason": reason,
         "cutoff_nm": config.cutoff,
         "n_clusters_found": found,
         "leader_method": config.chosen_by,
@@ -221,15 +229,28 @@ def cut_and_choose(
         for spec, array in arrays:
             store.ensure_array(plan.clustering_group, spec, array.shape)
             journal.commit(store.write_all(f"{plan.clustering_group}/{spec.name}", array))
-    asked = (
-        f"{config.n_clusters} asked for"
-        if config.n_clusters
-        else f"cut at {format_length(config.cutoff or 0)}"
-    )
+    asked = f"{n_clusters} asked for" if n_clusters else f"cut at {format_length(config.cutoff or 0)}"
     progress.note(f"clusters found: {found} ({asked}); leaders: {len(leader_frame)}")
     doubt = warning(chosen, config)
     if doubt:
         progress.note(doubt)
+
+
+def _resolved(
+    store: Store,
+    plan: ClusterPlan,
+    tree: NDArray[np.float64] | None,
+    distances: NDArray[np.float32],
+    progress: Progress,
+) -> tuple[int | None, str | None]:
+    """Return the number of clusters asked for, and the reason where it was left to us."""
+    if plan.config.n_clusters != "auto":
+        return plan.config.n_clusters, None
+    assert tree is not None
+    low, high = DEFAULT_RANGE
+    found = scan_tree(store, plan, tree, distances, low, min(high, len(plan.subset_frame)), progress)
+    progress.note(f"{found.n_clusters} clusters: {found.reason}")
+    return found.n_clusters, found.reason
 
 
 def _suggested(tree: NDArray[np.float64], config: ClusterConfig) -> str:

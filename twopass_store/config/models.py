@@ -202,7 +202,8 @@ class ClusterConfig(_Model):
     linkage, linkage_input
         Method of the tree, and whether it takes the condensed RMSDs or the rows of their square matrix.
     n_clusters, cutoff
-        Where to cut the tree: how many clusters, or at what height (nm). One of them.
+        Where to cut the tree: how many clusters (``auto``: as many as figures of the cuts from 2 to 30
+        suggest), or at what height (nm). One of them.
     leader_method
         How leaders are chosen: ``faithful`` where None, or ``medoid`` where `leaders_per_cluster` is given.
     leaders_per_cluster, seed
@@ -228,7 +229,7 @@ class ClusterConfig(_Model):
     method: Literal["linkage", "gromos"] = "linkage"
     linkage: Linkage = "average"
     linkage_input: Literal["condensed", "rows"] = "condensed"
-    n_clusters: int | None = Field(default=None, ge=1)
+    n_clusters: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
     cutoff: LengthNm | None = None
     leader_method: Literal["faithful", "medoid", "random"] | None = None
     leaders_per_cluster: int | None = Field(default=None, ge=1)

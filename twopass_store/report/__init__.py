@@ -1,6 +1,7 @@
 """What a store holds and what came out of it, read from committed results only."""
 
 from .clusters import ClusterSummary, summarize_clusters
+from .plot import plot_scan
 from .rows import ClusterDetails, GroupRow, TimeBin
 from .status import StageStatus, StoreStatus, store_status
 from .summary import ClusterRow, Summary, summarize
@@ -14,6 +15,7 @@ __all__ = [
     "StoreStatus",
     "Summary",
     "TimeBin",
+    "plot_scan",
     "store_status",
     "summarize",
     "summarize_clusters",

@@ -1,0 +1,192 @@
+"""How good the cuts of a tree are, and which one to take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError
+from ..executors import PROCESS_BYTES, memory_budget, require_within
+from ..journal import Plan
+from ..linkage import (
+    CutQuality,
+    assess_cuts,
+    cophenetic_correlation,
+    cut,
+    scanning_bytes,
+    stability_of_cuts,
+)
+from ..partition import PAIR_CHUNK
+from ..progress import Progress
+from ..schema import SCAN
+from ..store import Store, provenance
+from .plan import ClusterPlan
+
+__all__ = ["DEFAULT_RANGE", "Suggestion", "scan_group", "scan_stage", "scan_tree", "suggest"]
+
+HINT = "Scan another range, or remove the store's group /scans."
+
+DEFAULT_RANGE = (2, 30)
+"""First and last number of clusters that are judged where none are given."""
+
+STABLE = 0.8
+"""Adjusted Rand index of two halves from which on a cut counts as stable."""
+
+MOSTLY_ONE = 0.95
+"""Share of the frames in the largest cluster above which a cut has but parted outliers from the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A number of clusters, and why."""
+
+    n_clusters: int
+    reason: str
+
+
+def scan_tree(
+    store: Store,
+    plan: ClusterPlan,
+    tree: NDArray[np.float64],
+    distances: NDArray[np.float32],
+    low: int,
+    high: int,
+    progress: Progress,
+) -> Suggestion:
+    """Judge the cuts of one tree, or read the figures where they are there; returns what they suggest.
+
+    Parameters
+    ----------
+    store, plan
+        Where, and which subset and linkage.
+    tree
+        The linkage, scipy's four columns.
+    distances
+        Condensed, shape (n_pairs,), nm.
+    low, high
+        First and last number of clusters.
+    progress
+        Who is told.
+
+    Raises
+    ------
+    ConfigError
+        If the subset doesn't have so many frames.
+    MemoryBudgetError
+        If it needs more memory than allowed.
+    """
+    n_subset = len(plan.subset_frame)
+    _check_range(low, high, n_subset)
+    group = scan_group(plan, low, high)
+    present = store.journal(scan_stage(plan, low, high))
+    if present is not None and present.complete:
+        attrs = store.attrs(group)
+        return Suggestion(attrs["suggested_n_clusters"], attrs["suggestion_reason"])
+    needed = PROCESS_BYTES + scanning_bytes(n_subset, high, rows=plan.config.linkage_input == "rows")
+    require_within(
+        memory_budget(plan.config.memory),
+        needed + 3 * 4 * PAIR_CHUNK,
+        stage="scan",
+        mend="Or take a smaller subset (--subset-frames).",
+    )
+    progress.note(f"judging {low} to {high} clusters of {n_subset:,} frames ({plan.config.linkage} linkage)")
+    asked = list(range(low, high + 1))
+    cuts = assess_cuts(distances, [cut(tree, n_clusters=wanted) for wanted in asked])
+    correlation = cophenetic_correlation(distances, tree)
+    stability = stability_of_cuts(
+        distances,
+        method=plan.config.linkage,
+        rows=plan.config.linkage_input == "rows",
+        n_clusters=asked,
+        n_threads=plan.workers,
+    )
+    suggestion = suggest(asked, cuts, stability)
+    columns: dict[str, Sequence[float]] = {
+        "n_clusters": asked,
+        "n_clusters_found": [each.n_clusters for each in cuts],
+        "silhouette": [each.silhouette for each in cuts],
+        "davies_bouldin": [each.davies_bouldin for each in cuts],
+        "pseudo_f": [each.pseudo_f for each in cuts],
+        "ssr_sst": [each.ssr_sst for each in cuts],
+        "stability": stability,
+        "smallest_cluster": [each.smallest for each in cuts],
+        "largest_cluster": [each.largest for each in cuts],
+    }
+    attrs = {
+        "subset": plan.subset_group.removeprefix("subsets/"),
+        "linkage_method": plan.config.linkage,
+        "linkage_input": plan.config.linkage_input,
+        "cophenetic_correlation": None if np.isnan(correlation) else correlation,
+        "suggested_n_clusters": suggestion.n_clusters,
+        "suggestion_reason": suggestion.reason,
+        "provenance": provenance(),
+    }
+    assert plan.tree is not None
+    as_planned = Plan(
+        stage=scan_stage(plan, low, high),
+        parameters={**plan.tree.parameters, "first": low, "last": high},
+        products=tuple(store.product(group, spec, [len(asked)]) for spec in SCAN),
+        request={},
+    )
+    # Without a journal, a group is what a kill left.
+    if present is None:
+        store.remove(group)
+    with store.step(as_planned, hint=HINT) as journal:
+        store.ensure_group(group, attrs)
+        for spec in SCAN:
+            store.ensure_array(group, spec, [len(asked)])
+            journal.commit(store.write_all(f"{group}/{spec.name}", np.array(columns[spec.name], spec.dtype)))
+    return suggestion
+
+
+def suggest(n_clusters: Sequence[int], cuts: Sequence[CutQuality], stability: Sequence[float]) -> Suggestion:
+    """Choose among cuts: the best silhouette of those that are stable and do more than part outliers.
+
+    Parameters
+    ----------
+    n_clusters
+        Numbers of clusters asked for, ascending.
+    cuts
+        Figures of each.
+    stability
+        Adjusted Rand index between two halves, of each; NaN counts as 0.
+    """
+    silhouette = np.nan_to_num(np.array([each.silhouette for each in cuts]), nan=-1.0)
+    alike = np.nan_to_num(np.asarray(stability), nan=0.0)
+    is_apart = np.array([each.largest_share <= MOSTLY_ONE for each in cuts])
+    pool = is_apart if is_apart.any() else np.ones(len(cuts), dtype=bool)
+    most = float(alike[pool].max())
+    # Where no cut is stable, those that come near to the most stable one.
+    least = STABLE if most >= STABLE else 0.9 * most
+    pool = pool & (alike >= least)
+    best = int(np.flatnonzero(pool)[silhouette[pool].argmax()])
+    among = f"stable between two halves of the subset (adjusted Rand index {alike[best]:.2f})"
+    if most < STABLE:
+        among = "about as stable as any between two halves of the subset, though none is (adjusted Rand "
+        among += f"index {alike[best]:.2f} of at most {most:.2f})"
+    reason = f"highest silhouette, {silhouette[best]:.2f}, among the cuts that are {among}"
+    if is_apart.any() and not is_apart.all():
+        reason += f" and leave no more than {MOSTLY_ONE:.0%} of the frames in one cluster"
+    return Suggestion(int(n_clusters[best]), reason)
+
+
+def _check_range(low: int, high: int, n_subset: int) -> None:
+    if not 2 <= low <= high:
+        raise ConfigError(f"--n-clusters {low}:{high}: the first number is at least 2, the last no smaller.")
+    if high > n_subset:
+        raise ConfigError(
+            f"--n-clusters {low}:{high}: the subset has {n_subset} frames. End with fewer clusters, or take "
+            "a larger subset (--subset-frames, --stride)."
+        )
+
+
+def scan_stage(plan: ClusterPlan, low: int, high: int) -> str:
+    """Name of the journal of a scan."""
+    return "scan-" + scan_group(plan, low, high).removeprefix("scans/")
+
+
+def scan_group(plan: ClusterPlan, low: int, high: int) -> str:
+    """Path of the group with the figures."""
+    assert plan.linkage is not None
+    return f"scans/{plan.subset_group.removeprefix('subsets/')}-{plan.linkage.name}-{low}-{high}"

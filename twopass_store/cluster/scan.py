@@ -1,0 +1,152 @@
+"""Figures of the cuts of several trees, over a range of numbers of clusters."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..config import ClusterConfig, validated
+from ..errors import ConfigError, StageIncompleteError
+from ..journal import Lock, hold
+from ..progress import Progress, Silent
+from ..schema import SCAN
+from ..store import Store, lock_folder, store_path
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .plan import ClusterPlan
+
+__all__ = ["scan_cuts"]
+
+
+def scan_cuts(
+    store: str | os.PathLike[str],
+    *,
+    n_clusters: str | tuple[int, int] = "2:30",
+    linkages: Sequence[str] = ("average",),
+    like: str | None = None,
+    select: str | None = None,
+    subset_frames: int | None = None,
+    stride: int | None = None,
+    memory: int | str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> "xr.Dataset":
+    """Judge the cuts of the subset's trees, for several numbers of clusters.
+
+    Distances and trees that are missing are computed and kept; so are the figures.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    n_clusters
+        First and last number of clusters, as a pair or as ``"2:30"``.
+    linkages
+        Methods to compare.
+    like
+        The clustering whose subset, atoms and metric are taken, instead of `select`, `subset_frames` and
+        `stride`.
+    select, subset_frames, stride, memory, workers, progress
+        As in `cluster_subset`.
+
+    Returns
+    -------
+    Dimensions ``linkage`` and ``cut``: ``n_clusters``, ``n_clusters_found``, ``silhouette``,
+    ``davies_bouldin``, ``pseudo_f``, ``ssr_sst``, ``stability``, ``smallest_cluster`` and
+    ``largest_cluster``; along ``linkage`` alone ``cophenetic_correlation``, ``suggested_n_clusters`` and
+    ``suggestion_reason``.
+
+    Raises
+    ------
+    StageIncompleteError
+        If ingest, or the clustering `like`, has not finished.
+    ConfigError, MemoryBudgetError, StoreError
+        As in `cluster_subset`.
+    """
+    # These import mdtraj and numba.
+    from .judge import scan_group, scan_stage
+    from .plan import plan_cluster
+
+    path = store_path(store)
+    low, high = _parse_range(n_clusters) if isinstance(n_clusters, str) else n_clusters
+    given = {"select": select, "subset_frames": subset_frames, "stride": stride}
+    opened = Store.open(path)
+    ingest = opened.journal("ingest")
+    if ingest is None or not ingest.complete:
+        raise StageIncompleteError(f"{path}: ingest has not finished. Run the same command again.")
+    base, n_frames = (given, None) if like is None else _subset_of(opened, like, given)
+    progress = progress or Silent()
+    scans = []
+    for linkage in dict.fromkeys(linkages):
+        values = {**base, "linkage": linkage, "memory": memory, "workers": workers}
+        plan = plan_cluster(opened, validated(ClusterConfig, values), n_frames=n_frames)
+        group = scan_group(plan, low, high)
+        journal = opened.journal(scan_stage(plan, low, high))
+        if journal is None or not journal.complete:
+            _scan(path, plan, low, high, progress)
+        scans.append((linkage, group))
+    return _as_dataset(Store.open(path), scans)
+
+
+def _subset_of(store: Store, name: str, given: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """Return what tells a clustering's subset and metric, and of how many frames it was taken."""
+    if any(value is not None for value in given.values()):
+        raise ConfigError(
+            "The subset of a clustering has its selection and stride: leave out --select, --subset-frames "
+            "and --stride, or --name."
+        )
+    journal = store.journal(f"clustering-{name}")
+    if journal is None or not journal.complete:
+        known = ", ".join(store.members("clusterings")) or "none"
+        raise StageIncompleteError(f"{store.path} has no finished clustering {name!r} (there are: {known}).")
+    choice_of_cut = {"name", "method", "linkage", "n_clusters", "cutoff"}
+    choice_of_leaders = {"leader_method", "leaders_per_cluster", "faithfulness", "max_leaders"}
+    left_out = choice_of_cut | choice_of_leaders | {"leader_frames", "seed"}
+    base = {key: value for key, value in journal.plan.request.items() if key not in left_out}
+    subset = store.attrs(f"clusterings/{name}")["subset"]
+    return base, store.attrs(f"subsets/{subset}")["frame_stop"]
+
+
+def _scan(path: Path, plan: "ClusterPlan", low: int, high: int, progress: Progress) -> None:
+    from .judge import scan_tree
+    from .steps import compute_distances, link, read_distances
+
+    with hold(lock_folder(path), [Lock(plan.distances.stage)]) as writer:
+        store = Store.open(path, writer=writer)
+        compute_distances(store, plan, progress)
+        tree = link(store, plan, progress)
+        assert tree is not None
+        scan_tree(store, plan, tree, read_distances(store, plan), low, high, progress)
+
+
+def _parse_range(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+    if not found:
+        raise ConfigError(f"--n-clusters: {text!r} is no range; write it like 2:30.")
+    return int(found[1]), int(found[2])
+
+
+def _as_dataset(store: Store, scans: Sequence[tuple[str, str]]) -> "xr.Dataset":
+    import xarray as xr
+
+    found = [store.attrs(group) for _, group in scans]
+    variables: dict[str, Any] = {}
+    for spec in SCAN:
+        values = np.stack([store.read(f"{group}/{spec.name}") for _, group in scans])
+        described = {"units": spec.units, "long_name": spec.long_name}
+        variables[spec.name] = (("linkage", "cut"), values, described)
+    variables["n_clusters"] = ("cut", variables["n_clusters"][1][0], variables["n_clusters"][2])
+    for name, long_name in (
+        ("cophenetic_correlation", "correlation of the RMSDs with the heights at which pairs are joined"),
+        ("suggested_n_clusters", "number of clusters that the figures suggest"),
+        ("suggestion_reason", "why"),
+    ):
+        values = np.array([np.nan if each[name] is None else each[name] for each in found])
+        variables[name] = ("linkage", values, {"units": "1", "long_name": long_name})
+    attrs = {key: found[0][key] for key in ("subset", "linkage_input")}
+    return xr.Dataset(variables, coords={"linkage": [linkage for linkage, _ in scans]}, attrs=attrs)
