@@ -154,6 +154,57 @@ def test_export__xtc_goes_back_bit_by_bit(block, tmp_path, monkeypatch):
     assert (tmp_path / "out.xtc").read_bytes() == source.read_bytes()
 
 
+def oblique(angles: tuple[float, float, float], n_frames: int) -> np.ndarray:
+    """Vectors of a cell under pressure coupling, in float32 as GROMACS has them."""
+    cell = md.utils.unitcell.lengths_and_angles_to_box_vectors(
+        *[np.full(1, 3.1)] * 3, *np.array(angles)[:, None]
+    )
+    scales = 1 + 0.001 * np.random.default_rng(5).normal(size=(n_frames, 1, 1))
+    return (np.stack(cell, axis=1) * scales).astype(np.float32)
+
+
+@pytest.mark.parametrize("angles", [(90, 90, 90), (60, 60, 90), (70.5288, 109.4712, 70.5288)])
+@pytest.mark.parametrize("precision", [1000, 10_000, 100])
+def test_export__xtc_as_gromacs_writes_it(angles, precision, trajectory, tmp_path):
+    """Numbers of steps, oblique cells and the precision go back as well."""
+    steps, time = (np.arange(N_FRAMES) * 5000).astype(np.int32), trajectory.time.astype(np.float32)
+    source, top = tmp_path / "in.xtc", write(trajectory[:1], tmp_path / "top.pdb")
+    precisions = np.full(N_FRAMES, precision, np.float32)
+    with md.formats.XTCTrajectoryFile(str(source), "w") as file:
+        file._write(trajectory.xyz, time, steps, oblique(angles, N_FRAMES), precisions)
+    ingest_trajectories(tmp_path / "run.zarr", source, top=top)
+    export_coordinates(tmp_path / "run.zarr", tmp_path / "out.xtc")
+    assert (tmp_path / "out.xtc").read_bytes() == source.read_bytes()
+    assert Store.open(tmp_path / "run.zarr").read("step").tolist() == steps.tolist()
+
+    export_coordinates(tmp_path / "run.zarr", tmp_path / "out.trr", frames="3::4")
+    with md.formats.TRRTrajectoryFile(str(tmp_path / "out.trr")) as file:
+        _, _, found, box, _ = file.read()
+    np.testing.assert_array_equal(found, steps[3::4])
+    np.testing.assert_array_equal(box, oblique(angles, N_FRAMES)[3::4])
+
+
+def test_export__steps_and_cells_of_formats_without_them(trajectory, tmp_path):
+    top, celled = write(trajectory[:1], tmp_path / "top.pdb"), trajectory[:]
+    celled.unitcell_vectors = oblique((60, 60, 90), N_FRAMES)
+    sources = [write(celled, tmp_path / name) for name in ("a.dcd", "b.xtc")]
+    ingest_trajectories(tmp_path / "run.zarr", sources, top=top, stride=2)
+    store = Store.open(tmp_path / "run.zarr")
+    n_frames = -(-N_FRAMES // 2)
+    assert store.read("step").tolist() == [-1] * n_frames + list(range(0, N_FRAMES, 2))
+    export_coordinates(tmp_path / "run.zarr", tmp_path / "out.trr")
+    with md.formats.TRRTrajectoryFile(str(tmp_path / "out.trr")) as file:
+        _, _, found, box, _ = file.read()
+    assert found.tolist() == [*range(0, N_FRAMES, 2)] * 2
+    np.testing.assert_allclose(box[:n_frames], oblique((60, 60, 90), N_FRAMES)[::2], atol=2e-6)
+    np.testing.assert_array_equal(box[n_frames:], box_of_xtc(tmp_path / "b.xtc")[::2])
+
+
+def box_of_xtc(path: Path) -> np.ndarray:
+    with md.formats.XTCTrajectoryFile(str(path)) as file:
+        return file.read()[3]
+
+
 def test_export__several_files_with_stride_and_selection(trajectory, tmp_path):
     for name, part in (("a.xtc", trajectory[:9]), ("b.trr", trajectory[9:])):
         write(part, tmp_path / name)

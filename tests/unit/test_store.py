@@ -161,7 +161,7 @@ def test_names__that_are_not(name):
 
 
 def test_every_spec__has_units_and_long_name_and_a_sound_chunk():
-    sizes = {"frame": 70_000, "atom": 22, "xyz": 3, "pair": 10**7}
+    sizes = {"frame": 70_000, "atom": 22, "xyz": 3, "cell_vector": 3, "pair": 10**7}
     for spec in SPEC.values():
         described = attributes(spec)
         assert described["units"] and described["long_name"]
@@ -172,7 +172,7 @@ def test_every_spec__has_units_and_long_name_and_a_sound_chunk():
 
 
 def test_everything__opens_as_a_tree_without_a_warning(store):
-    sizes = {"frame": 10, "atom": 2, "xyz": 3, "trajectory_file": 1, "simulation_run": 1}
+    sizes = {"frame": 10, "atom": 2, "xyz": 3, "cell_vector": 3, "trajectory_file": 1, "simulation_run": 1}
     for spec in INGESTED:
         store.ensure_array("", spec, [sizes[dim] for dim in spec.dims])
     store.ensure_group("subsets/x", {})

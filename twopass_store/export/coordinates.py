@@ -188,7 +188,7 @@ def _rank(cluster: int | str, n_clusters: int) -> int:
 class _FrameSource:
     """The frames chosen of a store, as blocks to be written.
 
-    Steps are the frames' numbers in their source files: the format of the store keeps no others.
+    Where the source files have no steps, those are the frames' numbers in them.
     """
 
     def __init__(self, store: Store, choice: FrameChoice, progress: Progress) -> None:
@@ -236,18 +236,21 @@ class _FrameSource:
                 first = int(run.min())
                 positions = self._store.read_positions(FrameRange(first, int(run.max()) + 1))
                 part = {name: values[rows] for name, values in columns.items()}
+                step = part.get("step", part["source_frame"])
                 yield WrittenFrames(
                     xyz=np.ascontiguousarray(positions[run - first]),
-                    step=part["source_frame"],
+                    step=np.where(step < 0, part["source_frame"], step),
                     time=part.get("time"),
                     unitcell_lengths=part.get("unitcell_lengths"),
                     unitcell_angles=part.get("unitcell_angles"),
+                    source_vectors=part.get("unitcell_vectors"),
                 )
 
     def _columns(self) -> list[str]:
-        names = ["source_frame"]
+        names = ["source_frame", "step"]
         names += ["time"] if self.has_time else []
-        return names + (["unitcell_lengths", "unitcell_angles"] if self.with_cell else [])
+        names += ["unitcell_lengths", "unitcell_angles", "unitcell_vectors"] if self.with_cell else []
+        return [name for name in names if self._store.has(name)]
 
     def grid_nm(self) -> float | None:
         """Spacing of stored positions, where they are integers."""

@@ -130,6 +130,8 @@ def read_frames(reading: Reading, frames: FrameRange) -> Iterator[dict[str, NDAr
                 "run": np.full(block.n_frames, source.run, np.int32),
                 "unitcell_lengths": _or_nan(block.unitcell_lengths, block.n_frames),
                 "unitcell_angles": _or_nan(block.unitcell_angles, block.n_frames),
+                "step": np.full(block.n_frames, -1, np.int64) if block.step is None else block.step,
+                "unitcell_vectors": _or_nan(block.unitcell_vectors, block.n_frames, 3),
             }
             yield {name: values[:n_good] for name, values in columns.items()}
             if n_good < block.n_frames:
@@ -150,10 +152,10 @@ def _times(
     return frames.astype(np.float64) if found is None else found
 
 
-def _or_nan(values: NDArray[np.float64] | None, n_frames: int) -> NDArray[np.float64]:
-    return np.full((n_frames, 3), np.nan) if values is None else values
+def _or_nan(values: NDArray[Any] | None, n_frames: int, *shape: int) -> NDArray[Any]:
+    return np.full((n_frames, *shape, 3), np.nan) if values is None else values
 
 
 def _empty(specs: Iterable[ArraySpec], n_frames: int, n_atoms: int) -> dict[str, NDArray[Any]]:
-    sizes = {"frame": n_frames, "atom": n_atoms, "xyz": 3}
+    sizes = {"frame": n_frames, "atom": n_atoms, "xyz": 3, "cell_vector": 3}
     return {spec.name: np.empty([sizes[dim] for dim in spec.dims], spec.dtype) for spec in specs}

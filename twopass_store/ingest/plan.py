@@ -14,7 +14,7 @@ from ..config import IngestConfig
 from ..executors import PROCESS_BYTES
 from ..journal import Plan
 from ..partition import chunks_per_shard, position_chunk_frames
-from ..schema import ATOM, FRAME, RUN, TRAJECTORY_FILE, TRAJECTORY_RECORD, UNITCELL, ArraySpec
+from ..schema import ATOM, FRAME, RUN, SOURCE_FRAME, TRAJECTORY_FILE, TRAJECTORY_RECORD, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import describe_selection, guessed_elements, reading_bytes, topology_to_json
 from .chunks import Reading
@@ -136,13 +136,18 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
     topology, stored_topology = reference.load_topology(), reference.load_kept_topology()
     n_frames = sum(len(source.kept) for source in sources)
     has_unitcell = any(source.info.has_unitcell for source in sources)
+    xdr = [source.info for source in sources if source.info.index is not None]
+    of_source = {"step"} if xdr else set()
+    of_source |= {"unitcell_vectors"} if any(info.has_oblique_unitcell for info in xdr) else set()
     runs = _run_columns(inputs.runs)
     sizes = {"frame": n_frames, "atom": reference.n_kept, "xyz": 3, "trajectory_file": len(sources)}
+    sizes["cell_vector"] = 3
     sizes["simulation_run"] = len(inputs.runs or ())
     is_labelled = any(source.label for source in sources)
     specs = (
         *FRAME,
         *(UNITCELL if has_unitcell else ()),
+        *(spec for spec in SOURCE_FRAME if spec.name in of_source),
         *TRAJECTORY_FILE,
         *(spec for spec in TRAJECTORY_RECORD if is_labelled or spec.name != "trajectory_label"),
         *ATOM,

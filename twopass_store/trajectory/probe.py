@@ -47,6 +47,8 @@ class TrajectoryInfo:
         Hexadecimal, see :func:`digest_file`.
     index
         Where the frames of XTC and TRR begin; None for other formats.
+    has_oblique_unitcell
+        Whether the unit cell of its first frame has an angle other than 90°.
     """
 
     path: str
@@ -59,6 +61,7 @@ class TrajectoryInfo:
     modified_ns: int
     digest: str
     index: FrameIndex | None = field(default=None, compare=False, repr=False)
+    has_oblique_unitcell: bool = False
 
 
 def probe(
@@ -110,18 +113,20 @@ def probe(
         finally:
             source.close()
         _check_atoms(where, first.n_atoms, topology, topology_path)
+    # VMD and NAMD write a cell of zeros where there is none.
+    has_unitcell = first.unitcell_lengths is not None and bool(np.any(first.unitcell_lengths))
     return TrajectoryInfo(
         path=where,
         n_frames=count.n_frames,
         n_atoms=count.n_atoms,
-        # VMD and NAMD write a cell of zeros where there is none.
-        has_unitcell=first.unitcell_lengths is not None and bool(np.any(first.unitcell_lengths)),
+        has_unitcell=has_unitcell,
         has_time=has_time,
         loads_whole=entry.loads_whole,
         size_bytes=status.st_size,
         modified_ns=status.st_mtime_ns,
         digest=digest_file(file),
         index=frame_index(where) if file.suffix.lower() in (".xtc", ".trr") else None,
+        has_oblique_unitcell=has_unitcell and bool(np.any(first.unitcell_angles != 90)),
     )
 
 

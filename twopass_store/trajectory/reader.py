@@ -39,12 +39,18 @@ class Block:
         Shape (n_frames,), ps; None where the file has no times.
     unitcell_lengths, unitcell_angles
         Shape (n_frames, 3), nm and degrees; None where the file has no unit cell.
+    step
+        Numbers of the simulation steps, shape (n_frames,); None where the format has none.
+    unitcell_vectors
+        Vectors of the unit cell as XTC and TRR have them, shape (n_frames, 3, 3), nm; None elsewhere.
     """
 
     xyz: NDArray[np.float32]
     time: NDArray[np.float64] | None
     unitcell_lengths: NDArray[np.float64] | None
     unitcell_angles: NDArray[np.float64] | None
+    step: NDArray[np.int64] | None = None
+    unitcell_vectors: NDArray[np.float32] | None = None
 
     @property
     def n_frames(self) -> int:
@@ -193,6 +199,7 @@ def _block(
                 f"Frame {frames[int(np.argmax(missing))]} of {info.path} has no unit cell, though its "
                 "first frame has one. Split the file, or give all frames a cell, as with `gmx trjconv -box`."
             )
+    step = getattr(trajectory, "source_step", None)
     xyz = np.ma.filled(trajectory.xyz, np.nan)  # NetCDF marks what was never written
     if imager is not None:
         # What a source keeps must stay as it is; else the frames are ours, and only must lie side by side.
@@ -208,6 +215,8 @@ def _block(
         time=np.array(trajectory.time, dtype=np.float64) if info.has_time else None,
         unitcell_lengths=np.array(lengths, dtype=np.float64) if info.has_unitcell else None,
         unitcell_angles=np.array(angles, dtype=np.float64) if info.has_unitcell else None,
+        step=None if step is None else step.astype(np.int64),
+        unitcell_vectors=getattr(trajectory, "source_vectors", None) if info.has_unitcell else None,
     )
 
 

@@ -87,6 +87,9 @@ class _XdrSource(Source):
         trajectory = md.Trajectory(xyz=xyz, topology=self._topology, time=time)
         with np.errstate(invalid="ignore", divide="ignore"):  # frames without a box among others with one
             trajectory.unitcell_vectors = np.concatenate(boxes) if len(boxes) > 1 else boxes[0]
+        # A trajectory of mdtraj keeps neither.
+        trajectory.source_step = np.concatenate([run[2] for run in runs])
+        trajectory.source_vectors = np.concatenate(boxes)
         return trajectory
 
     def close(self) -> None:

@@ -50,6 +50,9 @@ class WrittenFrames:
         Shape (n_frames,), ps; None where there are none: formats that must have some take `step`.
     unitcell_lengths, unitcell_angles
         Shape (n_frames, 3), nm and degrees; None where there is no unit cell.
+    source_vectors
+        Vectors of the unit cell as the source file had them, shape (n_frames, 3, 3), nm; NaN for frames where
+        it had none, None where no file has any.
     """
 
     xyz: NDArray[np.float32]
@@ -57,6 +60,7 @@ class WrittenFrames:
     time: NDArray[np.float64] | None
     unitcell_lengths: NDArray[np.float64] | None
     unitcell_angles: NDArray[np.float64] | None
+    source_vectors: NDArray[np.float32] | None = None
 
     @property
     def unitcell_vectors(self) -> NDArray[np.float32] | None:
@@ -73,6 +77,8 @@ class WrittenFrames:
         vectors[:, 0, 0], vectors[:, 1, 0], vectors[:, 1, 1] = a, b * cos_gamma, b * sin_gamma
         vectors[:, 2, 0], vectors[:, 2, 1], vectors[:, 2, 2] = cx, cy, np.sqrt(c * c - cx * cx - cy * cy)
         vectors[np.abs(vectors) < _ASKEW_NM] = 0
+        if self.source_vectors is not None:
+            vectors = np.where(np.isfinite(self.source_vectors), self.source_vectors, vectors)
         return vectors.astype(np.float32)
 
 
