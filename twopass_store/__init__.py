@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     )
     from .pipeline import RunResult, run_pipeline
     from .progress import Progress
-    from .report import ClusterSummary, Summary, plot_scan, store_status, summarize, summarize_clusters
+    from .report import (
+        ClusterSummary,
+        Comparison,
+        Summary,
+        compare_labels,
+        plot_scan,
+        store_status,
+        summarize,
+        summarize_clusters,
+    )
     from .store import open_results
 
 __all__ = [
@@ -34,6 +43,7 @@ __all__ = [
     "ClusterConfig",
     "ClusterResult",
     "ClusterSummary",
+    "Comparison",
     "ExportResult",
     "IngestConfig",
     "IngestEstimate",
@@ -45,6 +55,7 @@ __all__ = [
     "Summary",
     "assign_frames",
     "cluster_subset",
+    "compare_labels",
     "estimate_ingest",
     "export_coordinates",
     "ingest_trajectories",
@@ -82,7 +93,9 @@ _ROOMS = {
     "progress": ("Progress",),
     "report": (
         "ClusterSummary",
+        "Comparison",
         "Summary",
+        "compare_labels",
         "plot_scan",
         "store_status",
         "summarize",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .compare import compare
 from .cuts import recut, scan
 from .export import export
 from .options import Debug, Memory, Name, Quiet, Restart, StoreArgument, Workers
@@ -505,6 +506,7 @@ def status(
 
 
 app.command(epilog="Example: twopass summary run.zarr --by blocks:5")(summary)
+app.command(epilog="Example: twopass compare run.zarr --with cnumvtime.dat")(compare)
 app.command(
     epilog="Example: twopass export run.zarr coordinates --to C1.xtc --cluster C1 --top-to C1.pdb",
 )(export)

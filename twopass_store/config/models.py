@@ -13,6 +13,7 @@ __all__ = [
     "METRIC_OPTIONS",
     "AssignConfig",
     "ClusterConfig",
+    "CompareConfig",
     "IngestConfig",
     "RunConfig",
     "SummaryConfig",
@@ -355,6 +356,21 @@ class SummaryConfig(_Model):
     by: str | None = None
     seed: int = Field(default=0, ge=0)
     memory: Memory | None = None
+
+
+class CompareConfig(_Model):
+    """What labels are compared.
+
+    Attributes
+    ----------
+    name
+        Name of the clustering; may be left out where there is only one.
+    column
+        Column of the labels in the file, from 1; the last where None.
+    """
+
+    name: Name | None = None
+    column: int | None = Field(default=None, ge=1)
 
 
 class RunConfig(_Model):

@@ -1,6 +1,7 @@
 """What a store holds and what came out of it, read from committed results only."""
 
 from .clusters import ClusterSummary, summarize_clusters
+from .compare import Comparison, compare_labels
 from .plot import plot_scan
 from .rows import ClusterDetails, GroupRow, TimeBin
 from .status import StageStatus, StoreStatus, store_status
@@ -10,11 +11,13 @@ __all__ = [
     "ClusterDetails",
     "ClusterRow",
     "ClusterSummary",
+    "Comparison",
     "GroupRow",
     "StageStatus",
     "StoreStatus",
     "Summary",
     "TimeBin",
+    "compare_labels",
     "plot_scan",
     "store_status",
     "summarize",

@@ -1,0 +1,118 @@
+"""The agreement of two labellings, against scikit-learn's; and what label files may look like."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twopass_store.errors import ConfigError
+from twopass_store.report.compare import adjusted_rand
+from twopass_store.report.label_file import read_labels
+
+PROFILE = settings(deadline=None, max_examples=80, derandomize=True)
+
+
+@PROFILE
+@given(pairs=st.lists(st.tuples(st.integers(-1, 4), st.integers(-1, 3)), min_size=2, max_size=60))
+def test_adjusted_rand__is_scikit_learns(pairs):
+    metrics = pytest.importorskip("sklearn.metrics")
+    first, second = zip(*pairs, strict=True)
+    assert adjusted_rand(Counter(pairs)) == pytest.approx(metrics.adjusted_rand_score(first, second))
+
+
+def test_adjusted_rand__of_the_contingency_table_in_the_literature():
+    # Hubert and Arabie's formula by hand: pairs together in both 4, in rows 7, in columns 6, of 21.
+    counts = {(1, 1): 2, (1, 2): 1, (2, 2): 3, (3, 3): 1, (2, 1): 0}
+    together, rows, columns, everything = 1 + 0 + 3, 3 + 3, 1 + 6, 21
+    expected = rows * columns / everything
+    assert adjusted_rand(counts) == pytest.approx((together - expected) / ((rows + columns) / 2 - expected))
+
+
+def test_adjusted_rand__does_not_overflow():
+    same = {(1, 1): 10**10, (2, 2): 10**10}
+    assert adjusted_rand(same) == 1.0
+    assert adjusted_rand(dict.fromkeys([(1, 1), (1, 2), (2, 1), (2, 2)], 10**10)) == pytest.approx(
+        0.0, abs=1e-9
+    )
+
+
+CPPTRAJ = "#Frame       Clust\n       1        0\n       2       -1\n       3        2\n"
+XVG = '# gmx cluster\n@    title "Clust-id"\n@TYPE xy\n   0    1\n  10    1\n  20    3\n&\n'
+LOG = """Using gromos method for clustering
+Found 2 clusters
+
+cl. | #st  rmsd | middle rmsd | cluster members
+  1 |   3  .123 |     10 .100 |      0     10     30
+    |           |             |
+  2 |   1       |     20      |     20
+"""
+
+
+def no_times():
+    raise AssertionError("only a log needs times")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        (CPPTRAJ, [0, -1, 2]),
+        (XVG, [1, 1, 3]),
+        ("3\n1\n\n2\n", [3, 1, 2]),
+        ("frame,label\n0,4\n1,5\n", [4, 5]),
+        ("label\n1.0\n2.0\n", [1, 2]),
+    ],
+)
+@pytest.mark.parametrize("at_once", [1, 2, 1000])
+def test_labels__are_read_from_what_programs_write(tmp_path, monkeypatch, text, labels, at_once):
+    from twopass_store.report import label_file
+
+    monkeypatch.setattr(label_file, "LINES_AT_ONCE", at_once)
+    (tmp_path / "labels").write_text(text)
+    found = list(read_labels(tmp_path / "labels", times=no_times))
+    assert np.concatenate(found).tolist() == labels
+
+
+def test_column__may_be_another_than_the_last(tmp_path):
+    (tmp_path / "labels").write_text("1 7 0.5\n2 8 0.25\n")
+    (found,) = read_labels(tmp_path / "labels", column=2, times=no_times)
+    assert found.tolist() == [7, 8]
+    with pytest.raises(ConfigError, match="no column 4"):
+        list(read_labels(tmp_path / "labels", column=4, times=no_times))
+
+
+def test_gmx_log__lists_members_by_their_times(tmp_path):
+    (tmp_path / "cluster.log").write_text(LOG)
+    times = np.array([0.0, 10.0, 20.0, 30.0])
+    (found,) = read_labels(tmp_path / "cluster.log", times=lambda: times)
+    assert found.tolist() == [1, 1, 2, 1]
+    with pytest.raises(ConfigError, match="lists 4 frames and the store has 5"):
+        list(read_labels(tmp_path / "cluster.log", times=lambda: np.append(times, 40.0)))
+    with pytest.raises(ConfigError, match="no frame of the store has the time 30"):
+        list(read_labels(tmp_path / "cluster.log", times=lambda: times + np.eye(4)[3]))
+    with pytest.raises(ConfigError, match="clid"):
+        list(read_labels(tmp_path / "cluster.log", times=lambda: times * 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "holds no labels"),
+        ("# nothing\n", "holds no labels"),
+        ("1\n2.5\n", "line 2: '2.5' has no integer"),
+        ("1\nnan\n", "line 2"),
+        ("1 2\n3\n", "line 2"),
+        ("label\none\n", "line 2"),
+        ("#Frame C\n1 0\n3 0\n", "frame 3 stands where frame 2 is due"),
+    ],
+)
+def test_what_is_no_label__is_named_by_its_line(tmp_path, text, words):
+    (tmp_path / "labels").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        list(read_labels(tmp_path / "labels", times=no_times))
+
+
+def test_missing_file__is_a_clear_error(tmp_path):
+    with pytest.raises(ConfigError, match="Cannot read labels"):
+        list(read_labels(tmp_path / "nowhere", times=no_times))
