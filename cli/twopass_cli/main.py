@@ -204,6 +204,14 @@ def ingest(
             "--plan", help="Tell frames, memory, disk and time from a look at samples; write nothing."
         ),
     ] = False,
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append",
+            help="Add to a store what it hasn't: new files, and frames by which files have grown (a running "
+            "simulation). Topology and selection stay those of the store.",
+        ),
+    ] = False,
     restart: Restart = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -247,7 +255,9 @@ def ingest(
         if plan:
             print_estimate(estimate_ingest(trajectories or (), **options, progress=progress))
             return
-        result = ingest_trajectories(store, trajectories or (), **options, restart=restart, progress=progress)
+        result = ingest_trajectories(
+            store, trajectories or (), **options, restart=restart, append=append, progress=progress
+        )
         sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
         typer.echo(f"{store}: {sizes} from {count(result.n_trajectories, 'file')}")
         if result.rounded_by:

@@ -200,6 +200,10 @@ def print_status(status: StoreStatus) -> None:
     if status.clusterings:
         lines = [_clustering(name, attrs) for name, attrs in status.clusterings.items()]
         console.print("", *lines, sep="\n", markup=False)
+    for name, missing in status.n_frames_without_label.items():
+        console.print(
+            f"{name}: {missing:,} of {count(status.n_frames, 'frame')} have no label yet", markup=False
+        )
     console.print("", f"Next: {status.next_command}", sep="\n", markup=False, soft_wrap=True)
 
 

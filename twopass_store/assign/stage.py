@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +153,7 @@ def _assign(path: Path, config: AssignConfig, *, restart: bool, progress: Progre
             with store.step(plan, hint=HINT) as journal:
                 for spec in ASSIGNMENT:
                     store.ensure_array(group, spec, [n_frames], _attrs(spec, config, metric))
+                unit = replace(unit, covered=_covered(journal))
                 labelled = _run(store, journal, unit, ASSIGNMENT, workers, config, progress)
         if margin is not None:
             if store.journal(margin.stage) is None:
@@ -161,13 +162,19 @@ def _assign(path: Path, config: AssignConfig, *, restart: bool, progress: Progre
             with store.step(margin, hint=HINT) as journal:
                 for spec in MARGIN:
                     store.ensure_array(group, spec, [n_frames], _attrs(spec, config, metric))
-                measured = _run(store, journal, MarginUnit(unit), MARGIN, workers, config, progress)
+                margins = MarginUnit(unit, _covered(journal))
+                measured = _run(store, journal, margins, MARGIN, workers, config, progress)
     return AssignResult(path, name, n_frames, labelled, measured)
 
 
 def _is_complete(store: Store, plan: Plan) -> bool:
     present = store.journal(plan.stage)
     return present is not None and present.complete and present.plan.fingerprint == plan.fingerprint
+
+
+def _covered(journal: StageJournal) -> int:
+    """Return how many frames were done before others were appended."""
+    return int(journal.plan.request.get("covered", 0))
 
 
 def _only_clustering(store: Store) -> str:
@@ -185,6 +192,12 @@ def _attrs(spec: ArraySpec, config: AssignConfig, metric: str) -> dict[str, Any]
 
 
 def _plan(store: Store, name: str, config: AssignConfig) -> Plan:
+    ingest = store.journal("ingest")
+    if ingest is None or not ingest.complete:
+        raise StageIncompleteError(
+            f"{store.path}: ingest has not finished. Run the same `twopass ingest` again; it goes on where "
+            "it was stopped."
+        )
     clustering = store.journal(f"clustering-{name}")
     if clustering is None or not clustering.complete:
         known = ", ".join(store.members("clusterings")) or "none"
@@ -255,6 +268,9 @@ def _run(
     done = np.logical_and.reduce([journal.done(f"{unit.group}/{spec.name}") for spec in specs])
     missing = [int(chunk) for chunk in np.flatnonzero(~done)]
     n_missing = sum(len(chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)) for chunk in missing)
+    edge, n_present = divmod(unit.covered, FRAME_CHUNK)
+    if edge in missing:
+        n_missing -= n_present
     progress.start(unit.title, total=n_frames, done=n_frames - n_missing, unit="frames")
 
     # Threads go to units first; where there are fewer units, to the blocks within them.
@@ -265,7 +281,8 @@ def _run(
         with journal.batches() as finished:
             for receipt in executor.map_unordered(unit, missing):
                 finished(*receipt.records)
-                progress.advance(len(receipt.frames))
+                stored = n_present if receipt.frames.start == edge * FRAME_CHUNK else 0
+                progress.advance(len(receipt.frames) - stored)
     finally:
         progress.finish()
         executor.close()

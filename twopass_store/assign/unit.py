@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, prepare_leaders
 from ..schema import LABEL_STATUS
 from ..store import Store
 
-__all__ = ["AssignUnit", "Receipt", "read_inputs"]
+__all__ = ["AssignUnit", "Receipt", "complete_chunk", "read_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,9 @@ class AssignUnit:
         Of the plan: a process that has worked on an older clustering of that name must not mix them up.
     noise_cutoff
         Frames farther (nm) than this from every leader get no label; all get one where None.
+    covered
+        Frames at the beginning of the store that have labels already: a chunk that they fill in part is
+        completed.
     threads
         Threads in the unit; they share its blocks. The result doesn't depend on them.
     """
@@ -52,6 +55,7 @@ class AssignUnit:
     group: str
     fingerprint: str
     noise_cutoff: float | None = None
+    covered: int = 0
     threads: int = 1
 
     @property
@@ -70,9 +74,9 @@ class AssignUnit:
         n_frames = store.shape("position")[0]
         frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)
         step = store.chunk_length("position")
+        first = self.covered if frames.start < self.covered < frames.stop else frames.start
         blocks = [
-            FrameRange(start, min(start + step, frames.stop))
-            for start in range(frames.start, frames.stop, step)
+            FrameRange(start, min(start + step, frames.stop)) for start in range(first, frames.stop, step)
         ]
 
         def nearest(block: FrameRange) -> Nearest:
@@ -93,10 +97,19 @@ class AssignUnit:
         is_assigned = status == LABEL_STATUS["assigned"]
         label = np.where(is_assigned, inputs.leader_label[index], np.int32(-1))
         columns = {"label": label, "label_status": status, "leader_index": index, "rmsd_to_leader": rmsd}
+        present = FrameRange(frames.start, first)
         records = (
-            store.write_chunk(f"{self.group}/{name}", chunk, values) for name, values in columns.items()
+            store.write_chunk(path, chunk, complete_chunk(store, path, present, values))
+            for path, values in ((f"{self.group}/{name}", values) for name, values in columns.items())
         )
         return Receipt(frames, tuple(records))
+
+
+def complete_chunk(store: Store, path: str, present: FrameRange, values: NDArray[Any]) -> NDArray[Any]:
+    """Return a chunk's values: those of the frames that have some already, then the new ones."""
+    if not len(present):
+        return values
+    return np.concatenate([store.read(path, present), values])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import NonFiniteError
 from ..partition import FrameRange, chunk_range, segments
 from ..schema import ArraySpec
+from ..store import Store
 from ..trajectory import read_blocks
 from .sources import Source
 
@@ -24,6 +26,10 @@ class Reading:
     ----------
     sources
         The files in the order of their frames in the store.
+    trajectories
+        Their indices in the store's table of files.
+    n_stored
+        Frames at the beginning that are in the store already, before those of `sources`.
     n_frames, n_atoms
         Frames and atoms in the store.
     time_source
@@ -33,10 +39,16 @@ class Reading:
     """
 
     sources: tuple[Source, ...]
+    trajectories: tuple[int, ...]
+    n_stored: int
     n_frames: int
     n_atoms: int
     time_source: str
     specs: tuple[ArraySpec, ...]
+
+    def path_of(self, trajectory: int) -> str:
+        """Return the path of a file by its index in the store's table."""
+        return self.sources[self.trajectories.index(trajectory)].info.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,9 @@ class Chunk:
     columns: Mapping[str, NDArray[Any]]
 
 
-def read_chunks(reading: Reading, stretches: Iterable[FrameRange], *, chunk_frames: int) -> Iterator[Chunk]:
+def read_chunks(
+    reading: Reading, stretches: Iterable[FrameRange], *, chunk_frames: int, store: Store
+) -> Iterator[Chunk]:
     """Yield chunks of positions, each file opened once for each stretch of them.
 
     Parameters
@@ -72,6 +86,8 @@ def read_chunks(reading: Reading, stretches: Iterable[FrameRange], *, chunk_fram
         Ranges of indices of chunks.
     chunk_frames
         Frames in a chunk.
+    store
+        Where the frames of a chunk are that was filled in part before.
 
     Raises
     ------
@@ -80,7 +96,11 @@ def read_chunks(reading: Reading, stretches: Iterable[FrameRange], *, chunk_fram
     """
     for stretch in stretches:
         wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, reading.n_frames))
-        blocks = read_frames(reading, wanted)
+        edge = max(wanted.start, min(wanted.stop, reading.n_stored))
+        blocks = chain(
+            _stored_frames(reading, store, FrameRange(wanted.start, edge)),
+            read_frames(reading, FrameRange(edge, wanted.stop)),
+        )
         left: dict[str, NDArray[Any]] | None = None
         for index in range(stretch.start, stretch.stop):
             frames = chunk_range(index, chunk=chunk_frames, length=reading.n_frames)
@@ -98,6 +118,11 @@ def read_chunks(reading: Reading, stretches: Iterable[FrameRange], *, chunk_fram
             yield Chunk(index, frames, positions, buffers)
 
 
+def _stored_frames(reading: Reading, store: Store, frames: FrameRange) -> Iterator[dict[str, NDArray[Any]]]:
+    if len(frames):
+        yield {spec.name: store.read(spec.name, frames) for spec in reading.specs}
+
+
 def read_frames(reading: Reading, frames: FrameRange) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield what the files hold of some of the store's frames, as arrays by name.
 
@@ -107,8 +132,10 @@ def read_frames(reading: Reading, frames: FrameRange) -> Iterator[dict[str, NDAr
         If a file can't be read on, or a frame isn't finite; the frames before it have been yielded.
     """
     no_times = reading.time_source == "index"
-    for segment in segments([source.kept for source in reading.sources], frames):
+    among = FrameRange(frames.start - reading.n_stored, frames.stop - reading.n_stored)
+    for segment in segments([source.kept for source in reading.sources], among):
         source = reading.sources[segment.trajectory]
+        trajectory = reading.trajectories[segment.trajectory]
         info, system = source.info, source.system
         offset = 0
         for block in read_blocks(
@@ -125,7 +152,7 @@ def read_frames(reading: Reading, frames: FrameRange) -> Iterator[dict[str, NDAr
             columns: dict[str, NDArray[Any]] = {
                 "position": block.xyz,
                 "time": _times(source, source_frames, None if no_times else block.time),
-                "trajectory": np.full(block.n_frames, segment.trajectory, np.int32),
+                "trajectory": np.full(block.n_frames, trajectory, np.int32),
                 "source_frame": source_frames,
                 "run": np.full(block.n_frames, source.run, np.int32),
                 "unitcell_lengths": _or_nan(block.unitcell_lengths, block.n_frames),

@@ -124,7 +124,7 @@ def pack_chunk(chunk: Chunk, packing: Packing, reading: Reading, advice: Advice)
     packed = packing.pack(chunk.positions)
     if not isinstance(packed, Misfit):
         return packed
-    path = reading.sources[int(chunk.columns["trajectory"][packed.frame])].info.path
+    path = reading.path_of(int(chunk.columns["trajectory"][packed.frame]))
     frame = int(chunk.columns["source_frame"][packed.frame])
     step = format_length(packing.scale or 0.0)
     atom = reading.sources[0].system.load_kept_topology().atom(packed.atom)

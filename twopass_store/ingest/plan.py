@@ -23,9 +23,9 @@ from .images import warn_of_jumps
 from .request import requested
 from .runs import Run
 from .sources import Inputs, Source, find_inputs
-from .systems import System, SystemTable, listed
+from .systems import SystemTable, listed
 
-__all__ = ["CHUNKS_IN_MEMORY", "IngestMemory", "IngestPlan", "plan_ingest"]
+__all__ = ["CHUNKS_IN_MEMORY", "IngestMemory", "IngestPlan", "describe_file", "file_columns", "plan_ingest"]
 
 CHUNKS_IN_MEMORY = 4
 """Chunks of positions at once: one being read, one queued, one being encoded, and its encoded copy."""
@@ -77,6 +77,12 @@ class IngestPlan:
         Atoms of `stored_topology` whose elements its file doesn't have.
     n_frames
         Frames in the store.
+    n_stored
+        Those at its beginning that are there already; 0 unless more are appended.
+    trajectories
+        Indices of `sources` in the store's table of files.
+    files
+        Columns of that table by name.
     runs
         Columns of the table of runs by name; empty where there are no runs.
     time_source
@@ -97,6 +103,9 @@ class IngestPlan:
     stored_topology: md.Topology
     guessed: NDArray[np.int64]
     n_frames: int
+    n_stored: int
+    trajectories: tuple[int, ...]
+    files: Mapping[str, NDArray[Any]]
     runs: Mapping[str, NDArray[Any]]
     time_source: str
     arrays: tuple[tuple[ArraySpec, tuple[int, ...]], ...]
@@ -110,6 +119,8 @@ class IngestPlan:
         """What reading takes."""
         return Reading(
             sources=self.sources,
+            trajectories=self.trajectories,
+            n_stored=self.n_stored,
             n_frames=self.n_frames,
             n_atoms=self.stored_topology.n_atoms,
             time_source=self.time_source,
@@ -160,7 +171,7 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
         "stride": config.stride,
         "discard_first": config.discard_first,
         "topology": _hash(topology_to_json(stored_topology).encode()),
-        "trajectories": [_described(source, reference) for source in sources],
+        "trajectories": [describe_file(source, reference.fingerprint()) for source in sources],
     }
     # Integers on the files' own grid and float32 are the same values: only rounding makes others.
     if not isinstance(config.precision, str):
@@ -176,6 +187,9 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
         stored_topology=stored_topology,
         guessed=np.flatnonzero(guessed_elements(reference.topology_path, topology)[reference.kept_atoms()]),
         n_frames=n_frames,
+        n_stored=0,
+        trajectories=tuple(range(len(sources))),
+        files=file_columns(sources),
         runs=runs,
         time_source=time_source,
         arrays=arrays,
@@ -194,11 +208,25 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
     )
 
 
-def _described(source: Source, reference: System) -> str:
-    info, system = source.info, source.system
+def describe_file(source: Source, reference: str) -> str:
+    """Describe a file for a plan; `reference` is the fingerprint of the first file's atoms."""
+    info, atoms = source.info, source.system.fingerprint()
     # Without its name: a file that was renamed is the same file.
     text = f"{info.n_frames} frames ({info.digest[:12]})"
-    return text if system is reference else f"{text}, {system.fingerprint()}"
+    return text if atoms == reference else f"{text}, {atoms}"
+
+
+def file_columns(sources: Sequence[Source]) -> dict[str, NDArray[Any]]:
+    """Return the columns of the table of files by name."""
+    infos = [source.info for source in sources]
+    return {
+        "trajectory_path": np.array([info.path for info in infos], object),
+        "trajectory_n_frames": np.array([info.n_frames for info in infos], np.int64),
+        "trajectory_digest": np.array([info.digest for info in infos], object),
+        "trajectory_size": np.array([info.size_bytes for info in infos], np.int64),
+        "trajectory_modified": np.array([info.modified_ns for info in infos], np.int64),
+        "trajectory_label": np.array([source.label for source in sources], object),
+    }
 
 
 def _timing(source: Source) -> str:

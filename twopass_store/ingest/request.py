@@ -18,7 +18,8 @@ def requested(config: IngestConfig) -> dict[str, Any]:
     Equal requests resolve to equal plans, so that a repeated command needs to open no trajectory.
     """
     inputs = list_inputs(config)
-    named = [expand_paths([path])[0] for path in (config.top, config.ndx) if path is not None]
+    given = {"top": config.top, "ndx": config.ndx}
+    named = [expand_paths([path])[0] for path in given.values() if path is not None]
     listed = {file.topology for file in inputs if file.topology is not None}
     # Integers on the files' own grid and float32 are the same values.
     no_choices = _NO_CHOICES | ({"precision"} if isinstance(config.precision, str) else set())
@@ -26,6 +27,8 @@ def requested(config: IngestConfig) -> dict[str, Any]:
         "trajectories": [_stamp(file.path) for file in inputs],
         "listed": [[file.label, file.run, file.replica, file.temperature] for file in inputs],
         "top": [_stamp(path) for path in (*named, *sorted(listed))],
+        # What the first entries of "top" were given as.
+        "named": [name for name, path in given.items() if path is not None],
         "options": config.model_dump(mode="json", exclude_defaults=True, exclude=no_choices),
     }
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import IngestConfig, validated
-from ..errors import FingerprintMismatchError, StoreWriteError
+from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError
 from ..executors import available_cpus, make_stream_executor, memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold
-from ..partition import chunk_range, format_ranges
+from ..partition import FrameRange, chunk_range, format_ranges
 from ..progress import Progress, Silent
 from ..schema import DEFAULT_CODEC, position_spec
 from ..store import Store, differing_versions, lock_folder, provenance, store_path
@@ -53,6 +53,7 @@ def ingest_trajectories(
     memory: int | str | None = None,
     workers: int | None = None,
     restart: bool = False,
+    append: bool = False,
     progress: Progress | None = None,
 ) -> IngestResult:
     """Stream trajectories into a store, going on where an earlier call was stopped.
@@ -109,6 +110,9 @@ def ingest_trajectories(
         once, are shared among them; the store doesn't depend on how many there are.
     restart
         Discard a store that was made with other parameters, with all its clusterings.
+    append
+        Add to a store what it hasn't: new files, and frames by which files have grown. What isn't given is
+        as it was when the store was made. Frames and labels that are there stay as they are.
     progress
         Who is told how it goes.
 
@@ -147,6 +151,10 @@ def ingest_trajectories(
     }
     config = _config(trajectories, options)
     path = store_path(store)
+    if append:
+        if restart:
+            raise ConfigError("--append keeps what is in the store, --restart discards it: give one of them.")
+        return _append(path, config, progress=progress or Silent())
     return _ingest(path, config, restart=restart, progress=progress or Silent())
 
 
@@ -196,6 +204,7 @@ def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progre
         raise StoreWriteError(f"There is no folder {path.parent} to put the store in. Make it first.")
 
     # mdtraj takes half a second to import: not for a command that finds all done.
+    from .growth import finish_growth
     from .plan import plan_ingest
 
     plan = plan_ingest(config)
@@ -203,6 +212,8 @@ def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progre
         progress.note(message)
     workers = _affordable_workers(plan, config, progress)
     with hold(lock_folder(path), [Lock("ingest")]) as writer:
+        if Store.exists(path):
+            finish_growth(Store.open(path, writer=writer, grows=True))
         store = _opened(path, plan, writer, restart=restart, progress=progress)
         journal = store.journal("ingest")
         if journal is not None and journal.complete and journal.plan.fingerprint == plan.journal.fingerprint:
@@ -211,6 +222,30 @@ def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progre
             "Use the same parameters, another store, or --restart to discard this one with its clusterings."
         )
         with store.step(plan.journal, hint=hint) as journal:
+            computed = _run(store, journal, plan, config, writer.staging, workers, progress)
+    return _result(store, path, computed)
+
+
+def _append(path: Path, config: IngestConfig, *, progress: Progress) -> IngestResult:
+    # mdtraj takes half a second to import, and a store is found missing without it.
+    Store.open(path)
+    from .append import plan_append
+    from .growth import begin_growth, finish_growth
+
+    with hold(lock_folder(path), [Lock("ingest")]) as writer:
+        store = Store.open(path, writer=writer, grows=True)
+        finish_growth(store)
+        plan = plan_append(store, config)
+        if plan is None:
+            return _result(store, path, 0)
+        for message in plan.messages:
+            progress.note(message)
+        workers = _affordable_workers(plan, config, progress)
+        journal = store.journal("ingest")
+        if journal is not None and journal.complete:
+            shapes = {spec.name: shape[0] for spec, shape in plan.arrays}
+            begin_growth(store, plan.journal, shapes, n_before=plan.n_stored)
+        with store.step(plan.journal, hint="Append the same files again.") as journal:
             computed = _run(store, journal, plan, config, writer.staging, workers, progress)
     return _result(store, path, computed)
 
@@ -334,6 +369,10 @@ def _run(
     chunk_frames = store.unit_length("position")
     covered = [len(chunk_range(c, chunk=chunk_frames, length=plan.n_frames)) for c in range(len(done))]
     n_done = int(np.sum(np.array(covered)[done]))
+    # The chunk that an append completes.
+    edge = FrameRange(plan.n_stored - plan.n_stored % chunk_frames, plan.n_stored)
+    if len(edge) and not done[edge.start // chunk_frames]:
+        n_done += len(edge)
     progress.start("ingest", total=plan.n_frames, done=n_done, unit="frames")
 
     columns = FrameColumns(store, journal, plan.n_frames, at_once=columns_at_once(workers))
@@ -346,7 +385,11 @@ def _run(
         return columns.flush()
 
     missing = np.flatnonzero(~done)
-    stretches = list(cut_stretches(plan.sources, missing, chunk_frames=chunk_frames, workers=workers))
+    stretches = list(
+        cut_stretches(
+            plan.sources, missing, chunk_frames=chunk_frames, workers=workers, n_stored=plan.n_stored
+        )
+    )
     executor = make_stream_executor(workers=max(1, min(workers, len(stretches))))
     unit = IngestUnit(store.path, staging, plan.reading, Advice.from_command())
     try:
@@ -358,7 +401,8 @@ def _run(
                 columns.put(receipt.frames.start, receipt.columns)
                 rounded_by = max(rounded_by, receipt.rounded_by)
                 finished(receipt.record)
-                progress.advance(len(receipt.frames))
+                stored = len(edge) if receipt.frames.start == edge.start else 0
+                progress.advance(len(receipt.frames) - stored)
     finally:
         progress.finish()
     for source in plan.sources:
@@ -369,12 +413,7 @@ def _run(
 def _write_tables(store: Store, plan: "IngestPlan") -> list[Record]:
     atoms = list(plan.stored_topology.atoms)
     tables: dict[str, NDArray[Any]] = {
-        "trajectory_path": np.array([source.info.path for source in plan.sources]),
-        "trajectory_n_frames": np.array([source.info.n_frames for source in plan.sources]),
-        "trajectory_digest": np.array([source.info.digest for source in plan.sources]),
-        "trajectory_size": np.array([source.info.size_bytes for source in plan.sources]),
-        "trajectory_modified": np.array([source.info.modified_ns for source in plan.sources]),
-        "trajectory_label": np.array([source.label for source in plan.sources]),
+        **plan.files,
         "atom_name": np.array([atom.name for atom in atoms]),
         "element": np.array([atom.element.symbol if atom.element is not None else "" for atom in atoms]),
         "residue_name": np.array([atom.residue.name for atom in atoms]),

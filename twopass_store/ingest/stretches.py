@@ -33,7 +33,12 @@ def useful_workers(sources: Sequence[Source]) -> int:
 
 
 def cut_stretches(
-    sources: Sequence[Source], missing: NDArray[np.integer], *, chunk_frames: int, workers: int
+    sources: Sequence[Source],
+    missing: NDArray[np.integer],
+    *,
+    chunk_frames: int,
+    workers: int,
+    n_stored: int = 0,
 ) -> Iterator[FrameRange]:
     """Yield stretches of the missing chunks, in order.
 
@@ -50,9 +55,11 @@ def cut_stretches(
         Frames in a chunk.
     workers
         Who share them; one takes all that are consecutive in one stretch.
+    n_stored
+        Frames in the store before those of the files.
     """
     length = -(-len(missing) // (PER_WORKER * workers)) if workers > 1 else max(1, len(missing))
-    ends = np.cumsum([len(source.kept) for source in sources])
+    ends = n_stored + np.cumsum([len(source.kept) for source in sources])
     starts = ends - [len(source.kept) for source in sources]
     for run in consecutive_runs(missing.tolist()):
         start = run.start

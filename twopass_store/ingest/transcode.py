@@ -13,7 +13,7 @@ import numpy as np
 from ..config import IngestConfig
 from ..errors import CorruptChunkError
 from ..journal import METADATA, Plan, Product, Record, StageJournal, digest
-from ..partition import chunk_range
+from ..partition import FrameRange, chunk_range
 from ..progress import Progress
 from ..schema import position_spec
 from ..store import LOSSLESS, Misfit, Packing, Store
@@ -58,7 +58,8 @@ def finish_exchange(store: Store, ingest: StageJournal) -> None:
         return
     if store.has(NEW):
         store.exchange("position", NEW)
-    chunks = [int(chunk) for chunk in np.flatnonzero(journal.done(NEW))]
+    # The chunk that an append has still to complete is there too, but not finished.
+    chunks = [int(chunk) for chunk in np.flatnonzero(journal.done(NEW) & ingest.done("position"))]
     ingest.commit(Record("position", chunk, journal.digest_of(NEW, chunk)) for chunk in chunks)
     store.remove_journal(STAGE)
 
@@ -74,8 +75,15 @@ def _parameters(store: Store, packing: Packing) -> dict[str, Any]:
 
 
 def _transcode(store: Store, ingest: StageJournal, packing: Packing, progress: Progress) -> None:
-    committed = ingest.done("position")
     shape = store.shape("position")
+    length = store.unit_length("position")
+    committed = ingest.done("position")
+    frames = [chunk_range(chunk, chunk=length, length=shape[0]) for chunk in range(len(committed))]
+    n_stored = int(ingest.plan.request.get("append", {}).get("n_frames", 0))
+    edge, part = divmod(n_stored, length)
+    if part and not committed[edge]:
+        committed[edge] = True
+        frames[edge] = FrameRange(frames[edge].start, n_stored)
     spec = position_spec(packing.dtype, packing.scale, rounds=packing.rounds)
     if store.journal(STAGE) is None:
         store.remove(NEW)  # of a change that was given up
@@ -83,8 +91,6 @@ def _transcode(store: Store, ingest: StageJournal, packing: Packing, progress: P
     journal = StageJournal.begin(store, plan, hint="")
     store.ensure_array_like("position", NEW, spec)
 
-    length = store.unit_length("position")
-    frames = [chunk_range(chunk, chunk=length, length=shape[0]) for chunk in range(len(committed))]
     done = journal.done(NEW)
     progress.start(
         f"ingest: positions to {packing.dtype}",
@@ -102,7 +108,10 @@ def _transcode(store: Store, ingest: StageJournal, packing: Packing, progress: P
                         f"{store.path}: positions of frames {frames[chunk].start} to {frames[chunk].stop} "
                         f"can't be turned into {packing.dtype} without a change. Make the store anew."
                     )
-                finished(store.write_chunk(NEW, int(chunk), packed))
+                whole = chunk_range(int(chunk), chunk=length, length=shape[0])
+                filled = np.full((len(whole), *shape[1:]), spec.fill_value, spec.dtype)
+                filled[: len(packed)] = packed
+                finished(store.write_chunk(NEW, int(chunk), filled))
                 progress.advance(len(frames[chunk]))
     finally:
         progress.finish()

@@ -75,6 +75,6 @@ class IngestUnit:
             rounded_by = packing.largest_error(chunk.positions, packed) if packing.rounds else 0.0
             return Receipt(chunk.frames, record, chunk.columns, rounded_by)
 
-        chunks = read_chunks(self.reading, stretches, chunk_frames=store.unit_length("position"))
+        chunks = read_chunks(self.reading, stretches, chunk_frames=store.unit_length("position"), store=store)
         # One thread encodes and writes while this one reads the next chunk.
         yield from ThreadExecutor(1, queued=1).map_unordered(write, chunks)

@@ -1,7 +1,7 @@
 """The ledger: which chunks of a stage's arrays are durable, and the digest of each."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
@@ -129,6 +129,26 @@ class StageJournal:
     def complete(self) -> bool:
         """Whether every chunk of every product, and its metadata, is recorded."""
         return bool((self._entries != ABSENT).all())
+
+    def extended(self, plan: Plan, undone: Collection[tuple[str, int]] = ()) -> NDArray[np.uint64]:
+        """Return the entries that the ledger has under a plan whose arrays are longer.
+
+        Parameters
+        ----------
+        plan
+            The longer plan. Arrays whose number of chunks is the same keep their metadata's entry only where
+            they aren't listed in `undone`.
+        undone
+            Chunks (path, and index or `METADATA`) that are no longer finished.
+        """
+        found = type(self)(self._storage, plan, _empty(plan.products))
+        for product in plan.products:
+            old = self._product.get(product.path)
+            chunks = [] if old is None else [*range(min(old.n_chunks, product.n_chunks)), METADATA]
+            for chunk in chunks:
+                if (product.path, chunk) not in undone:
+                    found._entries[found._index(product.path, chunk)] = self.digest_of(product.path, chunk)
+        return found._entries
 
     def commit(self, records: Iterable[Record]) -> None:
         """Record chunks that are durable; they are finished when this returns."""

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..config import METRIC_OPTIONS
 from ..journal import StageJournal
+from ..partition import FRAME_CHUNK, chunk_range
 from ..schema import FORMAT_VERSION
-from ..store import Store, store_path
+from ..store import GROWTH, Store, store_path
 
 __all__ = ["StageStatus", "StoreStatus", "store_status"]
 
@@ -59,6 +62,9 @@ class StoreStatus:
         In the order of the pipeline.
     clusterings
         Attributes of each clustering that has finished its first pass.
+    n_frames_without_label
+        Frames that each clustering's second pass hasn't come to, such as those appended since; only where
+        it was begun and there are any.
     next_command
         What to run next.
     """
@@ -72,6 +78,7 @@ class StoreStatus:
     size_bytes: int
     stages: tuple[StageStatus, ...]
     clusterings: Mapping[str, Mapping[str, Any]]
+    n_frames_without_label: Mapping[str, int]
     next_command: str
 
 
@@ -89,7 +96,7 @@ def store_status(store: str | os.PathLike[str]) -> StoreStatus:
         If it is of another format.
     """
     opened = Store.open(store_path(store))
-    journals = [opened.journal(name) for name in opened.members("journal")]
+    journals = [opened.journal(name) for name in opened.members("journal") if name != GROWTH]
     found = sorted((journal for journal in journals if journal is not None), key=_rank)
     shape = opened.shape("position") if opened.has("position") else (0, 0, 3)
     finished = [
@@ -107,8 +114,23 @@ def store_status(store: str | os.PathLike[str]) -> StoreStatus:
         size_bytes=_folder_bytes(opened.path),
         stages=tuple(_stage(opened, journal) for journal in found),
         clusterings={name: opened.attrs(f"clusterings/{name}") for name in finished},
+        n_frames_without_label={
+            journal.plan.stage.removeprefix("assign-"): missing
+            for journal in found
+            if journal.plan.stage.startswith("assign-") and (missing := _without_label(journal))
+        },
         next_command=_next_command(opened, found, finished),
     )
+
+
+def _without_label(journal: StageJournal) -> int:
+    """Count the frames that a second pass hasn't come to."""
+    n_frames = int(journal.plan.parameters["n_frames"])
+    done = np.logical_and.reduce([journal.done(product.path) for product in journal.plan.products])
+    edge, n_present = divmod(int(journal.plan.request.get("covered", 0)), FRAME_CHUNK)
+    missing = [int(chunk) for chunk in np.flatnonzero(~done)]
+    n_missing = sum(len(chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)) for chunk in missing)
+    return n_missing - (n_present if edge in missing else 0)
 
 
 def _rank(journal: StageJournal) -> tuple[int, str]:
@@ -133,10 +155,12 @@ def _stage(store: Store, journal: StageJournal) -> StageStatus:
 def _next_command(store: Store, journals: list[StageJournal], clusterings: list[str]) -> str:
     by_stage = {journal.plan.stage: journal for journal in journals}
     ingest = by_stage.get("ingest")
-    if ingest is None or not ingest.complete:
-        return _resuming(store.attrs())
     inside = store.path.is_relative_to(Path.cwd())
     path = shlex.quote(os.path.relpath(store.path) if inside else str(store.path))
+    if ingest is None or not ingest.complete:
+        append = {} if ingest is None else ingest.plan.request.get("append", {})
+        files = " ".join(shlex.quote(file) for file, *_ in append.get("files", []))
+        return f"twopass ingest --append {path} {files}  (to resume)" if files else _resuming(store.attrs())
     for name in clusterings:
         assign = by_stage.get(f"assign-{name}")
         margin = by_stage.get(f"margin-{name}")

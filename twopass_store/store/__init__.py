@@ -3,9 +3,10 @@
 from .packing import LOSSLESS, Misfit, Packing
 from .provenance import differing_versions, provenance
 from .results import only_clustering, open_results
-from .store import Store, check_name, lock_folder, store_path
+from .store import GROWTH, Store, check_name, lock_folder, store_path
 
 __all__ = [
+    "GROWTH",
     "LOSSLESS",
     "Misfit",
     "Packing",

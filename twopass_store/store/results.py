@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ConfigError, StageIncompleteError
+from ..journal import Plan
 from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, SUBSET
 from .local import DurableLocalStore
-from .store import Store, store_path
+from .store import GROWTH, Store, store_path
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,10 +50,30 @@ def open_results(
     ConfigError
         If there are several clusterings and no name is given.
     """
+    while True:
+        opened = Store.open(store_path(store))
+        before = _shown_frames(opened)
+        dataset = _opened(opened, name, before, partial=partial)
+        # An append may have begun or ended meanwhile.
+        if _shown_frames(Store.open(opened.path)) == before:
+            return dataset
+
+
+def _shown_frames(opened: Store) -> int | None:
+    """Return how many frames an append that is under way found; None for all, where there is none."""
+    growing = opened.read_plan(GROWTH)
+    if growing is not None:
+        return int(Plan.from_json(growing).parameters["n_before"])
+    ingest = opened.journal("ingest")
+    if ingest is None or ingest.complete or "append" not in ingest.plan.request:
+        return None
+    return int(ingest.plan.request["append"]["n_frames"])
+
+
+def _opened(opened: Store, name: str | None, n_shown: int | None, *, partial: bool) -> "xr.Dataset":
     # xarray takes half a second to import: not for the commands, which never need it.
     import xarray as xr
 
-    opened = Store.open(store_path(store))
     name = only_clustering(opened) if name is None else name
     group = f"clusterings/{name}"
     if not all(opened.is_complete(f"{group}/{spec.name}") for spec in CLUSTERING):
@@ -76,11 +97,14 @@ def open_results(
         pieces.append(_group(files, subset, [linkage]).rename({linkage: "linkage"}))
     for specs in (ASSIGNMENT, MARGIN):
         paths = [f"{group}/{spec.name}" for spec in specs]
-        if all(opened.is_complete(path) for path in paths):
+        stage = "assign" if specs is ASSIGNMENT else "margin"
+        if all(opened.is_complete(path) for path in paths) or _covers(opened, f"{stage}-{name}", n_shown):
             pieces.append(_group(files, group, [spec.name for spec in specs]))
         elif partial and all(opened.has(path) for path in paths):
             pieces.append(_group(partial_files, group, [spec.name for spec in specs]))
 
+    if n_shown is not None:
+        pieces = [piece.isel(frame=slice(n_shown)) if "frame" in piece.dims else piece for piece in pieces]
     described = {"clustering": name, **root.attrs, **attrs}
     for piece in pieces:
         piece.attrs = {}
@@ -96,19 +120,33 @@ def open_results(
     return xr.decode_cf(merged, decode_times=False)
 
 
+def _covers(opened: Store, stage: str, n_shown: int | None) -> bool:
+    """Tell whether a stage had done all frames that are shown before others were appended."""
+    journal = None if n_shown is None else opened.journal(stage)
+    return journal is not None and n_shown == journal.plan.request.get("covered")
+
+
 def _group(files: DurableLocalStore, path: str, names: list[str]) -> "xr.Dataset":
     """Open those arrays of a group that are there, not decoded yet."""
     import xarray as xr
 
-    opened = xr.open_dataset(
-        files,  # type: ignore[arg-type]  # xarray takes a zarr store, but doesn't say so
-        engine="zarr",
-        group=path or None,
-        consolidated=False,
-        zarr_format=3,
-        decode_cf=False,
-        chunks=None,
-    )
+    try:
+        opened = xr.open_dataset(
+            files,  # type: ignore[arg-type]  # xarray takes a zarr store, but doesn't say so
+            engine="zarr",
+            group=path or None,
+            consolidated=False,
+            zarr_format=3,
+            decode_cf=False,
+            chunks=None,
+        )
+    except ValueError as error:
+        if "conflicting sizes" not in str(error):
+            raise
+        raise StageIncompleteError(
+            f"{files.root} is being made longer at this moment: open it again. If it stays so, an append was "
+            "interrupted; run it again, and it goes on where it was stopped."
+        ) from error
     chosen = opened[[name for name in names if name in opened]]
     if "scale_factor" in chosen.get("position", xr.DataArray()).attrs:
         # As a python float it would make xarray decode to float64.

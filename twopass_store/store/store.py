@@ -1,5 +1,6 @@
 """`Store`: the groups and arrays of the format, and the journals kept among them."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,10 @@ from .codecs import codec_of, codecs
 from .local import CHUNK_PREFIX, DurableLocalStore
 from .packing import Packing
 
-__all__ = ["Store", "check_name", "lock_folder", "store_path"]
+__all__ = ["GROWTH", "Store", "check_name", "lock_folder", "store_path"]
+
+GROWTH = "growth"
+"""Name of the journal that is there only while arrays along ``frame`` are made longer."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # Chunks that are all fill are written too: what is absent then is missing, not empty.
@@ -121,11 +125,22 @@ class Store:
         return cls.open(path, writer=writer)
 
     @classmethod
-    def open(cls, path: Path, *, writer: Writer | None = None) -> Self:
+    def open(cls, path: Path, *, writer: Writer | None = None, grows: bool = False) -> Self:
         """Open a store, for reading unless a writer is given.
+
+        Parameters
+        ----------
+        path
+            Its folder.
+        writer
+            What writes, from the lock.
+        grows
+            Whether it may be written to though its arrays are of different lengths: for whoever mends that.
 
         Raises
         ------
+        StageIncompleteError
+            If it shall be written to, and an append was interrupted while it made the arrays longer.
         StoreNotFoundError
             If nothing is there, or what is there is no store.
         FormatVersionError
@@ -157,6 +172,11 @@ class Store:
             raise FormatVersionError(
                 f"{path} has format version {found}, and this version of twopass-store reads "
                 f"{FORMAT_VERSION}. Install the version of twopass-store that wrote it, or a newer one."
+            )
+        if writer is not None and not grows and (path / "journal" / GROWTH / "zarr.json").is_file():
+            raise StageIncompleteError(
+                f"{path}: an append was interrupted while it made the store longer. Run the same "
+                "`twopass ingest --append` again; it goes on where it was stopped."
             )
         return cls(path, root, files)
 
@@ -275,6 +295,29 @@ class Store:
         with uninterrupted():
             self._files.writer.remove(self.path / path)
             self._files.writer.move(self.path / new, self.path / path)
+
+    def grow(self, path: str, length: int) -> None:
+        """Lengthen an array along its first dimension; what is new reads as fill, and it is not complete.
+
+        Chunks stay as they are: those at the edge are stored filled up. Can be repeated.
+        """
+        array = self._array(path)
+        with uninterrupted():
+            if array.attrs.get("complete", False):
+                array.update_attributes({"complete": False})
+            if array.shape[0] != length:
+                array.resize((length, *array.shape[1:]))
+        self._forget(path)
+
+    def along_frame(self, group: str) -> list[str]:
+        """List the paths of a group's arrays along ``frame``."""
+        paths = [f"{group}/{name}" if group else name for name in self.members(group)]
+        return [path for path in paths if self._first_dimension(path) == "frame"]
+
+    def _first_dimension(self, path: str) -> str | None:
+        metadata = json.loads((self.path / path / "zarr.json").read_text())
+        names = metadata.get("dimension_names") or [None]
+        return None if names[0] is None else str(names[0])
 
     @staticmethod
     def product(group: str, spec: ArraySpec, shape: Sequence[int], *, shard_chunks: int = 1) -> Product:
