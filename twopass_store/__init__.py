@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .assign import AssignResult, assign_frames
     from .cluster import ClusterResult, cluster_subset, recut_clustering, scan_cuts
     from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
-    from .export import ExportResult, export_coordinates, load_leaders
+    from .export import ExportResult, export_coordinates, export_representatives, load_leaders
     from .ingest import (
         IngestEstimate,
         IngestResult,
@@ -58,6 +58,7 @@ __all__ = [
     "compare_labels",
     "estimate_ingest",
     "export_coordinates",
+    "export_representatives",
     "ingest_trajectories",
     "load_config",
     "load_leaders",
@@ -80,7 +81,7 @@ _ROOMS = {
     "assign": ("AssignResult", "assign_frames"),
     "cluster": ("ClusterResult", "cluster_subset", "recut_clustering", "scan_cuts"),
     "config": ("AssignConfig", "ClusterConfig", "IngestConfig", "RunConfig", "load_config"),
-    "export": ("ExportResult", "export_coordinates", "load_leaders"),
+    "export": ("ExportResult", "export_coordinates", "export_representatives", "load_leaders"),
     "ingest": (
         "IngestEstimate",
         "IngestResult",

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,8 @@ class What(StrEnum):
     """What is exported."""
 
     COORDINATES = "coordinates"
+    MEDOIDS = "medoids"
+    LEADERS = "leaders"
 
 
 def export(
@@ -47,7 +49,7 @@ def export(
     stride: Annotated[int, typer.Option(min=1, help="Every N-th of the frames so chosen.")] = 1,
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the clustering of the labels; may be left out where there is only one."),
+        typer.Option(help="Name of the clustering; may be left out where there is only one."),
     ] = None,
     top_to: Annotated[
         Path | None,
@@ -59,18 +61,29 @@ def export(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write frames as a trajectory, with times and unit cells.
+    """Write frames as a trajectory, with times and unit cells; or the medoids or leaders, superposed.
 
     Frames that came from XTC go back to XTC bit by bit. What a format has no room for is said.
     """
     from .guard import guarded
 
     with guarded(debug=debug):
-        from twopass_store.export import export_coordinates
+        from twopass_store.errors import ConfigError
+        from twopass_store.export import export_coordinates, export_representatives
 
         from .console import make_progress
         from .tables import count
 
+        if what is not What.COORDINATES:
+            if frames or label or cluster or top_to or stride != 1:
+                raise ConfigError(
+                    f"--frames, --label, --cluster, --stride and --top-to are for coordinates; of {what} "
+                    "all are written. Leave them out."
+                )
+            kind: Literal["medoids", "leaders"] = "medoids" if what is What.MEDOIDS else "leaders"
+            result = export_representatives(store, to, kind=kind, name=name, overwrite=overwrite)
+            typer.echo(f"{result.path}: {count(result.n_frames, what.value[:-1])}, {result.format}")
+            return
         result = export_coordinates(
             store,
             to,

@@ -297,6 +297,32 @@ def test_export__indices_in_any_order(dipeptide, tmp_path):
         np.testing.assert_array_equal(md.load(tmp_path / "some.h5").xyz, results.position.values[frames])
 
 
+@pytest.mark.parametrize("extension", ["pdb", "xtc", "h5"])
+def test_export__medoids_and_leaders(extension, dipeptide, tmp_path, twopass):
+    summary = summarize(dipeptide, "default")
+    top = EXAMPLE / "alanine-dipeptide.pdb"
+    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=top)
+    heavy = frames.topology.select("element != H")
+    with open_results(dipeptide) as results:
+        leaders = results.leader_frame.values
+    for what, chosen in (("medoids", [row.medoid_frame for row in summary.clusters]), ("leaders", leaders)):
+        result = twopass("export", dipeptide, what, "--to", f"{what}.{extension}")
+        assert f"{len(chosen)} {what}, " in result.stdout
+        found = md.load(tmp_path / f"{what}.{extension}", **({"top": top} if extension == "xtc" else {}))
+        # The same structures, superposed on the first.
+        expected = md.rmsd(frames[chosen], frames[chosen], 0, atom_indices=heavy)
+        fitted = np.sqrt(((found.xyz - found.xyz[:1])[:, heavy] ** 2).sum(axis=2).mean(axis=1))
+        np.testing.assert_allclose(fitted, expected, atol=1.5e-3 if extension == "xtc" else 2e-4)
+        if extension != "pdb":
+            np.testing.assert_array_equal(found.time, frames.time[chosen])
+        assert found.unitcell_lengths is None
+    refused = twopass("export", dipeptide, "medoids", "--to", "other.pdb", "--label", 1, code=2)
+    assert "are for coordinates" in refused.stderr
+    assert (
+        "exists already" in twopass("export", dipeptide, what, "--to", f"{what}.{extension}", code=2).stderr
+    )
+
+
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_frame_choice__equals_numpy(data, dipeptide, monkeypatch):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..trajectory import OutputFormat, WrittenFrames
 
-__all__ = ["ExportResult", "export_coordinates"]
+__all__ = ["ExportResult", "clustering_name", "export_coordinates", "finished_store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def export_coordinates(
     from ..trajectory import output_format, topology_from_json
 
     progress = progress or Silent()
-    opened = _finished(store_path(store))
+    opened = finished_store(store_path(store))
     entry = output_format(path)
     sources = [str(source) for source in opened.read("trajectory_path")]
     target = checked_target(path, store=opened.path, overwrite=overwrite, sources=sources)
@@ -129,7 +129,14 @@ def export_coordinates(
     return ExportResult(target, entry.name, source.n_frames, n_atoms, top_target)
 
 
-def _finished(path: Path) -> Store:
+def finished_store(path: Path) -> Store:
+    """Open a store whose ingest has finished.
+
+    Raises
+    ------
+    StageIncompleteError
+        If it has not.
+    """
     store = Store.open(path)
     ingest = store.journal("ingest")
     if ingest is None or not ingest.complete:
@@ -152,6 +159,27 @@ def _labels(
                 "A clustering was named, but no label or cluster of it. Give --label or --cluster."
             )
         return None, None
+    name = clustering_name(store, name)
+    label_of_rank = {row.rank: row.label for row in summarize(store.path, name).clusters}
+    wanted = {label_of_rank[_rank(each, len(label_of_rank))] for each in _several(clusters)}
+    for label in _several(labels):
+        if label not in label_of_rank.values():
+            known = ", ".join(map(str, sorted(label_of_rank.values())))
+            raise ConfigError(f"Clustering {name} has no label {label}; there are: {known}.")
+        wanted.add(int(label))
+    return frozenset(wanted), f"clusterings/{name}/label"
+
+
+def clustering_name(store: Store, name: str | None) -> str:
+    """Return the name of the clustering that is meant.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name, or no name was given and there are several.
+    StageIncompleteError
+        If there is none at all.
+    """
     names = store.members("clusterings")
     if name is None and len(names) > 1:
         raise ConfigError(f"{store.path} has several clusterings; say which with --name: {', '.join(names)}.")
@@ -162,14 +190,7 @@ def _labels(
         raise ConfigError(
             f"{store.path} has no clustering {name!r}; there are: {', '.join(names) or 'none'}."
         )
-    label_of_rank = {row.rank: row.label for row in summarize(store.path, name).clusters}
-    wanted = {label_of_rank[_rank(each, len(label_of_rank))] for each in _several(clusters)}
-    for label in _several(labels):
-        if label not in label_of_rank.values():
-            known = ", ".join(map(str, sorted(label_of_rank.values())))
-            raise ConfigError(f"Clustering {name} has no label {label}; there are: {known}.")
-        wanted.add(int(label))
-    return frozenset(wanted), f"clusterings/{name}/label"
+    return name
 
 
 def _several(value: Any) -> list[Any]:

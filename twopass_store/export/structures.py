@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..metric import ClusterMetric
 
-__all__ = ["has_current_medoids", "load_leaders", "medoids_path", "write_medoids"]
+__all__ = ["has_current_medoids", "load_leaders", "medoids_path", "placed", "write_medoids"]
 
 PDB_NM = -99.999, 999.999
 """What a coordinate's eight columns in Å have room for."""
@@ -103,7 +103,7 @@ def write_medoids(summary: Summary) -> Path:
     frames = [row.medoid_frame for row in summary.clusters]
     xyz = np.concatenate([opened.read_positions(FrameRange(frame, frame + 1)) for frame in frames])
     topology = topology_from_json(opened.attrs()["topology"])
-    medoids = _placed(xyz, read_metric(opened, f"clusterings/{summary.name}"))
+    medoids = placed(xyz, read_metric(opened, f"clusterings/{summary.name}"))
     remarks = [_identity(summary)]
     for row in summary.clusters:
         where = f"frame {row.medoid_source_frame} of {Path(row.medoid_path).name}"
@@ -122,7 +122,7 @@ def write_medoids(summary: Summary) -> Path:
     return path
 
 
-def _placed(xyz: NDArray[np.float32], metric: "ClusterMetric") -> NDArray[np.float32]:
+def placed(xyz: NDArray[np.float32], metric: "ClusterMetric") -> NDArray[np.float32]:
     """Lay structures as they are compared, shape (n_models, n_atoms, 3), nm."""
     from ..rmsd import superpose
 
