@@ -12,12 +12,13 @@ from ..errors import ConfigError, MemoryBudgetError
 from ..executors import PROCESS_BYTES, available_cpus, memory_budget, require_within
 from ..journal import Plan
 from ..linkage import FAITHFUL_PER_CLUSTER, choosing_bytes, linkage_bytes
-from ..metric import ClusterMetric, resolve_metric
+from ..metric import ClusterMetric
 from ..partition import PAIR_CHUNK, format_ranges, largest_subset, n_pairs, stride_for_subset
 from ..rmsd import pairwise_bytes
 from ..schema import SUBSET, ArraySpec, linkage_spec
 from ..store import Store, provenance
 from ..trajectory import default_rmsd_atoms, describe_selection, select_atoms, topology_from_json
+from .metric import resolve_metric
 
 __all__ = ["DEFAULT_FAITHFULNESS", "ClusterPlan", "leader_options", "plan_cluster"]
 
