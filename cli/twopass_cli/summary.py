@@ -31,6 +31,14 @@ def summary(
             "blocks, and the k-th blocks of all runs are taken together.",
         ),
     ] = None,
+    convergence: Annotated[
+        bool,
+        typer.Option(
+            "--convergence",
+            help="Make the first pass again with twice and four times its stride, from the stored distances, "
+            "to see whether the stride was fine enough. With csv, that table alone.",
+        ),
+    ] = False,
     format_: Annotated[
         Format, typer.Option("--format", help="text has the main columns only.")
     ] = Format.TEXT,
@@ -51,7 +59,7 @@ def summary(
 
         from .summary_tables import print_clusters, summary_csv, summary_json
 
-        found = summarize_clusters(store, name, by=by, seed=seed, memory=memory)
+        found = summarize_clusters(store, name, by=by, convergence=convergence, seed=seed, memory=memory)
         if format_ is Format.TEXT:
             print_clusters(found)
         else:

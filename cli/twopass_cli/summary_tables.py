@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from twopass_store.config import format_length
-from twopass_store.report import ClusterDetails, ClusterSummary
+from twopass_store.report import ClusterDetails, ClusterSummary, Convergence
 
 from .tables import count, decimal, plain_table, print_facts, stdout_console
 
@@ -36,6 +36,8 @@ def print_clusters(summary: ClusterSummary) -> None:
         _noise(console, summary)
     if summary.groups:
         _groups(console, summary)
+    if summary.convergence is not None:
+        _convergence(console, summary.convergence)
 
 
 def _print_table(
@@ -223,10 +225,33 @@ def _groups(console: Console, summary: ClusterSummary) -> None:
     _print_table(console, f"Shares by {kind}", headings, rows)
 
 
+def _convergence(console: Console, found: Convergence) -> None:
+    shown = min(len(found.labels), max(1, (console.width - 40) // 8))
+    headings = ["stride", "frames", "clusters", "Rand index", *(f"C{rank}" for rank in range(1, shown + 1))]
+    rows = [
+        [
+            f"{row.stride:,}",
+            f"{row.n_subset_frames:,}",
+            str(row.n_clusters),
+            f"{row.adjusted_rand:.3f}",
+            *map(_percent, row.shares[:shown]),
+        ]
+        for row in found.rows
+    ]
+    note = (
+        "Adjusted Rand index with the labels at the first stride, over the frames that both have. Far below "
+        "1, or shares that move: a smaller stride would give other clusters too. Shares of the subset."
+    )
+    _print_table(console, "First pass at larger strides", headings, rows, note)
+
+
 def summary_csv(summary: ClusterSummary) -> str:
     """Return all columns of the clusters; where the summary is split, the frames by group and cluster."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    if summary.convergence is not None:
+        writer.writerows(_stride_lines(summary.convergence))
+        return text.getvalue()
     if not summary.groups:
         names = [one.name for one in dataclasses.fields(ClusterDetails)]
         writer.writerow(names)
@@ -246,9 +271,21 @@ def summary_csv(summary: ClusterSummary) -> str:
     return text.getvalue()
 
 
+def _stride_lines(found: Convergence) -> Iterable[list[Any]]:
+    names = ["stride", "n_subset_frames", "n_clusters", "adjusted_rand"]
+    yield [*names, "rank", "label", "share"]
+    for row in found.rows:
+        for rank, (label, share) in enumerate(zip(found.labels, row.shares, strict=True), 1):
+            yield [*(getattr(row, name) for name in names), rank, label, share]
+
+
 def summary_json(summary: ClusterSummary) -> str:
     """Return all of it as JSON; what isn't known is null."""
-    return json.dumps(_plain(dataclasses.asdict(summary)), indent=2, ensure_ascii=False) + "\n"
+    found = dataclasses.asdict(dataclasses.replace(summary, convergence=None))
+    if summary.convergence is not None:
+        rows = [dataclasses.asdict(row) for row in summary.convergence.rows]
+        found["convergence"] = {"labels": summary.convergence.labels, "rows": rows}
+    return json.dumps(_plain(found), indent=2, ensure_ascii=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from .clusters import ClusterSummary, summarize_clusters
 from .compare import Comparison, compare_labels
 from .plot import plot_scan
-from .rows import ClusterDetails, GroupRow, TimeBin
+from .rows import ClusterDetails, Convergence, GroupRow, StrideRow, TimeBin
 from .status import StageStatus, StoreStatus, store_status
 from .summary import ClusterRow, Summary, summarize
 
@@ -12,9 +12,11 @@ __all__ = [
     "ClusterRow",
     "ClusterSummary",
     "Comparison",
+    "Convergence",
     "GroupRow",
     "StageStatus",
     "StoreStatus",
+    "StrideRow",
     "Summary",
     "TimeBin",
     "compare_labels",

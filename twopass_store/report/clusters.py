@@ -16,7 +16,7 @@ from .bootstrap import N_RESAMPLES, share_errors
 from .frames import FrameStatistics, walk_frames
 from .groups import Tally, group_of_frames
 from .quantiles import LengthHistogram, ShareHistogram
-from .rows import MARGIN_SHARES, RMSD_SHARES, ClusterDetails, GroupRow, TimeBin
+from .rows import MARGIN_SHARES, RMSD_SHARES, ClusterDetails, Convergence, GroupRow, TimeBin
 from .runs import Runs
 from .summary import Summary, summarize
 
@@ -47,6 +47,8 @@ class ClusterSummary:
         time; empty where there are none.
     n_noise_visits, longest_noise_visit_frames
         Stretches of such frames, and the longest.
+    convergence
+        The first pass at larger strides, where that was asked for.
     """
 
     overview: Summary
@@ -59,6 +61,7 @@ class ClusterSummary:
     noise_by_time: tuple[TimeBin, ...]
     n_noise_visits: int
     longest_noise_visit_frames: int
+    convergence: Convergence | None = None
 
     def to_xarray(self) -> "xr.Dataset":
         """Return the columns as variables along ``cluster``, with units, and the groups along ``group``."""
@@ -72,6 +75,7 @@ def summarize_clusters(
     name: str | None = None,
     *,
     by: str | None = None,
+    convergence: bool = False,
     seed: int = 0,
     memory: int | str | None = None,
 ) -> ClusterSummary:
@@ -86,6 +90,8 @@ def summarize_clusters(
     by
         Count frames also by ``run``, ``trajectory`` (source file) or ``blocks:N``: each run is cut into N
         blocks of as many frames, and the k-th blocks of all runs are taken together.
+    convergence
+        Make the first pass again with twice and four times its stride, from the stored distances.
     seed
         Of the bootstrap that gives populations a standard error where there are several runs.
     memory
@@ -143,6 +149,24 @@ def summarize_clusters(
         noise_by_time=_time_bins(found.by_time, n_clusters, runs) if beyond.any() else (),
         n_noise_visits=int(found.visits.n_visits[n_clusters]),
         longest_noise_visit_frames=int(found.visits.longest[n_clusters]),
+        convergence=_convergence(opened, overview, memory_budget(config.memory)) if convergence else None,
+    )
+
+
+def _convergence(store: Store, overview: Summary, budget_bytes: int) -> Convergence:
+    # fastcluster, scipy and numba take a while to import.
+    from ..cluster.steps import StoredDistances
+    from .convergence import measure_convergence
+
+    subset = f"subsets/{overview.clustering['subset']}"
+    return measure_convergence(
+        StoredDistances(store, f"{subset}/rmsd"),
+        store.read(f"{subset}/subset_frame"),
+        store.read(f"clusterings/{overview.name}/subset_label"),
+        overview.clustering,
+        stride=overview.subset_stride,
+        labels=tuple(row.label for row in overview.clusters),
+        budget_bytes=budget_bytes,
     )
 
 

@@ -1,9 +1,24 @@
-"""The rows of a summary: what it says of a cluster, of a group of frames, of a stretch of time."""
+"""The rows of a summary: what it says of a cluster, a group of frames, a stretch of time, a stride."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["MARGIN_SHARES", "RMSD_SHARES", "ClusterDetails", "GroupRow", "TimeBin", "columns"]
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = [
+    "MARGIN_SHARES",
+    "RMSD_SHARES",
+    "ClusterDetails",
+    "Convergence",
+    "GroupRow",
+    "StrideRow",
+    "TimeBin",
+    "columns",
+]
 
 RMSD_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Quantiles of the RMSD to the leader."""
@@ -122,3 +137,76 @@ class TimeBin:
     stop: float
     n_frames: int
     n_beyond_noise_cutoff: int
+
+
+@dataclass(frozen=True, slots=True)
+class StrideRow:
+    """The first pass at one stride.
+
+    Attributes
+    ----------
+    stride
+        Every so many frames of the store.
+    n_subset_frames, n_clusters
+        Frames that it clusters, and what it finds.
+    adjusted_rand
+        Agreement with the labels at the first pass's own stride, over the frames that both have.
+    shares
+        Share of its frames in the cluster that stands for each of the clusters, in their order; None where
+        none does. Clusters are matched one to one such that most frames agree.
+    """
+
+    stride: int
+    n_subset_frames: int
+    n_clusters: int
+    adjusted_rand: float
+    shares: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Convergence:
+    """The first pass at its own stride, at twice and at four times that.
+
+    Attributes
+    ----------
+    rows
+        One for each stride; strides that leave fewer frames than clusters are left out.
+    labels
+        Labels of the clusters that `shares` are of.
+    subset_frame, subset_label
+        Frames of the subset, and their labels at each stride, shape (n_strides, n_subset): those of the
+        cluster that stands for them; 0 for a cluster that stands for none, -1 for a frame that isn't taken.
+    """
+
+    rows: tuple[StrideRow, ...]
+    labels: tuple[int, ...]
+    subset_frame: NDArray[np.int64]
+    subset_label: NDArray[np.int32]
+
+    def to_xarray(self) -> "xr.Dataset":
+        """Return it as variables along ``stride`` and ``label``, and labels along ``subset``."""
+        import xarray as xr
+
+        def described(dims: Any, values: Any, long_name: str) -> tuple[Any, Any, dict[str, str]]:
+            return dims, values, {"units": "1", "long_name": long_name}
+
+        shares = np.array([row.shares for row in self.rows], np.float64)
+        return xr.Dataset(
+            {
+                "n_subset_frames": described(
+                    "stride", [row.n_subset_frames for row in self.rows], "frames clustered at this stride"
+                ),
+                "n_clusters": described("stride", [row.n_clusters for row in self.rows], "clusters found"),
+                "adjusted_rand": described(
+                    "stride",
+                    [row.adjusted_rand for row in self.rows],
+                    "adjusted Rand index with the labels at the smallest stride",
+                ),
+                "share": described(("stride", "label"), shares, "share of the frames in the cluster"),
+                "subset_frame": described("subset", self.subset_frame, "frame of the store"),
+                "subset_label": described(
+                    ("stride", "subset"), self.subset_label, "label at this stride; 0 for another cluster"
+                ),
+            },
+            coords={"stride": [row.stride for row in self.rows], "label": list(self.labels)},
+        )
