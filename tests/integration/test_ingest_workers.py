@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +20,9 @@ from conftest import EXAMPLE, command
 from faults import assert_same, wait_for, write_trajectories
 from trajectory_files import WITH_TOPOLOGY, make_trajectory, write
 from twopass_store import ingest_trajectories
+from twopass_store.config import IngestConfig
 from twopass_store.errors import NonFiniteError
+from twopass_store.ingest.plan import plan_ingest
 from twopass_store.ingest.sources import Source
 from twopass_store.ingest.stretches import cut_stretches, useful_workers
 from twopass_store.ingest.systems import System
@@ -26,6 +30,7 @@ from twopass_store.partition import FrameList, chunk_range
 from twopass_store.store import Store
 from twopass_store.trajectory import TrajectoryInfo
 
+MEBIBYTE = 1 << 20
 TOP = EXAMPLE / "alanine-dipeptide.pdb"
 
 
@@ -123,6 +128,31 @@ def test_killed_worker__is_told_in_one_line_and_the_next_run_goes_on(tmp_path: P
     whole.parent.mkdir()
     ingest_trajectories(whole, files, top=TOP, workers=1)
     assert_same(store, whole)
+
+
+def test_memory__bounds_all_processes_together(tmp_path: Path) -> None:
+    files = write_trajectories(
+        tmp_path / "in", EXAMPLE / "alanine-dipeptide.xtc", TOP, files=3, frames=40_000
+    )
+    config = IngestConfig(trajectories=tuple(map(str, files)), top=str(TOP))
+    figure = -(-plan_ingest(config).memory.projected(2) // MEBIBYTE)
+    arguments = ["ingest", "s.zarr", *map(str, files), "--top", str(TOP), "--workers", "2", "--memory"]
+    process = psutil.Popen([command(), *arguments, f"{figure}MiB"], cwd=tmp_path, stderr=subprocess.PIPE)
+    peak, n_workers = 0, 0
+    while process.poll() is None:
+        with suppress(psutil.Error):
+            workers = process.children()
+            peak = max(peak, sum(each.memory_info().rss for each in (process, *workers)))
+            n_workers = max(n_workers, len(workers))
+        time.sleep(0.005)
+    assert (process.wait(), n_workers) == (0, 2)
+    assert peak <= figure * MEBIBYTE
+    process.stderr.close()
+    arguments[1] = "t.zarr"
+    less = subprocess.run(
+        [command(), *arguments, f"{figure - 1}MiB"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert f"1 of 2 workers, as {figure - 1} MiB of memory have no room for more" in less.stderr
 
 
 def test_script_without_a_main_guard__is_not_run_again_by_workers(tmp_path: Path) -> None:

@@ -99,11 +99,20 @@ def read_chunks(
         edge = max(wanted.start, min(wanted.stop, reading.n_stored))
         blocks = chain(
             _stored_frames(reading, store, FrameRange(wanted.start, edge)),
-            read_frames(reading, FrameRange(edge, wanted.stop)),
+            # Blocks that are chunks aren't copied.
+            read_frames(reading, FrameRange(edge, wanted.stop), block_frames=chunk_frames),
         )
         left: dict[str, NDArray[Any]] | None = None
         for index in range(stretch.start, stretch.stop):
             frames = chunk_range(index, chunk=chunk_frames, length=reading.n_frames)
+            left = left or next(blocks)
+            if len(left["time"]) == len(frames):
+                columns = {
+                    spec.name: left[spec.name].astype(spec.dtype, copy=False) for spec in reading.specs
+                }
+                left = None
+                yield Chunk(index, frames, columns.pop("position"), columns)
+                continue
             buffers = _empty(reading.specs, len(frames), reading.n_atoms)
             filled = 0
             while filled < len(frames):
@@ -123,8 +132,10 @@ def _stored_frames(reading: Reading, store: Store, frames: FrameRange) -> Iterat
         yield {spec.name: store.read(spec.name, frames) for spec in reading.specs}
 
 
-def read_frames(reading: Reading, frames: FrameRange) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield what the files hold of some of the store's frames, as arrays by name.
+def read_frames(
+    reading: Reading, frames: FrameRange, *, block_frames: int | None = None
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield what the files hold of some of the store's frames, as arrays by name; so many at once at most.
 
     Raises
     ------
@@ -144,11 +155,11 @@ def read_frames(reading: Reading, frames: FrameRange) -> Iterator[dict[str, NDAr
             frames=segment.source_frames,
             atom_indices=system.atom_indices,
             imager=system.load_imager(),
+            block_frames=block_frames,
         ):
             source_frames = segment.source_frames.part(offset, offset + block.n_frames).to_array()
             offset += block.n_frames
-            finite = np.isfinite(block.xyz).all(axis=(1, 2))
-            n_good = block.n_frames if finite.all() else int(np.argmin(finite))
+            n_good = _n_finite(block.xyz)
             columns: dict[str, NDArray[Any]] = {
                 "position": block.xyz,
                 "time": _times(source, source_frames, None if no_times else block.time),
@@ -167,6 +178,16 @@ def read_frames(reading: Reading, frames: FrameRange) -> Iterator[dict[str, NDAr
                     "not finite. Remove that frame from the file, or leave it out with --discard-first or "
                     "--stride, and --restart."
                 )
+
+
+def _n_finite(xyz: NDArray[np.float32]) -> int:
+    """Count the frames before the first that isn't finite."""
+    # One pass without an array of flags; a sum may overflow where nothing is wrong.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(xyz.sum()):
+            return len(xyz)
+    finite = np.isfinite(xyz).all(axis=(1, 2))
+    return len(xyz) if finite.all() else int(np.argmin(finite))
 
 
 def _times(

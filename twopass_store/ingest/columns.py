@@ -13,7 +13,11 @@ from ..store import Store
 
 __all__ = ["FRAME_COLUMN_BYTES", "FrameColumns", "columns_at_once"]
 
-FRAME_COLUMN_BYTES = FRAME_CHUNK * (8 + 48 + 4 + 8 + 4)
+FRAME_COLUMN_BYTES: int = FRAME_CHUNK * sum(
+    np.dtype(spec.dtype).itemsize * 3 ** (len(spec.dims) - 1)
+    for spec in INGESTED
+    if spec.dims[0] == "frame" and spec.name != "position"
+)
 """Times, unit cells and provenance of one per-frame chunk."""
 
 

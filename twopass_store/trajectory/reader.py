@@ -66,6 +66,7 @@ def read_blocks(
     atom_indices: NDArray[np.int64] | None,
     imager: Imager | None = None,
     block_bytes: int = DEFAULT_BLOCK_BYTES,
+    block_frames: int | None = None,
 ) -> Iterator[Block]:
     """Read frames of a trajectory in order, a block at a time.
 
@@ -88,6 +89,8 @@ def read_blocks(
     block_bytes
         Bound on what one block takes while it is decoded, all atoms of the file counted; at least one frame
         is read whatever it takes.
+    block_frames
+        Bound on the frames of a block.
 
     Yields
     ------
@@ -111,7 +114,7 @@ def read_blocks(
         raise TrajectoryError(
             f"{info.path} has no unit cell, and --image needs it. Ingest the file without --image."
         )
-    return _blocks(info, topology, runs, atom_indices, imager, block_bytes)
+    return _blocks(info, topology, runs, atom_indices, imager, block_bytes, block_frames)
 
 
 def _check_request(
@@ -145,6 +148,7 @@ def _blocks(
     atom_indices: NDArray[np.int64] | None,
     imager: Imager | None,
     block_bytes: int,
+    block_frames: int | None,
 ) -> Iterator[Block]:
     if not len(frames):
         return
@@ -152,7 +156,7 @@ def _blocks(
     with reading(info.path, f"frame {frames.starts[0]}"):
         source = open_source(info.path, topology, has_box=info.has_unitcell, index=info.index)
     try:
-        for part in _parts(info, frames, block_bytes, source):
+        for part in _parts(info, frames, block_bytes, block_frames, source):
             with reading(info.path, f"frames {part[0]} to {part[-1]}"):
                 trajectory = source.read(part.start, len(part), part.step)
             if trajectory.n_frames < len(part):
@@ -167,9 +171,12 @@ def _blocks(
         source.close()
 
 
-def _parts(info: TrajectoryInfo, frames: FrameList, block_bytes: int, source: Source) -> Iterator[range]:
+def _parts(
+    info: TrajectoryInfo, frames: FrameList, block_bytes: int, block_frames: int | None, source: Source
+) -> Iterator[range]:
     for run in frames.runs():
         n_block = _frames_per_block(info, block_bytes, source, run.step)
+        n_block = min(n_block, block_frames or n_block)
         for first in range(0, len(run), n_block):
             yield run[first : first + n_block]
 
