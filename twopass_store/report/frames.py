@@ -147,8 +147,9 @@ def margins(rmsd: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[n
 
 
 def _note_ends(found: FrameStatistics, label: NDArray[np.int64], start: int) -> None:
-    labels, first = np.unique(label, return_index=True)
-    is_new = found.first_frame[labels] < 0
-    found.first_frame[labels[is_new]] = start + first[is_new]
-    labels, back = np.unique(label[::-1], return_index=True)
-    found.last_frame[labels] = start + len(label) - 1 - back
+    # Of several values for one label, numpy keeps the last.
+    frames = np.arange(start, start + len(label))
+    found.last_frame[label] = frames
+    first = np.full(len(found.first_frame), -1, np.int64)
+    first[label[::-1]] = frames[::-1]
+    found.first_frame = np.where(found.first_frame < 0, first, found.first_frame)
