@@ -27,7 +27,7 @@ def export(
         typer.Option(
             metavar="FILE",
             help="Where to. The extension says the format: xtc, trr, dcd, h5, nc, mdcrd, xyz, lammpstrj, "
-            "gro, pdb or cif.",
+            "gro, pdb, cif; or zarrmd, a folder that MDAnalysis reads through zarrtraj.",
         ),
     ],
     frames: Annotated[

@@ -16,6 +16,7 @@ from ..report import summarize
 from ..store import Store, store_path
 from .frames import FrameChoice, Frames, chosen_frames, rows_by_chunk, take
 from .target import checked_target, replacing
+from .writer import opened_writer
 
 if TYPE_CHECKING:
     import mdtraj as md
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from ..trajectory import OutputFormat, WrittenFrames
 
 __all__ = ["ExportResult", "clustering_name", "export_coordinates", "finished_store"]
+
+
+FLOAT32_TIMES = ("XTC", "TRR", "MDTraj HDF5", "Amber NetCDF")
+"""Formats that keep times in 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,8 @@ def export_coordinates(
         Path of the store.
     path
         The file; its extension says the format: any that mdtraj writes frame by frame (xtc, trr, dcd, h5, nc,
-        mdcrd, xyz, lammpstrj, gro, pdb, cif). It appears when it is whole.
+        mdcrd, xyz, lammpstrj, gro, pdb, cif), or ``zarrmd``, a folder that MDAnalysis reads through zarrtraj.
+        It appears when it is whole.
     frames
         Such as ``"100:2000:10"``, a slice, or indices in the order in which they are written; all where None.
     labels
@@ -233,7 +239,7 @@ class _FrameSource:
         lost = []
         if self.has_time and not entry.has_time:
             lost.append("no times")
-        if not self.has_time and entry.name in ("XTC", "TRR"):
+        if not self.has_time and entry.needs_time:
             lost.append("frame numbers in place of times, since the input had none")
         if self._has_some_cells and not self.with_cell:
             lost.append(f"no unit cells, since {self.n_without_cell} of the frames have none")
@@ -282,7 +288,7 @@ class _FrameSource:
 def _write(
     source: _FrameSource, topology: "md.Topology", target: Path, entry: "OutputFormat", progress: Progress
 ) -> None:
-    from ..trajectory import XTC_GRID_NM, open_writer, rounding_nm
+    from ..trajectory import XTC_GRID_NM, rounding_nm
 
     # What came from an XTC goes back on its very grid.
     grid = source.grid_nm() or XTC_GRID_NM
@@ -291,12 +297,19 @@ def _write(
     try:
         with (
             replacing(target) as temporary,
-            open_writer(temporary, topology, n_frames=source.n_frames, xtc_grid_nm=grid) as writer,
+            opened_writer(
+                entry,
+                temporary,
+                topology,
+                n_frames=source.n_frames,
+                has_unitcell=source.with_cell,
+                xtc_grid_nm=grid,
+            ) as writer,
         ):
             for block in source.blocks():
                 writer.write(block)
                 moved_nm = max(moved_nm, rounding_nm(entry, block.xyz, xtc_grid_nm=grid))
-                if block.time is not None and entry.has_time:
+                if block.time is not None and entry.name in FLOAT32_TIMES:
                     moved_ps = max(moved_ps, float(np.abs(block.time - block.time.astype(np.float32)).max()))
                 progress.advance(len(block.xyz))
     finally:

@@ -14,6 +14,7 @@ from .coordinates import ExportResult, clustering_name, finished_store
 from .frames import take
 from .structures import placed
 from .target import checked_target, replacing
+from .writer import opened_writer
 
 __all__ = ["export_representatives"]
 
@@ -57,7 +58,7 @@ def export_representatives(
     StoreWriteError
         If the disk refuses.
     """
-    from ..trajectory import WrittenFrames, open_writer, output_format, topology_from_json
+    from ..trajectory import XTC_GRID_NM, WrittenFrames, output_format, topology_from_json
 
     opened = finished_store(store_path(store))
     entry = output_format(path)
@@ -83,7 +84,17 @@ def export_representatives(
         unitcell_angles=None,
     )
     topology = topology_from_json(opened.attrs()["topology"])
-    with replacing(target) as temporary, open_writer(temporary, topology, n_frames=len(frames)) as writer:
+    with (
+        replacing(target) as temporary,
+        opened_writer(
+            entry,
+            temporary,
+            topology,
+            n_frames=len(frames),
+            has_unitcell=False,
+            xtc_grid_nm=XTC_GRID_NM,
+        ) as writer,
+    ):
         writer.write(written)
     return ExportResult(target, entry.name, len(frames), xyz.shape[1], None)
 

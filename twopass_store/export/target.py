@@ -1,6 +1,7 @@
-"""Files that are written beside their target and renamed into place."""
+"""Files, and folders, that are written beside their target and renamed into place."""
 
 import os
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,8 @@ def checked_target(
         raise ConfigError(f"{target} lies in the store, which holds nothing but its own. Write it elsewhere.")
     if not target.parent.is_dir():
         raise ConfigError(f"There is no folder {target.parent} to write {target.name} to. Make it first.")
-    if target.is_dir():
+    is_zarr = target.suffix == ".zarrmd" and (target / ".zgroup").is_file()
+    if target.is_dir() and not is_zarr:
         raise ConfigError(f"{target} is a folder. Give the name of a file in it.")
     if any(_same_file(target, source) for source in sources):
         raise ConfigError(f"{target} is a file that the store was made from. Write to another one.")
@@ -65,6 +67,7 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     # The whole name at the end: formats are told by it, `.pdb.gz` by two extensions.
     temporary = target.with_name(f".{os.getpid()}-{target.name}")
+    older = target.with_name(f".{os.getpid()}-older-{target.name}")
     try:
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)
@@ -72,7 +75,15 @@ def replacing(target: Path) -> Iterator[Path]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        temporary.replace(target)
+        if target.is_dir():
+            # A folder can't be put in the place of another at one stroke.
+            target.replace(older)
+        try:
+            temporary.replace(target)
+        except OSError:
+            if older.exists():
+                older.replace(target)
+            raise
     except TwopassError as error:
         error.args = (str(error).replace(str(temporary), str(target)),)
         raise
@@ -86,4 +97,8 @@ def replacing(target: Path) -> Iterator[Path]:
             "the format has no room for a coordinate: free space, or choose another format, such as trr."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        for left in (temporary, older):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from .imaging import Imager, Jump, JumpCheck, make_imager
 from .index_groups import read_index_group
 from .masses import element_masses, read_masses
 from .matching import AtomMatch, match_atoms
-from .output_formats import XTC_GRID_NM, OutputFormat, output_format, rounding_nm
+from .output_formats import XTC_GRID_NM, ZARRMD, OutputFormat, output_format, rounding_nm
 from .probe import TrajectoryInfo, check_unchanged, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import select_atoms
@@ -31,6 +31,7 @@ __all__ = [
     "DEFAULT_BLOCK_BYTES",
     "FORMATS",
     "XTC_GRID_NM",
+    "ZARRMD",
     "AtomMatch",
     "Block",
     "Imager",

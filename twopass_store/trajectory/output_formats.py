@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError
 
-__all__ = ["XTC_GRID_NM", "OutputFormat", "file_extension", "output_format", "rounding_nm"]
+__all__ = ["XTC_GRID_NM", "ZARRMD", "OutputFormat", "file_extension", "output_format", "rounding_nm"]
+
+ZARRMD = "H5MD in Zarr"
+"""Name of the format that MDAnalysis reads through zarrtraj."""
 
 XTC_GRID_NM = 0.001
 """What XTC rounds positions to where nobody asks for another precision."""
@@ -29,6 +32,8 @@ class OutputFormat:
         Lower case, with the dot.
     has_time
         Whether frames carry times.
+    needs_time
+        Whether they must.
     unitcell
         ``each`` frame has one, only the ``first`` has, or ``none``.
     has_topology
@@ -40,6 +45,7 @@ class OutputFormat:
     name: str
     extensions: tuple[str, ...]
     has_time: bool = False
+    needs_time: bool = False
     unitcell: str = "each"
     has_topology: bool = False
     grid_nm: float | None = None
@@ -47,8 +53,8 @@ class OutputFormat:
 
 # The text formats but GRO and CIF write Å with three decimals.
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = (
-    OutputFormat("XTC", (".xtc",), has_time=True, grid_nm=XTC_GRID_NM),
-    OutputFormat("TRR", (".trr",), has_time=True),
+    OutputFormat("XTC", (".xtc",), has_time=True, needs_time=True, grid_nm=XTC_GRID_NM),
+    OutputFormat("TRR", (".trr",), has_time=True, needs_time=True),
     OutputFormat("DCD", (".dcd",)),
     OutputFormat("MDTraj HDF5", (".h5",), has_time=True, has_topology=True),
     OutputFormat("Amber NetCDF", (".nc", ".netcdf", ".ncdf"), has_time=True),
@@ -57,6 +63,8 @@ OUTPUT_FORMATS: tuple[OutputFormat, ...] = (
     OutputFormat("LAMMPS", (".lammpstrj",), grid_nm=1e-4),
     OutputFormat("GRO", (".gro",), has_time=True, has_topology=True, grid_nm=1e-3),
     OutputFormat("PDB", (".pdb", ".pdb.gz"), unitcell="first", has_topology=True, grid_nm=1e-4),
+    # Not by mdtraj, and a folder.
+    OutputFormat(ZARRMD, (".zarrmd",), has_time=True, needs_time=True),
     OutputFormat("mmCIF", (".cif", ".cif.gz"), unitcell="first", has_topology=True, grid_nm=1e-5),
 )
 
