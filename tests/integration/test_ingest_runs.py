@@ -150,6 +150,9 @@ def test_mixed_spacings__are_warned_about(frames, tmp_path, twopass, example_top
     )
     result = twopass("ingest", "t.zarr", *arguments, "--every", "20 ps")
     assert "weigh more" not in result.stderr
+    result = twopass("ingest", "v.zarr", *arguments[:4])
+    assert "r1.xtc are 10 ps apart, those of" in result.stderr
+    assert "r2.xtc 20 ps: files with closer frames weigh more" in result.stderr
     result = twopass("ingest", "u.zarr", *arguments, "--every", "30 ps")
     assert "the frames of r2 are 20 ps apart, of which 30 ps is no multiple" in result.stderr
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twopass_store.config import IngestConfig
-from twopass_store.ingest.choice import choose_by_number, choose_by_time
+from twopass_store.ingest.choice import choose_by_number, choose_by_time, typical_spacing
 
 SPACING = 2.0
 
@@ -108,3 +108,9 @@ def test_what_is_repeated__is_counted():
     assert choice.n_repeated == (60, 10, 0)
     assert choice.n_beyond == 20
     assert [len(part) for part in choice.kept] == [40, 10, 30]
+
+
+def test_spacing__is_right_late_in_a_long_run():
+    """At 2 µs float32 knows times to 0.25 ps only."""
+    times = (2e6 + np.arange(2000) * 1.0).astype(np.float32).astype(np.float64)
+    assert abs(typical_spacing([times, times + 5000]) - 1.0) < 1e-3

@@ -15,7 +15,10 @@ from .systems import System, SystemTable, listed
 __all__ = ["Inputs", "Source", "find_inputs"]
 
 SAME_SPACING = 0.01
-"""Relative difference up to which two spacings of frames count as the same."""
+"""How far a multiple of a spacing may be off an integer."""
+
+LIKE_SPACING = 0.1
+"""Relative difference up to which two spacings give frames the same weight."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +103,11 @@ def find_inputs(config: IngestConfig, systems: SystemTable) -> Inputs:
         time_source="index" if timeless else "file",
         timeless=timeless,
         n_timed=0,
-        remarks=(),
+        remarks=tuple(
+            _mixed(
+                "files", [("/".join(Path(s.info.path).parts[-2:]), s.info.spacing or 0.0) for s in sources]
+            )
+        ),
     )
 
 
@@ -197,12 +204,17 @@ def _spacings(runs: Sequence[Run], choices: Sequence[Choice], config: IngestConf
                 f"the frames of {listed(uneven)} are {format_time(spacing)} apart, of which "
                 f"{format_time(config.every)} is no multiple: the first in each such interval is kept"
             )
-    kept = [(label, choice.kept_spacing) for label, choice in known if choice.kept_spacing > 0]
-    if kept:
-        label, least = min(kept, key=lambda pair: pair[1])
-        other, most = max(kept, key=lambda pair: pair[1])
-        if most > least * (1 + SAME_SPACING):
-            yield (
-                f"frames of {label} are {format_time(least)} apart, those of {other} {format_time(most)}: "
-                "runs with closer frames weigh more in populations (--every evens that out)"
-            )
+    yield from _mixed("runs", [(label, choice.kept_spacing) for label, choice in known])
+
+
+def _mixed(what: str, spacings: Sequence[tuple[str, float]]) -> Iterator[str]:
+    """Say whether frames lie differently far apart."""
+    known = [(spacing, name) for name, spacing in spacings if spacing > 0]
+    if not known:
+        return
+    (least, near), (most, far) = min(known), max(known)
+    if most > least * (1 + LIKE_SPACING):
+        yield (
+            f"frames of {near} are {format_time(least)} apart, those of {far} {format_time(most)}: {what} "
+            "with closer frames weigh more in populations (--every evens that out)"
+        )

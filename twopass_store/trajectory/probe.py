@@ -11,7 +11,7 @@ from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectory
 from .dcd import count_dcd_frames
 from .formats import check_file, format_of, reading
 from .netcdf import check_netcdf
-from .sources import open_source
+from .sources import Source, open_source
 from .text import TextCount, check_pdb_end, count_text_frames
 from .topology import load_topology
 from .xdr import FrameIndex, frame_index
@@ -49,6 +49,8 @@ class TrajectoryInfo:
         Where the frames of XTC and TRR begin; None for other formats.
     has_oblique_unitcell
         Whether the unit cell of its first frame has an angle other than 90°.
+    spacing
+        Time between two of its first frames, ps; None where it has no times, or one frame.
     """
 
     path: str
@@ -62,6 +64,7 @@ class TrajectoryInfo:
     digest: str
     index: FrameIndex | None = field(default=None, compare=False, repr=False)
     has_oblique_unitcell: bool = False
+    spacing: float | None = None
 
 
 def probe(
@@ -110,6 +113,7 @@ def probe(
         try:
             first = source.read(0, 1, 1)
             has_time = count.has_time or bool(getattr(source, "has_time", False))
+            spacing = _spacing(source, count.n_frames) if has_time else None
         finally:
             source.close()
         _check_atoms(where, first.n_atoms, topology, topology_path)
@@ -127,7 +131,17 @@ def probe(
         digest=digest_file(file),
         index=frame_index(where) if file.suffix.lower() in (".xtc", ".trr") else None,
         has_oblique_unitcell=has_unitcell and bool(np.any(first.unitcell_angles != 90)),
+        spacing=spacing,
     )
+
+
+def _spacing(source: Source, n_frames: int) -> float | None:
+    """Time between two of the first frames; not the very first, which programs write out of turn."""
+    if n_frames < 2:
+        return None
+    last = min(2, n_frames - 1)
+    times = [float(source.read(frame, 1, 1).time[0]) for frame in (last - 1, last)]
+    return times[1] - times[0]
 
 
 def _check_atoms(path: str, n_atoms: int, topology: md.Topology, topology_path: str | Path | None) -> None:
