@@ -224,7 +224,7 @@ def status_json(status: StoreStatus) -> str:
 
 def _parameters(parameters: object) -> str:
     # Digests tell runs apart, but nothing to a reader.
-    hidden = ("ingest", "clustering", "topology", "masses", "align_masses", "reference")
+    hidden = ("ingest", "clustering", "assign", "topology", "masses", "align_masses", "reference")
     items = [] if not isinstance(parameters, dict) else list(parameters.items())
     items = [(key, value) for key, value in items if (key, value) != ("metric", DEFAULT_METRIC)]
     shown = [f"{key} {_short(value)}" for key, value in items if key not in hidden and value is not None]

@@ -33,7 +33,7 @@ def contents(store):
 
 
 def test_assign__on_two_worker_processes_gives_the_same_bytes(store, twopass):
-    twopass("assign", "threads.zarr", "--workers", 2)
+    twopass("assign", "threads.zarr", "--margin", "--workers", 2)
     with warnings.catch_warnings():
         # The cluster's own sockets, closed while it shuts down.
         warnings.simplefilter("ignore")
@@ -41,7 +41,7 @@ def test_assign__on_two_worker_processes_gives_the_same_bytes(store, twopass):
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
         )
         with cluster:
-            twopass("assign", "dask.zarr", "--scheduler", cluster.scheduler_address)
+            twopass("assign", "dask.zarr", "--margin", "--scheduler", cluster.scheduler_address)
     ours, theirs = contents(store / "threads.zarr"), contents(store / "dask.zarr")
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []

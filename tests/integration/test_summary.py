@@ -190,6 +190,23 @@ def test_text__fits_a_narrow_terminal(store):
             assert title in text
 
 
+def test_frames_without_times__are_counted_in_frames(tmp_path, twopass):
+    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=EXAMPLE / "alanine-dipeptide.pdb")
+    frames[:200].save_dcd(tmp_path / "x.dcd")
+    frames[200].save_dcd(tmp_path / "y.dcd")
+    path = tmp_path / "s.zarr"
+    files = [tmp_path / "x.dcd", tmp_path / "y.dcd"]
+    ingest_trajectories(path, files, top=EXAMPLE / "alanine-dipeptide.pdb")
+    cluster_subset(path, stride=5, n_clusters=1)
+    assign_frames(path, margin=True)
+    (row,) = summarize_clusters(path).clusters
+    # One visit to each file, and no end of either seen.
+    assert (row.n_visits, row.n_departures, row.longest_visit_frames) == (2, 0, 200)
+    assert row.residence_frames is row.residence_ps is row.longest_visit_ps is row.first_time_ps is None
+    assert row.margin_q50 is row.near_tie_share is row.nearest_label is None
+    assert "Visits (in frames)" in twopass("summary", path).stdout
+
+
 def test_what_is_not_there__is_refused_in_one_line(store, tmp_path, twopass):
     with pytest.raises(ConfigError, match="blocks:N"):
         summarize_clusters(store, by="week")
