@@ -188,6 +188,26 @@ def test_file_that_grew_before_others__goes_on_at_the_end(tmp_path: Path) -> Non
     assert ingest_trajectories(path, [a, b], append=True).n_frames_computed == 0
 
 
+@pytest.mark.parametrize("extension", ["xtc", "trr"])
+def test_frame_that_is_still_being_written__comes_with_the_next_append(
+    extension: str, tmp_path: Path
+) -> None:
+    trajectory = make_trajectory(30)
+    trajectory[0].save_pdb(tmp_path / "top.pdb")
+    file, path = tmp_path / f"a.{extension}", tmp_path / "s.zarr"
+    trajectory[:10].save(str(file))
+    ingest_trajectories(path, file, top=tmp_path / "top.pdb")
+    trajectory.save(str(tmp_path / f"whole.{extension}"))
+    data = (tmp_path / f"whole.{extension}").read_bytes()
+    file.write_bytes(data[: int(0.75 * len(data))])
+    first = ingest_trajectories(path, file, append=True).n_frames
+    assert 10 < first < 30
+    file.write_bytes(data)
+    assert ingest_trajectories(path, file, append=True).n_frames == 30
+    ingest_trajectories(tmp_path / "whole.zarr", file, top=tmp_path / "top.pdb")
+    assert_equal(Store.open(path), Store.open(tmp_path / "whole.zarr"))
+
+
 def test_runs_and_times__hold_for_what_is_appended(tmp_path: Path) -> None:
     trajectory = make_trajectory(40)
     trajectory[0].save_pdb(tmp_path / "top.pdb")

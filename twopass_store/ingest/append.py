@@ -61,7 +61,7 @@ def plan_append(store: Store, config: IngestConfig) -> IngestPlan | None:
     if takes_all and asked.from_list is None:
         others = [path for path in present.paths if path not in names]
         asked = asked.model_copy(update={"trajectories": (*others, *asked.trajectories)})
-    plan = plan_ingest(asked)
+    plan = plan_ingest(asked, is_growing=True)
     _require_same(store, journal.plan, plan)
     files = list(plan.sources)
     if begun is not None:

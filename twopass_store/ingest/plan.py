@@ -128,8 +128,10 @@ class IngestPlan:
         )
 
 
-def plan_ingest(config: IngestConfig) -> IngestPlan:
+def plan_ingest(config: IngestConfig, *, is_growing: bool = False) -> IngestPlan:
     """Probe the files and fix what will be done.
+
+    `is_growing` is whether files may end within a frame that is still being written, which is left out.
 
     Raises
     ------
@@ -141,7 +143,7 @@ def plan_ingest(config: IngestConfig) -> IngestPlan:
     """
     request = requested(config)
     systems = SystemTable(config)
-    inputs = find_inputs(config, systems)
+    inputs = find_inputs(config, systems, is_growing=is_growing)
     sources, time_source = inputs.sources, inputs.time_source
     reference = systems.reference
     topology, stored_topology = reference.load_topology(), reference.load_kept_topology()

@@ -77,7 +77,7 @@ class Inputs:
     remarks: tuple[str, ...]
 
 
-def find_inputs(config: IngestConfig, systems: SystemTable) -> Inputs:
+def find_inputs(config: IngestConfig, systems: SystemTable, *, is_growing: bool = False) -> Inputs:
     """Probe the files, group them into runs and choose their frames.
 
     Raises
@@ -92,7 +92,8 @@ def find_inputs(config: IngestConfig, systems: SystemTable) -> Inputs:
     sources = []
     for file in files:
         system = systems.of(file.path, file.topology or top)
-        info = probe(file.path, system.load_topology(), topology_path=system.topology_path)
+        topology, where = system.load_topology(), system.topology_path
+        info = probe(file.path, topology, topology_path=where, is_growing=is_growing)
         sources.append(Source(info, system, FrameList.of(), file.label))
     if config.uses_times or config.from_list is not None:
         return _by_time(files, sources, config)

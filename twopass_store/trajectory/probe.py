@@ -68,7 +68,11 @@ class TrajectoryInfo:
 
 
 def probe(
-    path: str | Path, topology: md.Topology | None, *, topology_path: str | Path | None = None
+    path: str | Path,
+    topology: md.Topology | None,
+    *,
+    topology_path: str | Path | None = None,
+    is_growing: bool = False,
 ) -> TrajectoryInfo:
     """Find out what a trajectory file holds, and that it is whole and fits its topology.
 
@@ -80,6 +84,8 @@ def probe(
         Its atoms; None for formats that carry their own (HDF5, PDB, GRO).
     topology_path
         Where the topology comes from; for messages only.
+    is_growing
+        Whether the file is one that is still being written: of XTC and TRR, the whole frames are taken.
 
     Raises
     ------
@@ -104,12 +110,15 @@ def probe(
                 "such as a PDB or GRO file of the same atoms."
             )
         topology, topology_path = load_topology(file), file
+    index = None
     with reading(where, "the frames"):
-        count = _count(where, topology)
+        if file.suffix.lower() in (".xtc", ".trr"):
+            index = FrameIndex(where, is_growing=True) if is_growing else frame_index(where)
+        count = _count(where, topology, index)
         if count.n_frames == 0:
             raise TrajectoryError(f"{where} holds no frames. Write it again, or leave it out.")
         _check_atoms(where, count.n_atoms, topology, topology_path)
-        source = open_source(where, topology, has_box=count.has_box)
+        source = open_source(where, topology, has_box=count.has_box, index=index)
         try:
             first = source.read(0, 1, 1)
             has_time = count.has_time or bool(getattr(source, "has_time", False))
@@ -119,6 +128,7 @@ def probe(
         _check_atoms(where, first.n_atoms, topology, topology_path)
     # VMD and NAMD write a cell of zeros where there is none.
     has_unitcell = first.unitcell_lengths is not None and bool(np.any(first.unitcell_lengths))
+    size_bytes = status.st_size if index is None else index.size_bytes
     return TrajectoryInfo(
         path=where,
         n_frames=count.n_frames,
@@ -126,10 +136,10 @@ def probe(
         has_unitcell=has_unitcell,
         has_time=has_time,
         loads_whole=entry.loads_whole,
-        size_bytes=status.st_size,
+        size_bytes=size_bytes,
         modified_ns=status.st_mtime_ns,
-        digest=digest_file(file),
-        index=frame_index(where) if file.suffix.lower() in (".xtc", ".trr") else None,
+        digest=digest_file(file, size_bytes=size_bytes),
+        index=index,
         has_oblique_unitcell=has_unitcell and bool(np.any(first.unitcell_angles != 90)),
         spacing=spacing,
     )
@@ -154,10 +164,9 @@ def _check_atoms(path: str, n_atoms: int, topology: md.Topology, topology_path: 
         )
 
 
-def _count(path: str, topology: md.Topology) -> TextCount:
+def _count(path: str, topology: md.Topology, index: FrameIndex | None) -> TextCount:
     extension = Path(path).suffix.lower()
-    if extension in (".xtc", ".trr"):
-        index = frame_index(path)
+    if index is not None:
         return TextCount(index.count(), index.n_atoms, has_time=True)
     if extension == ".dcd":
         n_frames, n_atoms = count_dcd_frames(path)

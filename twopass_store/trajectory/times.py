@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from .formats import reading
 from .probe import TrajectoryInfo
 from .text import read_gro_times
-from .xdr import frame_index
 
 __all__ = ["read_times"]
 
@@ -30,7 +29,8 @@ def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
     if not info.has_time:
         return None
     with reading(info.path, "the times"):
-        times = _read(info.path)[: info.n_frames]
+        times = info.index.times() if info.index is not None else _read(info.path)
+    times = times[: info.n_frames]
     # Programs that know no times write 0 for all frames.
     if len(times) > 1 and (times == times[0]).all():
         return None
@@ -39,8 +39,6 @@ def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
 
 def _read(path: str) -> NDArray[np.float64]:
     extension = path.lower().rpartition(".")[2]
-    if extension in ("xtc", "trr"):
-        return frame_index(path).times()
     if extension in ("h5", "hdf5"):
         with md.formats.HDF5TrajectoryFile(path) as file:
             node = file.root.time

@@ -53,10 +53,13 @@ class FrameIndex:
     ----------
     path
         An XTC or TRR file.
+    is_growing
+        Whether a frame that is cut at the end is one that is still being written, and doesn't count.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_growing: bool = False) -> None:
         self._path = path
+        self._is_growing = is_growing
         self._size = Path(path).stat().st_size
         self._read: _FrameReader = _trr_frame if path.lower().endswith(".trr") else _xtc_frame
         self._offsets = array("q")
@@ -111,9 +114,19 @@ class FrameIndex:
             If a header is damaged.
         """
         with self._lock, Path(self._path).open("rb") as file:
-            while self._advance(file.fileno()):
-                self._advance_near(file.fileno())
+            try:
+                while self._advance(file.fileno()):
+                    self._advance_near(file.fileno())
+            except TruncatedTrajectoryError:
+                if not self._is_growing or self._frontier[0] == 0:
+                    raise
+                self._size = self._frontier[1]
             return self._frontier[0]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the file that count."""
+        return self._size
 
     def times(self) -> NDArray[np.float64]:
         """Times of all frames, shape (n_frames,), ps, as mdtraj reads them: float32, widened.
