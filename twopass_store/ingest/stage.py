@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..config import IngestConfig, validated
 from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError
@@ -338,6 +337,7 @@ def _run(
     from ..trajectory import check_unchanged
     from .packing import Advice, choose_packing, describe_packing
     from .stretches import cut_stretches
+    from .tables import write_tables
     from .transcode import ensure_packing, finish_exchange
     from .unit import IngestUnit
 
@@ -363,7 +363,7 @@ def _run(
         shard_chunks = plan.shard_chunks if spec.name == "position" else 1
         codec = config.codec or DEFAULT_CODEC
         store.ensure_array("", spec, shape, extra, codec=codec, shard_chunks=shard_chunks)
-    journal.commit(_write_tables(store, plan))
+    journal.commit(write_tables(store, plan))
 
     done = journal.done("position")
     chunk_frames = store.unit_length("position")
@@ -408,27 +408,3 @@ def _run(
     for source in plan.sources:
         check_unchanged(source.info)
     return plan.n_frames - n_done
-
-
-def _write_tables(store: Store, plan: "IngestPlan") -> list[Record]:
-    atoms = list(plan.stored_topology.atoms)
-    tables: dict[str, NDArray[Any]] = {
-        **plan.files,
-        "atom_name": np.array([atom.name for atom in atoms]),
-        "element": np.array([atom.element.symbol if atom.element is not None else "" for atom in atoms]),
-        "residue_name": np.array([atom.residue.name for atom in atoms]),
-        "residue_id": np.array([atom.residue.resSeq for atom in atoms]),
-        "chain_id": np.array([_chain_id(atom.residue.chain) for atom in atoms]),
-        **plan.runs,
-    }
-    records = []
-    for spec in (spec for spec, _ in plan.arrays if spec.name in tables):
-        values = tables[spec.name]
-        kind = object if spec.dtype == "str" else spec.dtype
-        records += store.write_all(spec.name, values.astype(kind))
-    return records
-
-
-def _chain_id(chain: Any) -> str:
-    # Many topology files name no chains.
-    return str(getattr(chain, "chain_id", None) or chain.index)
