@@ -77,7 +77,7 @@ def test_anchor__brings_chains_together(wrapped, tmp_path, twopass):
 def test_images_as_they_are__are_warned_about(wrapped, tmp_path, twopass):
     result = twopass("ingest", "s.zarr", "run.h5", "--select", "protein")
     assert "atoms jump across the box in" in result.stderr
-    assert "of the 3 frames looked at; the first is run.h5, frame " in result.stderr
+    assert "of the 9 frames looked at; the first is run.h5, frame " in result.stderr
     assert "by the nearest image" in result.stderr
     result = twopass("ingest", "s.zarr", "run.h5", "--select", "protein", "--image", "whole", code=7)
     assert "image" in result.stderr
@@ -96,7 +96,7 @@ def test_chain_that_jumps_against_its_neighbour__is_warned_about(tmp_path, twopa
     trajectory.xyz[4:, second] -= np.float32([0, BOX, 0])
     trajectory.save_hdf5(tmp_path / "run.h5")
     result = twopass("ingest", "s.zarr", "run.h5", "--select", "protein")
-    assert "jump across the box in 2 of the 3 frames looked at; the first is run.h5, frame 4" in result.stderr
+    assert "jump across the box in 5 of the 9 frames looked at; the first is run.h5, frame 4" in result.stderr
     assert "on another side of chain" in result.stderr
 
 

@@ -40,7 +40,7 @@ def test_restarts__become_one_run_without_repeats(restarts, twopass, frames, exa
         "ingest", "s.zarr", "rep*/*", "--top", example_top, "--run-pattern", PATTERN, "--burn-in", "0.2 ns"
     )
     assert "2 runs of 4 files" in result.stderr
-    assert "20 frames of md.xtc, md.part0002.nc at times that a later part" in result.stderr
+    assert "20 frames of rep1/md.xtc, rep1/md.part0002.nc at times that a later part" in result.stderr
     cluster_subset(restarts / "s.zarr", n_clusters=2, workers=1)
     found = open_results(restarts / "s.zarr")
     expected = np.r_[20:120, 120:200]
@@ -134,7 +134,7 @@ def test_runs_without_times__are_taken_in_the_order_given(frames, tmp_path, twop
     result = twopass(
         "ingest", "s.zarr", "r1/*.dcd", "--top", example_top, "--run-pattern", "(r1)", "--stride", "3"
     )
-    assert "no times in a.dcd, b.dcd" in result.stderr
+    assert "no times in r1/a.dcd, r1/b.dcd" in result.stderr
     store = Store.open(tmp_path / "s.zarr")
     assert store.read("source_frame").tolist() == [0, 3, 1, 4]
     assert store.attrs("time")["time_source"] == "index"

@@ -14,10 +14,12 @@ from .sources import Source
 __all__ = ["warn_of_jumps"]
 
 FILES_LOOKED_AT = 32
+FRAMES_LOOKED_AT = 32
+"""Of all files together, but at least 3 and at most 16 of each."""
 
 
 def warn_of_jumps(sources: Sequence[Source], kept_topology: md.Topology) -> str | None:
-    """Look for bonds and chains that jump across the box, in three frames each of at most 32 files.
+    """Look for bonds and chains that jump across the box, in a few frames each of at most 32 files.
 
     Parameters
     ----------
@@ -40,8 +42,8 @@ def warn_of_jumps(sources: Sequence[Source], kept_topology: md.Topology) -> str 
         source = usable[place]
         frames = source.kept.part(0, 1)
         if not format_of(Path(source.info.path)).is_text:
-            n_kept = len(source.kept)
-            places = sorted({0, n_kept // 2, n_kept - 1})
+            n_frames = min(16, max(3, FRAMES_LOOKED_AT // len(usable)))
+            places = np.unique(np.linspace(0, len(source.kept) - 1, n_frames).astype(int)).tolist()
             chosen = [source.kept.part(number, number + 1).to_array() for number in places]
             frames = FrameList.from_indices(np.concatenate(chosen))
         numbers = iter(frames.to_array().tolist())

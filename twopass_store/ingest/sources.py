@@ -135,7 +135,7 @@ def _by_time(files: Sequence[InputFile], found: Sequence[Source], config: Ingest
     for number, run in enumerate(runs):
         parts, choice = order_parts(run, infos, config)
         choices.append(choice)
-        names.append([Path(infos[part.member].path).name for part in parts])
+        names.append([_short(infos[part.member].path) for part in parts])
         timeless += [name for name, part in zip(names[-1], parts, strict=True) if not part.has_time]
         for part in parts:
             kept = FrameList.from_indices(part.kept)
@@ -206,6 +206,11 @@ def _spacings(runs: Sequence[Run], choices: Sequence[Choice], config: IngestConf
                 f"{format_time(config.every)} is no multiple: the first in each such interval is kept"
             )
     yield from _mixed("runs", [(label, choice.kept_spacing) for label, choice in known])
+
+
+def _short(path: str) -> str:
+    """Name a file with its folder: the parts of runs mostly have the same names."""
+    return "/".join(Path(path).parts[-2:])
 
 
 def _mixed(what: str, spacings: Sequence[tuple[str, float]]) -> Iterator[str]:
