@@ -4,8 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError
-from ._packing import as_positions, slabs
-from ._second import nearest_other_kernel
+from ._packing import aligned, as_positions, slabs
+from ._screen import SCREEN_ROWS
+from ._second import nearest_other_kernel, screened_other_kernel
 from .leaders import Nearest, PreparedLeaders
 
 __all__ = ["nearest_other_leaders"]
@@ -52,17 +53,18 @@ def nearest_other_leaders(
         )
     index = np.empty(positions.shape[0], np.int32)
     rmsd = np.empty(positions.shape[0], np.float32)
+    is_screened = leaders.columns.size > 0
+    if is_screened:
+        singles = aligned(SCREEN_ROWS, leaders.rows.shape[1], np.float32)
+        bounds = aligned(SCREEN_ROWS, leaders.column_traces.size, np.float32)
     for part, lanes, traces in slabs(positions, leaders.metric):
-        nearest_other_kernel(
-            leaders.metric.fit,
-            lanes,
-            traces,
-            leaders.rows,
-            leaders.traces,
-            leaders.n_atoms,
-            of_leaders,
-            of_frames[part],
-            index[part],
-            rmsd[part],
-        )
+        frames = lanes, traces, leaders.rows, leaders.traces
+        own, to_index, to_rmsd = of_frames[part], index[part], rmsd[part]
+        if is_screened:
+            columns = leaders.columns, leaders.column_traces
+            n_atoms, scratch = leaders.n_atoms, (singles, bounds)
+            screened_other_kernel(*frames, *columns, n_atoms, of_leaders, own, to_index, to_rmsd, *scratch)
+        else:
+            fit, n_atoms = leaders.metric.fit, leaders.n_atoms
+            nearest_other_kernel(fit, *frames, n_atoms, of_leaders, own, to_index, to_rmsd)
     return Nearest(index=index, rmsd=rmsd)
