@@ -1,5 +1,6 @@
 """What holds of minimal RMSD whatever the structures, and of the kernels however they are called."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -105,6 +106,30 @@ def test_nearest_leaders__neither_cutting_nor_order_of_leaders_matters(
     shuffled = nearest_leaders(xyz, prepare_leaders(chosen[order]))
     np.testing.assert_array_equal(order[shuffled.index], whole.index)
     np.testing.assert_array_equal(shuffled.rmsd, whole.rmsd)
+
+
+@PROFILE
+@given(
+    st.integers(2, 150),
+    st.integers(1, 9),
+    st.sampled_from([1, 16, 31, 32, 70]),
+    st.integers(1, 7),
+    st.integers(0, 2**32 - 1),
+)
+def test_rmsd__threads_and_the_size_of_their_shares_change_no_bit(
+    n_frames: int, n_atoms: int, n_leaders: int, n_shares: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    xyz = rng.normal(size=(n_frames, n_atoms, 3)).astype(np.float32)
+    leaders, prepared = prepare_leaders(rng.normal(size=(n_leaders, n_atoms, 3))), PairwiseRmsd(xyz)
+    cuts = np.linspace(0, prepared.n_pairs, n_shares + 1).astype(int).tolist()
+    with ThreadPoolExecutor(3) as pool:
+        shares = list(pool.map(lambda some: nearest_leaders(some, leaders), np.array_split(xyz, n_shares)))
+        ranges = list(pool.map(prepared.pairs, cuts[:-1], cuts[1:]))
+    whole = nearest_leaders(xyz, leaders)
+    np.testing.assert_array_equal(np.concatenate([share.index for share in shares]), whole.index)
+    np.testing.assert_array_equal(np.concatenate([share.rmsd for share in shares]), whole.rmsd)
+    np.testing.assert_array_equal(np.concatenate(ranges), prepared.pairs(0, prepared.n_pairs))
 
 
 @PROFILE
