@@ -81,7 +81,9 @@ def export(
                     "all are written. Leave them out."
                 )
             kind: Literal["medoids", "leaders"] = "medoids" if what is What.MEDOIDS else "leaders"
-            result = export_representatives(store, to, kind=kind, name=name, overwrite=overwrite)
+            result = export_representatives(
+                store, to, kind=kind, name=name, overwrite=overwrite, progress=make_progress(quiet=quiet)
+            )
             typer.echo(f"{result.path}: {count(result.n_frames, what.value[:-1])}, {result.format}")
             return
         result = export_coordinates(

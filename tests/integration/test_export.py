@@ -253,6 +253,32 @@ def test_export__some_frames_without_a_cell(trajectory, tmp_path):
     np.testing.assert_array_equal(found.unitcell_lengths, trajectory.unitcell_lengths[:5])
 
 
+def test_export__names_and_numbers_without_room(tmp_path):
+    """Columns stay columns, and what is cut is said."""
+    topology = md.Topology()
+    chain = topology.add_chain("L")
+    for number, name in ((7, "POPC"), (12_345, "LONGNAME"), (123_456, "LIG")):
+        residue = topology.add_residue(name, chain, resSeq=number)
+        for atom in ("C1", "LONGATOM"):
+            topology.add_atom(atom, md.element.carbon, residue)
+    frames = md.Trajectory(np.random.default_rng(2).normal(size=(3, 6, 3)).astype(np.float32), topology)
+    ingest_trajectories(tmp_path / "run.zarr", write(frames, tmp_path / "in.h5"), select="all")
+    expected = {
+        "gro": [("POPC", 7), ("LONGN", 12_345), ("LIG", 23_456)],
+        "pdb": [("POP", 7), ("LON", 2_345), ("LIG", 3_456)],
+        "cif": [("POPC", 7), ("LONGNAME", 12_345), ("LIG", 123_456)],
+    }
+    for extension, residues in expected.items():
+        notes = Notes()
+        export_coordinates(tmp_path / "run.zarr", tmp_path / f"out.{extension}", progress=notes)
+        found = md.load(str(tmp_path / f"out.{extension}"))
+        assert [(residue.name, residue.resSeq) for residue in found.topology.residues] == residues
+        np.testing.assert_allclose(found.xyz, frames.xyz, atol=6e-4)
+        said = "\n".join(notes.lines)
+        assert ("names of residues cut" in said) == ("counted from 0 again" in said) == (extension != "cif")
+    assert load_topology(tmp_path / "in.h5").residue(1).name == "LONGNAME"
+
+
 def test_lammps__time_steps_go_on_over_all_blocks(walk, tmp_path, monkeypatch):
     monkeypatch.setattr(frames_module, "FRAME_CHUNK", 4)
     export_coordinates(walk, tmp_path / "out.lammpstrj")

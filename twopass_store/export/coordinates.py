@@ -16,7 +16,7 @@ from ..report import summarize
 from ..store import Store, store_path
 from .frames import FrameChoice, Frames, chosen_frames, rows_by_chunk, take
 from .target import checked_target, replacing
-from .writer import opened_writer
+from .writer import fitted_topology, opened_writer
 
 if TYPE_CHECKING:
     import mdtraj as md
@@ -129,9 +129,10 @@ def export_coordinates(
     topology = topology_from_json(opened.attrs()["topology"])
     for message in source.losses(entry):
         progress.note(f"{target.name}: {message}")
-    _write(source, topology, target, entry, progress)
+    _write(source, fitted_topology(topology, entry, target, progress), target, entry, progress)
     if top_target is not None:
-        _write_topology(source, topology, top_target)
+        fitted = fitted_topology(topology, output_format(top_target), top_target, progress)
+        _write_topology(source, fitted, top_target)
     return ExportResult(target, entry.name, source.n_frames, n_atoms, top_target)
 
 

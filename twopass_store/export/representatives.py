@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..metric import read_metric
+from ..progress import Progress, Silent
 from ..report import summarize
 from ..store import Store, store_path
 from .coordinates import ExportResult, clustering_name, finished_store
 from .frames import take
 from .structures import placed
 from .target import checked_target, replacing
-from .writer import opened_writer
+from .writer import fitted_topology, opened_writer
 
 __all__ = ["export_representatives"]
 
@@ -26,6 +27,7 @@ def export_representatives(
     kind: Literal["medoids", "leaders"],
     name: str | None = None,
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> ExportResult:
     """Write the medoids or the leaders of a clustering, superposed as its metric says.
 
@@ -46,6 +48,8 @@ def export_representatives(
         Name of the clustering; may be left out where there is only one.
     overwrite
         Whether a file that exists is replaced.
+    progress
+        Who is told what the format has no room for.
 
     Raises
     ------
@@ -84,6 +88,7 @@ def export_representatives(
         unitcell_angles=None,
     )
     topology = topology_from_json(opened.attrs()["topology"])
+    topology = fitted_topology(topology, entry, target, progress or Silent())
     with (
         replacing(target) as temporary,
         opened_writer(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ..progress import Progress
 from ..store import H5mdWriter
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..trajectory import OutputFormat, WrittenFrames
 
-__all__ = ["FrameWriter", "opened_writer"]
+__all__ = ["FrameWriter", "fitted_topology", "opened_writer"]
 
 
 class FrameWriter(Protocol):
@@ -22,6 +23,18 @@ class FrameWriter(Protocol):
 
     def write(self, frames: "WrittenFrames") -> None:
         """Write frames behind those that are there."""
+
+
+def fitted_topology(
+    topology: "md.Topology", entry: "OutputFormat", target: Path, progress: Progress
+) -> "md.Topology":
+    """Return a topology that fits into a format; tells the user what had to be cut."""
+    from ..trajectory import fit_names
+
+    fitted, cut = fit_names(topology, entry)
+    if cut:
+        progress.note(f"{target.name}: {entry.name} files have {', '.join(cut)}")
+    return fitted
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from .index_groups import read_index_group
 from .masses import element_masses, read_masses
 from .matching import AtomMatch, match_atoms
 from .output_formats import XTC_GRID_NM, ZARRMD, OutputFormat, output_format, rounding_nm
+from .output_names import fit_names
 from .probe import TrajectoryInfo, check_unchanged, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import select_atoms
@@ -47,6 +48,7 @@ __all__ = [
     "describe_selection",
     "digest_file",
     "element_masses",
+    "fit_names",
     "format_of",
     "grid_step",
     "guessed_elements",
