@@ -74,6 +74,18 @@ def test_anchor__brings_chains_together(wrapped, tmp_path, twopass):
     np.testing.assert_allclose(found, expected.xyz[:, atoms], atol=1e-5)
 
 
+def test_anchor_of_all_that_is_kept__brings_it_together(wrapped, tmp_path):
+    trajectory, whole = wrapped
+    options = {"select": "protein", "image": "anchor=protein"}
+    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.h5", **options)
+    found = Store.open(tmp_path / "s.zarr").read("position")
+    atoms = trajectory.topology.select("protein")
+    np.testing.assert_allclose(shape_of(found), shape_of(whole[:, atoms]), atol=1e-5)
+    molecules = trajectory.topology.find_molecules()
+    expected = trajectory.image_molecules(anchor_molecules=molecules[:2], other_molecules=molecules[2:])
+    np.testing.assert_allclose(found, expected.xyz[:, atoms], atol=1e-5)
+
+
 def test_images_as_they_are__are_warned_about(wrapped, tmp_path, twopass):
     result = twopass("ingest", "s.zarr", "run.h5", "--select", "protein")
     assert "atoms jump across the box in" in result.stderr
