@@ -181,7 +181,9 @@ def ingest(
             "workers": workers,
         }
         if plan:
-            print_estimate(estimate_ingest(trajectories or (), **options, progress=progress))
+            append_to = store if append else None
+            estimate = estimate_ingest(trajectories or (), append_to=append_to, **options, progress=progress)
+            print_estimate(estimate)
             return
         result = ingest_trajectories(
             store, trajectories or (), **options, restart=restart, append=append, progress=progress

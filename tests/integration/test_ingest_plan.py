@@ -50,3 +50,19 @@ def test_plan__refuses_what_the_ingest_would(tmp_path, twopass):
     make_trajectory(4).save_xtc(tmp_path / "run.xtc")
     result = twopass("ingest", "s.zarr", "run.xtc", "--plan", code=2)
     assert "has no topology of its own" in result.stderr
+
+
+def test_plan_of_an_append__counts_what_is_added(tmp_path, twopass):
+    trajectory = make_trajectory(40)
+    trajectory[:30].save_xtc(tmp_path / "a.xtc")
+    trajectory[30:].save_xtc(tmp_path / "b.xtc")
+    trajectory[0].save_pdb(tmp_path / "top.pdb")
+    twopass("ingest", "s.zarr", "a.xtc", "--top", "top.pdb")
+    before = sorted(tmp_path.rglob("*"))
+    result = twopass("ingest", "s.zarr", "b.xtc", "--append", "--plan")
+    assert "10 of 10" in result.stdout
+    assert "1 file, " in result.stdout
+    assert "10 frames are added to 30" in result.stderr
+    result = twopass("ingest", "s.zarr", "a.xtc", "--append", "--plan", code=2)
+    assert "nothing to append" in result.stderr
+    assert sorted(tmp_path.rglob("*")) == before

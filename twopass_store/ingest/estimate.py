@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import IngestConfig
-from ..errors import NonFiniteError
+from ..errors import ConfigError, NonFiniteError
 from ..executors import available_cpus, memory_budget
 from ..journal import Writer
 from ..partition import FrameRange, position_chunk_frames
@@ -19,6 +19,7 @@ from ..progress import Progress
 from ..schema import DEFAULT_CODEC, position_spec
 from ..store import Misfit, Packing, Store
 from ..trajectory import format_of
+from .append import plan_append
 from .chunks import Reading, read_frames
 from .outcome import IngestEstimate
 from .packing import choose_packing, describe_packing
@@ -35,18 +36,36 @@ COLUMN_SHARE = 0.5
 """Part of their size that times, unit cells and provenance take on the disk (measured: 0.1 to 0.5)."""
 
 
-def estimate(config: IngestConfig, progress: Progress) -> IngestEstimate:
+def estimate(config: IngestConfig, progress: Progress, *, append_to: Path | None = None) -> IngestEstimate:
     """Plan an ingest, read and encode a sample of each format in it, and multiply.
+
+    Parameters
+    ----------
+    config
+        What is asked for.
+    progress
+        Who is told what was found.
+    append_to
+        The store that frames are added to, and only those are counted; None for a new one.
 
     Raises
     ------
+    ConfigError
+        If there is nothing to add.
     TwopassError
         As the ingest would before its first frame.
     """
-    plan = plan_ingest(config)
+    if append_to is None:
+        plan = plan_ingest(config)
+        packing = choose_packing(plan.reading, config)
+    else:
+        store = Store.open(append_to)
+        longer = plan_append(store, config)
+        if longer is None:
+            raise ConfigError(f"{append_to} has all frames of these files; there is nothing to append.")
+        plan, packing = longer, store.packing()
     for message in plan.messages:
         progress.note(message)
-    packing = choose_packing(plan.reading, config)
     budget = memory_budget(config.memory)
     asked = config.workers or min(available_cpus(), useful_workers(plan.sources))
     affordable = [workers for workers in range(1, asked + 1) if plan.memory.projected(workers) <= budget]
@@ -62,13 +81,14 @@ def estimate(config: IngestConfig, progress: Progress) -> IngestEstimate:
         encode, size = _encode(sample.positions, packing, config)
         encode_seconds += encode * n_kept
         bytes_per_frame = max(bytes_per_frame, size)
+    n_frames = sum(len(source.kept) for source in plan.sources)
     column_bytes = sum(
         np.dtype(spec.dtype).itemsize * int(np.prod(shape[1:], initial=1))
         for spec, shape in plan.arrays
         if spec.dims[0] == "frame" and spec.name != "position"
     )
     return IngestEstimate(
-        n_frames=plan.n_frames,
+        n_frames=n_frames,
         n_atoms=plan.stored_topology.n_atoms,
         n_trajectories=len(plan.sources),
         n_runs=len(plan.runs.get("run_label", ())),
@@ -78,7 +98,7 @@ def estimate(config: IngestConfig, progress: Progress) -> IngestEstimate:
         workers=workers,
         memory_bytes=plan.memory.projected(workers),
         budget_bytes=budget,
-        disk_bytes=int(plan.n_frames * (bytes_per_frame + COLUMN_SHARE * column_bytes)),
+        disk_bytes=int(n_frames * (bytes_per_frame + COLUMN_SHARE * column_bytes)),
         # One thread of a worker reads while the other encodes.
         seconds=max(read_seconds, encode_seconds) / min(workers, available_cpus()),
     )
@@ -106,7 +126,7 @@ def _read(reading: Reading, members: Sequence[int]) -> _Sample | None:
     member = max(members, key=lambda member: len(reading.sources[member].kept))
     source = reading.sources[member]
     starts = np.cumsum([0, *(len(one.kept) for one in reading.sources)])
-    start, n_kept = int(starts[member]), len(source.kept)
+    start, n_kept = reading.n_stored + int(starts[member]), len(source.kept)
     n_frames = min(n_kept, max(2, SAMPLE_BYTES // (12 * source.info.n_atoms)))
     if source.info.loads_whole:
         n_frames = n_kept

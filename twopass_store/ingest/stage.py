@@ -160,6 +160,7 @@ def ingest_trajectories(
 def estimate_ingest(
     trajectories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     *,
+    append_to: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> IngestEstimate:
@@ -169,6 +170,8 @@ def estimate_ingest(
     ----------
     trajectories, options
         As for `ingest_trajectories`.
+    append_to
+        Path of the store, to tell what appending to it would take.
     progress
         Who is told what was found.
 
@@ -179,7 +182,8 @@ def estimate_ingest(
     """
     from .estimate import estimate
 
-    return estimate(_config(trajectories, options), progress or Silent())
+    store = None if append_to is None else store_path(append_to)
+    return estimate(_config(trajectories, options), progress or Silent(), append_to=store)
 
 
 def _config(
