@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .assign import AssignResult, assign_frames
-    from .cluster import ClusterResult, cluster_subset, recut_clustering, scan_cuts
+    from .cluster import (
+        AdoptResult,
+        ClusterResult,
+        adopt_leaders,
+        cluster_subset,
+        recut_clustering,
+        scan_cuts,
+    )
     from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
     from .export import ExportResult, export_coordinates, export_representatives, load_leaders
     from .ingest import (
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
     from .store import open_results
 
 __all__ = [
+    "AdoptResult",
     "AssignConfig",
     "AssignResult",
     "ClusterConfig",
@@ -53,6 +61,7 @@ __all__ = [
     "RunConfig",
     "RunResult",
     "Summary",
+    "adopt_leaders",
     "assign_frames",
     "cluster_subset",
     "compare_labels",
@@ -79,7 +88,14 @@ __version__ = _version("twopass-store")
 # don't wait for mdtraj, zarr, xarray and numba.
 _ROOMS = {
     "assign": ("AssignResult", "assign_frames"),
-    "cluster": ("ClusterResult", "cluster_subset", "recut_clustering", "scan_cuts"),
+    "cluster": (
+        "AdoptResult",
+        "ClusterResult",
+        "adopt_leaders",
+        "cluster_subset",
+        "recut_clustering",
+        "scan_cuts",
+    ),
     "config": ("AssignConfig", "ClusterConfig", "IngestConfig", "RunConfig", "load_config"),
     "export": ("ExportResult", "export_coordinates", "export_representatives", "load_leaders"),
     "ingest": (

@@ -28,6 +28,7 @@ __all__ = [
     "LINKAGE",
     "MARGIN",
     "METRIC",
+    "OUTSIDE",
     "PACKING_ATTRS",
     "RUN",
     "SCAN",
@@ -267,6 +268,12 @@ METRIC = (
     ),
 )
 """Arrays of a clustering's group that are there where its metric needs them."""
+
+OUTSIDE = (
+    ArraySpec("leader_path", ("leader",), "str", "", "1", "file that the leader is from"),
+    ArraySpec("leader_model", ("leader",), "int64", -1, "1", "model in that file, an index"),
+)
+"""Where leaders are structures from outside: then there is no subset, no linkage and no medoid."""
 
 FAITHFULNESS = (
     ArraySpec(

@@ -14,6 +14,25 @@ def assign(
     name: Annotated[
         str | None, typer.Option(help="Name of the clustering; may be left out where there is only one.")
     ] = None,
+    leaders: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Structures from outside that lead instead, as a clustering of that --name (pdb, gro, h5; "
+            "all models of each; repeatable). Atoms are matched by residue and name.",
+        ),
+    ] = None,
+    leader_labels: Annotated[
+        str,
+        typer.Option(
+            metavar="order|file",
+            help="With --leaders: each structure is a cluster, or those of a file are one.",
+        ),
+    ] = "order",
+    select: Annotated[
+        str | None,
+        typer.Option(metavar="DSL", help="With --leaders: atoms of the RMSD, as in twopass cluster."),
+    ] = None,
     noise_cutoff: Annotated[
         str | None,
         typer.Option(
@@ -39,16 +58,36 @@ def assign(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Second pass: give every frame the label of its nearest leader."""
+    """Second pass: give every frame the label of its nearest leader.
+
+    Leaders are those of the clustering, or structures of your own:
+    twopass assign run.zarr --name states --leaders open.pdb --leaders closed.pdb
+    """
     from .guard import guarded
 
     with guarded(debug=debug):
         from twopass_store.assign import assign_frames
+        from twopass_store.cluster import adopt_leaders
+        from twopass_store.errors import ConfigError
         from twopass_store.report import summarize
 
         from .console import make_progress
         from .tables import print_summary
 
+        progress = make_progress(quiet=quiet)
+        if leaders:
+            name = name or "default"
+            adopt_leaders(
+                store,
+                leaders,
+                name=name,
+                select=select,
+                labels_by=leader_labels,
+                restart=restart,
+                progress=progress,
+            )
+        elif select is not None:
+            raise ConfigError("--select goes with --leaders: other clusterings have their atoms already.")
         result = assign_frames(
             store,
             name=name,
@@ -58,7 +97,7 @@ def assign(
             workers=workers,
             scheduler=scheduler,
             restart=restart,
-            progress=make_progress(quiet=quiet),
+            progress=progress,
         )
         print_summary(summarize(store, result.name))
         if not result.n_frames_computed + result.n_margins_computed:

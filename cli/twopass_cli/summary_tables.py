@@ -154,7 +154,8 @@ def _visits(console: Console, summary: ClusterSummary) -> None:
 
 
 def _medoids(console: Console, summary: ClusterSummary) -> None:
-    has_times = summary.overview.length_ps is not None
+    is_outside = summary.overview.clustering["subset"] is None
+    has_times = summary.overview.length_ps is not None and not is_outside
     rows = [
         [
             f"C{row.rank}",
@@ -164,8 +165,8 @@ def _medoids(console: Console, summary: ClusterSummary) -> None:
         ]
         for row in summary.clusters
     ]
-    headings = ["rank", "file", "frame", *(["time (ps)"] if has_times else [])]
-    _print_table(console, "Medoids", headings, rows)
+    headings = ["rank", "file", "model" if is_outside else "frame", *(["time (ps)"] if has_times else [])]
+    _print_table(console, "Leaders from outside" if is_outside else "Medoids", headings, rows)
 
 
 def _noise(console: Console, summary: ClusterSummary) -> None:

@@ -42,9 +42,10 @@ def print_summary(summary: Summary) -> None:
     rows = plain_table(console)
     for heading in ("rank", "label", "frames", "share", "faithful", "mean RMSD\n(nm)"):
         rows.add_column(heading, justify="right", no_wrap=True)
-    rows.add_column("medoid:\nfile", overflow="fold")
-    rows.add_column("\nframe", justify="right", no_wrap=True)
-    if summary.length_ps is not None:
+    is_outside = summary.clustering["subset"] is None
+    rows.add_column("leader:\nfile" if is_outside else "medoid:\nfile", overflow="fold")
+    rows.add_column("\nmodel" if is_outside else "\nframe", justify="right", no_wrap=True)
+    if summary.length_ps is not None and not is_outside:
         rows.add_column("time\n(ps)", justify="right", no_wrap=True)
     for row in summary.clusters:
         cells = [
@@ -125,6 +126,30 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         where = {"file": "from the files", "user": "as given"}[summary.time_source]
         length = f"{_duration(summary.length_ps)} (times {where})"
 
+    facts = [
+        ("Versions", ", ".join(f"{name} {version}" for name, version in summary.versions.items())),
+        ("Store", f"{summary.path}, clustering {summary.name}"),
+        ("Input", f"{size}, {length}"),
+        ("RMSD", f"{summary.n_selected_atoms:,} of {count(summary.n_atoms, 'atom')} ({clustering['atoms']})"),
+        *_metric(clustering),
+        *_passes(summary),
+    ]
+    if summary.noise_cutoff_nm is not None:
+        beyond = f"{count(summary.n_beyond_noise_cutoff, 'frame')} farther than "
+        beyond += f"{format_length(summary.noise_cutoff_nm)} from every leader"
+        share = summary.n_beyond_noise_cutoff / summary.n_frames
+        facts.append(("No label", f"{beyond} ({share:.1%})"))
+    if summary.n_not_finite:
+        facts.append(("No label", f"{count(summary.n_not_finite, 'frame')} that are not finite"))
+    return facts
+
+
+def _passes(summary: Summary) -> list[tuple[str, str]]:
+    """Say what the first pass did, and what leaders the second one had."""
+    clustering = summary.clustering
+    if clustering["subset"] is None:
+        each = "each a cluster" if clustering["labels_by"] == "order" else "a cluster for each file"
+        return [("Leaders", f"{count(summary.n_leaders, 'structure')} from outside, {each}; no first pass")]
     asked = (
         f"{count(clustering['n_clusters_asked'], 'cluster')} asked for"
         if clustering["cutoff_nm"] is None
@@ -151,23 +176,10 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     held_out = clustering.get("faithfulness_held_out_overall")
     if held_out is not None:
         second += f", {held_out:.1%} with leaders of the other half"
-    facts = [
-        ("Versions", ", ".join(f"{name} {version}" for name, version in summary.versions.items())),
-        ("Store", f"{summary.path}, clustering {summary.name}"),
-        ("Input", f"{size}, {length}"),
-        ("RMSD", f"{summary.n_selected_atoms:,} of {count(summary.n_atoms, 'atom')} ({clustering['atoms']})"),
-        *_metric(clustering),
-        ("First pass", first),
-        ("Second pass", second),
-    ]
-    if summary.noise_cutoff_nm is not None:
-        beyond = f"{count(summary.n_beyond_noise_cutoff, 'frame')} farther than "
-        beyond += f"{format_length(summary.noise_cutoff_nm)} from every leader"
-        share = summary.n_beyond_noise_cutoff / summary.n_frames
-        facts.append(("No label", f"{beyond} ({share:.1%})"))
-    if summary.n_not_finite:
-        facts.append(("No label", f"{count(summary.n_not_finite, 'frame')} that are not finite"))
-    return facts
+    confused = clustering.get("most_confused")
+    if confused:
+        second += f"; most often confused: {confused}"
+    return [("First pass", first), ("Second pass", second)]
 
 
 def _metric(clustering: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -214,6 +226,8 @@ def _clustering(name: str, attrs: Mapping[str, Any]) -> str:
         found += f", faithfulness of the leaders {overall:.1%}"
     if held_out is not None:
         found += f", held out {held_out:.1%} (split by {attrs['held_out_split']})"
+    if attrs.get("most_confused"):
+        found += f", most often confused {attrs['most_confused']}"
     return found
 
 

@@ -1,7 +1,8 @@
 """The stage `cluster`, the first pass: distances of a subset, their linkage, its cut, and the leaders."""
 
+from .outside import AdoptResult, adopt_leaders
 from .recut import recut_clustering
 from .scan import scan_cuts
 from .stage import ClusterResult, cluster_subset
 
-__all__ = ["ClusterResult", "cluster_subset", "recut_clustering", "scan_cuts"]
+__all__ = ["AdoptResult", "ClusterResult", "adopt_leaders", "cluster_subset", "recut_clustering", "scan_cuts"]

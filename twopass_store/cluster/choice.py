@@ -83,8 +83,16 @@ class Choice:
             "faithfulness_overall": self.measured.overall,
             "faithfulness_held_out_overall": self.held_out.overall if self.held_out and judged else None,
             "held_out_split": self.split_by,
+            "most_confused": _pairs(self.measured),
             "n_held_out_judged": None if self.held_out is None else self.held_out.n_judged,
         }
+
+
+def _pairs(measured: Faithfulness, count: int = 3) -> str:
+    """Write down the labels that are confused most."""
+    columns = (measured.confused_label, measured.confused_with, measured.n_confused)
+    rows = zip(*(column[:count].tolist() for column in columns), strict=True)
+    return ", ".join(f"{label} with {other} ({frames})" for label, other, frames in rows)
 
 
 def choose(

@@ -72,6 +72,11 @@ def export_representatives(
     if kind == "medoids":
         rows = summarize(opened.path, group.removeprefix("clusterings/")).clusters
         frames = np.array([row.medoid_frame for row in rows], np.int64)
+        if (frames < 0).any():
+            raise ConfigError(
+                f"The clusters of {name} in {opened.path} are led by structures from outside and have no "
+                "medoids. Export leaders instead."
+            )
         xyz = take(opened, "position", frames)
     else:
         frames, xyz = opened.read(f"{group}/leader_frame"), opened.read(f"{group}/leader_position")

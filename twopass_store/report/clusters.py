@@ -154,6 +154,11 @@ def summarize_clusters(
 
 
 def _convergence(store: Store, overview: Summary, budget_bytes: int) -> Convergence:
+    if overview.clustering["subset"] is None:
+        raise ConfigError(
+            f"The leaders of {overview.name} are structures from outside: without a subset, no stride can be "
+            "too coarse. Leave out --convergence."
+        )
     # fastcluster, scipy and numba take a while to import.
     from ..cluster.steps import StoredDistances
     from .convergence import measure_convergence
@@ -180,7 +185,8 @@ def _require_memory(
     memory: int | None,
 ) -> None:
     n_labels = n_clusters + 2
-    n_subset = store.shape(f"clusterings/{name}/subset_label")[0]
+    first_pass = f"clusterings/{name}/subset_label"
+    n_subset = store.shape(first_pass)[0] if store.has(first_pass) else 0
     histograms = n_labels * 8 * (LengthHistogram.N_BINS + ShareHistogram.N_BINS)
     tallies = 3 * (n_runs + n_files + n_groups) * (n_labels + 2) * 8 + n_runs * 8 * 300
     resampling = N_RESAMPLES * 8 * (n_runs + n_clusters)
@@ -196,16 +202,19 @@ def _details(
 ) -> tuple[ClusterDetails, ...]:
     # scipy takes a while to import.
     from ..cluster.steps import StoredDistances
-    from .subset import subset_distances
+    from .subset import no_subset, subset_distances
 
     group = f"clusterings/{name}"
     n_clusters = len(overview.clusters)
-    subset = f"subsets/{overview.clustering['subset']}"
-    subset_frame = store.read(f"{subset}/subset_frame")
-    medoids = np.searchsorted(subset_frame, store.read(f"{group}/medoid_frame"))
-    first_pass = subset_distances(
-        StoredDistances(store, f"{subset}/rmsd"), store.read(f"{group}/subset_label"), medoids
-    )
+    if overview.clustering["subset"] is None:
+        first_pass = no_subset(n_clusters)
+    else:
+        subset = f"subsets/{overview.clustering['subset']}"
+        subset_frame = store.read(f"{subset}/subset_frame")
+        medoids = np.searchsorted(subset_frame, store.read(f"{group}/medoid_frame"))
+        first_pass = subset_distances(
+            StoredDistances(store, f"{subset}/rmsd"), store.read(f"{group}/subset_label"), medoids
+        )
     counts = found.by_run.counts
     errors = share_errors(counts[:, :n_clusters], runs.n_frames, seed=seed)
     rmsd_quantiles = found.rmsd_histogram.quantiles(RMSD_SHARES)

@@ -174,7 +174,7 @@ def _next_command(store: Store, journals: list[StageJournal], clusterings: list[
     subsets = [store.attrs(f"subsets/{key}") for key in store.members("subsets")]
     for journal in journals:
         if not journal.complete and journal.plan.stage.startswith(("subset-", "linkage-", "clustering-")):
-            stride = journal.plan.parameters["stride"]
+            stride = journal.plan.parameters.get("stride")
             return _resuming(next((each for each in subsets if each["stride"] == stride), {}))
     if not clusterings:
         select = "".join(f" --select {shlex.quote(each['select'])}" for each in subsets[:1] if each["select"])

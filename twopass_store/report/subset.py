@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..linkage import Condensed, iter_rows
 
-__all__ = ["SubsetDistances", "subset_distances"]
+__all__ = ["SubsetDistances", "no_subset", "subset_distances"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +31,12 @@ class SubsetDistances:
     sd_pair: NDArray[np.float64]
     nearest: NDArray[np.int64]
     nearest_rmsd: NDArray[np.float64]
+
+
+def no_subset(n_clusters: int) -> SubsetDistances:
+    """Return what is known where no subset was clustered: nothing."""
+    nothing, nowhere = np.full(n_clusters, np.nan), np.full(n_clusters, -1)
+    return SubsetDistances(np.zeros(n_clusters, np.int64), nothing, nothing, nowhere, nothing)
 
 
 def subset_distances(

@@ -33,7 +33,8 @@ class ClusterRow:
     faithfulness
         Share of its subset frames whose nearest leader carries its label; NaN where it wasn't measured.
     medoid_frame
-        Frame of the store: the subset frame with the least mean RMSD to its cluster.
+        Frame of the store: the subset frame with the least mean RMSD to its cluster. −1 where leaders are
+        structures from outside: then path and source frame are the file and the model of the first one.
     medoid_path, medoid_source_frame
         Where that frame is from.
     medoid_time_ps
@@ -75,7 +76,8 @@ class Summary:
     n_selected_atoms, n_subset_frames, subset_stride, n_leaders
         The sizes of both passes.
     recovered_share
-        Share of the subset's frames to which the second pass gave their first-pass label back.
+        Share of the subset's frames to which the second pass gave their first-pass label back; NaN where
+        leaders are structures from outside, and there is no subset.
     noise_cutoff_nm, n_beyond_noise_cutoff
         RMSD to the nearest leader from which on frames have no label, None where all have one; and how many
         have none for it.
@@ -123,12 +125,19 @@ def summarize(store: str | os.PathLike[str], name: str) -> Summary:
             f"Run `twopass assign {opened.path} --name {name}`."
         )
     attrs = opened.attrs(group)
-    subset = f"subsets/{attrs['subset']}"
     n_frames, n_atoms, _ = opened.shape("position")
-    subset_label = opened.read(f"{group}/subset_label")
+    # Leaders from outside stand for no first pass.
+    has_subset = attrs["subset"] is not None
+    subset_frame, subset_label = np.empty(0, np.int64), np.empty(0, np.int32)
+    if has_subset:
+        subset_frame = opened.read(f"subsets/{attrs['subset']}/subset_frame")
+        subset_label = opened.read(f"{group}/subset_label")
     time_source = opened.attrs("time")["time_source"]
-    tally = _tally(opened, group, subset_label, opened.read(f"{subset}/subset_frame"), n_frames)
-    medoids = _medoids(opened, group, with_time=time_source != "index")
+    tally = _tally(opened, group, attrs["n_clusters_found"], subset_label, subset_frame, n_frames)
+    if has_subset:
+        medoids = _medoids(opened, group, with_time=time_source != "index")
+    else:
+        medoids = _first_leaders(opened, group)
     n_files = opened.shape("trajectory_path")[0]
     rows = sorted(range(1, len(medoids) + 1), key=lambda label: (-tally.n_frames[label], label))
     faithfulness = np.full(len(medoids), np.nan)
@@ -149,9 +158,9 @@ def summarize(store: str | os.PathLike[str], name: str) -> Summary:
         clustering=attrs,
         n_selected_atoms=opened.shape(f"{group}/selected_atom_index")[0],
         n_subset_frames=len(subset_label),
-        subset_stride=opened.attrs(subset)["stride"],
+        subset_stride=opened.attrs(f"subsets/{attrs['subset']}")["stride"] if has_subset else 0,
         n_leaders=opened.shape(f"{group}/leader_frame")[0],
-        recovered_share=tally.n_recovered / len(subset_label),
+        recovered_share=tally.n_recovered / len(subset_label) if has_subset else np.nan,
         noise_cutoff_nm=opened.attrs(f"{group}/label_status").get("noise_cutoff_nm"),
         n_beyond_noise_cutoff=tally.n_beyond,
         n_not_finite=tally.n_not_finite,
@@ -180,9 +189,14 @@ class _Tally:
 
 
 def _tally(
-    store: Store, group: str, subset_label: NDArray[np.int32], subset_frame: NDArray[np.int64], n_frames: int
+    store: Store,
+    group: str,
+    n_clusters: int,
+    subset_label: NDArray[np.int32],
+    subset_frame: NDArray[np.int64],
+    n_frames: int,
 ) -> _Tally:
-    n_labels = int(subset_label.max()) + 1
+    n_labels = n_clusters + 1
     tally = _Tally(np.zeros(n_labels, np.int64), np.zeros(n_labels))
     for frames in _frame_chunks(n_frames):
         label = store.read(f"{group}/label", frames)
@@ -197,6 +211,21 @@ def _tally(
         again = label[subset_frame[inside] - frames.start]
         tally.n_recovered += int((again == subset_label[inside]).sum())
     return tally
+
+
+def _first_leaders(store: Store, group: str) -> list[dict[str, Any]]:
+    """Return the first leader of each label in place of its medoid, where leaders are from outside."""
+    labels = store.read(f"{group}/leader_label")
+    paths, models = store.read(f"{group}/leader_path"), store.read(f"{group}/leader_model")
+    return [
+        {
+            "medoid_frame": -1,
+            "medoid_path": str(paths[leader]),
+            "medoid_source_frame": int(models[leader]),
+            "medoid_time_ps": None,
+        }
+        for leader in np.unique(labels, return_index=True)[1]
+    ]
 
 
 def _medoids(store: Store, group: str, *, with_time: bool) -> list[dict[str, Any]]:

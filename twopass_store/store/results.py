@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ConfigError, StageIncompleteError
 from ..journal import Plan
-from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, SUBSET
+from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, OUTSIDE, SUBSET
 from .local import DurableLocalStore
 from .store import GROWTH, Store, store_path
 
@@ -76,23 +76,25 @@ def _opened(opened: Store, name: str | None, n_shown: int | None, *, partial: bo
 
     name = only_clustering(opened) if name is None else name
     group = f"clusterings/{name}"
-    if not all(opened.is_complete(f"{group}/{spec.name}") for spec in CLUSTERING):
+    if not all(opened.is_complete(f"{group}/{each}") for each in _needed(opened, group)):
         known = ", ".join(opened.members("clusterings")) or "none"
         raise StageIncompleteError(
             f"{opened.path} has no finished clustering {name!r} (there are: {known}). "
             f"Run `twopass cluster {opened.path} --name {name}`."
         )
     attrs = opened.attrs(group)
-    subset, linkage = f"subsets/{attrs['subset']}", attrs["linkage"]
+    linkage = attrs["linkage"]
 
     files = DurableLocalStore(opened.path, read_only=True)
     partial_files = DurableLocalStore(opened.path, read_only=True, absent_is_fill=True)
     root = _group(files, "", [spec.name for spec in INGESTED])
     pieces = [
         root,
-        _group(files, subset, [spec.name for spec in SUBSET]),
-        _group(files, group, [spec.name for spec in (*CLUSTERING, *METRIC, *FAITHFULNESS)]),
+        _group(files, group, [spec.name for spec in (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS)]),
     ]
+    if attrs["subset"] is not None:
+        subset = f"subsets/{attrs['subset']}"
+        pieces.append(_group(files, subset, [spec.name for spec in SUBSET]))
     if linkage is not None:
         pieces.append(_group(files, subset, [linkage]).rename({linkage: "linkage"}))
     for specs in (ASSIGNMENT, MARGIN):
@@ -124,6 +126,13 @@ def _covers(opened: Store, stage: str, n_shown: int | None) -> bool:
     """Tell whether a stage had done all frames that are shown before others were appended."""
     journal = None if n_shown is None else opened.journal(stage)
     return journal is not None and n_shown == journal.plan.request.get("covered")
+
+
+def _needed(opened: Store, group: str) -> list[str]:
+    """Name the arrays that tell that a clustering is finished."""
+    has_subset = not opened.has(group) or opened.attrs(group)["subset"] is not None
+    first_pass = () if has_subset else ("subset_label", "medoid_frame")
+    return [spec.name for spec in CLUSTERING if spec.name not in first_pass]
 
 
 def _group(files: DurableLocalStore, path: str, names: list[str]) -> "xr.Dataset":

@@ -1,5 +1,7 @@
 """Whether the atoms chosen of two topologies match: of apo and holo, mutants, with and without solvent."""
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -8,7 +10,9 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AtomMatch", "match_atoms"]
+from ..errors import TopologyMismatchError, TrajectoryError
+
+__all__ = ["AtomMatch", "match_atoms", "place_atoms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +98,70 @@ def _difference(atom: Any, expected: Any) -> str:
     if atom is not None and expected is not None and not _have_same_element(atom, expected):
         texts = [f"{text} ({one.element.name})" for text, one in zip(texts, (atom, expected), strict=True)]
     return " and ".join(texts)
+
+
+def place_atoms(
+    xyz: NDArray[np.float32],
+    structure: md.Topology,
+    topology: md.Topology,
+    *,
+    required: NDArray[np.int64],
+    name: str,
+) -> NDArray[np.float32]:
+    """Put the atoms of structures where those of the same residue and name are in another topology.
+
+    An atom is found by chain, residue number, residue name and atom name; where chains are called otherwise,
+    by the other three; in mutants, by residue number and atom name. Each must be unambiguous.
+
+    Parameters
+    ----------
+    xyz
+        Positions, shape (n_models, n_structure_atoms, 3), nm.
+    structure, topology
+        Their atoms, and those to match.
+    required
+        Atoms of `topology` that must be there and finite, indices.
+    name
+        What the structures are called in errors.
+
+    Returns
+    -------
+    Positions, shape (n_models, n_atoms, 3), nm, NaN where a structure has no such atom.
+
+    Raises
+    ------
+    TopologyMismatchError
+        If a required atom is missing.
+    TrajectoryError
+        If the position of one isn't finite.
+    """
+    source = np.full(topology.n_atoms, -1, np.int64)
+    for key in _KEYS:
+        theirs = Counter(map(key, structure.atoms))
+        ours = Counter(map(key, topology.atoms))
+        index_of = {key(atom): atom.index for atom in structure.atoms if theirs[key(atom)] == 1}
+        for atom in topology.atoms:
+            if source[atom.index] < 0 and ours[key(atom)] == 1:
+                source[atom.index] = index_of.get(key(atom), -1)
+    missing = required[source[required] < 0]
+    if len(missing):
+        listed = ", ".join(str(topology.atom(index)) for index in missing[:5])
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise TopologyMismatchError(
+            f"{name} has no atom, or several, for {listed}{more} of the store, which the RMSD is over. Give "
+            "a structure with the residue numbers and atom names of the trajectories' topology, or select "
+            "atoms that it has (--select)."
+        )
+    placed = np.full((len(xyz), topology.n_atoms, 3), np.nan, np.float32)
+    is_there = source >= 0
+    placed[:, is_there] = xyz[:, source[is_there]]
+    if not np.isfinite(placed[:, required]).all():
+        raise TrajectoryError(f"{name} has positions that aren't finite numbers. Mend or leave it out.")
+    return placed
+
+
+_KEYS: tuple[Callable[[Any], tuple[Any, ...]], ...] = (
+    lambda atom: (atom.residue.chain.chain_id, atom.residue.resSeq, atom.residue.name, atom.name),
+    lambda atom: (atom.residue.resSeq, atom.residue.name, atom.name),
+    lambda atom: (atom.residue.resSeq, atom.name),
+)

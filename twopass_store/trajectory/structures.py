@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import TrajectoryError
 from .formats import check_file, reading
 
-__all__ = ["load_structure", "write_pdb_models"]
+__all__ = ["load_structure", "load_structures", "write_pdb_models"]
 
 _STRUCTURE_EXTENSIONS = (".pdb", ".pdb.gz", ".gro", ".h5", ".hdf5")
 
@@ -29,6 +29,26 @@ def load_structure(path: str | Path) -> tuple[md.Topology, NDArray[np.float32]]:
     TrajectoryError
         If its format is another, or it can't be read.
     """
+    topology, xyz = _load(path, only_first=True)
+    return topology, xyz[0]
+
+
+def load_structures(path: str | Path) -> tuple[md.Topology, NDArray[np.float32]]:
+    """Atoms and positions of all structures in such a file.
+
+    Returns
+    -------
+    The topology, and the positions, shape (n_models, n_atoms, 3), nm.
+
+    Raises
+    ------
+    TrajectoryNotFoundError, TrajectoryError
+        As `load_structure` does.
+    """
+    return _load(path, only_first=False)
+
+
+def _load(path: str | Path, *, only_first: bool) -> tuple[md.Topology, NDArray[np.float32]]:
     file = check_file(path)
     name = file.name.lower()
     if not name.endswith(_STRUCTURE_EXTENSIONS):
@@ -36,19 +56,20 @@ def load_structure(path: str | Path) -> tuple[md.Topology, NDArray[np.float32]]:
             f"Cannot take a structure from {file}: its format must be one that holds atoms and positions "
             f"({', '.join(_STRUCTURE_EXTENSIONS)}). Write the structure in one of these."
         )
+    frame = 0 if only_first else None
     with reading(file, "the structure"):
         if name.endswith((".pdb", ".pdb.gz")):
             # Its check of the unit cell warns, and has nothing to do with the structure.
-            first = md.load_pdb(str(file), frame=0, no_boxchk=True)
+            loaded = md.load_pdb(str(file), frame=frame, no_boxchk=True)
         elif name.endswith(".gro"):
             # mdtraj's loader of one frame seeks, which the format doesn't know.
             with md.formats.GroTrajectoryFile(str(file)) as gro:
-                first = gro.read_as_traj(n_frames=1)
+                loaded = gro.read_as_traj(n_frames=1 if only_first else None)
         else:
-            first = md.load_hdf5(str(file), frame=0)
-        if first.n_frames == 0:
+            loaded = md.load_hdf5(str(file), frame=frame)
+        if loaded.n_frames == 0:
             raise TrajectoryError(f"{file} holds no structure. Give one that does.")
-    return first.topology, np.asarray(first.xyz[0], np.float32)
+    return loaded.topology, np.asarray(loaded.xyz, np.float32)
 
 
 def write_pdb_models(xyz: NDArray[np.float32], topology: md.Topology, *, path: Path) -> None:
