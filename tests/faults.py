@@ -145,9 +145,9 @@ class Stage:
 
 def ingest_stage(trajectories: Sequence[Path], top: Path) -> Stage:
     files = tuple(str(path) for path in trajectories)
-    # One thread writes a chunk, and one more waits for it.
+    # Two threads write a chunk each, and one more waits for them.
     return Stage(
-        "ingest", (*files, "--top", str(top), "--workers", "1"), ("position",), "ingest", "ingest", 2
+        "ingest", (*files, "--top", str(top), "--workers", "1"), ("position",), "ingest", "ingest", 3
     )
 
 

@@ -86,8 +86,8 @@ def stage_of(finished: Finished, name: str, workers: int) -> Stage:
     stage = finished[name]
     options = list(stage.options)
     options[options.index("--workers") + 1] = str(workers)
-    # A worker of ingest writes one chunk, and one more waits for it.
-    in_flight = 2 * workers if name == "ingest" else workers
+    # A worker of ingest writes two chunks, and one more waits for them.
+    in_flight = 3 * workers if name == "ingest" else workers
     return Stage(name, tuple(options), stage.units, stage.journal, stage.lock, in_flight)
 
 
@@ -182,7 +182,8 @@ def test_interrupt__leaves_no_lock_says_how_to_resume_and_keeps_what_is_done(
     stage = stage_of(finished, name, 1)
     store = copied(finished, stage, tmp_path / "store")
     process = stage.start(store)
-    stopped, said = stop(stage, process, store, Moment(new_files=2 * len(stage.units)), number)
+    moment = Moment(new_files=(stage.in_flight + 1) * len(stage.units))
+    stopped, said = stop(stage, process, store, moment, number)
     assert stopped
     assert_interrupted(process.returncode, said, store)
     left = standing(stage, store)

@@ -27,8 +27,8 @@ from .systems import SystemTable, listed
 
 __all__ = ["CHUNKS_IN_MEMORY", "IngestMemory", "IngestPlan", "describe_file", "file_columns", "plan_ingest"]
 
-CHUNKS_IN_MEMORY = 4
-"""Chunks of positions at once: one being read, one queued, one being encoded, and its encoded copy."""
+CHUNKS_IN_MEMORY = 6
+"""Chunks of positions at once: one being read, one queued, two being encoded, and their encoded copies."""
 
 TOPOLOGY_BYTES_PER_ATOM = 4000
 """Of mdtraj's objects, their JSON text and the tables made from it (measured: about 2500)."""

@@ -76,5 +76,5 @@ class IngestUnit:
             return Receipt(chunk.frames, record, chunk.columns, rounded_by)
 
         chunks = read_chunks(self.reading, stretches, chunk_frames=store.unit_length("position"), store=store)
-        # One thread encodes and writes while this one reads the next chunk.
-        yield from ThreadExecutor(1, queued=1).map_unordered(write, chunks)
+        # Two threads encode and write while this one reads the next chunk: one waits for the disk mostly.
+        yield from ThreadExecutor(2, queued=1).map_unordered(write, chunks)
