@@ -62,21 +62,22 @@ def ingested(frames, tmp_path_factory) -> Path:
     return store
 
 
-def expected_distances(trajectory, name, of):
-    """Distances of all frames to those named, in plain float64, shape (n_frames, n_of)."""
+def expected_distances(trajectory, name, of, frames=slice(None)):
+    """Distances of all frames, or some, to those named, in plain float64, shape (n_frames, n_of)."""
     masses = np.array([atom.element.mass for atom in trajectory.topology.atoms])
-    xyz = trajectory.xyz
+    xyz, others = trajectory.xyz[frames], trajectory.xyz[of]
     if name == "mass":
-        return np.stack([weighted_kabsch_rmsd(xyz, xyz[one], masses) for one in of], axis=1)
+        return np.stack([weighted_kabsch_rmsd(xyz, one, masses) for one in others], axis=1)
     if name.startswith("as-it-is"):
         weighted = name.endswith("by-mass")
         atoms = np.arange(xyz.shape[1]) if weighted else trajectory.topology.select(HEAVY)
         weights = masses[atoms] if weighted else None
-        return plain_rmsd(xyz[:, np.newaxis, atoms], xyz[of][:, atoms], weights)
+        return plain_rmsd(xyz[:, np.newaxis, atoms], others[:, atoms], weights)
     core, pose = trajectory.topology.select(CORE), trajectory.topology.select(POSE)
     weights = (masses[core], masses[pose]) if name.endswith("by-mass") else (None, None)
-    placed = aligned_positions(xyz, xyz[40, core], core, weights[0])[:, pose]
-    return plain_rmsd(placed[:, np.newaxis], placed[of], weights[1])
+    on = trajectory.xyz[40, core]
+    placed, beside = (aligned_positions(some, on, core, weights[0])[:, pose] for some in (xyz, others))
+    return plain_rmsd(placed[:, np.newaxis], beside, weights[1])
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -87,7 +88,7 @@ def test_metric__is_measured_in_both_passes(frames, ingested, twopass, name):
     with open_results(ingested, name) as results:
         subset, leaders = results.subset_frame.values, results.leader_frame.values
         i, j = np.triu_indices(len(subset), 1)
-        expected = expected_distances(trajectory, name, subset)[subset]
+        expected = expected_distances(trajectory, name, subset, subset)
         np.testing.assert_allclose(results.rmsd.values, expected[i, j], atol=1e-6)
         to_leaders = expected_distances(trajectory, name, leaders)
         np.testing.assert_array_equal(results.leader_index.values, to_leaders.argmin(axis=1))
@@ -110,7 +111,7 @@ def test_metric__differs_from_the_default(frames, ingested):
         assert not {"selected_atom_mass", "align_atom_index", "reference_position"} & set(results.variables)
         i, j = np.triu_indices(len(of), 1)
         for name in OPTIONS:
-            other = expected_distances(trajectory, name, of)[of][i, j]
+            other = expected_distances(trajectory, name, of, of)[i, j]
             assert np.abs(other - results.rmsd.values).max() > 1e-3, name
 
 
