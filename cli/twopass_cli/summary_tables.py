@@ -29,7 +29,7 @@ def print_clusters(summary: ClusterSummary) -> None:
     _populations(console, summary)
     _spread(console, summary.clusters)
     if any(row.margin_q50 is not None for row in summary.clusters):
-        _margins(console, summary.clusters)
+        _margins(console, summary)
     _visits(console, summary)
     _medoids(console, summary)
     if summary.noise_by_file:
@@ -99,16 +99,19 @@ def _spread(console: Console, clusters: Sequence[ClusterDetails]) -> None:
     _print_table(console, "RMSD (nm)", headings, rows, note)
 
 
-def _margins(console: Console, clusters: Sequence[ClusterDetails]) -> None:
+def _margins(console: Console, summary: ClusterSummary) -> None:
     rows = [
         [
             f"C{row.rank}",
             *map(_number, (row.margin_q05, row.margin_q25, row.margin_q50)),
             _percent(row.near_tie_share),
         ]
-        for row in clusters
+        for row in summary.clusters
     ]
-    note = "1 − RMSD to the leader / RMSD to the nearest leader of another cluster. Near a tie: below 0.1."
+    note = (
+        "1 − RMSD to the leader / RMSD to the nearest leader of another cluster. Near a tie: below 0.1, "
+        f"{_percent(summary.near_tie_share)} of all frames."
+    )
     _print_table(console, "Margins", ["rank", "5 %", "25 %", "50 %", "near a tie"], rows, note)
 
 

@@ -55,6 +55,8 @@ def test_summary__is_true_of_the_arrays(store, arrays):
     medoids = np.searchsorted(arrays.subset_frame, arrays.medoid_frame)
     apart = square[np.ix_(medoids, medoids)] + np.diag(np.full(5, np.inf))
     assert [row.rank for row in summary.clusters] == [1, 2, 3, 4, 5]
+    near = np.isfinite(second) & (rmsd > 0.9 * second)
+    assert summary.near_tie_share == pytest.approx(near.sum() / np.isfinite(second).sum())
     counts = [row.n_frames for row in summary.clusters]
     assert counts == sorted(np.bincount(label[label > 0], minlength=6)[1:].tolist(), reverse=True)
     for row in summary.clusters:
@@ -102,6 +104,34 @@ def test_visits__are_counted_within_runs_and_between_gaps(store, arrays):
         assert (row.n_visits, row.n_departures, row.n_complete_visits) == (n_visits, n_left, n_complete)
         assert row.residence_ps == pytest.approx(time / n_left)
         assert row.longest_visit_ps == pytest.approx(longest)
+
+
+def test_visits__go_across_the_files_of_a_run(tmp_path):
+    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=EXAMPLE / "alanine-dipeptide.pdb")[:1200]
+    frames.save_xtc(tmp_path / "whole.xtc")
+    for part, piece in enumerate((frames[:500], frames[500:900], frames[900:])):
+        piece.save_xtc(tmp_path / f"part{part}-of-one.xtc")
+    summaries = []
+    for name, files, options in (
+        ("whole", "whole.xtc", {}),
+        ("files", "part*.xtc", {}),
+        ("run", "part*.xtc", {"run_pattern": r"of-(\w+)\.xtc"}),
+    ):
+        path = tmp_path / f"{name}.zarr"
+        ingest_trajectories(path, str(tmp_path / files), top=EXAMPLE / "alanine-dipeptide.pdb", **options)
+        cluster_subset(path, stride=6, n_clusters=3)
+        assign_frames(path)
+        summaries.append(summarize_clusters(path, by="run"))
+    whole, files, run = summaries
+    assert [len(each.runs) for each in summaries] == [1, 3, 1]
+    assert run.runs == ("one",)
+    for a, b, c in zip(whole.clusters, run.clusters, files.clusters, strict=True):
+        assert a.n_frames == b.n_frames == c.n_frames
+        assert (a.n_visits, a.n_departures) == (b.n_visits, b.n_departures)
+        assert a.residence_ps == pytest.approx(b.residence_ps)
+        assert a.share_error is b.share_error is None
+        assert c.share_error is not None
+    assert sum(row.n_visits for row in files.clusters) == sum(row.n_visits for row in whole.clusters) + 2
 
 
 def test_noise__is_counted_by_file_and_time(store, arrays):

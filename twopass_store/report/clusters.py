@@ -47,6 +47,8 @@ class ClusterSummary:
         time; empty where there are none.
     n_noise_visits, longest_noise_visit_frames
         Stretches of such frames, and the longest.
+    near_tie_share
+        Share of all frames that have a margin below 0.1; None where there are no margins.
     convergence
         The first pass at larger strides, where that was asked for.
     """
@@ -61,6 +63,7 @@ class ClusterSummary:
     noise_by_time: tuple[TimeBin, ...]
     n_noise_visits: int
     longest_noise_visit_frames: int
+    near_tie_share: float | None
     convergence: Convergence | None = None
 
     def to_xarray(self) -> "xr.Dataset":
@@ -149,6 +152,9 @@ def summarize_clusters(
         noise_by_time=_time_bins(found.by_time, n_clusters, runs) if beyond.any() else (),
         n_noise_visits=int(found.visits.n_visits[n_clusters]),
         longest_noise_visit_frames=int(found.visits.longest[n_clusters]),
+        near_tie_share=None
+        if found.margin_histogram is None
+        else _ratio(found.n_near_ties.sum(), found.margin_histogram.counts.sum()),
         convergence=_convergence(opened, overview, memory_budget(config.memory)) if convergence else None,
     )
 
