@@ -112,6 +112,23 @@ def test_files_that_nothing_groups__are_runs_of_their_own(restarts, twopass, exa
     twopass("ingest", "s.zarr", "--from-list", "list.csv", "--top", example_top)
     assert Store.open(restarts / "s.zarr").read("run_label").tolist() == ["wild type", "md.xtc"]
     assert Store.open(restarts / "s.zarr").read("trajectory_label").tolist() == ["wild type", ""]
+    (restarts / "list.csv").write_text("rep1/md.xtc,,wild-type\nrep2/md.xtc\n")
+    result = twopass("ingest", "s.zarr", "--from-list", "list.csv", "--top", example_top, code=7)
+    assert "labels is ['wild type', ''], asked for is ['wild-type', '']" in result.stderr
+
+
+def test_list_that_goes_on__is_appended(restarts, twopass, example_top):
+    (restarts / "list.csv").write_text("path,run,label\nrep1/md.xtc,cold,a\n")
+    twopass("ingest", "s.zarr", "--from-list", "list.csv", "--top", example_top)
+    (restarts / "list.csv").write_text("path,run,label\nrep1/md.xtc,cold,a\nrep2/md.xtc,hot,b\n")
+    twopass("ingest", "s.zarr", "--from-list", "list.csv", "--top", example_top, "--append")
+    store = Store.open(restarts / "s.zarr")
+    assert store.read("trajectory_label").tolist() == ["a", "b"]
+    assert store.read("run_label").tolist() == ["cold", "hot"]
+    np.testing.assert_array_equal(store.read("run"), [0] * 60 + [1] * 100)
+    # The same as all at once.
+    result = twopass("ingest", "s.zarr", "--from-list", "list.csv", "--top", example_top)
+    assert "nothing was changed" in result.stdout
 
 
 def test_dt__gives_times_to_formats_that_have_none(frames, tmp_path, twopass, example_top):

@@ -288,7 +288,7 @@ def _extended(store: Store, before: Plan, longer: IngestPlan, present: _Present)
     for index, source in zip(longer.trajectories, longer.sources, strict=True):
         described[index] = describe_file(source, reference)
     parameters = {**before.parameters, "trajectories": described}
-    for key in ("times", "runs"):
+    for key in ("labels", "times", "runs"):
         if key in before.parameters:
             parameters[key] = longer.journal.parameters[key]
     # The same frames in the same order as those of an ingest of all files, unless a file has grown that isn't

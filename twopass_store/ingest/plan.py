@@ -178,6 +178,8 @@ def plan_ingest(config: IngestConfig, *, is_growing: bool = False) -> IngestPlan
     # Integers on the files' own grid and float32 are the same values: only rounding makes others.
     if not isinstance(config.precision, str):
         parameters["precision"] = f"rounded to {config.precision:g} nm"
+    if is_labelled:
+        parameters["labels"] = [source.label for source in sources]
     if config.image != "none":
         parameters["image"] = config.image
     if inputs.n_timed:
