@@ -231,3 +231,47 @@ def test_store_that_was_begun__keeps_its_codec_and_says_so(tmp_path, example_xtc
     assert any("begun with --codec small and keeps it" in note for note in notes.notes)
     ingest_trajectories(tmp_path / "direct.zarr", tmp_path / "run.xtc", **options, wide=True)
     assert contents(tmp_path / "s.zarr") == contents(tmp_path / "direct.zarr")
+
+
+def test_finished_store__keeps_how_it_was_begun_and_says_so(tmp_path, twopass, example_xtc, example_top):
+    arguments = ("ingest", "s.zarr", example_xtc, "--top", example_top)
+    twopass(*arguments)
+    before = contents(tmp_path / "s.zarr")
+    other = ("--codec", "small", "--shard", "64MiB", "--precision", "lossless")
+    said = twopass(*arguments, *other)
+    assert "begun with --codec fast" in said.stderr
+    assert "another --shard, 1 chunks a file" in said.stderr
+    assert "the same positions as int16" in said.stderr
+    assert "All was done already" in said.stdout
+    assert contents(tmp_path / "s.zarr") == before
+
+
+def test_config__names_the_same_choices_and_its_command_goes_on(tmp_path, twopass, example_xtc, example_top):
+    trajectory = long_run(example_xtc, example_top)
+    trajectory.xyz[17_000, 5, 1] = 40.125
+    trajectory.save_xtc(str(tmp_path / "run.xtc"))
+    (tmp_path / "run.toml").write_text(
+        f'''store = "s.zarr"
+[ingest]
+trajectories = "run.xtc"
+top = "{example_top}"
+precision = "0.01A"
+codec = "small"
+shard = "10MiB"
+[cluster]
+n_clusters = 2
+subset_frames = 50
+'''
+    )
+    said = twopass("run", "run.toml", code=3).stderr
+    (command,) = re.findall(r"`(twopass run [^`]*)`", said)
+    assert command.endswith("--set ingest.wide=true")
+    said = twopass(*shlex.split(command)[1:]).stderr
+    store = Store.open(tmp_path / "s.zarr")
+    assert store.packing() == Packing.on_grid(0.001, "int32", rounds=True)
+    assert store.codec("position") == "small"
+    assert store.unit_length("position") == 4 * store.chunk_length("position")
+    # Rounding to the grid that the values are on moves none.
+    assert attributes(tmp_path / "s.zarr")["largest_rounding_error"] == 0.0
+    expected = md.load(tmp_path / "run.xtc", top=example_top).xyz
+    assert store.read("position").tobytes() == expected.tobytes()

@@ -19,6 +19,7 @@ from ..store import Store, differing_versions, lock_folder, provenance, store_pa
 from .columns import FrameColumns, columns_at_once
 from .outcome import IngestEstimate, IngestResult
 from .request import requested
+from .transcode import ensure_packing, finish_exchange, kept_choices
 
 if TYPE_CHECKING:
     from .plan import IngestPlan
@@ -199,7 +200,7 @@ def _config(
 
 
 def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progress) -> IngestResult:
-    present = _finished(path, config)
+    present = _finished(path, config, progress)
     if present is not None:
         return present
 
@@ -253,7 +254,7 @@ def _append(path: Path, config: IngestConfig, *, progress: Progress) -> IngestRe
     return _result(store, path, computed)
 
 
-def _finished(path: Path, config: IngestConfig) -> IngestResult | None:
+def _finished(path: Path, config: IngestConfig, progress: Progress) -> IngestResult | None:
     """Return the result if the very same request is complete already, judged without opening a file."""
     if not Store.exists(path):
         return None
@@ -264,6 +265,8 @@ def _finished(path: Path, config: IngestConfig) -> IngestResult | None:
     if journal.plan.request != requested(config):
         return None
     clear_dead(lock_folder(path))
+    for remark in kept_choices(store, config):
+        progress.note(remark)
     return _result(store, path, 0)
 
 
@@ -342,17 +345,13 @@ def _run(
     from .packing import Advice, choose_packing, describe_packing
     from .stretches import cut_stretches
     from .tables import write_tables
-    from .transcode import ensure_packing, finish_exchange
     from .unit import IngestUnit
 
     finish_exchange(store, journal)
     if store.has("position"):
         packing = ensure_packing(store, journal, config, progress)
-        if config.codec not in (None, store.codec("position")):
-            progress.note(f"the store was begun with --codec {store.codec('position')} and keeps it")
-        per_file = store.unit_length("position") // store.chunk_length("position")
-        if config.shard is not None and per_file != plan.shard_chunks:
-            progress.note(f"the store was begun with another --shard, {per_file} chunks a file, and keeps it")
+        for remark in kept_choices(store, config):
+            progress.note(remark)
     else:
         packing = choose_packing(plan.reading, config)
     progress.note(describe_packing(packing))

@@ -13,12 +13,12 @@ import numpy as np
 from ..config import IngestConfig
 from ..errors import CorruptChunkError
 from ..journal import METADATA, Plan, Product, Record, StageJournal, digest
-from ..partition import FrameRange, chunk_range
+from ..partition import FrameRange, chunk_range, chunks_per_shard
 from ..progress import Progress
 from ..schema import position_spec
 from ..store import LOSSLESS, Misfit, Packing, Store
 
-__all__ = ["ensure_packing", "finish_exchange"]
+__all__ = ["ensure_packing", "finish_exchange", "kept_choices"]
 
 STAGE = "transcode"
 NEW = "position_transcoded"
@@ -62,6 +62,22 @@ def finish_exchange(store: Store, ingest: StageJournal) -> None:
     chunks = [int(chunk) for chunk in np.flatnonzero(journal.done(NEW) & ingest.done("position"))]
     ingest.commit(Record("position", chunk, journal.digest_of(NEW, chunk)) for chunk in chunks)
     store.remove_journal(STAGE)
+
+
+def kept_choices(store: Store, config: IngestConfig) -> list[str]:
+    """Say what is asked for, but stays as the store was begun; no value depends on it."""
+    n_frames, n_atoms, _ = store.shape("position")
+    remarks = []
+    codec = store.codec("position")
+    if config.codec not in (None, codec):
+        remarks.append(f"the store was begun with --codec {codec} and keeps it")
+    per_file = store.unit_length("position") // store.chunk_length("position")
+    if config.shard is not None and per_file != chunks_per_shard(n_frames, n_atoms, shard=config.shard):
+        remarks.append(f"the store was begun with another --shard, {per_file} chunks a file, and keeps it")
+    packing = store.packing()
+    if (_wanted(packing, config) or packing) != packing:
+        remarks.append(f"the store has the same positions as {packing.dtype} and keeps them so")
+    return remarks
 
 
 def _wanted(present: Packing, config: IngestConfig) -> Packing | None:
