@@ -316,13 +316,12 @@ def test_kernel__cache_is_used_until_any_file_of_the_room_changes(tmp_path: Path
     assert run_with_cache(tmp_path, tmp_path / "cache") == "0 1"
 
 
-@pytest.mark.parametrize("variable", ["NUMBA_CACHE_DIR", "XDG_CACHE_HOME"])
-def test_kernel__runs_where_no_cache_folder_can_be_written(tmp_path: Path, variable: str) -> None:
+def test_kernel__runs_where_no_cache_folder_can_be_written(tmp_path: Path) -> None:
     """A file where the folder should be stops root, too; beside the sources, numba would try next."""
     room = copy_of_room(tmp_path)
     for path in (tmp_path / "cache", room / "__pycache__", tmp_path / "twopass_store" / "__pycache__"):
         path.write_text("not a folder")
-    assert run_with_cache(tmp_path, tmp_path / "cache", variable) == "0 1"
+    assert run_with_cache(tmp_path, tmp_path / "cache", "XDG_CACHE_HOME") == "0 1"
 
 
 def test_kernel__compiles_where_nothing_can_be_cached(monkeypatch: pytest.MonkeyPatch) -> None:
