@@ -19,6 +19,7 @@ from twopass_store.errors import (
     TrajectoryNotFoundError,
 )
 from twopass_store.journal import Lock, StageJournal, hold
+from twopass_store.progress import Silent
 from twopass_store.store import Store
 
 
@@ -189,6 +190,48 @@ def test_relocate__an_unfinished_ingest_goes_on(tmp_path):
     whole = md.load(tmp_path / "new/walk.xtc", top=walk.topology)
     np.testing.assert_array_equal(Store.open(store).read("position"), whole.xyz)
     assert recorded(store) == [f"{tmp_path}/new/walk.xtc"]
+
+
+def test_relocate__a_file_that_has_grown_and_new_ones(project):
+    """A simulation goes on in its new place, and is appended from there."""
+    store, frames = (
+        project / "run.zarr",
+        md.load(EXAMPLE / "alanine-dipeptide.xtc", top=EXAMPLE / "alanine-dipeptide.pdb"),
+    )
+    (project / "old").rename(project / "new")
+    frames[1500:3200].save_trr(project / "new/md/b.trr")
+    frames[3200:].save_xtc(project / "new/md/c.xtc")
+    relocate_trajectories(store, project / "old", project / "new")
+    assert recorded(store) == [f"{project}/new/md/{name}" for name in ("a.xtc", "b.trr")]
+    new = [project / "new/md" / name for name in ("a.xtc", "b.trr", "c.xtc")]
+    added = ingest_trajectories(store, new, append=True)
+    assert added.n_frames_computed == 1000
+    assert recorded(store) == [str(path) for path in new]
+    opened = Store.open(store)
+    file, frame = opened.read("trajectory"), opened.read("source_frame")
+    expected = np.array([0, 1500, 3200])[file] + frame
+    assert sorted(expected.tolist()) == list(range(4000))
+    np.testing.assert_array_equal(opened.read("time"), frames.time[expected])
+
+    (project / "new").rename(project / "newer")
+    relocate_trajectories(store, project / "new", project / "newer")
+    again = [project / "newer/md" / path.name for path in new]
+    assert ingest_trajectories(store, again, append=True).n_frames_computed == 0
+
+
+def test_relocate__waits_for_an_interrupted_append(project):
+    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=EXAMPLE / "alanine-dipeptide.pdb")
+    frames[3000:].save_xtc(project / "old/md/c.xtc")
+
+    class Stopping(Silent):
+        def advance(self, amount):
+            raise KeyboardInterrupt
+
+    options = {"append": True, "progress": Stopping()}
+    with pytest.raises(KeyboardInterrupt):
+        ingest_trajectories(project / "run.zarr", project / "old/md/c.xtc", **options)
+    with pytest.raises(StageIncompleteError, match=r"append to .* was interrupted\. Run it again first"):
+        relocate_trajectories(project / "run.zarr", project / "old", project / "new")
 
 
 def test_relocate__refusals(project):

@@ -112,6 +112,11 @@ def _journal(store: Store) -> StageJournal:
     journal = store.journal("ingest")
     if journal is None or not journal.done("trajectory_path").all():
         raise StageIncompleteError(f"{store.path} holds no record of files yet. Run `twopass ingest` first.")
+    if "append" in journal.plan.request and not journal.complete:
+        # Its plan names the files that it adds.
+        raise StageIncompleteError(
+            f"An append to {store.path} was interrupted. Run it again first, with the files where they were."
+        )
     return journal
 
 
@@ -119,11 +124,12 @@ def _found(store: Store, old: str, new: str) -> RelocateResult:
     journal = _journal(store)
     recorded = [str(path) for path in store.read("trajectory_path")]
     digests = [str(digest) for digest in store.read("trajectory_digest")]
+    sizes = store.read("trajectory_size").tolist()
     request = journal.plan.request
     asked = [path for path, *_ in request.get("trajectories", [])]
     trajectories = [
-        Move(path, moved, _content_problem(moved, digest))
-        for path, digest in zip(recorded, digests, strict=True)
+        Move(path, moved, _content_problem(moved, digest, size))
+        for path, digest, size in zip(recorded, digests, sizes, strict=True)
         if (moved := _moved(path, old, new))
     ]
     # A topology that stayed behind is no error: only a new ingest needs it.
@@ -148,11 +154,13 @@ def _moved(path: str, old: str, new: str) -> str:
     return os.path.normpath(new + path.removeprefix(old))
 
 
-def _content_problem(path: str, digest: str) -> str:
+def _content_problem(path: str, digest: str, size: int) -> str:
     from ..trajectory import digest_file
 
     try:
-        found = digest_file(path)
+        # A running simulation goes on writing to the file: what was ingested is its beginning.
+        is_longer = Path(path).is_file() and Path(path).stat().st_size > size
+        found = digest_file(path, size_bytes=size if is_longer else None)
     except TrajectoryNotFoundError:
         return "there is no such file"
     except TrajectoryError as error:
@@ -196,7 +204,7 @@ def _record(store: Store, journal: StageJournal, result: RelocateResult, old: st
     topologies = {move.old for move in result.topologies}
     for kind in ("trajectories", "top"):
         request[kind] = [
-            _stamp(after)
+            _stamp(after, stamp[1])
             if (after := _moved(stamp[0], old, new)) and (kind == "trajectories" or stamp[0] in topologies)
             else stamp
             for stamp in request.get(kind, [])
@@ -204,7 +212,6 @@ def _record(store: Store, journal: StageJournal, result: RelocateResult, old: st
     journal.amend(request)
 
 
-def _stamp(path: str) -> list[Any]:
-    """Describe a file as the request of an ingest does."""
-    status = Path(path).stat()
-    return [path, status.st_size, status.st_mtime_ns]
+def _stamp(path: str, size: int) -> list[Any]:
+    """Describe a file as the request of an ingest does; one that has grown still counts as changed."""
+    return [path, size, Path(path).stat().st_mtime_ns]
