@@ -70,7 +70,7 @@ def test_useful_workers__are_one_for_a_small_job() -> None:
     assert useful_workers([source("a.xyz", 400_000)]) > 1
 
 
-@pytest.mark.parametrize("extension", ["xtc", "trr", "dcd", "nc", "h5", "xyz", "gro"])
+@pytest.mark.parametrize("extension", ["xtc", "dcd", "h5", "xyz"])
 def test_two_workers__leave_the_same_bytes(extension: str, tmp_path: Path) -> None:
     trajectory = make_trajectory(200, n_residues=430)
     trajectory[0].save_pdb(tmp_path / "top.pdb")
@@ -128,6 +128,28 @@ def test_killed_worker__is_told_in_one_line_and_the_next_run_goes_on(tmp_path: P
     whole.parent.mkdir()
     ingest_trajectories(whole, files, top=TOP, workers=1)
     assert_same(store, whole)
+
+
+def test_interrupt__of_all_processes_says_how_to_resume_and_nothing_else(tmp_path: Path) -> None:
+    """Ctrl-C in a terminal reaches the workers too, and so does what a batch system sends."""
+    files = write_trajectories(
+        tmp_path / "in", EXAMPLE / "alanine-dipeptide.xtc", TOP, files=2, frames=40_000
+    )
+    store = tmp_path / "s.zarr"
+    arguments = ["ingest", str(store), *map(str, files), "--top", str(TOP), "--workers", "2"]
+    process = subprocess.Popen(
+        [command(), *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert wait_for(process, lambda: any((store / "position").glob("c.*")))
+    workers = psutil.Process(process.pid).children()
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "run the same command again to resume" in said
+    assert "Traceback" not in said
+    assert len(workers) == 2
+    assert not any(worker.is_running() for worker in workers)
+    assert not (tmp_path / "s.zarr.lock").exists()
 
 
 def test_memory__bounds_all_processes_together(tmp_path: Path) -> None:
