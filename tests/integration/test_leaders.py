@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.spatial.distance import squareform
 
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results
 from twopass_store.errors import ConfigError
@@ -130,3 +131,32 @@ def test_clustering_without_faithfulness__of_an_older_version_still_opens(ingest
         assert results.sizes["cluster"] == 3
     again = cluster_subset(store, name="old", stride=10, n_clusters=3)
     assert again.most_confused == ()
+
+
+def test_held_out__halves_are_whole_runs_where_there_are_runs(ingested, tmp_path):
+    folder = ingested.parent
+    for part, run in enumerate(("one", "two", "one")):
+        (tmp_path / run).mkdir(exist_ok=True)
+        shutil.copy(folder / f"part{part}.xtc", tmp_path / run / f"part{part}.xtc")
+    from conftest import EXAMPLE
+
+    store = tmp_path / "runs.zarr"
+    top = EXAMPLE / "alanine-dipeptide.pdb"
+    ingest_trajectories(store, tmp_path / "*/*.xtc", top=top, run_pattern="(one|two)/", overlap="keep")
+    result = cluster_subset(store, stride=10, n_clusters=4, leader_method="medoid")
+    with open_results(store) as results:
+        assert results.attrs["held_out_split"] == "runs"
+        run = results.run.values[results.subset_frame.values]
+        labels, rmsd = results.subset_label.values, squareform(results.rmsd.values)
+    n_right = n_judged = 0
+    for half in (run == 0, run == 1):
+        known = np.unique(labels[half])
+        medoids = []
+        for label in known:
+            members = np.flatnonzero(half & (labels == label))
+            medoids.append(members[rmsd[np.ix_(members, members)].sum(axis=1).argmin()])
+        judged = ~half & np.isin(labels, known)
+        given = known[rmsd[np.ix_(judged, medoids)].argmin(axis=1)]
+        n_right += (given == labels[judged]).sum()
+        n_judged += judged.sum()
+    assert result.faithfulness_held_out == pytest.approx(n_right / n_judged)

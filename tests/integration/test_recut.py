@@ -7,7 +7,14 @@ import pytest
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results, recut_clustering
+from twopass_store import (
+    assign_frames,
+    cluster_subset,
+    ingest_trajectories,
+    open_results,
+    recut_clustering,
+    scan_cuts,
+)
 from twopass_store.errors import ConfigError, FingerprintMismatchError, StageIncompleteError
 from twopass_store.report import summarize
 from twopass_store.store import Store
@@ -110,3 +117,27 @@ def test_commands__cut_anew(ingested, twopass, tmp_path):
     assert "400 subset frames (stride 10), gromos, cut at 0.08 nm (0.8 Å)" in " ".join(
         twopass("assign", "s.zarr", "--name", "daura").stdout.split()
     )
+
+
+def test_recut__keeps_to_the_subset_of_before_an_append(tmp_path):
+    import mdtraj as md
+
+    from conftest import EXAMPLE
+
+    top = EXAMPLE / "alanine-dipeptide.pdb"
+    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=top)
+    frames[:1000].save_xtc(tmp_path / "a.xtc")
+    frames[1000:1500].save_xtc(tmp_path / "b.xtc")
+    store = tmp_path / "s.zarr"
+    ingest_trajectories(store, tmp_path / "a.xtc", top=top)
+    cluster_subset(store, name="base", subset_frames=200, n_clusters=3)
+    ingest_trajectories(store, [tmp_path / "b.xtc"], append=True)
+    result = recut_clustering(store, name="base", new_name="finer", n_clusters=6)
+    assert (result.n_pairs_computed, result.n_subset_frames) == (0, 200)
+    scanned = scan_cuts(store, like="base", n_clusters=(2, 4))
+    assert len(Store.open(store).members("subsets")) == 1
+    assert scanned.sizes["cut"] == 3
+    assign_frames(store, name="finer")
+    with open_results(store, "finer") as results:
+        assert results.sizes["frame"] == 1500
+        assert (results.label.values > 0).all()
