@@ -117,6 +117,28 @@ def test_files_that_nothing_groups__are_runs_of_their_own(restarts, twopass, exa
     assert "labels is ['wild type', ''], asked for is ['wild-type', '']" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("files", "labels"),
+    [
+        (["rep9/set/rep1/a.xtc", "rep9/set/rep2/a.xtc"], ["rep1", "rep2"]),
+        (["rep9/set/a.xtc", "rep9/set/b.xtc"], ["rep9"]),
+        (["rep1/a.xtc", "b.xtc"], None),
+    ],
+)
+def test_pattern__is_looked_for_below_the_folder_that_all_share(frames, tmp_path, example_top, files, labels):
+    for number, file in enumerate(files):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        frames[20 * number : 20 * number + 20].save_xtc(str(tmp_path / file))
+    options = {"top": example_top, "run_pattern": r"(rep\d)"}
+    paths = [tmp_path / file for file in files]
+    if labels is None:
+        with pytest.raises(ConfigError, match=r"finds no run in .*b\.xtc"):
+            ingest_trajectories(tmp_path / "s.zarr", paths, **options)
+        return
+    ingest_trajectories(tmp_path / "s.zarr", paths, **options)
+    assert Store.open(tmp_path / "s.zarr").read("run_label").tolist() == labels
+
+
 def test_list_that_goes_on__is_appended(restarts, twopass, example_top):
     (restarts / "list.csv").write_text("path,run,label\nrep1/md.xtc,cold,a\n")
     twopass("ingest", "s.zarr", "--from-list", "list.csv", "--top", example_top)

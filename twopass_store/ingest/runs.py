@@ -1,5 +1,6 @@
 """Which files are parts of which simulation, in what order, and which of their frames are kept."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,8 +68,10 @@ def group_runs(files: Sequence[InputFile], config: IngestConfig) -> list[Run]:
         If the pattern doesn't match a path, or the files of a run contradict each other.
     """
     groups: dict[str | int, list[int]] = {}
-    for member, file in enumerate(files):
-        found = file.run if config.run_pattern is None else _matched(file, config.run_pattern)
+    names = [file.run for file in files]
+    if config.run_pattern is not None:
+        names = [*_matched(files, config.run_pattern)]
+    for member, found in enumerate(names):
         groups.setdefault(member if found is None else found, []).append(member)
     runs = []
     for name, members in groups.items():
@@ -86,21 +89,34 @@ def group_runs(files: Sequence[InputFile], config: IngestConfig) -> list[Run]:
     return runs
 
 
-def _matched(file: InputFile, pattern: str) -> str:
-    if file.run is not None:
+def _matched(files: Sequence[InputFile], pattern: str) -> list[str]:
+    """Return what the pattern finds in each path."""
+    listed = next((file for file in files if file.run is not None), None)
+    if listed is not None:
         raise ConfigError(
-            f"--run-pattern and the list's column `run` (for {file.path.name}) both say what the runs are. "
+            f"--run-pattern and the list's column `run` (for {listed.path.name}) both say what the runs are. "
             "Leave one out."
         )
-    found = re.search(pattern, str(file.path))
-    groups = found.groupdict() if found else {}
-    label = groups.get("run") or (found[1] if found and found.re.groups else found and found[0])
-    if not label:
-        raise ConfigError(
-            f"--run-pattern {pattern!r} finds no run in {file.path}. Widen it, such as "
-            "'(?P<run>rep[0-9]+)', or name runs with --from-list."
-        )
-    return label
+    # Below the folder that all share first: what lies above is no matter of the runs, whatever it is called.
+    shared = os.path.commonpath([file.path.parent for file in files])
+    labels = [_label(os.path.relpath(file.path, shared), pattern) for file in files]
+    if not all(labels):
+        labels = [_label(str(file.path), pattern) for file in files]
+    for file, label in zip(files, labels, strict=True):
+        if not label:
+            raise ConfigError(
+                f"--run-pattern {pattern!r} finds no run in {file.path}. Widen it, such as "
+                "'(?P<run>rep[0-9]+)', or name runs with --from-list."
+            )
+    return labels
+
+
+def _label(path: str, pattern: str) -> str:
+    found = re.search(pattern, path)
+    if found is None:
+        return ""
+    named = found.groupdict().get("run")
+    return named or (found[1] if found.re.groups else found[0]) or ""
 
 
 def order_parts(run: Run, infos: Sequence[TrajectoryInfo], config: IngestConfig) -> tuple[list[Part], Choice]:
