@@ -193,14 +193,14 @@ def _require_memory(
     n_labels = n_clusters + 2
     first_pass = f"clusterings/{name}/subset_label"
     n_subset = store.shape(first_pass)[0] if store.has(first_pass) else 0
-    histograms = n_labels * 8 * (LengthHistogram.N_BINS + ShareHistogram.N_BINS)
+    histograms = n_labels * 4 * (LengthHistogram.N_BINS + ShareHistogram.N_BINS)
     tallies = 3 * (n_runs + n_files + n_groups) * (n_labels + 2) * 8 + n_runs * 8 * 300
     resampling = N_RESAMPLES * 8 * (n_runs + n_clusters)
     # Some thirty columns of a chunk at once; rows of distances, and a chunk of them in two types.
     needed = PROCESS_BYTES + histograms + tallies + resampling + 240 * FRAME_CHUNK
     needed += 32 * n_subset + 12 * PAIR_CHUNK
     budget = memory_budget(memory)
-    require_within(budget, needed, stage="summary", mend="Or split the table by something coarser.")
+    require_within(budget, needed, stage="summary", mend="Or use fewer clusters, runs or groups.")
 
 
 def _details(

@@ -23,7 +23,7 @@ _LOWEST, _HIGHEST = np.array([2.0**-17, 2.0**7], np.float32).view(np.int32) >> _
 
 
 class _Histogram(Protocol):
-    counts: NDArray[np.int64]
+    counts: NDArray[np.uint32]
 
     def edges(self) -> NDArray[np.float64]:
         """Edges of the bins, shape (n_bins + 1,)."""
@@ -38,7 +38,7 @@ class LengthHistogram:
     N_BINS = int(_HIGHEST - _LOWEST)
 
     def __init__(self, n_labels: int) -> None:
-        self.counts = np.zeros((n_labels, self.N_BINS), np.int64)
+        self.counts = np.zeros((n_labels, self.N_BINS), np.uint32)
 
     def add(self, label: NDArray[np.integer], length: NDArray[np.float32]) -> None:
         """Count lengths (float32, not negative), each with a label, shapes (n,)."""
@@ -63,7 +63,7 @@ class ShareHistogram:
     N_BINS = round(1 / SHARE_RESOLUTION)
 
     def __init__(self, n_labels: int) -> None:
-        self.counts = np.zeros((n_labels, self.N_BINS), np.int64)
+        self.counts = np.zeros((n_labels, self.N_BINS), np.uint32)
 
     def add(self, label: NDArray[np.integer], share: NDArray[np.floating]) -> None:
         """Count shares, each with a label, shapes (n,)."""
@@ -78,14 +78,15 @@ class ShareHistogram:
         return _quantiles(self, shares)
 
 
-def _count(counts: NDArray[np.int64], label: NDArray[np.integer], bins: NDArray[np.integer]) -> None:
+def _count(counts: NDArray[np.uint32], label: NDArray[np.integer], bins: NDArray[np.integer]) -> None:
     np.add.at(counts.reshape(-1), label.astype(np.int64) * counts.shape[1] + bins, 1)
 
 
 def _quantiles(histogram: _Histogram, shares: Sequence[float]) -> NDArray[np.float64]:
     edges = histogram.edges()
     found = np.full((len(histogram.counts), len(shares)), np.nan)
-    for label, counts in enumerate(histogram.counts):
+    for label, of_label in enumerate(histogram.counts):
+        counts = of_label.astype(np.int64)
         below = np.cumsum(counts)
         if below[-1] == 0:
             continue
