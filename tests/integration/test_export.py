@@ -184,6 +184,17 @@ def test_export__xtc_as_gromacs_writes_it(angles, precision, trajectory, tmp_pat
     np.testing.assert_array_equal(box, oblique(angles, N_FRAMES)[3::4])
 
 
+@pytest.mark.parametrize("rounded_to", [0.0003, 0.005])
+def test_export__a_grid_that_was_asked_for(rounded_to, trajectory, walk, tmp_path):
+    notes, store = Notes(), tmp_path / "run.zarr"
+    ingest_trajectories(store, walk.with_name("walk.h5"), precision=rounded_to)
+    export_coordinates(store, tmp_path / "out.xtc", progress=notes)
+    found = md.load(tmp_path / "out.xtc", top=trajectory.topology).xyz
+    np.testing.assert_allclose(found, Store.open(store).read("position"), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found, trajectory.xyz, rtol=0, atol=rounded_to / 2 + 1e-6)
+    assert not notes.lines
+
+
 def test_export__steps_and_cells_of_formats_without_them(trajectory, tmp_path):
     top, celled = write(trajectory[:1], tmp_path / "top.pdb"), trajectory[:]
     celled.unitcell_vectors = oblique((60, 60, 90), N_FRAMES)

@@ -309,6 +309,12 @@ class _ModelWriter(TrajectoryWriter):
             )
 
 
+def _per_nm(grid_nm: float) -> float:
+    """Precision of an XTC file; the grid may come from float32, and mostly is of a whole number a nm."""
+    exact = 1 / grid_nm
+    return float(round(exact)) if abs(exact - round(exact)) < 1e-6 * exact else exact
+
+
 def _with_chain_ids(topology: md.Topology) -> md.Topology:
     """Copy with an identifier of its own for each chain: mmCIF tells chains apart by them."""
     copied = topology.copy()
@@ -366,7 +372,7 @@ def open_writer(
     entry = output_format(path)
     writer: TrajectoryWriter
     if entry.name in ("XTC", "TRR"):
-        writer = _XdrWriter(path, topology, float(round(1 / xtc_grid_nm)))
+        writer = _XdrWriter(path, topology, _per_nm(xtc_grid_nm))
     elif entry.name in ("PDB", "mmCIF"):
         writer = _ModelWriter(path, topology, n_frames)
     else:
