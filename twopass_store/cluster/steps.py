@@ -173,7 +173,8 @@ def cut_and_choose(
     config = plan.config
     if tree is not None and config.n_clusters is None and config.cutoff is None:
         raise ConfigError(
-            "Where to cut the tree? Give --n-clusters K or --cutoff LENGTH (or the same keys in a config). "
+            "Where to cut the tree? Give --n-clusters K, or auto, or --cutoff LENGTH (or the same keys in a "
+            "config); `twopass scan` judges cuts. "
             f"Its largest gaps suggest {_suggested(tree, config)}. "
             "Distances and linkage are kept: the next call takes seconds."
         )
