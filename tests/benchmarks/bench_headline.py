@@ -78,8 +78,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--atoms", type=int, default=300)
     parser.add_argument("--subset-frames", type=int, default=10_000)
-    parser.add_argument("--clusters", type=int, default=50)
-    parser.add_argument("--leaders-per-cluster", type=int, default=2)
+    parser.add_argument("--clusters", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--ingest", nargs="*", default=[], help="further options of ingest, without the --")
     parser.add_argument("--folder", type=Path, help="where the files go; a temporary folder by default")
@@ -98,7 +97,7 @@ def main() -> None:
             "ingest": [TWOPASS, "ingest", store, trajectory, "--top", top, *_options(chosen.ingest)],
             "cluster": [
                 *(TWOPASS, "cluster", store, "--subset-frames", chosen.subset_frames),
-                *("--n-clusters", chosen.clusters, "--leaders-per-cluster", chosen.leaders_per_cluster),
+                *("--n-clusters", chosen.clusters, "--leader-method", "medoid"),
                 *("--workers", chosen.threads),
             ],
             "assign": [TWOPASS, "assign", store, "--workers", chosen.threads],
