@@ -157,6 +157,13 @@ def test_writer__removes_folders_and_takes_absence(tmp_path):
     assert not (tmp_path / "tree").exists()
 
 
+def test_writer__removes_a_file(tmp_path):
+    writer = Writer(tmp_path / "staging")
+    writer.write(tmp_path / "file", b"x")
+    writer.remove(tmp_path / "file")
+    assert not (tmp_path / "file").exists()
+
+
 def test_writer__that_is_closed_waits_and_then_refuses(tmp_path, monkeypatch):
     writer = Writer(tmp_path / "staging")
     begun, release = threading.Event(), threading.Event()

@@ -8,7 +8,7 @@ unit, and a chunk that is absent reads as fill.
 Storage is handed to the journal (`JournalStorage`), so that it serves object stores too.
 """
 
-from .disk import Writer, digest
+from .disk import Disk, Writer, digest
 from .interrupts import uninterrupted
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
 from .locks import Holder, Lock, clear_dead, hold
@@ -17,6 +17,7 @@ from .plan import Plan, Product, differences, fingerprint
 __all__ = [
     "ABSENT",
     "METADATA",
+    "Disk",
     "Holder",
     "JournalStorage",
     "Lock",

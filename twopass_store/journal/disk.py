@@ -13,15 +13,56 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from typing import BinaryIO, ClassVar
 
 from ..errors import StoreWriteError
 
-__all__ = ["Writer", "digest", "sweep"]
+__all__ = ["Disk", "Writer", "digest", "sweep"]
 
 
 def digest(data: bytes | bytearray | memoryview) -> int:
     """Return a 64-bit digest of the bytes, never 0."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") or 1
+
+
+class Disk:
+    """The steps that durable writes are made of, each as the system does it.
+
+    They stand apart so that tests can stop a run before and after any of them, and play a disk that loses or
+    tears what was not synced.
+    """
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder in one that is there."""
+        path.mkdir(exist_ok=True)
+
+    def write(self, file: BinaryIO, data: bytes | bytearray | memoryview) -> None:
+        """Hand data of a file to the system."""
+        file.write(data)
+        file.flush()
+
+    def sync(self, file: BinaryIO) -> None:
+        """Put the file's data on the disk."""
+        os.fsync(file.fileno())
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file or folder another name; a file that has it goes."""
+        source.replace(target)
+
+    def sync_folder(self, path: Path) -> None:
+        """Put the names in a folder on the disk: a rename is there only when the folder is."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove a folder and all in it, or a file."""
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 class Writer:
@@ -35,6 +76,8 @@ class Writer:
     staging
         A folder on the file system of what is written, for temporary files.
     """
+
+    disk: ClassVar[Disk] = Disk()
 
     def __init__(self, staging: Path) -> None:
         self.staging = staging
@@ -61,20 +104,19 @@ class Writer:
         temporary = self.staging / uuid.uuid4().hex
         with self._writing(path):
             try:
-                _make_folder(path.parent)
+                self._make_folder(path.parent)
                 self.staging.mkdir(parents=True, exist_ok=True)
                 with temporary.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-                _sync_folder(path.parent)
+                    self.disk.write(file, data)
+                    self.disk.sync(file)
+                self.disk.rename(temporary, path)
+                self.disk.sync_folder(path.parent)
             except OSError as error:
                 temporary.unlink(missing_ok=True)
                 raise _refused(path, error) from error
 
     def remove(self, path: Path) -> None:
-        """Remove a folder and all in it; after a crash it is there whole or not at all.
+        """Remove a folder and all in it, or a file; after a crash it is there whole or not at all.
 
         Raises
         ------
@@ -85,9 +127,9 @@ class Writer:
         with self._writing(path):
             try:
                 self.staging.mkdir(parents=True, exist_ok=True)
-                path.replace(doomed)
-                _sync_folder(path.parent)
-                shutil.rmtree(doomed)
+                self.disk.rename(path, doomed)
+                self.disk.sync_folder(path.parent)
+                self.disk.remove_tree(doomed)
             except FileNotFoundError:
                 return
             except OSError as error:
@@ -103,8 +145,8 @@ class Writer:
         """
         with self._writing(target):
             try:
-                source.replace(target)
-                _sync_folder(target.parent)
+                self.disk.rename(source, target)
+                self.disk.sync_folder(target.parent)
             except OSError as error:
                 raise _refused(target, error) from error
 
@@ -113,6 +155,13 @@ class Writer:
         with self._state:
             self._closed = True
             self._state.wait_for(lambda: self._under_way == 0)
+
+    def _make_folder(self, path: Path) -> None:
+        if path.is_dir():
+            return
+        self._make_folder(path.parent)
+        self.disk.make_folder(path)
+        self.disk.sync_folder(path.parent)
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
@@ -131,23 +180,6 @@ class Writer:
 def sweep(staging: Path) -> None:
     """Remove what killed runs left in the staging folder. Only for who holds the only lock."""
     shutil.rmtree(staging, ignore_errors=True)
-
-
-def _make_folder(path: Path) -> None:
-    if path.is_dir():
-        return
-    _make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    # A rename is on the disk only when the folder that holds the name is.
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refused(path: Path, error: OSError) -> StoreWriteError:
