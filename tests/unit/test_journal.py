@@ -1,11 +1,14 @@
+import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from twopass_store.errors import (
 )
 from twopass_store.journal import (
     METADATA,
+    Disk,
     Lock,
     Plan,
     Product,
@@ -127,45 +131,144 @@ def test_digest__is_never_absent():
     assert digest(b"x") != digest(b"y")
 
 
-def test_writer__replaces_whole_files(tmp_path):
-    target, staging = tmp_path / "deep" / "er" / "file", tmp_path / "staging"
-    writer = Writer(staging)
+@pytest.fixture
+def writer(tmp_path):
+    (tmp_path / "staging").mkdir()
+    return Writer(tmp_path / "staging")
+
+
+def test_writer__replaces_whole_files(writer, tmp_path):
+    target = tmp_path / "folder" / "file"
+    writer.make_folder(target.parent)
     writer.write(target, b"one")
+    writer.make_folder(target.parent)
     writer.write(target, b"two")
     assert target.read_bytes() == b"two"
-    assert not list(staging.iterdir())
+    assert not list(writer.staging.iterdir())
+
+
+def test_writer__makes_no_folder_of_a_store_that_is_gone(writer, tmp_path):
+    gone = tmp_path / "s.zarr"
+    for act in (
+        lambda: writer.write(gone / "array" / "c.0", b"x"),
+        lambda: writer.make_folder(gone / "array"),
+        lambda: writer.move(gone / "new", gone / "old"),
+    ):
+        with pytest.raises(StoreWriteError, match=r"s\.zarr was removed or renamed meanwhile"):
+            act()
+    assert list(tmp_path.iterdir()) == [writer.staging]
+    assert not list(writer.staging.iterdir())
+
+
+def test_writer__that_lost_its_lock_changes_nothing_more(tmp_path):
+    folder, tree = tmp_path / "s.zarr.lock", tmp_path / "tree"
+    tree.mkdir()
+    lost = hold(folder, [Lock("x")])
+    writer = lost.__enter__()
+    shutil.rmtree(folder)
+    with hold(folder, [Lock("x")]):  # as another process would
+        for act in (
+            lambda: writer.write(tmp_path / "file", b"x"),
+            lambda: writer.make_folder(tmp_path / "folder"),
+            lambda: writer.move(tree, tmp_path / "moved"),
+            lambda: writer.remove(tree),
+        ):
+            with pytest.raises(StoreWriteError, match="removed while it locked"):
+                act()
+        lost.__exit__(None, None, None)
+        assert (folder / "x.json").exists()
+        assert sorted(tmp_path.iterdir()) == [folder, tree]
+    assert list(tmp_path.iterdir()) == [tree]
+
+
+@pytest.mark.parametrize("step", ["write", "sync", "rename", "sync_folder"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
+def test_writer__leaves_no_temporary_file_where_the_disk_refuses(writer, tmp_path, monkeypatch, step, code):
+    class Refusing(Disk):
+        pass
+
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    setattr(Refusing, step, refuse)
+    monkeypatch.setattr(Writer, "disk", Refusing())
+    with pytest.raises(StoreWriteError, match=os.strerror(code)):
+        writer.write(tmp_path / "file", b"x")
+    assert not list(writer.staging.iterdir())
+
+
+def test_batches__raise_what_went_wrong_first():
+    class Full(Memory):
+        def write_ledger(self, stage, entries):
+            raise StoreWriteError("second")
+
+    journal = StageJournal.begin(Full(), plan(), hint="")
+    with pytest.raises(StoreWriteError, match="first"), journal.batches():
+        raise StoreWriteError("first")
+    with pytest.raises(StoreWriteError, match="second"), journal.batches():
+        pass
+
+
+def test_hold__raises_what_went_wrong_first(tmp_path, monkeypatch):
+    folder = tmp_path / "s.zarr.lock"
+
+    def refuse(self, **_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def work():
+        monkeypatch.setattr(Path, "unlink", refuse)
+        raise ValueError("first")
+
+    with pytest.raises(ValueError, match="first"), hold(folder, [Lock("x")]):
+        work()
+    monkeypatch.undo()
+    with hold(folder, [Lock("y")]):
+        pass
+    # This process lives, and so its lock stands.
+    assert (folder / "x.json").exists()
+
+
+def test_hold__leaves_nothing_where_there_is_no_space_for_a_lock(tmp_path, monkeypatch):
+    folder = tmp_path / "s.zarr.lock"
+    write = Path.write_text
+
+    def refuse(self, text):
+        write(self, text[:9])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(StoreWriteError, match="No space left"), hold(folder, [Lock("x")]):
+        pass
+    assert not folder.exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_writer__says_what_the_disk_refused(tmp_path):
+def test_writer__says_what_the_disk_refused(writer, tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(StoreWriteError, match="Permission denied"):
-        Writer(tmp_path / "staging").write(tmp_path / "file", b"x")
+        writer.write(tmp_path / "file", b"x")
 
 
-def test_writer__refuses_where_a_file_stands_for_a_folder(tmp_path):
+def test_writer__refuses_where_a_file_stands_for_a_folder(writer, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreWriteError, match="Cannot write"):
-        Writer(tmp_path / "staging").write(tmp_path / "file" / "below", b"x")
+        writer.write(tmp_path / "file" / "below", b"x")
 
 
-def test_writer__removes_folders_and_takes_absence(tmp_path):
+def test_writer__removes_folders_and_takes_absence(writer, tmp_path):
     (tmp_path / "tree" / "branch").mkdir(parents=True)
-    writer = Writer(tmp_path / "staging")
     writer.remove(tmp_path / "tree")
     writer.remove(tmp_path / "tree")
     assert not (tmp_path / "tree").exists()
 
 
-def test_writer__removes_a_file(tmp_path):
-    writer = Writer(tmp_path / "staging")
+def test_writer__removes_a_file(writer, tmp_path):
     writer.write(tmp_path / "file", b"x")
     writer.remove(tmp_path / "file")
     assert not (tmp_path / "file").exists()
 
 
-def test_writer__that_is_closed_waits_and_then_refuses(tmp_path, monkeypatch):
-    writer = Writer(tmp_path / "staging")
+def test_writer__that_is_closed_waits_and_then_refuses(writer, tmp_path, monkeypatch):
     begun, release = threading.Event(), threading.Event()
     fsync = os.fsync
 
@@ -263,12 +366,12 @@ def test_hold__takes_over_from_a_dead_process_and_sweeps(tmp_path):
     program = (
         "import os, sys; from pathlib import Path; from twopass_store.journal import Lock, hold\n"
         "with hold(Path(sys.argv[1]), [Lock('ingest')]) as writer:\n"
-        "    writer.staging.mkdir(); (writer.staging / 'debris').touch(); os._exit(9)\n"
+        "    (writer.staging / 'debris').touch(); os._exit(9)\n"
     )
     assert subprocess.run([sys.executable, "-c", program, str(folder)], check=False).returncode == 9
     assert (folder / "ingest.json").exists()
     with hold(folder, [Lock("ingest")]) as writer:
-        assert not writer.staging.exists()
+        assert sorted(folder.iterdir()) == sorted([folder / "guard", folder / "ingest.json", writer.staging])
     assert not folder.exists()
 
 

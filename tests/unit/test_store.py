@@ -23,6 +23,7 @@ SPEC = {spec.name: spec for spec in (*INGESTED, *SUBSET)}
 
 @pytest.fixture
 def store(tmp_path):
+    (tmp_path / "staging").mkdir()
     return Store.create(tmp_path / "s.zarr", {"topology": "{}"}, writer=Writer(tmp_path / "staging"))
 
 

@@ -28,6 +28,7 @@ def positions(packing):
 
 @pytest.fixture
 def store(tmp_path):
+    (tmp_path / "staging").mkdir()
     return Store.create(tmp_path / "s.zarr", {"topology": "{}"}, writer=Writer(tmp_path / "staging"))
 
 

@@ -10,7 +10,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, ClassVar
@@ -74,7 +74,8 @@ class Writer:
     Parameters
     ----------
     staging
-        A folder on the file system of what is written, for temporary files.
+        A folder on the file system of what is written, for temporary files. Its lock's own: where it is gone,
+        the lock is lost, and nothing is written any more.
     """
 
     disk: ClassVar[Disk] = Disk()
@@ -91,29 +92,48 @@ class Writer:
         Parameters
         ----------
         path
-            Where the file shall stand; replaced where it exists. Missing folders are made.
+            Where the file shall stand, in a folder that is there; replaced where it exists.
         data
             Its content.
 
         Raises
         ------
         StoreWriteError
-            If the disk refuses: it is full, read-only, over quota, or not ours to write to; or if the
-            writer is closed.
+            If the disk refuses: it is full, read-only, over quota, or not ours to write to; if the folder is
+            gone; or if the lock is lost or given back.
         """
         temporary = self.staging / uuid.uuid4().hex
         with self._writing(path):
             try:
-                self._make_folder(path.parent)
-                self.staging.mkdir(parents=True, exist_ok=True)
                 with temporary.open("wb") as file:
                     self.disk.write(file, data)
                     self.disk.sync(file)
                 self.disk.rename(temporary, path)
                 self.disk.sync_folder(path.parent)
             except OSError as error:
-                temporary.unlink(missing_ok=True)
-                raise _refused(path, error) from error
+                # A disk that has become read-only doesn't let go of it; the lock's next holder sweeps.
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+                raise self._refused(path, error) from error
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder in one that is there, unless it is there itself.
+
+        The folders above are never made: that they are missing means that the store is gone.
+
+        Raises
+        ------
+        StoreWriteError
+            As `write` does.
+        """
+        if path.is_dir():
+            return
+        with self._writing(path):
+            try:
+                self.disk.make_folder(path)
+                self.disk.sync_folder(path.parent)
+            except OSError as error:
+                raise self._refused(path, error) from error
 
     def remove(self, path: Path) -> None:
         """Remove a folder and all in it, or a file; after a crash it is there whole or not at all.
@@ -126,14 +146,13 @@ class Writer:
         doomed = self.staging / uuid.uuid4().hex
         with self._writing(path):
             try:
-                self.staging.mkdir(parents=True, exist_ok=True)
                 self.disk.rename(path, doomed)
                 self.disk.sync_folder(path.parent)
                 self.disk.remove_tree(doomed)
             except FileNotFoundError:
-                return
+                self._require_lock()
             except OSError as error:
-                raise _refused(path, error) from error
+                raise self._refused(path, error) from error
 
     def move(self, source: Path, target: Path) -> None:
         """Give a folder another name beside its own; nothing may stand there.
@@ -148,20 +167,13 @@ class Writer:
                 self.disk.rename(source, target)
                 self.disk.sync_folder(target.parent)
             except OSError as error:
-                raise _refused(target, error) from error
+                raise self._refused(target, error) from error
 
     def close(self) -> None:
         """Wait for what is being written, and refuse what comes later."""
         with self._state:
             self._closed = True
             self._state.wait_for(lambda: self._under_way == 0)
-
-    def _make_folder(self, path: Path) -> None:
-        if path.is_dir():
-            return
-        self._make_folder(path.parent)
-        self.disk.make_folder(path)
-        self.disk.sync_folder(path.parent)
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
@@ -170,25 +182,43 @@ class Writer:
                 raise StoreWriteError(f"{path} is not written any more: the lock was given back.")
             self._under_way += 1
         try:
+            self._require_lock()
             yield
         finally:
             with self._state:
                 self._under_way -= 1
                 self._state.notify_all()
 
+    def _require_lock(self) -> None:
+        if not self.staging.is_dir():
+            folder = self.staging.parent
+            raise StoreWriteError(
+                f"{folder} was removed while it locked the store, and another process may have begun to "
+                "write: nothing more is written. Leave that folder to twopass, and run the same command "
+                "again to resume."
+            )
+
+    def _refused(self, path: Path, error: OSError) -> StoreWriteError:
+        self._require_lock()
+        if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+            missing = path.parent
+            while not missing.parent.is_dir():
+                missing = missing.parent
+            return StoreWriteError(
+                f"Cannot write {path}: {missing} was removed or renamed meanwhile. Put it back, and run the "
+                "same command again to resume."
+            )
+        if error.errno == errno.EXDEV:
+            return StoreWriteError(
+                f"Cannot write {path}: the store is on another file system than the folder that it lies in, "
+                "as a mount point is. Make the store a folder inside of it."
+            )
+        return StoreWriteError(
+            f"Cannot write {path}: {error.strerror or error}. Everything committed before stays; "
+            "free space or mend the permissions, and run the same command again to resume."
+        )
+
 
 def sweep(staging: Path) -> None:
     """Remove what killed runs left in the staging folder. Only for who holds the only lock."""
     shutil.rmtree(staging, ignore_errors=True)
-
-
-def _refused(path: Path, error: OSError) -> StoreWriteError:
-    if error.errno == errno.EXDEV:
-        return StoreWriteError(
-            f"Cannot write {path}: the store is on another file system than the folder that it lies in, as a "
-            "mount point is. Make the store a folder inside of it."
-        )
-    return StoreWriteError(
-        f"Cannot write {path}: {error.strerror or error}. Everything committed before stays; "
-        "free space or mend the permissions, and run the same command again to resume."
-    )

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptChunkError, FingerprintMismatchError
+from ..errors import CorruptChunkError, FingerprintMismatchError, StoreError
 from .interrupts import uninterrupted
 from .plan import Plan, Product, differences
 
@@ -192,9 +192,13 @@ class StageJournal:
 
         try:
             yield add
-        finally:
-            with uninterrupted():
+        except BaseException:
+            # What went wrong first is what counts; a disk that refused that may refuse this as well.
+            with uninterrupted(), suppress(OSError, StoreError):
                 commit()
+            raise
+        with uninterrupted():
+            commit()
 
     def _index(self, path: str, chunk: int) -> int:
         product = self._product[path]

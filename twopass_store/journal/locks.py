@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -98,44 +99,77 @@ def hold(folder: Path, locks: Sequence[Lock]) -> Iterator[Writer]:
     StoreWriteError
         If the folder can't be written to.
     """
-    own = Holder.this_process()
-    with _guarded(folder):
-        others = _present(folder)
-        for lock in locks:
-            for path, held, holder in others:
-                if lock.conflicts(held):
-                    raise StoreLockedError(_message(folder, path, held, holder))
-        if not others:
-            sweep(folder / STAGING)
-        try:
-            for lock in locks:
-                (folder / f"{lock.name}.json").write_text(json.dumps(asdict(own)))
-        except OSError as error:
-            raise _refused(folder, error) from error
-    writer = Writer(folder / STAGING)
+    # A name of its own: where the folder was removed and made anew by another process, nothing can be written
+    # through it any more.
+    staging = folder / f"{STAGING}.{locks[0].name}.{uuid.uuid4().hex}"
+    writer = Writer(staging)
     try:
+        with uninterrupted(), _guarded(folder):
+            _take(folder, locks, staging)
         yield writer
-    finally:
-        with uninterrupted():
+    except BaseException:
+        # What went wrong first is what counts.
+        with uninterrupted(), suppress(OSError):
             writer.close()
-            with _guarded(folder):
-                for lock in locks:
-                    (folder / f"{lock.name}.json").unlink(missing_ok=True)
-                _remove_if_unused(folder)
+            _give_back(folder, locks, staging)
+        raise
+    with uninterrupted():
+        writer.close()
+        _give_back(folder, locks, staging)
 
 
 def clear_dead(folder: Path) -> None:
     """Remove the lock folder if all that is left in it is of dead processes."""
     if not folder.is_dir():
         return
-    with suppress(StoreWriteError), _guarded(folder):
+    with suppress(OSError), _guarded(folder):
         _present(folder)
         _remove_if_unused(folder)
 
 
+def _take(folder: Path, locks: Sequence[Lock], staging: Path) -> None:
+    others = _present(folder)
+    for lock in locks:
+        for path, held, holder in others:
+            if lock.conflicts(held):
+                raise StoreLockedError(_message(folder, path, held, holder))
+    own = json.dumps(asdict(Holder.this_process()))
+    for left in folder.glob(f"{STAGING}*"):
+        # Nobody else can hold these locks any more.
+        if not others or left.name.startswith(tuple(f"{STAGING}.{lock.name}." for lock in locks)):
+            sweep(left)
+    written = []
+    try:
+        staging.mkdir()
+        for lock in locks:
+            written.append(folder / f"{lock.name}.json")
+            written[-1].write_text(own)
+    except OSError as error:
+        with suppress(OSError):
+            sweep(staging)
+            for path in written:
+                path.unlink(missing_ok=True)
+            _remove_if_unused(folder)
+        raise _refused(folder, error) from error
+
+
+def _give_back(folder: Path, locks: Sequence[Lock], staging: Path) -> None:
+    if not staging.is_dir():
+        return  # not taken, or lost: what stands there may be another's
+    with _guarded(folder):
+        try:
+            sweep(staging)
+            for lock in locks:
+                (folder / f"{lock.name}.json").unlink(missing_ok=True)
+            _remove_if_unused(folder)
+        except OSError as error:
+            raise _refused(folder, error) from error
+
+
 def _remove_if_unused(folder: Path) -> None:
     if not any(folder.glob("*.json")):
-        sweep(folder / STAGING)
+        for left in folder.glob(f"{STAGING}*"):
+            sweep(left)
         (folder / GUARD).unlink(missing_ok=True)
         # Not empty where another process has just made a guard of its own.
         with suppress(OSError):
@@ -210,5 +244,5 @@ def _message(folder: Path, path: Path, held: Lock, holder: Holder) -> str:
 def _refused(folder: Path, error: OSError) -> StoreWriteError:
     return StoreWriteError(
         f"Cannot lock the store through {folder}: {error.strerror or error}. "
-        "The folder that holds the store must be writable."
+        "The folder that holds the store must be writable, and have some space left."
     )

@@ -77,6 +77,7 @@ class Groups:
         files = DurableLocalStore(path, writer=writer)
         marked = {"twopass_format": FORMAT_VERSION, **attrs}
         with uninterrupted():
+            writer.make_folder(path)
             zarr.create_group(files, zarr_format=3, attributes=marked)
         return cls.open(path, writer=writer)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zarr.abc.store import ByteRequest
+from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
@@ -16,6 +17,9 @@ __all__ = ["CHUNK_PREFIX", "DurableLocalStore", "missing_chunk"]
 
 CHUNK_PREFIX = "c."
 """File names of chunks begin so: they lie flat in their array's folder (``c.12.0.0``)."""
+
+METADATA_FILE = "zarr.json"
+"""Each group and each array has one in its folder."""
 
 
 class DurableLocalStore(LocalStore):
@@ -49,6 +53,10 @@ class DurableLocalStore(LocalStore):
         self._absent_is_fill = absent_is_fill
         self._digests: dict[str, int] = {}
         self._digests_lock = threading.Lock()
+
+    async def _open(self, **options: Any) -> None:
+        # LocalStore's own makes the folder, also that of a store that is gone.
+        await ZarrStore._open(self, **options)
 
     def with_read_only(self, read_only: bool = False) -> "DurableLocalStore":
         """Return a store on the same folder."""
@@ -95,7 +103,11 @@ class DurableLocalStore(LocalStore):
         self._check_writable()
         if self.writer is None:
             raise ValueError("a store that is written to needs a writer")
-        self.writer.write(self.root / key, data)
+        path = self.root / key
+        if path.name == METADATA_FILE and path.parent != self.root:
+            # Only the metadata of a group or array begin its folder; where chunks miss theirs, it was lost.
+            self.writer.make_folder(path.parent)
+        self.writer.write(path, data)
         with self._digests_lock:
             self._digests[key] = digest(data)
 
