@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
@@ -20,7 +21,30 @@ def make_progress(*, quiet: bool) -> ProgressProtocol:
     """Return who tells the user how it goes."""
     if quiet:
         return Silent()
-    return _Bars() if sys.stderr.isatty() else _Lines()
+    return _Unfailing(_Bars() if sys.stderr.isatty() else _Lines())
+
+
+class _Unfailing:
+    """Goes on where nobody can be told any more: a terminal was closed, or the disk of a log is full."""
+
+    def __init__(self, progress: ProgressProtocol) -> None:
+        self._progress = progress
+
+    def note(self, message: str) -> None:
+        with suppress(OSError):
+            self._progress.note(message)
+
+    def start(self, stage: str, *, total: int, done: int, unit: str) -> None:
+        with suppress(OSError):
+            self._progress.start(stage, total=total, done=done, unit=unit)
+
+    def advance(self, amount: int) -> None:
+        with suppress(OSError):
+            self._progress.advance(amount)
+
+    def finish(self) -> None:
+        with suppress(OSError):
+            self._progress.finish()
 
 
 class _Rate(ProgressColumn):

@@ -1,15 +1,19 @@
 """From exceptions and signals to one line and an exit code."""
 
+import errno
 import os
-import signal
+import shlex
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
 
 from twopass_store import errors
+
+from .interrupts import INTERRUPTED, Interrupts
 
 __all__ = ["EXIT_CODES", "guarded"]
 
@@ -30,65 +34,87 @@ EXIT_CODES: dict[type[errors.TwopassError], int] = {
 }
 """Exit codes by kind; a kind that isn't listed has that of its nearest base."""
 
-INTERRUPTED = 130
-
 
 @contextmanager
 def guarded(*, debug: bool) -> Iterator[None]:
     """Turn errors into one line on stderr and an exit code; show a traceback only with `debug`.
 
-    The first Ctrl-C (or SIGTERM) drops the units in hand and leaves in good order, a second ends at once.
+    The first Ctrl-C, SIGTERM or SIGHUP drops the units in hand and leaves in good order; one more Ctrl-C or
+    SIGTERM ends at once.
     """
+    _open_standard_streams()
     # mdtraj warns of its own doings, with lines of its code.
     warnings.filterwarnings("ignore", module="mdtraj")
-    with _interruptible():
-        try:
-            yield
-        except KeyboardInterrupt:
-            print(
-                "Interrupted. What was committed stays: run the same command again to resume.",
-                file=sys.stderr,
-            )
-            raise SystemExit(INTERRUPTED) from None
-        except errors.TwopassError as error:
-            if debug:
-                traceback.print_exc()
-            print(f"Error: {error}", file=sys.stderr)
-            kind = next(kind for kind in type(error).__mro__ if kind in EXIT_CODES)
-            raise SystemExit(EXIT_CODES[kind]) from None
-        except BrokenPipeError:
-            # The reader of our output left (`twopass status | head`). Python would complain at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(1) from None
-        except OSError as error:
-            if debug:
-                traceback.print_exc()
-            where = "" if error.filename is None else f" {error.filename}"
-            print(f"Error: Cannot use{where}: {error.strerror or error}.", file=sys.stderr)
-            raise SystemExit(1) from None
-        except Exception as error:
-            if debug:
-                traceback.print_exc()
-            hint = "" if debug else " Run it again with --debug to see where."
-            print(f"Unexpected error: {type(error).__name__}: {error}.{hint}", file=sys.stderr)
-            raise SystemExit(1) from None
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    received = 0
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal received
-        received += 1
-        if received > 1:
-            os._exit(INTERRUPTED)
-        print("Stopping after the units in hand; once more ends at once.", file=sys.stderr)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    interrupts = Interrupts()
     try:
-        yield
+        with interrupts:
+            yield
+            # Here, where what can't be written is told: at the end of the process it would be a traceback.
+            sys.stdout.flush()
+    except BaseException as error:
+        if isinstance(error, SystemExit) and not interrupts.heard:
+            raise
+        if debug and not isinstance(error, KeyboardInterrupt):
+            _say(traceback.format_exc().rstrip())
+        # In the middle of an import, or of C code, an interrupt may come out as any other error.
+        if interrupts.heard or isinstance(error, KeyboardInterrupt):
+            again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+            _say(f"Interrupted. What was committed stays: run the same command again to resume: {again}")
+            # Not through Python's own end, which waits for threads that work for nobody any more.
+            os._exit(INTERRUPTED)
+        message, code = _explained(error, debug=debug)
+        if message:
+            _say(message)
+        raise SystemExit(code) from None
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for stream in (sys.stdout, sys.stderr):
+            _is_writable(stream)
+
+
+def _explained(error: BaseException, *, debug: bool) -> tuple[str | None, int]:
+    """Return what to tell of an error, None where nobody would read it, and the exit code."""
+    if isinstance(error, errors.TwopassError):
+        kind = next(kind for kind in type(error).__mro__ if kind in EXIT_CODES)
+        return f"Error: {error}", EXIT_CODES[kind]
+    if isinstance(error, OSError):
+        if isinstance(error, BrokenPipeError):
+            return None, 1  # the reader of our output left (`twopass status | head`)
+        # Files of ours are written by who says which; only what is printed has no name.
+        is_output = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        is_output = is_output or not _is_writable(sys.stdout)
+        where = "write the output" if is_output else f"use {error.filename or 'a file'}"
+        return f"Error: Cannot {where}: {error.strerror or error}.", 1
+    hint = "" if debug else " Run it again with --debug to see where."
+    return f"Unexpected error: {type(error).__name__}: {error}.{hint}", 1
+
+
+def _say(message: str) -> None:
+    # The terminal may be gone, or the disk of a log be full.
+    with suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+
+
+def _open_standard_streams() -> None:
+    """Put the null device where a standard stream is closed: the next file to be opened would take its place.
+
+    C code that prints would then write into that file, which may be one of the store's.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+
+
+def _is_writable(stream: TextIO) -> bool:
+    """Tell whether what was printed could be written; where not, drop it, or Python complains at its end."""
+    try:
+        stream.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True

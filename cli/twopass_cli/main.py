@@ -3,8 +3,13 @@
 Heavy imports stand inside the commands, so that help answers at once.
 """
 
+import signal
 from pathlib import Path
 from typing import Annotated
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Ctrl-C in these imports, before a command stands guard, ends the process without a traceback of them.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import typer
 
@@ -36,7 +41,10 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"twopass {version('twopass-store')}")
+        from .guard import guarded
+
+        with guarded(debug=False):
+            typer.echo(f"twopass {version('twopass-store')}")
         raise typer.Exit
 
 

@@ -289,7 +289,7 @@ def test_writer__that_is_closed_waits_and_then_refuses(writer, tmp_path, monkeyp
         writer.write(tmp_path / "file", b"late")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_uninterrupted__raises_when_the_block_is_done(number):
     def interrupt(*_):
         raise KeyboardInterrupt

@@ -60,7 +60,7 @@ class ProcessExecutor:
             for _ in handed:
                 # An interrupt between the start of a process and its entry would leave it behind. What is
                 # blocked here stays so in the worker: only the driver answers to interrupts.
-                with _blocked(signal.SIGINT, signal.SIGTERM):
+                with _blocked(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     worker = _Worker()
                     workers[worker.connection] = worker
             for worker in workers.values():

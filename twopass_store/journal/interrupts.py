@@ -8,7 +8,7 @@ from types import FrameType
 
 __all__ = ["uninterrupted"]
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
