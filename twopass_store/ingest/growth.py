@@ -7,11 +7,13 @@ whoever opens the store from then on sees that it isn't complete, and how many f
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..errors import CorruptChunkError
 from ..journal import METADATA, Plan, StageJournal
 from ..partition import FRAME_CHUNK, n_chunks
 from ..store import GROWTH, Store
@@ -63,15 +65,52 @@ def finish_growth(store: Store) -> None:
     text = store.read_plan(GROWTH)
     if text is None:
         return
-    parameters = Plan.from_json(text).parameters
-    for stage, recorded in parameters["journals"].items():
+    journals, lengths = _checked(store, Plan.from_json(text).parameters)
+    for stage, journal in journals.items():
         # Without a ledger nothing is finished: plan and ledger of different lengths never meet.
         store.remove(f"journal/{stage}/ledger")
-        store.replace_plan(stage, recorded["plan"])
-        store.write_ledger(stage, np.frombuffer(b64decode(recorded["ledger"]), "<u8").astype(np.uint64))
-    for path, length in parameters["lengths"].items():
+        store.replace_plan(stage, journal.plan)
+        store.write_ledger(stage, journal.ledger)
+    for path, length in lengths.items():
         store.grow(path, length)
     store.remove_journal(GROWTH)
+
+
+@dataclass(frozen=True, slots=True)
+class _Longer:
+    plan: str
+    ledger: NDArray[np.uint64]
+
+
+def _checked(store: Store, parameters: Mapping[str, Any]) -> tuple[dict[str, _Longer], dict[str, int]]:
+    """Return the journals and lengths of a burst, if carrying it out only makes this store longer.
+
+    What is written down may come from a stranger, and nothing of it is done before all of it was looked at.
+    """
+    try:
+        journals, plans = {}, {}
+        for stage, recorded in parameters["journals"].items():
+            ledger = np.frombuffer(b64decode(recorded["ledger"]), "<u8").astype(np.uint64)
+            plans[stage] = plan = Plan.from_json(recorded["plan"])
+            StageJournal(store, plan, ledger)  # raises where it doesn't fit the plan
+            if plan.stage != stage or store.read_plan(stage) is None:
+                raise ValueError(f"{stage!r} is no stage of it")
+            journals[stage] = _Longer(recorded["plan"], ledger)
+        n_chunks_of = {each.path: each.n_chunks for plan in plans.values() for each in plan.products}
+        lengths = dict(parameters["lengths"])
+        for path, length in lengths.items():
+            if type(length) is not int or length < store.shape(path)[0]:
+                raise ValueError(f"{path} would not be longer")
+            known = n_chunks_of.get(path, n_chunks(lengths["position"], FRAME_CHUNK))
+            if n_chunks(length, store.unit_length(path)) != known:
+                raise ValueError(f"{path} would have other chunks than its stage has planned")
+        n_chunks_of["position"]  # of the ingest, which tells how many there may be
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CorruptChunkError(
+            f"{store.path}: the record of an append that was interrupted can't be carried out ({error}). The "
+            "store was damaged, or made to mislead: make it anew."
+        ) from error
+    return journals, lengths
 
 
 def _recorded(journal: StageJournal, plan: Plan, undone: set[tuple[str, int]]) -> dict[str, str]:

@@ -221,4 +221,6 @@ class Writer:
 
 def sweep(staging: Path) -> None:
     """Remove what killed runs left in the staging folder. Only for who holds the only lock."""
+    if staging.is_symlink():
+        staging.unlink(missing_ok=True)
     shutil.rmtree(staging, ignore_errors=True)

@@ -79,6 +79,11 @@ class StageJournal:
         if text is None:
             return None
         plan = Plan.from_json(text)
+        if plan.stage != stage:
+            raise CorruptChunkError(
+                f"The plan that the store's journal has of {stage} is one of {plan.stage}: the store was "
+                "damaged, or made to mislead. Make it anew."
+            )
         entries = storage.read_ledger(stage)
         return cls(storage, plan, _empty(plan.products) if entries is None else entries)
 

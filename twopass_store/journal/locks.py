@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -183,11 +184,18 @@ def _guarded(folder: Path) -> Iterator[None]:
             # Not Path.mkdir(exist_ok=True): it fails where the folder goes in the middle of it.
             with suppress(FileExistsError):
                 os.mkdir(folder)  # noqa: PTH102
-            descriptor = os.open(folder / GUARD, os.O_RDWR | os.O_CREAT, 0o666)
+            if folder.is_symlink():
+                raise StoreWriteError(
+                    f"{folder} is a symbolic link, but locks are files that are made and removed beside the "
+                    "store. Remove that link."
+                )
+            descriptor = os.open(folder / GUARD, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except FileNotFoundError as error:
             if folder.parent.is_dir():
                 continue  # the last holder removed the folder between the two calls
             raise _refused(folder, error) from error
+        except StoreWriteError:
+            raise
         except OSError as error:
             raise _refused(folder, error) from error
         try:
@@ -220,8 +228,8 @@ def _present(folder: Path) -> list[tuple[Path, Lock, Holder]]:
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
-            holder = Holder(**json.loads(path.read_text()))
-        except (ValueError, TypeError):
+            holder = _read(path)
+        except (ValueError, TypeError, RecursionError):
             # Locks are written inside the critical section: a torn one is of a process killed in it.
             path.unlink(missing_ok=True)
             continue
@@ -230,6 +238,17 @@ def _present(folder: Path) -> list[tuple[Path, Lock, Holder]]:
         else:
             found.append((path, Lock(path.stem), holder))
     return found
+
+
+def _read(path: Path) -> Holder:
+    # Neither a link nor a pipe, which nobody may ever write to.
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError("it is no regular file")
+    holder = Holder(**json.loads(path.read_text()))
+    kinds = (holder.host, str), (holder.pid, int), (holder.process_start, float), (holder.since, str)
+    if not all(isinstance(value, kind) for value, kind in kinds) or not 0 < holder.pid < 1 << 31:
+        raise ValueError("it is no record of a process")
+    return holder
 
 
 def _message(folder: Path, path: Path, held: Lock, holder: Holder) -> str:

@@ -148,7 +148,7 @@ def _stage(store: Store, journal: StageJournal) -> StageStatus:
         units_done=int(journal.done(units.path).sum()),
         units=units.n_chunks,
         parameters=journal.plan.parameters,
-        size_bytes=sum(_folder_bytes(store.path / product.path) for product in products),
+        size_bytes=sum(_folder_bytes(store.at(product.path)) for product in products),
     )
 
 

@@ -12,6 +12,7 @@ from ..journal import METADATA, Product, Record, uninterrupted
 from ..partition import FrameRange, n_chunks
 from ..schema import DEFAULT_CODEC, PACKING_ATTRS, ArraySpec, attributes, chunk_shape
 from .codecs import codec_of, codecs
+from .confined import read_regular
 from .groups import CONFIG, Groups
 from .local import CHUNK_PREFIX
 from .packing import Packing
@@ -91,8 +92,8 @@ class Arrays(Groups):
             raise ValueError("the store is open for reading only")
         self._forget(path)
         with uninterrupted():
-            self._files.writer.remove(self.path / path)
-            self._files.writer.move(self.path / new, self.path / path)
+            self._files.writer.remove(self.at(path))
+            self._files.writer.move(self.at(new), self.at(path))
 
     def grow(self, path: str, length: int) -> None:
         """Lengthen an array along its first dimension; what is new reads as fill, and it is not complete.
@@ -113,7 +114,7 @@ class Arrays(Groups):
         return [path for path in paths if self._first_dimension(path) == "frame"]
 
     def _first_dimension(self, path: str) -> str | None:
-        metadata = json.loads((self.path / path / "zarr.json").read_text())
+        metadata = json.loads(read_regular(self.at(path) / "zarr.json"))
         names = metadata.get("dimension_names") or [None]
         return None if names[0] is None else str(names[0])
 

@@ -18,6 +18,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from .confined import open_regular, read_regular
 from .local import CHUNK_PREFIX, missing_chunk
 
 __all__ = ["ChunkFiles"]
@@ -69,7 +70,7 @@ class ChunkFiles:
     @classmethod
     def of(cls, array: "zarr.Array[Any]", folder: Path) -> Self | None:
         """Return the reader of an array, None where its codecs aren't those that we write."""
-        chain: list[dict[str, Any]] = json.loads((folder / "zarr.json").read_text())["codecs"]
+        chain: list[dict[str, Any]] = json.loads(read_regular(folder / "zarr.json"))["codecs"]
         if [codec["name"] for codec in chain] == ["sharding_indexed"]:
             sharding = chain[0]["configuration"]
             index = [codec["name"] for codec in sharding["index_codecs"]]
@@ -136,8 +137,8 @@ class ChunkFiles:
         path = self._folder / f"{CHUNK_PREFIX}{file}{self._rest}"
         try:
             if not self._chunks_per_file:
-                return path.read_bytes()
-            with path.open("rb") as shard:
+                return read_regular(path)
+            with os.fdopen(open_regular(path), "rb") as shard:
                 # A pair of offset and length for each chunk, at the end.
                 index_bytes = 16 * self._chunks_per_file + _CHECKSUM_BYTES
                 shard.seek(max(0, shard.seek(0, os.SEEK_END) - index_bytes))
@@ -145,6 +146,8 @@ class ChunkFiles:
                 offset, length = (int(number) for number in index[within])
                 if offset == _ABSENT:
                     raise ValueError(f"{path.name} lacks chunk {within} of its shard")
+                if offset + length > shard.seek(0, os.SEEK_END):
+                    raise ValueError(f"{path.name} ends before chunk {within} of its shard")
                 shard.seek(offset)
                 return shard.read(length)
         except FileNotFoundError:

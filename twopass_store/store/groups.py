@@ -14,10 +14,12 @@ from ..errors import (
     StoreError,
     StoreExistsError,
     StoreNotFoundError,
+    TwopassError,
 )
 from ..journal import Writer, uninterrupted
 from ..schema import FORMAT_VERSION
 from .chunk_files import ChunkFiles
+from .confined import inside, regular_file
 from .local import DurableLocalStore
 
 __all__ = ["CONFIG", "GROWTH", "Groups"]
@@ -113,10 +115,14 @@ class Groups:
             raise StoreNotFoundError(f"{path} is no twopass store: it has no zarr.json.")
         files = DurableLocalStore(path, read_only=writer is None, writer=writer)
         try:
+            # What begins an interrupted append decides how the store is opened, so it is looked at too.
+            grown = regular_file(path, f"journal/{GROWTH}/zarr.json") is not None
             root = zarr.open_group(
                 files, mode="r" if writer is None else "r+", zarr_format=3, use_consolidated=False
             )
             found = dict(root.attrs).get("twopass_format")
+        except TwopassError:
+            raise
         except PermissionError as error:
             raise StoreError(f"Cannot read {path}: {error.strerror}. Mend its permissions.") from error
         except Exception as error:  # zarr raises many kinds on metadata that it can't parse
@@ -130,7 +136,7 @@ class Groups:
                 f"{path} has format version {found}, and this version of twopass-store reads "
                 f"{FORMAT_VERSION}. Install the version of twopass-store that wrote it, or a newer one."
             )
-        if writer is not None and not grows and (path / "journal" / GROWTH / "zarr.json").is_file():
+        if writer is not None and not grows and grown:
             raise StageIncompleteError(
                 f"{path}: an append was interrupted while it made the store longer. Run the same "
                 "`twopass ingest --append` again; it goes on where it was stopped."
@@ -149,12 +155,17 @@ class Groups:
 
     def has(self, path: str) -> bool:
         """Tell whether a group or array is there."""
-        return (self.path / path / "zarr.json").is_file()
+        return regular_file(self.path, f"{path}/zarr.json" if path else "zarr.json") is not None
+
+    def at(self, path: str) -> Path:
+        """Return the folder of a group or array, which is none that lies outside, or behind a link."""
+        return inside(self.path, path)
 
     def members(self, path: str) -> list[str]:
         """List the names of the groups and arrays in a group, sorted; none where the group is absent."""
-        folder = self.path / path
-        return sorted(child.parent.name for child in folder.glob("*/zarr.json")) if folder.is_dir() else []
+        folder = self.at(path)
+        names = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
+        return [name for name in names if self.has(f"{path}/{name}" if path else name)]
 
     def ensure_group(self, path: str, attrs: Mapping[str, Any]) -> None:
         """Make a group, and those that it lies in, unless it is there."""
@@ -171,7 +182,7 @@ class Groups:
             raise ValueError("the store is open for reading only")
         self._forget(path)
         with uninterrupted():
-            self._files.writer.remove(self.path / path)
+            self._files.writer.remove(self.at(path))
 
     def _forget(self, path: str) -> None:
         self._arrays = {name: array for name, array in self._arrays.items() if not name.startswith(path)}
@@ -179,7 +190,7 @@ class Groups:
 
     def _chunk_files(self, path: str) -> ChunkFiles | None:
         if path not in self._files_of:
-            self._files_of[path] = ChunkFiles.of(self._array(path), self.path / path)
+            self._files_of[path] = ChunkFiles.of(self._array(path), self.at(path))
         return self._files_of[path]
 
     def _array(self, path: str) -> "zarr.Array[Any]":

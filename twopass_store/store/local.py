@@ -12,6 +12,7 @@ from zarr.storage import LocalStore
 
 from ..errors import CorruptChunkError
 from ..journal import Writer, digest
+from .confined import inside, regular_file
 
 __all__ = ["CHUNK_PREFIX", "DurableLocalStore", "missing_chunk"]
 
@@ -76,10 +77,12 @@ class DurableLocalStore(LocalStore):
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
         """Read a file; a missing chunk is an error."""
+        regular_file(self.root, key)
         return self._present(key, await super().get(key, prototype, byte_range))
 
     def get_sync(self, key: str, **kwargs: Any) -> Buffer | None:
         """Read a file; a missing chunk is an error."""
+        regular_file(self.root, key)
         return self._present(key, super().get_sync(key, **kwargs))
 
     async def set(self, key: str, value: Buffer) -> None:
@@ -103,7 +106,7 @@ class DurableLocalStore(LocalStore):
         self._check_writable()
         if self.writer is None:
             raise ValueError("a store that is written to needs a writer")
-        path = self.root / key
+        path = inside(self.root, key)
         if path.name == METADATA_FILE and path.parent != self.root:
             # Only the metadata of a group or array begin its folder; where chunks miss theirs, it was lost.
             self.writer.make_folder(path.parent)

@@ -13,6 +13,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from ..errors import ConfigError
 from ..journal import Plan, StageJournal, uninterrupted
 from .arrays import Arrays
+from .confined import regular_file
 from .groups import CONFIG, GROWTH
 from .local import CHUNK_PREFIX
 
@@ -74,7 +75,7 @@ class Store(Arrays):
         """Return a ledger's entries, None where none was written yet."""
         path = f"journal/{stage}/ledger"
         # The array's metadata are written before its only chunk: without that, there is no entry.
-        written = (self.path / path / f"{CHUNK_PREFIX}0").is_file()
+        written = regular_file(self.path, f"{path}/{CHUNK_PREFIX}0") is not None
         return self.read(path).astype(np.uint64) if self.has(path) and written else None
 
     def write_ledger(self, stage: str, entries: NDArray[np.uint64]) -> None:
