@@ -173,7 +173,7 @@ def test_writer__that_lost_its_lock_changes_nothing_more(tmp_path):
             lambda: writer.move(tree, tmp_path / "moved"),
             lambda: writer.remove(tree),
         ):
-            with pytest.raises(StoreWriteError, match="removed while it locked"):
+            with pytest.raises(StoreLockedError, match="lock of this process is gone"):
                 act()
         lost.__exit__(None, None, None)
         assert (folder / "x.json").exists()
@@ -381,7 +381,7 @@ def test_hold__respects_another_host(tmp_path):
     holder = {"host": "elsewhere", "pid": 1, "process_start": 0.0, "since": "yesterday"}
     (folder / "ingest.json").write_text(json.dumps(holder))
     with (
-        pytest.raises(StoreLockedError, match=r"elsewhere since yesterday.*remove"),
+        pytest.raises(StoreLockedError, match=r"elsewhere since yesterday.*--break-lock"),
         hold(folder, [Lock("x")]),
     ):
         pass

@@ -9,15 +9,17 @@ Storage is handed to the journal (`JournalStorage`), so that it serves object st
 """
 
 from .disk import Disk, Writer, digest
+from .holder import Fate, Holder
 from .interrupts import uninterrupted
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
-from .locks import Holder, Lock, clear_dead, hold
+from .locks import Lock, clear_dead, hold
 from .plan import Plan, Product, differences, fingerprint
 
 __all__ = [
     "ABSENT",
     "METADATA",
     "Disk",
+    "Fate",
     "Holder",
     "JournalStorage",
     "Lock",

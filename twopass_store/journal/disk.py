@@ -15,7 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from ..errors import StoreWriteError
+from ..errors import StoreLockedError, StoreWriteError
 
 __all__ = ["Disk", "Writer", "digest", "sweep"]
 
@@ -100,7 +100,9 @@ class Writer:
         ------
         StoreWriteError
             If the disk refuses: it is full, read-only, over quota, or not ours to write to; if the folder is
-            gone; or if the lock is lost or given back.
+            gone; or if the lock was given back.
+        StoreLockedError
+            If the lock was taken away meanwhile.
         """
         temporary = self.staging / uuid.uuid4().hex
         with self._writing(path):
@@ -123,7 +125,7 @@ class Writer:
 
         Raises
         ------
-        StoreWriteError
+        StoreWriteError, StoreLockedError
             As `write` does.
         """
         if path.is_dir():
@@ -140,8 +142,8 @@ class Writer:
 
         Raises
         ------
-        StoreWriteError
-            If the disk refuses, or the writer is closed.
+        StoreWriteError, StoreLockedError
+            If the disk refuses, the writer is closed, or the lock was taken away.
         """
         doomed = self.staging / uuid.uuid4().hex
         with self._writing(path):
@@ -159,8 +161,8 @@ class Writer:
 
         Raises
         ------
-        StoreWriteError
-            If the disk refuses, or the writer is closed.
+        StoreWriteError, StoreLockedError
+            If the disk refuses, the writer is closed, or the lock was taken away.
         """
         with self._writing(target):
             try:
@@ -191,11 +193,10 @@ class Writer:
 
     def _require_lock(self) -> None:
         if not self.staging.is_dir():
-            folder = self.staging.parent
-            raise StoreWriteError(
-                f"{folder} was removed while it locked the store, and another process may have begun to "
-                "write: nothing more is written. Leave that folder to twopass, and run the same command "
-                "again to resume."
+            raise StoreLockedError(
+                f"The lock of this process is gone: {self.staging.parent} was removed, or another process "
+                "was told to break the lock, and may write by now. Nothing more is written here; what was "
+                "committed before stays. Run the same command again when no other writes."
             )
 
     def _refused(self, path: Path, error: OSError) -> StoreWriteError:

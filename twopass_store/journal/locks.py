@@ -1,35 +1,44 @@
 """Locks: files beside the store that name their holder.
 
-Each lock is a file in ``<store>.lock/``. Locks are taken and given back inside a short critical section
-(an advisory file lock on ``guard``), so that the check for conflicts and the creation are one step. A
-lock left by a dead process of this host is taken over; one of another host can't be judged from here,
-and is refused.
+Each lock is a file in ``<store>.lock/``. Locks are taken and given back inside a short critical section (an
+advisory lock on the file ``guard``), so that the check for conflicts and the creation are one step; where a
+file system has no advisory locks, or has them for each host alone, whoever took a lock looks once more for
+another that came at the same time.
+
+A lock of a process that is dead is taken over. Of a process of another host, or of another container, it may
+not be known whether it lives; then a lock is broken only on demand, and never one of a process that lives.
+
+Whoever takes a lock away removes the folder through which its holder writes. Each of its writes is a file
+made there and renamed into the store, so that none can arrive after that, however late the holder notices.
 """
 
 import fcntl
 import json
 import os
-import socket
+import random
 import stat
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Self
 
-import psutil
-
-from ..errors import StoreLockedError, StoreWriteError
+from ..errors import StoreError, StoreLockedError, StoreWriteError
 from .disk import Writer, sweep
+from .holder import Fate, Holder
 from .interrupts import uninterrupted
 
-__all__ = ["Holder", "Lock", "clear_dead", "hold"]
+__all__ = ["Lock", "clear_dead", "hold"]
 
 GUARD = "guard"
 STAGING = "staging"
+
+ATTEMPTS = 5
+"""How often two that came at the same time, and both stepped back, try again."""
+
+GUARD_SECONDS = 30.0
+"""How long a lock may take to be taken or given back; it takes milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +58,17 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a lock: host, process, when the process began, since when it holds it."""
+class _Held:
+    """A lock in force: its file, what it is, and whose."""
 
-    host: str
-    pid: int
-    process_start: float
-    since: str
-
-    @classmethod
-    def this_process(cls) -> Self:
-        """Describe the calling process."""
-        return cls(
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            process_start=psutil.Process().create_time(),
-            since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        )
-
-    def is_dead(self) -> bool:
-        """Tell whether the process is known to be gone; False where it can't be known."""
-        if self.host != socket.gethostname():
-            return False
-        try:
-            # A process id is given out again; the start time tells whose it is.
-            process = psutil.Process(self.pid)
-            reused = abs(process.create_time() - self.process_start) > 1.0
-            return reused or bool(process.status() == psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.Error:
-            return False
+    path: Path
+    lock: Lock
+    holder: Holder
+    fate: Fate
 
 
 @contextmanager
-def hold(folder: Path, locks: Sequence[Lock]) -> Iterator[Writer]:
+def hold(folder: Path, locks: Sequence[Lock], *, break_lock: bool = False) -> Iterator[Writer]:
     """Hold the locks while the block runs; yields what may write as long as it does.
 
     Parameters
@@ -92,6 +77,8 @@ def hold(folder: Path, locks: Sequence[Lock]) -> Iterator[Writer]:
         The store's lock folder, ``<store>.lock``; made where missing, removed when the last lock goes.
     locks
         What to hold, all or none.
+    break_lock
+        Take locks also from processes of which it can't be told whether they live.
 
     Raises
     ------
@@ -100,77 +87,143 @@ def hold(folder: Path, locks: Sequence[Lock]) -> Iterator[Writer]:
     StoreWriteError
         If the folder can't be written to.
     """
-    # A name of its own: where the folder was removed and made anew by another process, nothing can be written
-    # through it any more.
-    staging = folder / f"{STAGING}.{locks[0].name}.{uuid.uuid4().hex}"
+    token = uuid.uuid4().hex
+    staging = folder / f"{STAGING}.{token}"
     writer = Writer(staging)
+    kept: list[int] = []
     try:
-        with uninterrupted(), _guarded(folder):
-            _take(folder, locks, staging)
+        for attempt in range(ATTEMPTS):
+            try:
+                with uninterrupted(), _guarded(folder):
+                    _take(folder, locks, token, kept, break_lock=break_lock)
+                break
+            except _CollisionError as collision:
+                if attempt == ATTEMPTS - 1:
+                    raise StoreLockedError(str(collision)) from None
+            time.sleep(random.uniform(0.01, 0.1))
         yield writer
     except BaseException:
         # What went wrong first is what counts.
-        with uninterrupted(), suppress(OSError):
+        with uninterrupted(), suppress(OSError, StoreError):
             writer.close()
-            _give_back(folder, locks, staging)
+            _give_back(folder, locks, staging, kept)
         raise
     with uninterrupted():
         writer.close()
-        _give_back(folder, locks, staging)
+        _give_back(folder, locks, staging, kept)
 
 
 def clear_dead(folder: Path) -> None:
     """Remove the lock folder if all that is left in it is of dead processes."""
     if not folder.is_dir():
         return
-    with suppress(OSError), _guarded(folder):
+    with suppress(OSError, StoreError), _guarded(folder):
         _present(folder)
         _remove_if_unused(folder)
 
 
-def _take(folder: Path, locks: Sequence[Lock], staging: Path) -> None:
-    others = _present(folder)
-    for lock in locks:
-        for path, held, holder in others:
-            if lock.conflicts(held):
-                raise StoreLockedError(_message(folder, path, held, holder))
-    own = json.dumps(asdict(Holder.this_process()))
-    for left in folder.glob(f"{STAGING}*"):
-        # Nobody else can hold these locks any more.
-        if not others or left.name.startswith(tuple(f"{STAGING}.{lock.name}." for lock in locks)):
-            sweep(left)
-    written = []
+class _CollisionError(Exception):
+    """Others were taking locks at the same moment, so that nobody has got them."""
+
+
+def _take(folder: Path, locks: Sequence[Lock], token: str, kept: list[int], *, break_lock: bool) -> None:
+    staging = folder / f"{STAGING}.{token}"
+    written: list[Path] = []
     try:
+        others = _present(folder)
+        _require_free(folder, _conflicts(locks, others), others, break_lock=break_lock)
+        own = Holder.this_process(token)
         staging.mkdir()
         for lock in locks:
+            # Whole and locked when it appears.
+            new = staging / lock.name
+            new.write_text("")
+            kept.append(os.open(new, os.O_RDWR | os.O_CLOEXEC))
+            new.write_text(json.dumps(asdict(replace(own, flocked=bool(_flock(kept[-1]))))))
+            new.rename(folder / f"{lock.name}.json")
             written.append(folder / f"{lock.name}.json")
-            written[-1].write_text(own)
+        for rival in _conflicts(locks, _present(folder)):
+            if rival.holder.token != token:
+                raise _CollisionError(_message(folder, rival))
+        if not staging.is_dir():
+            raise FileNotFoundError(staging)
+    except _CollisionError:
+        _step_back(folder, staging, written, kept)
+        raise
+    except StoreError:
+        raise
     except OSError as error:
         with suppress(OSError):
-            sweep(staging)
-            for path in written:
-                path.unlink(missing_ok=True)
-            _remove_if_unused(folder)
+            _step_back(folder, staging, written, kept)
+        if isinstance(error, FileNotFoundError) and folder.parent.is_dir():
+            raise _CollisionError(
+                f"Other processes take and give back locks in {folder} at this moment. Run the same command "
+                "again."
+            ) from error
         raise _refused(folder, error) from error
 
 
-def _give_back(folder: Path, locks: Sequence[Lock], staging: Path) -> None:
-    if not staging.is_dir():
-        return  # not taken, or lost: what stands there may be another's
-    with _guarded(folder):
-        try:
-            sweep(staging)
-            for lock in locks:
-                (folder / f"{lock.name}.json").unlink(missing_ok=True)
-            _remove_if_unused(folder)
-        except OSError as error:
-            raise _refused(folder, error) from error
+def _require_free(
+    folder: Path, rivals: Sequence[_Held], others: Sequence[_Held], *, break_lock: bool
+) -> None:
+    """Break the locks in conflict where that is asked for and allowed; all that their holders have."""
+    for rival in rivals:
+        if not (break_lock and rival.fate is Fate.UNKNOWN):
+            raise StoreLockedError(_message(folder, rival))
+    broken = {rival.holder.token or rival.path.name for rival in rivals}
+    for other in others:
+        if (other.holder.token or other.path.name) in broken:
+            _take_away(folder, other)
+
+
+def _conflicts(locks: Sequence[Lock], others: Sequence[_Held]) -> list[_Held]:
+    return [other for other in others if any(lock.conflicts(other.lock) for lock in locks)]
+
+
+def _give_back(folder: Path, locks: Sequence[Lock], staging: Path, kept: list[int]) -> None:
+    try:
+        if not staging.is_dir():
+            return  # not taken, or lost: what stands there may be another's
+        with _guarded(folder):
+            try:
+                if staging.is_dir():
+                    _step_back(folder, staging, [folder / f"{lock.name}.json" for lock in locks], kept)
+            except OSError as error:
+                raise _refused(folder, error) from error
+    finally:
+        _close(kept)
+
+
+def _step_back(folder: Path, staging: Path, written: Sequence[Path], kept: list[int]) -> None:
+    sweep(staging)
+    for path in written:
+        path.unlink(missing_ok=True)
+    _close(kept)
+    _remove_if_unused(folder)
+
+
+def _close(kept: list[int]) -> None:
+    while kept:
+        os.close(kept.pop())
+
+
+def _take_away(folder: Path, held: _Held) -> None:
+    # The folder first: from then on nothing that its holder writes can arrive.
+    if held.holder.token:
+        _cut_off(folder / f"{STAGING}.{held.holder.token}")
+    held.path.unlink(missing_ok=True)
+
+
+def _cut_off(staging: Path) -> None:
+    """Take a folder of temporary files from under whoever writes there, at one stroke."""
+    gone = staging.with_name(f"{STAGING}.gone.{uuid.uuid4().hex}")
+    with suppress(FileNotFoundError):
+        staging.rename(gone)
+        sweep(gone)
 
 
 def _remove_if_unused(folder: Path) -> None:
     if not any(folder.glob("*.json")):
-        for left in folder.glob(f"{STAGING}*"):
-            sweep(left)
         (folder / GUARD).unlink(missing_ok=True)
         # Not empty where another process has just made a guard of its own.
         with suppress(OSError):
@@ -189,7 +242,8 @@ def _guarded(folder: Path) -> Iterator[None]:
                     f"{folder} is a symbolic link, but locks are files that are made and removed beside the "
                     "store. Remove that link."
                 )
-            descriptor = os.open(folder / GUARD, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(folder / GUARD, flags, 0o666)
         except FileNotFoundError as error:
             if folder.parent.is_dir():
                 continue  # the last holder removed the folder between the two calls
@@ -199,7 +253,7 @@ def _guarded(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise _refused(folder, error) from error
         try:
-            _flock(descriptor)
+            _enter(folder, descriptor)
             if not _is_same_file(descriptor, folder / GUARD):
                 continue  # removed by the last holder while we waited
             yield
@@ -208,12 +262,40 @@ def _guarded(folder: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _flock(descriptor: int) -> None:
+def _enter(folder: Path, descriptor: int) -> None:
+    deadline = time.monotonic() + GUARD_SECONDS
+    while _flock(descriptor) is False:
+        if time.monotonic() > deadline:
+            raise StoreLockedError(
+                f"Another process has been taking or giving back a lock for {GUARD_SECONDS:.0f} seconds, "
+                f"which takes milliseconds. End the process that has {folder / GUARD} open, and run the same "
+                "command again."
+            )
+        time.sleep(0.005)
+
+
+def _flock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool | None:
+    """Lock an open file and tell whether that was possible; None on a file system without such locks."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     except OSError:
-        # Some network file systems have no advisory locks. The window is then a few milliseconds wide.
-        time.sleep(0.01)
+        return None
+    return True
+
+
+def _is_locked(path: Path) -> bool | None:
+    """Tell whether anybody keeps a lock on a file, None where that can't be told."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        is_free = _flock(descriptor, fcntl.LOCK_SH)
+        return None if is_free is None else not is_free
+    finally:
+        os.close(descriptor)
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:
@@ -223,20 +305,30 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _present(folder: Path) -> list[tuple[Path, Lock, Holder]]:
-    """List the locks in force; those of dead processes are removed."""
+def _present(folder: Path) -> list[_Held]:
+    """List the locks in force; those of dead processes are removed, and what they were writing."""
     found = []
+    # Listed first: of a lock that is taken at this moment, where nothing keeps others out.
+    folders = list(folder.glob(f"{STAGING}*"))
     for path in sorted(folder.glob("*.json")):
         try:
             holder = _read(path)
-        except (ValueError, TypeError, RecursionError):
-            # Locks are written inside the critical section: a torn one is of a process killed in it.
+        except FileNotFoundError:
+            continue
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            # Locks appear whole: what isn't is what a power cut left, or no lock.
             path.unlink(missing_ok=True)
             continue
-        if holder.is_dead():
-            path.unlink(missing_ok=True)
+        fate = holder.fate(is_locked=_is_locked(path) if holder.flocked else None)
+        held = _Held(path, Lock(path.stem), holder, fate)
+        if fate is Fate.DEAD:
+            _take_away(folder, held)
         else:
-            found.append((path, Lock(path.stem), holder))
+            found.append(held)
+    living = {f"{STAGING}.{held.holder.token}" for held in found}
+    for left in folders:
+        if left.name not in living:
+            _cut_off(left)
     return found
 
 
@@ -244,20 +336,19 @@ def _read(path: Path) -> Holder:
     # Neither a link nor a pipe, which nobody may ever write to.
     if not stat.S_ISREG(path.lstat().st_mode):
         raise ValueError("it is no regular file")
-    holder = Holder(**json.loads(path.read_text()))
-    kinds = (holder.host, str), (holder.pid, int), (holder.process_start, float), (holder.since, str)
-    if not all(isinstance(value, kind) for value, kind in kinds) or not 0 < holder.pid < 1 << 31:
-        raise ValueError("it is no record of a process")
-    return holder
+    return Holder.from_json(json.loads(path.read_text()))
 
 
-def _message(folder: Path, path: Path, held: Lock, holder: Holder) -> str:
-    store = folder.with_suffix("")
+def _message(folder: Path, held: _Held) -> str:
+    store, holder = folder.with_suffix(""), held.holder
     who = f"process {holder.pid} on {holder.host} since {holder.since}"
     mend = "Wait for it to finish"
-    if holder.host != socket.gethostname():
-        mend += f", or, if you are sure that it is dead, remove {path}"
-    return f"{store} is being written: {held.name} is held by {who}. {mend}."
+    if held.fate is Fate.UNKNOWN:
+        mend += (
+            ". From here it can't be told whether that process lives: if you are sure that it doesn't, give "
+            "--break-lock (break_lock=True) to take its lock"
+        )
+    return f"{store} is being written: {held.lock.name} is held by {who}. {mend}."
 
 
 def _refused(folder: Path, error: OSError) -> StoreWriteError:
