@@ -1,5 +1,7 @@
 """Choosing atoms: expressions, hostile ones too, and the defaults."""
 
+import contextlib
+import itertools
 import os
 import time
 import warnings
@@ -147,6 +149,37 @@ def test_select_atoms__atoms_without_element() -> None:
     assert len(select_atoms(topology, "name A")) == 1
     with pytest.raises(SelectionError, match="element C"):
         select_atoms(topology, "element C")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(C+)+$", "(C|C)*$", "(C*)*$", "(C|CC)+$", "C*C*C*C*C*C*C*C*$", "(?:C{1,50}){1,50}$"]
+)
+def test_select_atoms__regular_expressions_that_backtrack_end(pattern: str) -> None:
+    topology = topology_of([("X", [("C" * 60 + "!", "C"), ("CA", "C")])])
+    begin = time.perf_counter()
+    # Some end at once, the others by the clock.
+    with contextlib.suppress(SelectionError):
+        assert len(select_atoms(topology, f"name =~ '{pattern}' or name CA")) == 1
+    assert time.perf_counter() - begin < 20
+
+
+def test_select_atoms__regular_expression_that_takes_too_long_is_named() -> None:
+    topology = topology_of([("X", [("C" * 500 + "!", "C")])])
+    with pytest.raises(SelectionError, match="takes too long"):
+        select_atoms(topology, "name =~ '(C|C|CC)*(C|CC)*(CCC|C)*$'")
+    with pytest.raises(SelectionError, match="1001 characters"):
+        select_atoms(topology, f"name =~ '{'C' * 1001}'")
+    with pytest.raises(SelectionError, match="is a number"):
+        select_atoms(topology, "index =~ '1'")
+
+
+def test_select_atoms__counts_bonds_once() -> None:
+    topology = topology_of([("X", [(f"C{number}", "C") for number in range(4000)])])
+    atoms = list(topology.atoms)
+    for first, second in itertools.pairwise(atoms):
+        topology.add_bond(first, second)
+    np.testing.assert_array_equal(select_atoms(topology, "n_bonds 1"), [0, 3999])
+    assert len(select_atoms(topology, "n_bonds 2 and index 0 1 2 5")) == 3
 
 
 def test_describe_selection() -> None:

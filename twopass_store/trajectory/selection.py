@@ -2,7 +2,6 @@
 
 import ast
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import mdtraj as md
@@ -11,6 +10,7 @@ from mdtraj.core.selection import parse_selection
 from numpy.typing import NDArray
 
 from ..errors import SelectionError
+from .predicate import make_predicate
 
 __all__ = ["select_atoms"]
 
@@ -47,9 +47,12 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
     SelectionError
         If the expression can't be parsed or matches no atom.
     """
-    matches = _compile(selection)
+    tree = _checked(selection)
     try:
+        matches = make_predicate(tree, topology)
         found = [atom.index for atom in topology.atoms if matches(atom)]
+    except SelectionError:
+        raise
     except Exception as error:  # str < int, a bad regular expression, an atom without element
         raise SelectionError(f"{_cannot(selection)}: {type(error).__name__}: {error}. {_HELP}") from error
     if not found:
@@ -74,11 +77,10 @@ def _cannot(selection: str) -> str:
     return f"Cannot use the selection {_quote(selection)}"
 
 
-def _compile(selection: str) -> Callable[[Any], object]:
-    """Predicate of an expression, made by mdtraj, after a look at what it would run.
+def _checked(selection: str) -> ast.expr:
+    """Syntax tree of an expression, made by mdtraj, if it holds nothing but what the language has.
 
-    mdtraj compiles the expression to a Python lambda. Making it runs nothing of it, so it is made first, and
-    called only if its syntax tree holds nothing but what the language has.
+    mdtraj compiles the tree to a Python lambda too. Making that runs nothing of it, and it is never called.
     """
     if not isinstance(selection, str) or not selection.strip():
         raise SelectionError('The selection is empty. Use "all" for all atoms.')
@@ -103,8 +105,8 @@ def _compile(selection: str) -> Callable[[Any], object]:
     except Exception as error:  # ValueError, SyntaxError, AssertionError, TypeError, ParseException
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SelectionError(f"{_cannot(selection)}: {reason[:200]}. {_HELP}") from error
-    predicate: Callable[[Any], object] = parsed.expr
-    return predicate
+    tree: ast.expr = parsed.astnode
+    return tree
 
 
 def _parse(selection: str) -> Any:
