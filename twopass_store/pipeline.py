@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .assign import AssignResult, assign_frames
 from .cluster import ClusterResult, cluster_subset
@@ -43,6 +44,7 @@ def run_pipeline(
     config: RunConfig | str | os.PathLike[str],
     *,
     restart: bool = False,
+    break_lock: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
     """Ingest, cluster and assign, going on wherever an earlier run was stopped.
@@ -53,6 +55,9 @@ def run_pipeline(
         What to do, or the path of a TOML file that says so, see `load_config`.
     restart
         Discard stages that exist with other parameters, and what hangs on them.
+    break_lock
+        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
+        another host. Only where you are sure that it doesn't.
     progress
         Who is told how it goes.
 
@@ -65,11 +70,10 @@ def run_pipeline(
         config = load_config(config)
     progress = progress or Silent()
     store, name = config.store, config.cluster.name
-    ingested = ingest_trajectories(store, **dict(config.ingest), restart=restart, progress=progress)
-    clustered = cluster_subset(store, **dict(config.cluster), restart=restart, progress=progress)
-    assigned = assign_frames(
-        store, **{**dict(config.assign), "name": name}, restart=restart, progress=progress
-    )
+    common: dict[str, Any] = {"restart": restart, "break_lock": break_lock, "progress": progress}
+    ingested = ingest_trajectories(store, **dict(config.ingest), **common)
+    clustered = cluster_subset(store, **dict(config.cluster), **common)
+    assigned = assign_frames(store, **{**dict(config.assign), "name": name}, **common)
     summary = summarize(store, name)
     has_medoids = has_current_medoids(summary)
     medoids = medoids_path(store, name) if has_medoids else write_medoids(summary)

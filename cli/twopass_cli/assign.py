@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Debug, Memory, Quiet, Restart, StoreArgument, Workers
+from .options import BreakLock, Debug, Memory, Quiet, Restart, StoreArgument, Workers
 
 __all__ = ["assign"]
 
@@ -55,6 +55,7 @@ def assign(
         typer.Option(metavar="ADDRESS", help="Run on a dask.distributed cluster, such as tcp://host:8786."),
     ] = None,
     restart: Restart = False,
+    break_lock: BreakLock = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -84,6 +85,7 @@ def assign(
                 select=select,
                 labels_by=leader_labels,
                 restart=restart,
+                break_lock=break_lock,
                 progress=progress,
             )
         elif select is not None:
@@ -97,6 +99,7 @@ def assign(
             workers=workers,
             scheduler=scheduler,
             restart=restart,
+            break_lock=break_lock,
             progress=progress,
         )
         print_summary(summarize(store, result.name))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Debug, Memory, Name, Quiet, Restart, StoreArgument, Workers
+from .options import BreakLock, Debug, Memory, Name, Quiet, Restart, StoreArgument, Workers
 
 __all__ = ["cluster"]
 
@@ -131,6 +131,7 @@ def cluster(
     memory: Memory = None,
     workers: Workers = None,
     restart: Restart = False,
+    break_lock: BreakLock = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -174,6 +175,7 @@ def cluster(
             memory=memory,
             workers=workers,
             restart=restart,
+            break_lock=break_lock,
             progress=make_progress(quiet=quiet),
         )
         print_clustering(store, result, n_clusters)

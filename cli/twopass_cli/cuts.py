@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Debug, Memory, Quiet, Restart, StoreArgument, Workers
+from .options import BreakLock, Debug, Memory, Quiet, Restart, StoreArgument, Workers
 
 __all__ = ["recut", "scan"]
 
@@ -37,6 +37,7 @@ def scan(
     ] = None,
     memory: Memory = None,
     workers: Workers = None,
+    break_lock: BreakLock = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -71,6 +72,7 @@ def scan(
             stride=stride,
             memory=memory,
             workers=workers,
+            break_lock=break_lock,
             progress=make_progress(quiet=quiet),
         )
         print_scan(found, form)
@@ -96,6 +98,7 @@ def recut(
     memory: Memory = None,
     workers: Workers = None,
     restart: Restart = False,
+    break_lock: BreakLock = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -120,6 +123,7 @@ def recut(
             memory=memory,
             workers=workers,
             restart=restart,
+            break_lock=break_lock,
             progress=make_progress(quiet=quiet),
         )
         print_clustering(store, result, n_clusters)

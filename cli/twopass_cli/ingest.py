@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Debug, Memory, Quiet, Restart, StoreArgument
+from .options import BreakLock, Debug, Memory, Quiet, Restart, StoreArgument
 
 __all__ = ["ingest"]
 
@@ -141,6 +141,7 @@ def ingest(
         ),
     ] = False,
     restart: Restart = False,
+    break_lock: BreakLock = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -186,7 +187,13 @@ def ingest(
             print_estimate(estimate)
             return
         result = ingest_trajectories(
-            store, trajectories or (), **options, restart=restart, append=append, progress=progress
+            store,
+            trajectories or (),
+            **options,
+            restart=restart,
+            break_lock=break_lock,
+            append=append,
+            progress=progress,
         )
         sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
         typer.echo(f"{store}: {sizes} from {count(result.n_trajectories, 'file')}")

@@ -19,7 +19,7 @@ from .compare import compare
 from .cuts import recut, scan
 from .export import export
 from .ingest import ingest
-from .options import Debug, Quiet, Restart, StoreArgument
+from .options import BreakLock, Debug, Quiet, Restart, StoreArgument
 from .relocate import relocate
 from .summary import summary
 
@@ -67,6 +67,7 @@ def run(
         typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one key of the config; repeatable."),
     ] = None,
     restart: Restart = False,
+    break_lock: BreakLock = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -83,7 +84,9 @@ def run(
         settings = load_config(config, overrides=set_ or [])
         if store is not None:
             settings = settings.model_copy(update={"store": str(store)})
-        result = run_pipeline(settings, restart=restart, progress=make_progress(quiet=quiet))
+        result = run_pipeline(
+            settings, restart=restart, break_lock=break_lock, progress=make_progress(quiet=quiet)
+        )
         print_summary(result.summary)
         typer.echo(f"\nMedoids, one model a cluster in order of rank: {result.medoids}")
         if result.was_complete:

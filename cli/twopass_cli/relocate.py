@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Debug, StoreArgument
+from .options import BreakLock, Debug, StoreArgument
 
 __all__ = ["relocate"]
 
@@ -17,6 +17,7 @@ def relocate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; list what would be recorded.")
     ] = False,
+    break_lock: BreakLock = False,
     debug: Debug = False,
 ) -> None:
     """Record that trajectory files have moved.
@@ -32,7 +33,7 @@ def relocate(
 
         from .tables import count
 
-        result = relocate_trajectories(store, old, new, dry_run=dry_run)
+        result = relocate_trajectories(store, old, new, dry_run=dry_run, break_lock=break_lock)
         moves = [*result.trajectories, *result.topologies]
         if dry_run:
             for move in moves:

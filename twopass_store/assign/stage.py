@@ -64,6 +64,7 @@ def assign_frames(
     workers: int | None = None,
     scheduler: str | None = None,
     restart: bool = False,
+    break_lock: bool = False,
     progress: Progress | None = None,
 ) -> AssignResult:
     """Give every frame the label of its nearest leader, going on where an earlier call was stopped.
@@ -90,6 +91,9 @@ def assign_frames(
         store under the same path.
     restart
         Discard labels that exist with another noise cutoff.
+    break_lock
+        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
+        another host. Only where you are sure that it doesn't.
     progress
         Who is told how it goes.
 
@@ -112,10 +116,14 @@ def assign_frames(
         "scheduler": scheduler,
     }
     config = validated(AssignConfig, values)
-    return _assign(store_path(store), config, restart=restart, progress=progress or Silent())
+    return _assign(
+        store_path(store), config, restart=restart, break_lock=break_lock, progress=progress or Silent()
+    )
 
 
-def _assign(path: Path, config: AssignConfig, *, restart: bool, progress: Progress) -> AssignResult:
+def _assign(
+    path: Path, config: AssignConfig, *, restart: bool, break_lock: bool, progress: Progress
+) -> AssignResult:
     store = Store.open(path)
     name = config.name or _only_clustering(store)
     plan = _plan(store, name, config)
@@ -127,7 +135,7 @@ def _assign(path: Path, config: AssignConfig, *, restart: bool, progress: Progre
 
     present = store.journal(plan.stage)
     workers = _affordable_workers(store, name, config, progress)
-    with hold(lock_folder(path), [Lock(f"clustering-{name}")]) as writer:
+    with hold(lock_folder(path), [Lock(f"clustering-{name}")], break_lock=break_lock) as writer:
         store = Store.open(path, writer=writer)
         if restart and present is not None and present.plan.fingerprint != plan.fingerprint:
             # What hangs on it first.

@@ -60,6 +60,7 @@ def adopt_leaders(
     select: str | None = None,
     labels_by: str = "order",
     restart: bool = False,
+    break_lock: bool = False,
     progress: Progress | None = None,
 ) -> AdoptResult:
     """Make a clustering whose leaders are structures from files, for `assign_frames` to label all frames by.
@@ -81,6 +82,9 @@ def adopt_leaders(
         ``order``: every structure is a cluster of its own, from 1; ``file``: the models of a file are one.
     restart
         Discard a clustering of that name with other structures or options.
+    break_lock
+        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
+        another host. Only where you are sure that it doesn't.
     progress
         Who is told how it goes.
 
@@ -132,7 +136,7 @@ def adopt_leaders(
     (progress or Silent()).note(
         f"{result.n_leaders} structures lead {result.n_clusters} clusters, RMSD over {found.attrs['atoms']}"
     )
-    with hold(lock_folder(path), [Lock(stage)]) as writer:
+    with hold(lock_folder(path), [Lock(stage)], break_lock=break_lock) as writer:
         opened = Store.open(path, writer=writer)
         if not is_same:
             # What hangs on it first: a kill in between must leave nothing that looks finished.

@@ -21,6 +21,7 @@ def recut_clustering(
     memory: int | str | None = None,
     workers: int | None = None,
     restart: bool = False,
+    break_lock: bool = False,
     progress: Progress | None = None,
 ) -> ClusterResult:
     """Cut the tree of a clustering elsewhere, as a clustering of another name; no distance is computed.
@@ -37,7 +38,7 @@ def recut_clustering(
     n_clusters, cutoff
         Where to cut: how many clusters, or at what height (nm, or ``"2A"``). One of them; for a clustering
         by gromos, the cutoff.
-    memory, workers, restart, progress
+    memory, workers, restart, break_lock, progress
         As in `cluster_subset`.
 
     Raises
@@ -67,4 +68,4 @@ def recut_clustering(
     cut_at = {"name": new_name, "n_clusters": n_clusters, "cutoff": cutoff}
     config = validated(ClusterConfig, {**base.plan.request, **cut_at, "memory": memory, "workers": workers})
     progress = progress or Silent()
-    return make_clustering(path, config, restart=restart, progress=progress, like=name)
+    return make_clustering(path, config, restart=restart, break_lock=break_lock, progress=progress, like=name)

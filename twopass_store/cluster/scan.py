@@ -34,6 +34,7 @@ def scan_cuts(
     stride: int | None = None,
     memory: int | str | None = None,
     workers: int | None = None,
+    break_lock: bool = False,
     progress: Progress | None = None,
 ) -> "xr.Dataset":
     """Judge the cuts of the subset's trees, for several numbers of clusters.
@@ -51,7 +52,7 @@ def scan_cuts(
     like
         The clustering whose subset, atoms and metric are taken, instead of `select`, `subset_frames` and
         `stride`.
-    select, subset_frames, stride, memory, workers, progress
+    select, subset_frames, stride, memory, workers, break_lock, progress
         As in `cluster_subset`.
 
     Returns
@@ -88,7 +89,7 @@ def scan_cuts(
         group = scan_group(plan, low, high)
         journal = opened.journal(scan_stage(plan, low, high))
         if journal is None or not journal.complete:
-            _scan(path, plan, low, high, progress)
+            _scan(path, plan, low, high, progress, break_lock=break_lock)
         scans.append((linkage, group))
     return _as_dataset(Store.open(path), scans)
 
@@ -112,11 +113,13 @@ def _subset_of(store: Store, name: str, given: dict[str, Any]) -> tuple[dict[str
     return base, store.attrs(f"subsets/{subset}")["frame_stop"]
 
 
-def _scan(path: Path, plan: "ClusterPlan", low: int, high: int, progress: Progress) -> None:
+def _scan(
+    path: Path, plan: "ClusterPlan", low: int, high: int, progress: Progress, *, break_lock: bool
+) -> None:
     from .judge import scan_tree
     from .steps import compute_distances, link, read_distances
 
-    with hold(lock_folder(path), [Lock(plan.distances.stage)]) as writer:
+    with hold(lock_folder(path), [Lock(plan.distances.stage)], break_lock=break_lock) as writer:
         store = Store.open(path, writer=writer)
         compute_distances(store, plan, progress)
         tree = link(store, plan, progress)

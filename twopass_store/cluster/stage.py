@@ -81,6 +81,7 @@ def cluster_subset(
     memory: int | str | None = None,
     workers: int | None = None,
     restart: bool = False,
+    break_lock: bool = False,
     progress: Progress | None = None,
 ) -> ClusterResult:
     """Cluster a subset of the frames and pick leaders, going on where an earlier call was stopped.
@@ -137,6 +138,9 @@ def cluster_subset(
         Threads; all processors available where None.
     restart
         Discard a clustering of that name with other parameters.
+    break_lock
+        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
+        another host. Only where you are sure that it doesn't.
     progress
         Who is told how it goes.
 
@@ -182,11 +186,19 @@ def cluster_subset(
             "workers": workers,
         },
     )
-    return make_clustering(store_path(store), config, restart=restart, progress=progress or Silent())
+    return make_clustering(
+        store_path(store), config, restart=restart, break_lock=break_lock, progress=progress or Silent()
+    )
 
 
 def make_clustering(
-    path: Path, config: ClusterConfig, *, restart: bool, progress: Progress, like: str | None = None
+    path: Path,
+    config: ClusterConfig,
+    *,
+    restart: bool,
+    break_lock: bool,
+    progress: Progress,
+    like: str | None = None,
 ) -> ClusterResult:
     """Do what `cluster_subset` does, of a config; where `like` is given, on the subset of that clustering."""
     store = Store.open(path)
@@ -238,7 +250,7 @@ def make_clustering(
         progress.note(f"tree cut at {format_length(config.cutoff)}")
 
     locks = [Lock(plan.distances.stage), Lock(stage)]
-    with hold(lock_folder(path), locks) as writer:
+    with hold(lock_folder(path), locks, break_lock=break_lock) as writer:
         store = Store.open(path, writer=writer)
         present = store.journal(stage)
         if present is not None and restart and present.plan.fingerprint != as_planned.fingerprint:

@@ -61,6 +61,7 @@ def relocate_trajectories(
     new: str | os.PathLike[str],
     *,
     dry_run: bool = False,
+    break_lock: bool = False,
 ) -> RelocateResult:
     """Record that source files have moved: all of those under `old`, or none.
 
@@ -77,6 +78,9 @@ def relocate_trajectories(
         Where that is now.
     dry_run
         Look only; files that can't be relocated are then no error, see `Move`.
+    break_lock
+        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
+        another host. Only where you are sure that it doesn't.
 
     Raises
     ------
@@ -94,7 +98,7 @@ def relocate_trajectories(
     if dry_run:
         return _found(Store.open(path), before, after)
     Store.open(path)
-    with hold(lock_folder(path), [Lock("ingest")]) as writer:
+    with hold(lock_folder(path), [Lock("ingest")], break_lock=break_lock) as writer:
         opened = Store.open(path, writer=writer)
         result = _found(opened, before, after)
         _refuse((*result.trajectories, *result.topologies))

@@ -53,6 +53,7 @@ def ingest_trajectories(
     memory: int | str | None = None,
     workers: int | None = None,
     restart: bool = False,
+    break_lock: bool = False,
     append: bool = False,
     progress: Progress | None = None,
 ) -> IngestResult:
@@ -113,6 +114,9 @@ def ingest_trajectories(
     append
         Add to a store what it hasn't: new files, and frames by which files have grown. What isn't given is
         as it was when the store was made. Frames and labels that are there stay as they are.
+    break_lock
+        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
+        another host. Only where you are sure that it doesn't.
     progress
         Who is told how it goes.
 
@@ -154,8 +158,8 @@ def ingest_trajectories(
     if append:
         if restart:
             raise ConfigError("--append keeps what is in the store, --restart discards it: give one of them.")
-        return _append(path, config, progress=progress or Silent())
-    return _ingest(path, config, restart=restart, progress=progress or Silent())
+        return _append(path, config, break_lock=break_lock, progress=progress or Silent())
+    return _ingest(path, config, restart=restart, break_lock=break_lock, progress=progress or Silent())
 
 
 def estimate_ingest(
@@ -199,7 +203,9 @@ def _config(
     return validated(IngestConfig, values)
 
 
-def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progress) -> IngestResult:
+def _ingest(
+    path: Path, config: IngestConfig, *, restart: bool, break_lock: bool, progress: Progress
+) -> IngestResult:
     present = _finished(path, config, progress)
     if present is not None:
         return present
@@ -215,7 +221,7 @@ def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progre
     for message in plan.messages:
         progress.note(message)
     workers = _affordable_workers(plan, config, progress)
-    with hold(lock_folder(path), [Lock("ingest")]) as writer:
+    with hold(lock_folder(path), [Lock("ingest")], break_lock=break_lock) as writer:
         if Store.exists(path):
             finish_growth(Store.open(path, writer=writer, grows=True))
         store = _opened(path, plan, writer, restart=restart, progress=progress)
@@ -230,13 +236,13 @@ def _ingest(path: Path, config: IngestConfig, *, restart: bool, progress: Progre
     return _result(store, path, computed)
 
 
-def _append(path: Path, config: IngestConfig, *, progress: Progress) -> IngestResult:
+def _append(path: Path, config: IngestConfig, *, break_lock: bool, progress: Progress) -> IngestResult:
     # mdtraj takes half a second to import, and a store is found missing without it.
     Store.open(path)
     from .append import plan_append
     from .growth import begin_growth, finish_growth
 
-    with hold(lock_folder(path), [Lock("ingest")]) as writer:
+    with hold(lock_folder(path), [Lock("ingest")], break_lock=break_lock) as writer:
         store = Store.open(path, writer=writer, grows=True)
         finish_growth(store)
         plan = plan_append(store, config)
