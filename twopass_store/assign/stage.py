@@ -11,7 +11,7 @@ import numpy as np
 from ..config import AssignConfig, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..executors import PROCESS_BYTES, available_cpus, make_executor, memory_budget, require_within
-from ..journal import Lock, Plan, StageJournal, clear_dead, hold
+from ..journal import Lock, Plan, StageJournal, clear_dead, hold, naming_writer
 from ..partition import FRAME_CHUNK, chunk_range
 from ..progress import Progress, Silent
 from ..schema import ASSIGNMENT, DEFAULT_METRIC, MARGIN, ArraySpec
@@ -116,9 +116,10 @@ def assign_frames(
         "scheduler": scheduler,
     }
     config = validated(AssignConfig, values)
-    return _assign(
-        store_path(store), config, restart=restart, break_lock=break_lock, progress=progress or Silent()
-    )
+    path = store_path(store)
+    lock = Lock(f"clustering-{name or 'default'}")
+    with naming_writer(lock_folder(path), lock, break_lock=break_lock):
+        return _assign(path, config, restart=restart, break_lock=break_lock, progress=progress or Silent())
 
 
 def _assign(
@@ -133,10 +134,14 @@ def _assign(
         clear_dead(lock_folder(path))
         return AssignResult(path, name, n_frames, 0)
 
-    present = store.journal(plan.stage)
     workers = _affordable_workers(store, name, config, progress)
     with hold(lock_folder(path), [Lock(f"clustering-{name}")], break_lock=break_lock) as writer:
         store = Store.open(path, writer=writer)
+        # Until the lock was there, others could append frames or make the clustering anew.
+        plan = _plan(store, name, config)
+        margin = _margin_plan(store, name, plan) if config.margin else None
+        n_frames = store.shape("position")[0]
+        present = store.journal(plan.stage)
         if restart and present is not None and present.plan.fingerprint != plan.fingerprint:
             # What hangs on it first.
             store.remove(f"journal/margin-{name}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..config import ClusterConfig, expand_paths, validated
 from ..errors import ConfigError, StageIncompleteError
-from ..journal import Lock, Plan, clear_dead, hold
+from ..journal import Lock, Plan, clear_dead, hold, naming_writer
 from ..partition import format_ranges
 from ..progress import Progress, Silent
 from ..schema import CLUSTERING, OUTSIDE
@@ -100,17 +100,33 @@ def adopt_leaders(
         If the store is missing, damaged or locked, can't be written, or has another clustering of that name.
     """
     path = store_path(store)
-    opened = Store.open(path)
     if labels_by not in LABELLINGS:
         raise ConfigError(f"Structures are labelled by {' or '.join(LABELLINGS)}, not by {labels_by!r}.")
     config = validated(ClusterConfig, {"name": check_name(name), "select": select})
     given = [structures] if isinstance(structures, str | os.PathLike) else structures
     if not given:
         raise ConfigError("There is no structure to lead: name at least one file.")
+    files = expand_paths([os.fspath(each) for each in given])
+    progress = progress or Silent()
+    with naming_writer(lock_folder(path), Lock(f"clustering-{name}"), break_lock=break_lock):
+        return _adopt(path, files, config, labels_by, restart, break_lock, progress)
+
+
+def _adopt(
+    path: Path,
+    files: list[Path],
+    config: ClusterConfig,
+    labels_by: str,
+    restart: bool,
+    break_lock: bool,
+    progress: Progress,
+) -> AdoptResult:
+    opened = Store.open(path)
+    name = config.name
     ingest = opened.journal("ingest")
     if ingest is None or not ingest.complete:
         raise StageIncompleteError(f"{path}: ingest has not finished. Run the same command again.")
-    found = _read(opened, expand_paths([os.fspath(each) for each in given]), config, labels_by)
+    found = _read(opened, files, config, labels_by)
 
     stage = f"clustering-{name}"
     group = f"clusterings/{name}"
@@ -121,7 +137,11 @@ def adopt_leaders(
         stage=stage,
         parameters=found.parameters,
         products=tuple(opened.product(group, spec, array.shape) for spec, array in arrays),
-        request={"structures": found.parameters["structures"], "select": select, "labels_by": labels_by},
+        request={
+            "structures": found.parameters["structures"],
+            "select": config.select,
+            "labels_by": labels_by,
+        },
     )
     present = opened.journal(stage)
     result = AdoptResult(
@@ -133,11 +153,18 @@ def adopt_leaders(
     if present is not None and is_same and present.complete:
         clear_dead(lock_folder(path))
         return AdoptResult(path, name, result.n_leaders, result.n_clusters, result.n_missing_atoms, True)
-    (progress or Silent()).note(
+    progress.note(
         f"{result.n_leaders} structures lead {result.n_clusters} clusters, RMSD over {found.attrs['atoms']}"
     )
     with hold(lock_folder(path), [Lock(stage)], break_lock=break_lock) as writer:
-        opened = Store.open(path, writer=writer)
+        before, opened = opened, Store.open(path, writer=writer)
+        ingest, present = opened.journal("ingest"), opened.journal(stage)
+        # Until the lock was there, others could make the store or the clustering anew.
+        if ingest is None or not ingest.complete or opened.attrs()["topology"] != before.attrs()["topology"]:
+            raise StageIncompleteError(f"{path} was made anew meanwhile. Run the same command again.")
+        is_same = present is not None and present.plan.fingerprint == as_planned.fingerprint
+        if present is not None and not is_same and not restart:
+            present.require(as_planned, hint=HINT)
         if not is_same:
             # What hangs on it first: a kill in between must leave nothing that looks finished.
             for each in ("margin", "assign", "clustering"):

@@ -4,8 +4,9 @@ import os
 
 from ..config import ClusterConfig, validated
 from ..errors import ConfigError, StageIncompleteError
+from ..journal import Lock, StageJournal, naming_writer
 from ..progress import Progress, Silent
-from ..store import Store, check_name, only_clustering, store_path
+from ..store import Store, check_name, lock_folder, only_clustering, store_path
 from .stage import ClusterResult, make_clustering
 
 __all__ = ["recut_clustering"]
@@ -52,15 +53,10 @@ def recut_clustering(
         with other parameters.
     """
     path = store_path(store)
-    opened = Store.open(path)
-    name = name or only_clustering(opened)
-    base = opened.journal(f"clustering-{name}")
-    if base is None or not base.complete:
-        known = ", ".join(opened.members("clusterings")) or "none"
-        raise StageIncompleteError(
-            f"{path} has no finished clustering {name!r} to cut anew (there are: {known}). "
-            f"Run `twopass cluster {path} --name {name} --n-clusters K` first."
-        )
+    with naming_writer(lock_folder(path), Lock(f"clustering-{name or 'default'}"), break_lock=break_lock):
+        opened = Store.open(path)
+        name = name or only_clustering(opened)
+        base = _base(opened, name)
     if check_name(new_name) == name:
         raise ConfigError(f"The new cut needs a name of its own, not {name!r} as well: give another (--as).")
     if (n_clusters is None) == (cutoff is None):
@@ -69,3 +65,14 @@ def recut_clustering(
     config = validated(ClusterConfig, {**base.plan.request, **cut_at, "memory": memory, "workers": workers})
     progress = progress or Silent()
     return make_clustering(path, config, restart=restart, break_lock=break_lock, progress=progress, like=name)
+
+
+def _base(store: Store, name: str) -> StageJournal:
+    base = store.journal(f"clustering-{name}")
+    if base is None or not base.complete:
+        known = ", ".join(store.members("clusterings")) or "none"
+        raise StageIncompleteError(
+            f"{store.path} has no finished clustering {name!r} to cut anew (there are: {known}). "
+            f"Run `twopass cluster {store.path} --name {name} --n-clusters K` first."
+        )
+    return base

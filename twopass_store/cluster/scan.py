@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config import ClusterConfig, validated
 from ..errors import ConfigError, StageIncompleteError
-from ..journal import Lock, hold
+from ..journal import Lock, hold, naming_writer
 from ..progress import Progress, Silent
 from ..schema import SCAN
 from ..store import Store, lock_folder, store_path
@@ -76,22 +76,23 @@ def scan_cuts(
     path = store_path(store)
     low, high = _parse_range(n_clusters) if isinstance(n_clusters, str) else n_clusters
     given = {"select": select, "subset_frames": subset_frames, "stride": stride}
-    opened = Store.open(path)
-    ingest = opened.journal("ingest")
-    if ingest is None or not ingest.complete:
-        raise StageIncompleteError(f"{path}: ingest has not finished. Run the same command again.")
-    base, n_frames = (given, None) if like is None else _subset_of(opened, like, given)
-    progress = progress or Silent()
-    scans = []
-    for linkage in dict.fromkeys(linkages):
-        values = {**base, "linkage": linkage, "memory": memory, "workers": workers}
-        plan = plan_cluster(opened, validated(ClusterConfig, values), n_frames=n_frames)
-        group = scan_group(plan, low, high)
-        journal = opened.journal(scan_stage(plan, low, high))
-        if journal is None or not journal.complete:
-            _scan(path, plan, low, high, progress, break_lock=break_lock)
-        scans.append((linkage, group))
-    return _as_dataset(Store.open(path), scans)
+    with naming_writer(lock_folder(path), Lock("subset"), break_lock=break_lock):
+        opened = Store.open(path)
+        ingest = opened.journal("ingest")
+        if ingest is None or not ingest.complete:
+            raise StageIncompleteError(f"{path}: ingest has not finished. Run the same command again.")
+        base, n_frames = (given, None) if like is None else _subset_of(opened, like, given)
+        progress = progress or Silent()
+        scans = []
+        for linkage in dict.fromkeys(linkages):
+            values = {**base, "linkage": linkage, "memory": memory, "workers": workers}
+            plan = plan_cluster(opened, validated(ClusterConfig, values), n_frames=n_frames)
+            group = scan_group(plan, low, high)
+            journal = opened.journal(scan_stage(plan, low, high))
+            if journal is None or not journal.complete:
+                _scan(path, plan, low, high, progress, break_lock=break_lock)
+            scans.append((linkage, group))
+        return _as_dataset(Store.open(path), scans)
 
 
 def _subset_of(store: Store, name: str, given: dict[str, Any]) -> tuple[dict[str, Any], int]:
@@ -117,10 +118,11 @@ def _scan(
     path: Path, plan: "ClusterPlan", low: int, high: int, progress: Progress, *, break_lock: bool
 ) -> None:
     from .judge import scan_tree
-    from .steps import compute_distances, link, read_distances
+    from .steps import compute_distances, link, read_distances, require_as_planned
 
     with hold(lock_folder(path), [Lock(plan.distances.stage)], break_lock=break_lock) as writer:
         store = Store.open(path, writer=writer)
+        require_as_planned(store, plan)
         compute_distances(store, plan, progress)
         tree = link(store, plan, progress)
         assert tree is not None

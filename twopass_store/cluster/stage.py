@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config import METRIC_OPTIONS, ClusterConfig, format_length, validated
 from ..errors import ConfigError, StageIncompleteError
-from ..journal import Lock, Plan, clear_dead, hold
+from ..journal import Lock, Plan, clear_dead, hold, naming_writer
 from ..progress import Progress, Silent
 from ..store import Store, check_name, lock_folder, store_path
 
@@ -201,6 +201,19 @@ def make_clustering(
     like: str | None = None,
 ) -> ClusterResult:
     """Do what `cluster_subset` does, of a config; where `like` is given, on the subset of that clustering."""
+    with naming_writer(lock_folder(path), Lock(f"clustering-{config.name}"), break_lock=break_lock):
+        return _make(path, config, restart=restart, break_lock=break_lock, progress=progress, like=like)
+
+
+def _make(
+    path: Path,
+    config: ClusterConfig,
+    *,
+    restart: bool,
+    break_lock: bool,
+    progress: Progress,
+    like: str | None,
+) -> ClusterResult:
     store = Store.open(path)
     ingest = store.journal("ingest")
     if ingest is None or not ingest.complete:
@@ -221,7 +234,7 @@ def make_clustering(
 
     # mdtraj, scipy and numba take two seconds to import: not for a command that finds all done.
     from .plan import plan_cluster
-    from .steps import HINT, compute_distances, cut_and_choose, link
+    from .steps import HINT, compute_distances, cut_and_choose, link, require_as_planned
 
     if like is None:
         plan = plan_cluster(store, config)
@@ -252,9 +265,12 @@ def make_clustering(
     locks = [Lock(plan.distances.stage), Lock(stage)]
     with hold(lock_folder(path), locks, break_lock=break_lock) as writer:
         store = Store.open(path, writer=writer)
+        require_as_planned(store, plan)
         present = store.journal(stage)
         if present is not None and restart and present.plan.fingerprint != as_planned.fingerprint:
             _discard(store, config.name)
+        elif present is not None:
+            present.require(as_planned, hint=HINT)
         computed = compute_distances(store, plan, progress)
         tree = link(store, plan, progress)
         cut_and_choose(store, plan, tree, as_planned, progress)

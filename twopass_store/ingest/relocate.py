@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, StageIncompleteError, TrajectoryError, TrajectoryNotFoundError
-from ..journal import Lock, StageJournal, hold
+from ..journal import Lock, StageJournal, hold, naming_writer
 from ..store import Store, lock_folder, store_path
 
 __all__ = ["Move", "RelocateResult", "relocate_trajectories"]
@@ -97,8 +97,10 @@ def relocate_trajectories(
     before, after = _absolute(old), _absolute(new)
     if dry_run:
         return _found(Store.open(path), before, after)
-    Store.open(path)
-    with hold(lock_folder(path), [Lock("ingest")], break_lock=break_lock) as writer:
+    lock = Lock("ingest")
+    with naming_writer(lock_folder(path), lock, break_lock=break_lock):
+        Store.open(path)
+    with hold(lock_folder(path), [lock], break_lock=break_lock) as writer:
         opened = Store.open(path, writer=writer)
         result = _found(opened, before, after)
         _refuse((*result.trajectories, *result.topologies))

@@ -11,7 +11,7 @@ import numpy as np
 from ..config import IngestConfig, validated
 from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError
 from ..executors import available_cpus, make_stream_executor, memory_budget, require_within
-from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold
+from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold, naming_writer
 from ..partition import FrameRange, chunk_range, format_ranges
 from ..progress import Progress, Silent
 from ..schema import DEFAULT_CODEC, position_spec
@@ -238,7 +238,8 @@ def _ingest(
 
 def _append(path: Path, config: IngestConfig, *, break_lock: bool, progress: Progress) -> IngestResult:
     # mdtraj takes half a second to import, and a store is found missing without it.
-    Store.open(path)
+    with naming_writer(lock_folder(path), Lock("ingest"), break_lock=break_lock):
+        Store.open(path)
     from .append import plan_append
     from .growth import begin_growth, finish_growth
 

@@ -12,7 +12,7 @@ from .disk import Disk, Writer, digest
 from .holder import Fate, Holder
 from .interrupts import uninterrupted
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
-from .locks import Lock, clear_dead, hold
+from .locks import Lock, clear_dead, hold, naming_writer
 from .plan import Plan, Product, differences, fingerprint
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "digest",
     "fingerprint",
     "hold",
+    "naming_writer",
     "uninterrupted",
 ]

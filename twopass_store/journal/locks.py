@@ -29,7 +29,7 @@ from .disk import Writer, sweep
 from .holder import Fate, Holder
 from .interrupts import uninterrupted
 
-__all__ = ["Lock", "clear_dead", "hold"]
+__all__ = ["Lock", "clear_dead", "hold", "naming_writer"]
 
 GUARD = "guard"
 STAGING = "staging"
@@ -111,6 +111,29 @@ def hold(folder: Path, locks: Sequence[Lock], *, break_lock: bool = False) -> It
     with uninterrupted():
         writer.close()
         _give_back(folder, locks, staging, kept)
+
+
+@contextmanager
+def naming_writer(folder: Path, *locks: Lock, break_lock: bool = False) -> Iterator[None]:
+    """Name who holds a lock in conflict where the block fails by what it finds in the store.
+
+    What is missing, unfinished or different is so because that process is at work.
+
+    Raises
+    ------
+    StoreLockedError
+        In place of another `StoreError`, where there is such a process.
+    """
+    try:
+        yield
+    except StoreLockedError:
+        raise
+    except StoreError as error:
+        found = [held for path in sorted(folder.glob("*.json")) if (held := _look_at(path)) is not None]
+        for rival in _conflicts(locks, found):
+            if rival.fate is Fate.ALIVE or (rival.fate is Fate.UNKNOWN and not break_lock):
+                raise StoreLockedError(_message(folder, rival)) from error
+        raise
 
 
 def clear_dead(folder: Path) -> None:
@@ -311,17 +334,10 @@ def _present(folder: Path) -> list[_Held]:
     # Listed first: of a lock that is taken at this moment, where nothing keeps others out.
     folders = list(folder.glob(f"{STAGING}*"))
     for path in sorted(folder.glob("*.json")):
-        try:
-            holder = _read(path)
-        except FileNotFoundError:
-            continue
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            # Locks appear whole: what isn't is what a power cut left, or no lock.
+        held = _look_at(path)
+        if held is None:
             path.unlink(missing_ok=True)
-            continue
-        fate = holder.fate(is_locked=_is_locked(path) if holder.flocked else None)
-        held = _Held(path, Lock(path.stem), holder, fate)
-        if fate is Fate.DEAD:
+        elif held.fate is Fate.DEAD:
             _take_away(folder, held)
         else:
             found.append(held)
@@ -332,11 +348,17 @@ def _present(folder: Path) -> list[_Held]:
     return found
 
 
-def _read(path: Path) -> Holder:
-    # Neither a link nor a pipe, which nobody may ever write to.
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise ValueError("it is no regular file")
-    return Holder.from_json(json.loads(path.read_text()))
+def _look_at(path: Path) -> _Held | None:
+    try:
+        # Neither a link nor a pipe, which nobody may ever write to.
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        holder = Holder.from_json(json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, RecursionError):
+        # Locks appear whole: what isn't is what a power cut left, or no lock.
+        return None
+    fate = holder.fate(is_locked=_is_locked(path) if holder.flocked else None)
+    return _Held(path, Lock(path.stem), holder, fate)
 
 
 def _message(folder: Path, held: _Held) -> str:

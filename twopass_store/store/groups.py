@@ -1,11 +1,13 @@
 """A store's folder: opened or made, with its groups and their attributes."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import zarr
 from zarr.core.array_spec import ArrayConfigParams
+from zarr.errors import ContainsGroupError
 
 from ..errors import (
     CorruptChunkError,
@@ -173,7 +175,9 @@ class Groups:
         if parent:
             self.ensure_group(parent, {})
         if not self.has(path):
-            with uninterrupted():
+            # What has no lock of its own, such as the group of all clusterings, another process may have made
+            # in this moment.
+            with uninterrupted(), suppress(ContainsGroupError):
                 zarr.create_group(self._files, path=path, zarr_format=3, attributes=dict(attrs))
 
     def remove(self, path: str) -> None:
