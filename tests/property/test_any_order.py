@@ -1,0 +1,264 @@
+"""Ingest, append, cluster, recut, assign, kill, corrupt and repair in any order, against a model in memory.
+
+The model holds coordinates as MDTraj reads them, works out distances by float64 Kabsch, trees by scipy and
+labels by the nearest leader. Every command runs in a process forked for it, so that a kill is a kill; what is
+read is read here, after every step: it must be what the model has, or an error that says why not.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mdtraj as md
+import numpy as np
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from scipy.cluster.hierarchy import fcluster
+from scipy.cluster.hierarchy import linkage as scipy_linkage
+from scipy.spatial.distance import squareform
+
+from kabsch import kabsch_condensed, kabsch_matrix
+from trajectory_files import make_trajectory
+from twopass_store import open_results
+from twopass_store.errors import StoreError
+from warm_process import KILLED, WarmProcess
+
+NAMES = ("default", "other", "third")
+CHUNKS = {"frames": 64, "pairs": 256, "position_bytes": 8192}
+# A command has some 150 to 500 moments.
+KILLS = st.none() | st.integers(1, 400)
+CLUSTERS = st.integers(2, 6)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> Iterator[None]:
+    with WarmProcess(CHUNKS) as _PROCESS[0]:
+        yield
+
+
+_PROCESS: list[Any] = [None]
+
+
+def process() -> WarmProcess:
+    return _PROCESS[0]
+
+
+@dataclass
+class _Clustering:
+    """What a clustering was asked for, and how many frames of it have labels."""
+
+    n_clusters: int
+    stride: int
+    n_frames: int | None
+    n_labelled: int = 0
+
+
+@dataclass
+class _Command:
+    """A call of the library that may have been killed, and what it does to the model."""
+
+    function: str
+    options: dict[str, Any]
+    apply: Callable[[], None]
+    n_frames: int
+
+
+class AnyOrder(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        self.folder = Path(self.stack.enter_context(TemporaryDirectory()))
+        self.store = self.folder / "run.zarr"
+        whole = make_trajectory(400, n_residues=2)
+        self.top = self.folder / "top.pdb"
+        whole[0].save_pdb(str(self.top))
+        self.files, self.positions = [], []
+        for number, part in enumerate(np.split(np.arange(400), [130, 200, 310])):
+            path = self.folder / f"part{number}.xtc"
+            whole[part].save_xtc(str(path))
+            self.files.append(path)
+            self.positions.append(md.load_xtc(str(path), top=str(self.top)).xyz)
+        self.n_files = 0
+        self.clusterings: dict[str, _Clustering] = {}
+        self.killed: dict[str, _Command] = {}
+
+    def teardown(self) -> None:
+        self.stack.close()
+
+    # What is done
+
+    def run(self, key: str, command: _Command, kill_at: int | None) -> None:
+        """Call it, to its end or to a kill; `key` tells whose result it makes."""
+        outcome = process().run(command.function, self.store, kill_at=kill_at, **command.options)
+        if outcome == KILLED:
+            self.killed[key] = command
+            return
+        assert outcome is None, outcome
+        self.killed.pop(key, None)
+        command.apply()
+
+    def resume(self, key: str, kill_at: int | None) -> None:
+        command = self.killed[key]
+        if command.function == "cluster_subset" and command.n_frames != self.n_frames:
+            # Frames were appended to what it was begun with: it may say so, or hasn't begun.
+            outcome = process().run(command.function, self.store, **command.options, kill_at=1)
+            assert outcome == KILLED or outcome.startswith("FingerprintMismatchError"), outcome
+            command = replace(command, options={**command.options, "restart": True}, n_frames=self.n_frames)
+        self.run(key, command, kill_at)
+
+    @property
+    def is_growing(self) -> bool:
+        return "ingest" in self.killed
+
+    @precondition(lambda self: self.n_files == 0)
+    @rule(n_files=st.integers(1, 2), kill_at=KILLS)
+    def ingest(self, n_files: int, kill_at: int | None) -> None:
+        if self.is_growing:
+            self.resume("ingest", kill_at)
+            return
+        options = {"trajectories": [str(file) for file in self.files[:n_files]], "top": str(self.top)}
+        self.run("ingest", self.ingesting(n_files, options), kill_at)
+
+    @precondition(lambda self: 0 < self.n_files < len(self.files))
+    @rule(kill_at=KILLS)
+    def append(self, kill_at: int | None) -> None:
+        if self.is_growing:
+            self.resume("ingest", kill_at)
+            return
+        options = {"trajectories": [str(self.files[self.n_files])], "append": True}
+        self.run("ingest", self.ingesting(self.n_files + 1, options), kill_at)
+
+    def ingesting(self, n_files: int, options: dict[str, Any]) -> _Command:
+        def apply() -> None:
+            self.n_files = n_files
+
+        return _Command("ingest_trajectories", {**options, "workers": 1}, apply, self.n_frames)
+
+    @precondition(lambda self: self.n_files and not self.is_growing)
+    @rule(name=st.sampled_from(NAMES[:2]), n_clusters=CLUSTERS, stride=st.integers(3, 9), kill_at=KILLS)
+    def cluster(self, name: str, n_clusters: int, stride: int, kill_at: int | None) -> None:
+        options = {"name": name, "stride": stride, "select": "all", "leader_method": "medoid"}
+        wanted = _Clustering(n_clusters, stride, n_frames=None)
+        self.make(name, wanted, "cluster_subset", options, kill_at)
+
+    @precondition(lambda self: "default" in self.clusterings and not self.is_growing)
+    @rule(n_clusters=CLUSTERS, kill_at=KILLS)
+    def recut(self, n_clusters: int, kill_at: int | None) -> None:
+        base = self.clusterings["default"]
+        wanted = _Clustering(n_clusters, base.stride, base.n_frames)
+        options = {"name": "default", "new_name": NAMES[2]}
+        self.make(NAMES[2], wanted, "recut_clustering", options, kill_at)
+
+    def make(
+        self, name: str, wanted: _Clustering, function: str, options: dict[str, Any], kill_at: int | None
+    ) -> None:
+        if name in self.killed:
+            self.resume(name, kill_at)
+            return
+
+        def apply() -> None:
+            n_frames = self.n_frames if wanted.n_frames is None else wanted.n_frames
+            self.clusterings.setdefault(name, replace(wanted, n_frames=n_frames))
+
+        options |= {"n_clusters": wanted.n_clusters, "workers": 1}
+        present = self.clusterings.get(name)
+        if present is None:
+            self.run(name, _Command(function, options, apply, self.n_frames), kill_at)
+        else:
+            outcome = process().run(function, self.store, **options)
+            same = (present.n_clusters, present.stride) == (wanted.n_clusters, wanted.stride)
+            assert outcome is None if same else (outcome or "").startswith("FingerprintMismatchError"), (
+                outcome
+            )
+
+    @precondition(lambda self: self.clusterings and not self.is_growing)
+    @rule(data=st.data(), margin=st.booleans(), kill_at=KILLS)
+    def assign(self, data: st.DataObject, margin: bool, kill_at: int | None) -> None:
+        name = data.draw(st.sampled_from(sorted(self.clusterings)))
+
+        def apply() -> None:
+            self.clusterings[name].n_labelled = self.n_frames
+
+        options = {"name": name, "margin": margin, "workers": 1}
+        self.run(f"labels of {name}", _Command("assign_frames", options, apply, self.n_frames), kill_at)
+
+    @precondition(lambda self: self.killed)
+    @rule(data=st.data(), kill_at=KILLS)
+    def resume_any(self, data: st.DataObject, kill_at: int | None) -> None:
+        keys = ["ingest"] if self.is_growing else sorted(self.killed)
+        self.resume(data.draw(st.sampled_from(keys)), kill_at)
+
+    # What is there
+
+    @property
+    def n_frames(self) -> int:
+        return sum(len(xyz) for xyz in self.positions[: self.n_files])
+
+    @invariant()
+    def results_are_right(self) -> None:
+        for name, wanted in self.clusterings.items():
+            try:
+                found = open_results(self.store, name).load()
+            except StoreError:
+                assert self.is_growing, f"{name} was finished, and can't be opened"
+                continue
+            self.check(found, name, wanted)
+
+    def check(self, found, name: str, wanted: _Clustering) -> None:
+        n_frames = found.sizes["frame"]
+        xyz = np.concatenate(self.positions)[:n_frames]
+        assert n_frames == self.n_frames or self.is_growing or self.killed
+        np.testing.assert_array_equal(found.position, xyz)
+        frames = np.arange(0, wanted.n_frames, wanted.stride)
+        np.testing.assert_array_equal(found.subset_frame, frames)
+        distances = kabsch_condensed(xyz[frames].astype(float))
+        np.testing.assert_allclose(found.rmsd, distances, atol=1e-6)
+        labels = fcluster(scipy_linkage(distances, "average"), wanted.n_clusters, "maxclust")
+        np.testing.assert_array_equal(found.subset_label, labels)
+        square = squareform(distances)
+        medoids = []
+        for label in range(1, labels.max() + 1):
+            members = np.flatnonzero(labels == label)
+            medoids.append(frames[members[square[np.ix_(members, members)].sum(axis=1).argmin()]])
+        np.testing.assert_array_equal(found.leader_frame, medoids)
+        if "label" not in found:
+            assert wanted.n_labelled < n_frames
+            return
+        to_leaders = kabsch_matrix(xyz.astype(float), xyz[medoids].astype(float))
+        known = found.label.to_numpy() != -1
+        assert known[: min(wanted.n_labelled, n_frames)].all()
+        np.testing.assert_array_equal(found.label, np.where(known, to_leaders.argmin(axis=1) + 1, -1))
+        np.testing.assert_allclose(found.rmsd_to_leader[known], to_leaders.min(axis=1)[known], atol=1e-6)
+        if "rmsd_to_second" in found:
+            second = np.sort(to_leaders, axis=1)[:, 1]
+            there = ~np.isnan(found.rmsd_to_second.to_numpy())
+            np.testing.assert_allclose(found.rmsd_to_second[there], second[there], atol=1e-6)
+
+
+def explore(*, examples: int, steps: int) -> None:
+    # A command takes too long for making a failure's steps fewer; what is printed can be run again.
+    run_state_machine_as_test(
+        AnyOrder,
+        settings=settings(max_examples=examples, stateful_step_count=steps, phases=[Phase.generate]),
+    )
+
+
+def test_any_order() -> None:
+    explore(examples=10, steps=12)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_any_order__for_long() -> None:
+    explore(examples=300, steps=25)
