@@ -75,17 +75,23 @@ class StageJournal:
     @classmethod
     def load(cls, storage: JournalStorage, stage: str) -> Self | None:
         """Return a stage's journal as it stands, None where the stage was never planned."""
-        text = storage.read_plan(stage)
-        if text is None:
-            return None
-        plan = Plan.from_json(text)
-        if plan.stage != stage:
-            raise CorruptChunkError(
-                f"The plan that the store's journal has of {stage} is one of {plan.stage}: the store was "
-                "damaged, or made to mislead. Make it anew."
-            )
-        entries = storage.read_ledger(stage)
-        return cls(storage, plan, _empty(plan.products) if entries is None else entries)
+        while True:
+            text = storage.read_plan(stage)
+            if text is None:
+                return None
+            plan = Plan.from_json(text)
+            if plan.stage != stage:
+                raise CorruptChunkError(
+                    f"The plan that the store's journal has of {stage} is one of {plan.stage}: the store was "
+                    "damaged, or made to mislead. Make it anew."
+                )
+            entries = storage.read_ledger(stage)
+            try:
+                return cls(storage, plan, _empty(plan.products) if entries is None else entries)
+            except CorruptChunkError:
+                # An append may have put longer ones in their places between the two reads.
+                if storage.read_plan(stage) == text:
+                    raise
 
     @classmethod
     def begin(cls, storage: JournalStorage, plan: Plan, *, hint: str) -> Self:

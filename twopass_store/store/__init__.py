@@ -1,23 +1,34 @@
 """The store on disk: created, opened, read and written here, and nowhere else; the only importer of zarr."""
 
+from .confined import inside, open_regular, read_regular, regular_file
 from .h5md import H5mdWriter
+from .journal_files import JournalFiles, checksum_holds, ledger_problem
+from .local import CHUNK_PREFIX
 from .packing import LOSSLESS, Misfit, Packing
 from .provenance import differing_versions, provenance
 from .results import only_clustering, open_results
 from .store import GROWTH, Store, check_name, lock_folder, store_path
 
 __all__ = [
+    "CHUNK_PREFIX",
     "GROWTH",
     "LOSSLESS",
     "H5mdWriter",
+    "JournalFiles",
     "Misfit",
     "Packing",
     "Store",
     "check_name",
+    "checksum_holds",
     "differing_versions",
+    "inside",
+    "ledger_problem",
     "lock_folder",
     "only_clustering",
+    "open_regular",
     "open_results",
     "provenance",
+    "read_regular",
+    "regular_file",
     "store_path",
 ]

@@ -13,9 +13,8 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from ..errors import ConfigError
 from ..journal import Plan, StageJournal, uninterrupted
 from .arrays import Arrays
-from .confined import regular_file
 from .groups import CONFIG, GROWTH
-from .local import CHUNK_PREFIX
+from .journal_files import JournalFiles
 
 __all__ = ["GROWTH", "Store", "check_name", "lock_folder", "store_path"]
 
@@ -57,10 +56,14 @@ class Store(Arrays):
     Paths of groups and arrays are relative to its root and have no leading slash. Threads may share it.
     """
 
+    @property
+    def journals(self) -> JournalFiles:
+        """The journals as they stand, for reading."""
+        return JournalFiles(self.path)
+
     def read_plan(self, stage: str) -> str | None:
         """Return a plan's text, None where there is none."""
-        path = f"journal/{stage}"
-        return str(self.attrs(path)["plan"]) if self.has(path) else None
+        return self.journals.read_plan(stage)
 
     def write_plan(self, stage: str, text: str) -> None:
         """Put a plan's text."""
@@ -73,10 +76,7 @@ class Store(Arrays):
 
     def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
         """Return a ledger's entries, None where none was written yet."""
-        path = f"journal/{stage}/ledger"
-        # The array's metadata are written before its only chunk: without that, there is no entry.
-        written = regular_file(self.path, f"{path}/{CHUNK_PREFIX}0") is not None
-        return self.read(path).astype(np.uint64) if self.has(path) and written else None
+        return self.journals.read_ledger(stage)
 
     def write_ledger(self, stage: str, entries: NDArray[np.uint64]) -> None:
         """Replace a ledger's entries."""

@@ -1,0 +1,147 @@
+"""Journals as files: read without zarr, which is quick, and works where all else of a store is damaged."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numcodecs.blosc
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CorruptChunkError
+from ..journal import StageJournal
+from .confined import inside, open_regular, read_regular, regular_file
+from .local import CHUNK_PREFIX
+
+__all__ = ["JournalFiles", "checksum_holds", "ledger_problem"]
+
+CHECKSUM_BYTES = 4
+
+
+class JournalFiles:
+    """The journals of a store, for reading; a `JournalStorage` that refuses writes.
+
+    Parameters
+    ----------
+    root
+        The store's folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def stages(self) -> list[str]:
+        """List the stages that have a folder with anything in it, sorted."""
+        folder = inside(self.root, "journal")
+        if not folder.is_dir():
+            return []
+        # A folder that is empty is what a kill left in the first instant.
+        return sorted(each.name for each in folder.iterdir() if each.is_dir() and any(each.iterdir()))
+
+    def load(self, stage: str) -> StageJournal | None:
+        """Return a stage's journal, None where the stage was never planned.
+
+        Raises
+        ------
+        CorruptChunkError
+            If plan or ledger are damaged.
+        """
+        return StageJournal.load(self, stage)
+
+    def read_plan(self, stage: str) -> str | None:
+        """Return a plan's text, None where there is none."""
+        key = f"journal/{stage}/zarr.json"
+        file = regular_file(self.root, key)
+        try:
+            if file is not None:
+                return str(json.loads(read_regular(file))["attributes"]["plan"])
+        except FileNotFoundError:
+            pass  # removed meanwhile
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise _damaged(self.root / key, error) from error
+        if regular_file(self.root, f"journal/{stage}/ledger/{CHUNK_PREFIX}0") is not None:
+            # The plan is written first, and both are removed at one stroke.
+            raise _damaged(self.root / key, FileNotFoundError("it is missing"))
+        return None
+
+    def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
+        """Return a ledger's entries, None where none was written yet.
+
+        Raises
+        ------
+        CorruptChunkError
+            If its file is damaged.
+        """
+        file = regular_file(self.root, f"journal/{stage}/ledger/{CHUNK_PREFIX}0")
+        if file is None:
+            return None
+        try:
+            return np.frombuffer(_decoded(read_regular(file)), "<u8").astype(np.uint64)
+        except FileNotFoundError:
+            return None
+        except (ValueError, RuntimeError) as error:
+            raise _damaged(file, error) from error
+
+    def write_plan(self, stage: str, text: str) -> None:
+        """Refuse to."""
+        raise ValueError("the store is open for reading only")
+
+    def replace_plan(self, stage: str, text: str) -> None:
+        """Refuse to."""
+        raise ValueError("the store is open for reading only")
+
+    def write_ledger(self, stage: str, entries: NDArray[np.uint64]) -> None:
+        """Refuse to."""
+        raise ValueError("the store is open for reading only")
+
+
+def ledger_problem(metadata: Any, n_entries: int) -> str:
+    """Say in what the metadata of a ledger are not those of one with so many entries; empty if they are.
+
+    They are no part of what `JournalFiles` reads: they are for readers of plain Zarr.
+    """
+    expected = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [n_entries],
+        "data_type": "uint64",
+        "fill_value": 0,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [max(1, n_entries)]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+        "dimension_names": ["entry"],
+    }
+    for key, value in expected.items():
+        if metadata.get(key) != value:
+            return f"its {key} is {str(metadata.get(key))[:60]}"
+    names = [codec.get("name") for codec in metadata.get("codecs", [])]
+    return "" if names == ["bytes", "blosc", "crc32c"] else f"its codecs are {str(names)[:60]}"
+
+
+def checksum_holds(file: Path) -> bool:
+    """Tell whether a chunk's file ends with the checksum of what comes before; it is read in small pieces."""
+    checksum, tail = 0, b""
+    with os.fdopen(open_regular(file), "rb") as opened:
+        while block := opened.read(1 << 20):
+            block = tail + block
+            checksum = google_crc32c.extend(checksum, block[:-CHECKSUM_BYTES])
+            tail = block[-CHECKSUM_BYTES:]
+    return len(tail) == CHECKSUM_BYTES and checksum == int.from_bytes(tail, "little")
+
+
+def _decoded(data: bytes) -> bytes:
+    content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
+    if not content or google_crc32c.value(content) != int.from_bytes(checksum, "little"):
+        raise ValueError("its checksum differs")
+    entries: bytes = numcodecs.blosc.decompress(content)
+    if len(entries) % 8:
+        raise ValueError("it doesn't hold whole numbers")
+    return entries
+
+
+def _damaged(file: Path, error: Exception) -> CorruptChunkError:
+    return CorruptChunkError(
+        f"{file} is damaged ({error}). `twopass verify` tells what else is. Copy the store again whole, or "
+        "make it anew."
+    )
