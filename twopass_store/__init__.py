@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ingest_trajectories,
         relocate_trajectories,
     )
+    from .integrity import Damage, Verification, verify_store
     from .pipeline import RunResult, run_pipeline
     from .progress import Progress
     from .report import (
@@ -52,6 +53,7 @@ __all__ = [
     "ClusterResult",
     "ClusterSummary",
     "Comparison",
+    "Damage",
     "ExportResult",
     "IngestConfig",
     "IngestEstimate",
@@ -61,6 +63,7 @@ __all__ = [
     "RunConfig",
     "RunResult",
     "Summary",
+    "Verification",
     "adopt_leaders",
     "assign_frames",
     "cluster_subset",
@@ -80,6 +83,7 @@ __all__ = [
     "store_status",
     "summarize",
     "summarize_clusters",
+    "verify_store",
 ]
 
 __version__ = _version("twopass-store")
@@ -106,6 +110,7 @@ _ROOMS = {
         "ingest_trajectories",
         "relocate_trajectories",
     ),
+    "integrity": ("Damage", "Verification", "verify_store"),
     "pipeline": ("RunResult", "run_pipeline"),
     "progress": ("Progress",),
     "report": (

@@ -22,6 +22,7 @@ from .ingest import ingest
 from .options import BreakLock, Debug, Quiet, Restart, StoreArgument
 from .relocate import relocate
 from .summary import summary
+from .verify import verify
 
 __all__ = ["app"]
 
@@ -124,6 +125,7 @@ for _command, _example in (
     (summary, "twopass summary run.zarr --by blocks:5"),
     (compare, "twopass compare run.zarr --with cnumvtime.dat"),
     (export, "twopass export run.zarr coordinates --to C1.xtc --cluster C1 --top-to C1.pdb"),
+    (verify, "twopass verify run.zarr --json | jq .damage"),
     (relocate, "twopass relocate run.zarr /scratch/md /archive/md --dry-run"),
 ):
     app.command(epilog=f"Example: {_example}")(_command)

@@ -1,0 +1,182 @@
+"""`verify_store`: every recorded file compared with its digest."""
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..errors import FormatVersionError, StoreError, StoreNotFoundError
+from ..executors import ThreadExecutor, available_cpus
+from ..progress import Progress, Silent
+from ..schema import FORMAT_VERSION
+from ..store import CHUNK_PREFIX, GROWTH, lock_folder, store_path
+from .checks import Check, Journals, checks_of, examine
+from .damage import Damage, Verification
+from .layout import HOLDERS, group_of, read_metadata
+
+__all__ = ["verify_store"]
+
+RECHECKS = 5
+"""How often what differs is looked at again while a process writes to the store."""
+
+RECHECK_SECONDS = 0.5
+
+MAX_DAMAGE = 10_000
+"""Of so many files at most the damage is listed."""
+
+SHOWN = 5
+
+
+def verify_store(
+    store: str | os.PathLike[str], *, workers: int | None = None, progress: Progress | None = None
+) -> Verification:
+    """Compare all that is recorded in a store's journals with its files.
+
+    It takes no lock and changes nothing. While a process writes to the store, what differs is looked at again
+    with the ledgers read anew.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    workers
+        Threads; all processors available where None.
+    progress
+        Who is told how it goes.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is no store.
+    FormatVersionError
+        If it is of another format.
+    StoreError
+        If a file may not be read.
+    """
+    root = store_path(store)
+    progress = progress or Silent()
+    _require_store(root)
+    journals = Journals(root)
+    n_files = n_bytes = 0
+    suspects: list[Check] = []
+    found: dict[Check, Damage] = {}
+    executor = ThreadExecutor(workers or available_cpus(), queued=2)
+    progress.start("verify", total=_folder_bytes(root), done=0, unit="bytes")
+    try:
+        for check, damage, size in executor.map_unordered(
+            lambda check: (check, *examine(journals, check)), checks_of(journals)
+        ):
+            n_files += size > 0
+            n_bytes += size
+            progress.advance(size)
+            if damage is not None and len(suspects) < MAX_DAMAGE:
+                suspects.append(check)
+                found[check] = damage
+    finally:
+        progress.finish()
+    found = _again(root, found)
+    lost = {damage.stage for damage in found.values() if damage.kind == "ledger"}
+    order = {check: place for place, check in enumerate(checks_of(journals)) if check in found}
+    listed = [found[check] for check in sorted(found, key=lambda check: order.get(check, -1))]
+    return Verification(
+        path=str(root),
+        n_files=n_files,
+        n_bytes=n_bytes,
+        damage=tuple(listed),
+        unfinished=tuple(stage for stage in _unfinished(Journals(root)) if stage not in lost),
+        notes=tuple(_notes(root, journals, len(found))),
+    )
+
+
+def _again(root: Path, found: dict[Check, Damage]) -> dict[Check, Damage]:
+    """Look again at what differs: a writer may have been between its file and its ledger."""
+    for _ in range(RECHECKS if found else 0):
+        is_locked = lock_folder(root).is_dir()
+        if is_locked:
+            time.sleep(RECHECK_SECONDS)
+        journals = Journals(root)
+        examined = {check: examine(journals, check)[0] for check in found}
+        found = {check: damage for check, damage in examined.items() if damage is not None}
+        if not is_locked or not found:
+            break
+    return found
+
+
+def _require_store(root: Path) -> None:
+    try:
+        if not root.exists():
+            raise StoreNotFoundError(f"There is no store at {root}.")
+        has_metadata = (root / "zarr.json").is_file()
+        if not has_metadata and not Journals(root).files.stages():
+            raise StoreNotFoundError(f"{root} is no twopass store: it has no zarr.json.")
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"Cannot look at {root}: {error.strerror}. Mend its permissions.") from error
+    try:
+        version = read_metadata(root, "")["attributes"].get("twopass_format")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        version = None
+    if version is None and not Journals(root).files.stages():
+        raise StoreNotFoundError(f"{root} is no twopass store.")
+    if isinstance(version, int) and version != FORMAT_VERSION:
+        raise FormatVersionError(
+            f"{root} has format version {version}, and this version of twopass-store reads {FORMAT_VERSION}. "
+            "Install the version of twopass-store that wrote it, or a newer one."
+        )
+
+
+def _unfinished(journals: Journals) -> Iterable[str]:
+    for stage in journals.files.stages():
+        journal = journals.get(stage)
+        if journal is not None and not journal.complete:
+            yield stage
+
+
+def _notes(root: Path, journals: Journals, n_damaged: int) -> Iterable[str]:
+    if n_damaged >= MAX_DAMAGE:
+        yield f"only the first {MAX_DAMAGE:,} damaged files are listed"
+    if journals.get(GROWTH) is not None:
+        yield "an append was interrupted while it made the store longer: run it again"
+    foreign = _foreign(root, journals)
+    if foreign:
+        more = f" and {len(foreign) - SHOWN} more" if foreign[SHOWN:] else ""
+        yield f"not the store's, and left alone: {', '.join(foreign[:SHOWN])}{more}"
+
+
+def _foreign(root: Path, journals: Journals) -> Sequence[str]:
+    """List what no journal speaks of: files, and the folders of other arrays and groups."""
+    stages = journals.files.stages()
+    arrays = {f"journal/{stage}/ledger" for stage in stages}
+    groups = {"", *HOLDERS, *(f"journal/{stage}" for stage in stages)}
+    for stage in stages:
+        journal = journals.get(stage)
+        if journal is None:
+            return []  # whose arrays aren't known
+        arrays |= {product.path for product in journal.plan.products}
+        group = group_of(stage)
+        groups |= set() if group is None else {group}
+    found = []
+    for folder, folders, files in os.walk(root):
+        path = Path(folder).relative_to(root).as_posix().removeprefix(".")
+        if path in arrays:
+            strange = [name for name in files if name != "zarr.json" and not name.startswith(CHUNK_PREFIX)]
+            others = list(folders)
+        else:
+            strange = [name for name in files if name != "zarr.json"]
+            inner = {f"{path}/{name}" if path else name: name for name in folders}
+            others = [name for place, name in inner.items() if place not in arrays | groups]
+        folders[:] = [name for name in folders if name not in others]
+        found += [f"{path}/{name}" if path else name for name in sorted((*strange, *others))]
+    return found
+
+
+def _folder_bytes(root: Path) -> int:
+    total = 0
+    for folder, _, files in os.walk(root):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118
+            except FileNotFoundError:
+                continue  # replaced by a writer meanwhile
+    return total
