@@ -22,6 +22,7 @@ from .quantities import (
     parse_length_nm,
     parse_time_ps,
 )
+from .texts import expanded, read_text
 
 __all__ = [
     "HEIGHT_IS_RMSD",
@@ -35,6 +36,7 @@ __all__ = [
     "RunConfig",
     "SummaryConfig",
     "expand_paths",
+    "expanded",
     "format_bytes",
     "format_length",
     "format_time",
@@ -44,5 +46,6 @@ __all__ = [
     "parse_length_nm",
     "parse_time_ps",
     "read_manifest",
+    "read_text",
     "validated",
 ]

@@ -3,11 +3,12 @@
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from ..errors import TrajectoryError, TrajectoryNotFoundError
+from .texts import expanded, shown
 
 __all__ = ["EXAMPLE_PREFIX", "expand_paths"]
 
@@ -48,6 +49,7 @@ def expand_paths(patterns: Sequence[str | Path], *, relative_to: Path | None = N
     given_by: dict[str, str | Path] = {}
     for pattern in patterns:
         for path in _expand(pattern, base):
+            _check_name(path)
             # Two names of one file (through a link, or ..) would count its frames twice just the same.
             identity = os.path.realpath(path)
             if identity in given_by:
@@ -60,31 +62,67 @@ def expand_paths(patterns: Sequence[str | Path], *, relative_to: Path | None = N
     return found
 
 
+def _check_name(path: Path) -> None:
+    """Refuse a name that can't be recorded: the system takes any bytes, a store has text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise TrajectoryError(
+            f"The name of {str(path)!r} isn't in UTF-8, so it can't be recorded in a store. Rename it."
+        ) from error
+
+
 def _expand(pattern: str | Path, base: Path) -> list[Path]:
     text = str(pattern)
     if not text or "\0" in text:
-        raise TrajectoryNotFoundError(f"{text!r} is no path. Check the list of trajectories.")
+        raise TrajectoryNotFoundError(f"{shown(text)} is no path. Check the list of trajectories.")
     if text.startswith(EXAMPLE_PREFIX):
         literal = Path(str(files("twopass_store"))) / "data" / text.removeprefix(EXAMPLE_PREFIX)
     else:
-        literal = base / Path(text).expanduser()
+        literal = base / expanded(text)
     try:
         exists = literal.exists()
     except PermissionError as error:
         raise TrajectoryError(
             f"May not look at {literal}: {error.strerror}. Ask for access to it."
         ) from error
+    except (OSError, ValueError) as error:  # a name that is too long, or holds what no name may
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise TrajectoryNotFoundError(f"{shown(text)} is no path: {reason}. Check it.") from error
     if exists:
         return [Path(os.path.normpath(literal))]
     if not glob.has_magic(text):
         raise TrajectoryNotFoundError(f"There is no file {literal}. Check the path.")
     # The base may itself hold magic characters; only the pattern's own count.
-    where = "" if Path(text).expanduser().is_absolute() else glob.escape(str(base)) + os.sep
-    hits = glob.glob(where + str(Path(text).expanduser()), recursive=True)  # noqa: PTH207 (Path.glob skips links)
+    where = "" if expanded(text).is_absolute() else glob.escape(str(base)) + os.sep
+    hits = _hits(where + str(expanded(text)))
     found = {Path(os.path.normpath(hit)) for hit in hits if Path(hit).is_file()}
     if not found:
         raise TrajectoryNotFoundError(f"The pattern {text!r} matches no file in {base}. Check it.")
     return sorted(found, key=_natural)
+
+
+def _hits(pattern: str) -> Iterator[str]:
+    """Yield what a pattern matches; ``**`` stands for any folders, each entered once.
+
+    glob's own ``**`` follows links round and round: two that lead to their own folder cost it 2⁴⁰ steps.
+    """
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from glob.iglob(pattern)  # noqa: PTH207 (Path.glob skips links)
+        return
+    place = parts.index("**")
+    rest = str(Path(*parts[place + 1 :])) if place + 1 < len(parts) else "*"
+    seen: set[str] = set()
+    for top in glob.iglob(f"{Path(*parts[:place])}{os.sep}"):  # noqa: PTH207
+        for folder, below, _ in os.walk(top, followlinks=True):
+            identity = os.path.realpath(folder)
+            if identity in seen:
+                below.clear()
+                continue
+            seen.add(identity)
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            yield from _hits(glob.escape(folder) + os.sep + rest)
 
 
 def _natural(path: Path) -> tuple[list[int | str], str]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..config import expanded
 from ..errors import ConfigError, StoreWriteError, TrajectoryError, TwopassError
 
 __all__ = ["checked_target", "replacing"]
@@ -32,7 +33,7 @@ def checked_target(
     ConfigError
         If it may not be written.
     """
-    target = Path(path).expanduser().absolute()
+    target = expanded(path).absolute()
     if target.resolve().is_relative_to(store):
         raise ConfigError(f"{target} lies in the store, which holds nothing but its own. Write it elsewhere.")
     if not target.parent.is_dir():
@@ -66,8 +67,10 @@ def replacing(target: Path) -> Iterator[Path]:
         If mdtraj can't write the frames.
     """
     # The whole name at the end: formats are told by it, `.pdb.gz` by two extensions.
-    temporary = target.with_name(f".{os.getpid()}-{target.name}")
-    older = target.with_name(f".{os.getpid()}-older-{target.name}")
+    # In ASCII, since some writers know nothing else.
+    name = target.name.encode("ascii", "replace").decode().replace("?", "_")
+    temporary = target.with_name(f".{os.getpid()}-{name}")
+    older = target.with_name(f".{os.getpid()}-older-{name}")
     try:
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)

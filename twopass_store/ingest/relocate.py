@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import expanded
 from ..errors import ConfigError, StageIncompleteError, TrajectoryError, TrajectoryNotFoundError
 from ..journal import Lock, StageJournal, hold, naming_writer
 from ..store import Store, lock_folder, store_path
@@ -111,7 +112,7 @@ def relocate_trajectories(
 
 def _absolute(path: str | os.PathLike[str]) -> str:
     # Not resolved: paths are recorded as the user gave them, through links.
-    return os.path.normpath(Path(path).expanduser().absolute())
+    return os.path.normpath(expanded(path).absolute())
 
 
 def _journal(store: Store) -> StageJournal:

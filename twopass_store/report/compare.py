@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import CompareConfig, validated
+from ..config import CompareConfig, expanded, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..partition import FrameRange
 from ..store import Store, store_path
@@ -133,7 +133,7 @@ def compare_labels(
             f"{opened.path}: assign has not finished for {name!r}. "
             f"Run `twopass assign {opened.path} --name {name}`."
         )
-    path = Path(other).expanduser()
+    path = expanded(other)
     counts = _count_pairs(opened, name, path, config.column)
     ours = _by_population(counts, 0, opened.shape(f"clusterings/{name}/medoid_frame")[0])
     theirs = _by_population(counts, 1)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from ..config import expanded
 from ..errors import ConfigError
 from ..journal import Plan, StageJournal, uninterrupted
 from .arrays import Arrays
@@ -41,8 +42,18 @@ def store_path(path: str | os.PathLike[str]) -> Path:
     """Return the absolute path of a store; ``~`` is the home folder, and links are followed.
 
     Two names of one store must share one lock.
+
+    Raises
+    ------
+    ConfigError
+        If there can be no such path.
     """
-    return Path(path).expanduser().resolve()
+    home = expanded(path)
+    try:
+        os.fspath(home).encode()  # any bytes may be a name, but the path is recorded as text
+        return home.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, links that go round
+        raise ConfigError(f"{str(home)[:80]!r} can't be the path of a store: {error}.") from error
 
 
 def lock_folder(path: Path) -> Path:

@@ -24,6 +24,7 @@ from mdtraj.formats import (
 )
 from mdtraj.utils.unitcell import box_vectors_to_lengths_and_angles
 
+from .ascii_names import ascii_name
 from .dcd import silent_stdout
 from .xdr import FrameIndex, frame_index
 
@@ -53,7 +54,9 @@ class _XdrSource(Source):
     """XTC and TRR."""
 
     def __init__(self, path: str, topology: md.Topology, index: FrameIndex) -> None:
-        self._file: Any = (TRRTrajectoryFile if path.lower().endswith(".trr") else XTCTrajectoryFile)(path)
+        opener = TRRTrajectoryFile if path.lower().endswith(".trr") else XTCTrajectoryFile
+        with ascii_name(path) as name:
+            self._file: Any = opener(name)
         self._index = index
         self._position = 0
         self._topology = topology
@@ -128,8 +131,8 @@ class _DcdSource(_SeekableSource):
     """DCD, whose unit cells may be given in two ways."""
 
     def _open(self, path: str, *, has_box: bool) -> Any:
-        with silent_stdout():
-            return DCDTrajectoryFile(path)
+        with silent_stdout(), ascii_name(path) as name:
+            return DCDTrajectoryFile(name)
 
     def read(self, start: int, n_frames: int, step: int) -> md.Trajectory:
         trajectory = super().read(start, n_frames, step)

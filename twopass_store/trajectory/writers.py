@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -26,6 +26,7 @@ from mdtraj.formats import (
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
+from .ascii_names import ascii_name
 from .dcd import count_dcd_frames
 from .output_formats import XTC_GRID_NM, file_extension, output_format
 from .xdr import frame_index
@@ -96,6 +97,7 @@ class TrajectoryWriter(ABC):
     def __init__(self, path: Path, topology: md.Topology) -> None:
         self._path = path
         self._topology = topology
+        self._names = ExitStack()
         self._file: Any = self._open()
 
     @abstractmethod
@@ -108,7 +110,8 @@ class TrajectoryWriter(ABC):
 
     def close(self) -> None:
         """Write what mdtraj holds back, and close the file."""
-        self._file.close()
+        with self._names:
+            self._file.close()
 
     def n_frames_on_disk(self) -> int | None:
         """Count what is in the closed file, where that takes no decoding; None otherwise.
@@ -126,9 +129,8 @@ class _XdrWriter(TrajectoryWriter):
         super().__init__(path, topology)
 
     def _open(self) -> Any:
-        return (TRRTrajectoryFile if file_extension(self._path) == ".trr" else XTCTrajectoryFile)(
-            str(self._path), "w"
-        )
+        opener = TRRTrajectoryFile if file_extension(self._path) == ".trr" else XTCTrajectoryFile
+        return opener(self._names.enter_context(ascii_name(str(self._path))), "w")
 
     def write(self, frames: WrittenFrames) -> None:
         # The field has 32 bits, and wraps round in GROMACS too.
@@ -149,7 +151,7 @@ class _XdrWriter(TrajectoryWriter):
 
 class _DcdWriter(TrajectoryWriter):
     def _open(self) -> Any:
-        return DCDTrajectoryFile(str(self._path), "w")
+        return DCDTrajectoryFile(self._names.enter_context(ascii_name(str(self._path))), "w")
 
     def write(self, frames: WrittenFrames) -> None:
         self._file.write(
