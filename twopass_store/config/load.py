@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ..errors import ConfigError
 from .models import RunConfig
 from .paths import EXAMPLE_PREFIX
+from .texts import expanded, parse_toml, read_text, shown
 
 __all__ = ["load_config", "validated"]
 
@@ -44,13 +44,22 @@ def load_config(path: str | os.PathLike[str], *, overrides: Sequence[str] = ()) 
     """
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path)
     except FileNotFoundError as error:
         raise ConfigError(f"There is no config file at {path}.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"Cannot read {path}: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
+    try:
+        table = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{path} is no valid TOML: {error}.") from error
+    try:
+        return _resolved(path, table, overrides)
+    except RecursionError:
+        raise ConfigError(f"{path}: keys are nested too deeply. Write them as section.key.") from None
+
+
+def _resolved(path: Path, table: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
     _anchor(table, path.absolute().parent)
     given: dict[str, Any] = {}
     for override in overrides:
@@ -103,7 +112,7 @@ def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
     message = str(message).removeprefix("Value error, ")
     if not path or (kind == "value_error" and isinstance(found, Mapping)):
         return message
-    return f"{key} = {found!r}: {message[:1].lower()}{message[1:]}"
+    return f"{key} = {shown(found)}: {message[:1].lower()}{message[1:]}"
 
 
 def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
@@ -121,15 +130,17 @@ def _assign(table: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise ConfigError(f"--set {override!r}: write it as section.key=value, such as cluster.n_clusters=5.")
+        raise ConfigError(
+            f"--set {shown(override)}: write it as section.key=value, such as cluster.n_clusters=5."
+        )
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}")["value"]
+    except ValueError:
         value = text.strip()  # a word without quotes
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"--set {override!r}: {part} is no section.")
+            raise ConfigError(f"--set {shown(override)}: {part} is no section.")
     table[parts[-1]] = value
 
 
@@ -148,7 +159,7 @@ def _anchor(table: dict[str, Any], folder: Path) -> None:
     def anchored(value: Any) -> Any:
         if not isinstance(value, str) or value.startswith(EXAMPLE_PREFIX):
             return value
-        return os.path.normpath(folder / Path(value).expanduser())
+        return os.path.normpath(folder / expanded(value))
 
     if "store" in table:
         table["store"] = anchored(table["store"])

@@ -4,7 +4,6 @@ import csv
 import io
 import math
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from ..errors import ConfigError, TrajectoryError
 from .models import IngestConfig
 from .paths import expand_paths
+from .texts import expanded, parse_toml, read_text, shown
 
 __all__ = ["InputFile", "list_inputs", "read_manifest"]
 
@@ -59,7 +59,7 @@ def list_inputs(config: IngestConfig) -> list[InputFile]:
         If a file is missing or given twice.
     """
     if config.from_list is not None:
-        return read_manifest(Path(config.from_list).expanduser())
+        return read_manifest(expanded(config.from_list))
     return [InputFile(path) for path in expand_paths(config.trajectories)]
 
 
@@ -83,9 +83,10 @@ def read_manifest(path: Path) -> list[InputFile]:
         If a trajectory or topology is missing, or a trajectory is given twice.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read the list {path}: {error}. Check --from-list.") from error
+        text = read_text(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"Cannot read the list {str(path)[-200:]}: {reason}. Check --from-list.") from error
     rows = _toml_rows(path, text) if path.suffix.lower() == ".toml" else _csv_rows(path, text)
     files: list[InputFile] = []
     given_at: dict[str, str] = {}
@@ -106,14 +107,18 @@ def read_manifest(path: Path) -> list[InputFile]:
 
 def _toml_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"The list {path} is no valid TOML: {error}.") from error
     tables = document.get("trajectory")
     if set(document) != {"trajectory"} or not isinstance(tables, list):
         raise ConfigError(f"The list {path} must hold tables [[trajectory]] and nothing else.")
     for number, table in enumerate(tables, start=1):
-        yield f"trajectory {number}", _checked(path, f"trajectory {number}", table)
+        row = _checked(path, f"trajectory {number}", table)
+        for name, value in row.items():
+            if not isinstance(value, (str, int, float)):
+                raise ConfigError(f"{path}, trajectory {number}: {name} must be a text or a number.")
+        yield f"trajectory {number}", row
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -122,6 +127,13 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     first = next((line for line in lines if line.strip()), "")
     delimiter = next((sign for sign in _DELIMITERS if sign in first), ",")
     reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter, skipinitialspace=True)
+    try:
+        yield from _rows(path, reader)
+    except csv.Error as error:
+        raise ConfigError(f"{path}, line {reader.line_num}: {error}. Is it such a list?") from error
+
+
+def _rows(path: Path, reader: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     columns: list[str] | None = None
     for cells in reader:
         row = [cell.strip() for cell in cells]
@@ -147,7 +159,7 @@ def _checked(path: Path, where: str, row: Any) -> Mapping[str, Any]:
     unknown = [name for name in row if name not in _COLUMNS] if isinstance(row, dict) else ["?"]
     if unknown:
         raise ConfigError(
-            f"{path}, {where}: there is no column {unknown[0]!r}. Allowed are {', '.join(_COLUMNS)}."
+            f"{path}, {where}: there is no column {shown(unknown[0])}. Allowed are {', '.join(_COLUMNS)}."
         )
     return dict(row)
 
@@ -166,7 +178,7 @@ def _files(path: Path, where: str, row: Mapping[str, Any]) -> Iterator[InputFile
         raise type(error)(f"{path}, {where}: {error}") from error
     if len(topologies) > 1:
         raise ConfigError(
-            f"{path}, {where}: {values['topology']!r} matches several files. Name one topology."
+            f"{path}, {where}: {shown(values['topology'])} matches several files. Name one topology."
         )
     temperature = _temperature(path, where, values.get("temperature", ""))
     for trajectory in trajectories:
@@ -188,5 +200,5 @@ def _temperature(path: Path, where: str, text: str) -> float | None:
     except ValueError:
         temperature = math.nan
     if not (math.isfinite(temperature) and temperature > 0):
-        raise ConfigError(f"{path}, {where}: {text!r} is no temperature. Write it in K, such as 300.")
+        raise ConfigError(f"{path}, {where}: {shown(text)} is no temperature. Write it in K, such as 300.")
     return temperature

@@ -53,12 +53,18 @@ def _parse_shard(value: Any) -> Any:
     return value if value in (None, "auto", "none") else parse_bytes(value)
 
 
+# More than any disk holds, and products of two of them with any count of ours are exact in 64 bits.
+MAX_COUNT = 10**12
+Frame = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Workers = Annotated[int, Field(ge=1, le=4096)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 Memory = Annotated[int, BeforeValidator(parse_bytes)]
 LengthNm = Annotated[float, BeforeValidator(parse_length_nm)]
 TimePs = Annotated[float, BeforeValidator(parse_time_ps)]
 Interval = Annotated[float, BeforeValidator(parse_time_ps), Field(gt=0)]
 FrameOrPath = Annotated[
-    Annotated[int, Field(ge=0, strict=True)] | Annotated[str, Field(min_length=1)],
+    Annotated[Frame, Field(strict=True)] | Annotated[str, Field(min_length=1)],
     BeforeValidator(_frame_or_path),
 ]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
@@ -126,15 +132,15 @@ class IngestConfig(_Model):
     ndx: str | None = None
     group: str | None = None
     image: Annotated[str, Field(pattern=r"^(none|whole|anchor=.*\S.*)$")] = "none"
-    run_pattern: str | None = None
+    run_pattern: Annotated[str, Field(max_length=1000)] | None = None
     overlap: Literal["later", "keep", "error"] = "later"
     burn_in: TimePs | None = None
     begin: TimePs | None = None
     end: TimePs | None = None
     every: Interval | None = None
     dt: Interval | None = None
-    stride: int = Field(default=1, ge=1)
-    discard_first: int = Field(default=0, ge=0)
+    stride: Count = 1
+    discard_first: Frame = 0
     precision: Annotated[
         Literal["auto", "lossless"] | Annotated[float, Field(ge=1e-6, le=0.1)],
         BeforeValidator(_parse_precision),
@@ -143,7 +149,7 @@ class IngestConfig(_Model):
     codec: Literal["fast", "small"] | None = None
     shard: Annotated[Literal["auto", "none"] | int | None, BeforeValidator(_parse_shard)] = None
     memory: Memory | None = None
-    workers: int | None = Field(default=None, ge=1)
+    workers: Workers | None = None
 
     @field_validator("trajectories")
     @classmethod
@@ -167,7 +173,7 @@ class IngestConfig(_Model):
         if self.run_pattern is not None:
             try:
                 re.compile(self.run_pattern)
-            except re.error as error:
+            except (re.error, RecursionError, OverflowError) as error:
                 raise ValueError(f"run_pattern is no regular expression: {error}") from None
         return self
 
@@ -225,21 +231,21 @@ class ClusterConfig(_Model):
     no_fit: bool = False
     align_to: FrameOrPath | None = None
     align_select: str | None = None
-    subset_frames: int | None = Field(default=None, ge=1)
-    stride: int | None = Field(default=None, ge=1)
+    subset_frames: Count | None = None
+    stride: Count | None = None
     method: Literal["linkage", "gromos"] = "linkage"
     linkage: Linkage = "average"
     linkage_input: Literal["condensed", "rows"] = "condensed"
-    n_clusters: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    n_clusters: Count | Literal["auto"] | None = None
     cutoff: LengthNm | None = None
     leader_method: Literal["faithful", "medoid", "random"] | None = None
-    leaders_per_cluster: int | None = Field(default=None, ge=1)
+    leaders_per_cluster: Count | None = None
     faithfulness: float | None = Field(default=None, gt=0, le=1)
-    max_leaders: int | None = Field(default=None, ge=1)
-    leader_frames: Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, BeforeValidator(_split)] = None
-    seed: int = Field(default=0, ge=0)
+    max_leaders: Count | None = None
+    leader_frames: Annotated[tuple[Frame, ...] | None, BeforeValidator(_split)] = None
+    seed: Seed = 0
     memory: Memory | None = None
-    workers: int | None = Field(default=None, ge=1)
+    workers: Workers | None = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -333,7 +339,7 @@ class AssignConfig(_Model):
     noise_cutoff: LengthNm | None = None
     margin: bool = False
     memory: Memory | None = None
-    workers: int | None = Field(default=None, ge=1)
+    workers: Workers | None = None
     scheduler: str | None = None
 
 
@@ -354,7 +360,7 @@ class SummaryConfig(_Model):
 
     name: Name | None = None
     by: str | None = None
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     memory: Memory | None = None
 
 
@@ -370,7 +376,7 @@ class CompareConfig(_Model):
     """
 
     name: Name | None = None
-    column: int | None = Field(default=None, ge=1)
+    column: Count | None = None
 
 
 class RunConfig(_Model):

@@ -3,6 +3,8 @@
 import math
 import re
 
+from .texts import shown
+
 __all__ = [
     "format_bytes",
     "format_length",
@@ -18,6 +20,9 @@ _TIME = re.compile(_NUMBER + r"(fs|ps|ns|us|µs|μs|ms)?\s*")
 _BYTES = re.compile(_NUMBER + r"([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 _NM_PER_UNIT = {"nm": 1.0, "a": 0.1, "å": 0.1, "angstrom": 0.1, "angstroms": 0.1, "pm": 0.001}
 _PS_PER_UNIT = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6, "µs": 1e6, "μs": 1e6, "ms": 1e9}
+# Far beyond any number that is meant, and short enough for a pattern that has to try each place.
+_MAX_LENGTH = 100
+_MAX_BYTES = 1 << 60
 _POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -29,10 +34,10 @@ def parse_length_nm(text: str | float) -> float:
     ValueError
         If it is no positive length.
     """
-    found = _LENGTH.fullmatch(str(text))
+    found = _match(_LENGTH, text)
     length = float(found[1]) * _NM_PER_UNIT[(found[2] or "nm").lower()] if found else math.nan
     if not (math.isfinite(length) and length > 0):
-        raise ValueError(f"{text!r} is no length; write it like 0.2, 0.2nm or 2A")
+        raise ValueError(f"{shown(text)} is no length; write it like 0.2, 0.2nm or 2A")
     # 2 Å is 0.2 nm, not 0.2 + 3e-17.
     return round(length, 12)
 
@@ -45,10 +50,10 @@ def parse_time_ps(text: str | float) -> float:
     ValueError
         If it is no time, or negative.
     """
-    found = _TIME.fullmatch(str(text))
+    found = _match(_TIME, text)
     time = float(found[1]) * _PS_PER_UNIT[found[2] or "ps"] if found else math.nan
     if not math.isfinite(time):
-        raise ValueError(f"{text!r} is no time; write it like 100, '100 ps' or 0.1ns")
+        raise ValueError(f"{shown(text)} is no time; write it like 100, '100 ps' or 0.1ns")
     # 2 fs are 0.002 ps, not 0.002 + 4e-19.
     return round(time, 12)
 
@@ -59,16 +64,21 @@ def parse_bytes(text: str | int) -> int:
     Raises
     ------
     ValueError
-        If it is no positive size.
+        If it is no positive size, or more than any machine has (2 to the power of 60).
     """
-    found = _BYTES.fullmatch(str(text))
+    found = _match(_BYTES, text)
     if found:
         # As SLURM and Java have it, 8G is 8 GiB; with a B and no i, it is the decimal unit.
         decimal = found[2] and not found[3] and str(text).strip().lower().endswith("b")
         size = float(found[1]) * (1000 if decimal else 1024) ** _POWER[found[2].lower()]
-        if math.isfinite(size) and size >= 1:
+        if 1 <= size <= _MAX_BYTES:
             return int(size)
-    raise ValueError(f"{text!r} is no size of memory; write it like 500MB, 4GiB or 8G")
+    raise ValueError(f"{shown(text)} is no size of memory; write it like 500MB, 4GiB or 8G")
+
+
+def _match(pattern: re.Pattern[str], value: object) -> re.Match[str] | None:
+    text = str(value)
+    return pattern.fullmatch(text) if len(text) <= _MAX_LENGTH else None
 
 
 def format_length(length_nm: float) -> str:

@@ -48,6 +48,8 @@ def read_labels(
         If the file can't be read, a line has no integer there, or frames are numbered with gaps.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"Cannot read labels from {path}: it is no regular file. Save them in one.")
         with path.open(encoding="utf-8") as lines:
             if any(_LOG_HEADER.match(line) for line in islice(lines, 10_000)):
                 lines.seek(0)
@@ -141,9 +143,9 @@ def _members(path: Path, lines: Iterator[str], times: NDArray[np.float64]) -> ND
         if not inside or len(fields) != 4:
             continue
         try:
-            label = int(fields[0]) if fields[0].strip() else label
+            label = int(np.int64(fields[0])) if fields[0].strip() else label
             members = [f"{float(text):.6g}" for text in fields[3].split()]
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ConfigError(f"{path}, line {number}: {line.strip()[:40]!r} lists no frames.") from error
         for text in members:
             if text not in frame_at:

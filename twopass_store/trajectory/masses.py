@@ -9,6 +9,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import read_text
 from ..errors import ConfigError
 from .formats import check_file
 
@@ -121,8 +122,8 @@ def read_masses(
     """
     file = check_file(path)
     try:
-        lines = [line.partition("#")[0].split() for line in file.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.partition("#")[0].split() for line in read_text(file).splitlines()]
+    except (OSError, ValueError) as error:
         raise ConfigError(f"Cannot read the masses in {file}: {error}.") from error
     fields = [(number, parts) for number, parts in enumerate(lines, start=1) if parts]
     widths = {len(parts) for _, parts in fields}
@@ -136,7 +137,7 @@ def read_masses(
     for number, (key, text) in fields:
         mass = _mass(file, number, text)
         if table.setdefault(key, mass) != mass:
-            raise ConfigError(f"{file}, line {number}: {key} has another mass already, {table[key]:g}.")
+            raise ConfigError(f"{file}, line {number}: {key[:40]} has another mass already, {table[key]:g}.")
     return np.array([_of_table(file, table, topology.atom(int(index))) for index in atom_indices])
 
 
@@ -144,11 +145,11 @@ def _mass(file: Path, number: int, text: str) -> float:
     try:
         mass = float(text)
     except ValueError:
-        raise ConfigError(f"{file}, line {number}: {text!r} is no mass; {_FORMAT}.") from None
+        raise ConfigError(f"{file}, line {number}: {text[:40]!r} is no mass; {_FORMAT}.") from None
     if not (math.isfinite(mass) and mass > 0):
         raise ConfigError(
-            f"{file}, line {number}: a mass must be a positive finite number, not {text}. Atoms without mass "
-            "can't be weighted by it: leave them out of the selection."
+            f"{file}, line {number}: a mass must be a positive finite number, not {text[:40]}. Atoms without "
+            "mass can't be weighted by it: leave them out of the selection."
         )
     return mass
 
