@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import CorruptChunkError
 from .partition import format_ranges
 from .rmsd import Alignment, Metric
 from .schema import METRIC, ArraySpec, metric_text
@@ -103,12 +104,18 @@ class ClusterMetric:
 
 
 def read_metric(store: Store, group: str) -> ClusterMetric:
-    """Read the metric of a finished clustering, whose group's path is given."""
+    """Read the metric of a finished clustering, whose group's path is given.
+
+    Raises
+    ------
+    CorruptChunkError
+        If what is stored is no metric of the store's atoms.
+    """
     found = {
         spec.name: store.read(f"{group}/{spec.name}") for spec in METRIC if store.has(f"{group}/{spec.name}")
     }
     attrs = store.attrs(group)
-    return ClusterMetric(
+    metric = ClusterMetric(
         atoms=store.read(f"{group}/selected_atom_index"),
         # Clusterings of before there was a choice don't say.
         fit=attrs.get("fit", "pairs"),
@@ -116,8 +123,39 @@ def read_metric(store: Store, group: str) -> ClusterMetric:
         align_atoms=found.get("align_atom_index"),
         align_masses=found.get("align_atom_mass"),
         reference=found.get("reference_position"),
-        align_text=attrs.get("alignment", ""),
+        align_text=str(attrs.get("alignment", "")),
     )
+    if not _is_sound(metric, store.shape("position")[1]):
+        raise CorruptChunkError(
+            f"{store.path / group}: its metric isn't one of the store's atoms. The store was damaged, or "
+            "made to mislead: make the clustering anew."
+        )
+    return metric
+
+
+def _is_sound(metric: ClusterMetric, n_atoms: int) -> bool:
+    """Tell whether kernels may be given what is stored: they check no index."""
+    atoms, aligned = metric.atoms, metric.align_atoms
+    if not _are_indices(atoms, n_atoms) or not _fits(metric.masses, (len(atoms),)):
+        return False
+    if metric.fit != "reference":
+        return metric.fit in ("pairs", "none") and aligned is None
+    return (
+        aligned is not None
+        and metric.reference is not None
+        and _are_indices(aligned, n_atoms)
+        and _fits(metric.align_masses, (len(aligned),))
+        and _fits(metric.reference, (len(aligned), 3))
+    )
+
+
+def _are_indices(indices: NDArray[np.int64], n_atoms: int) -> bool:
+    is_ascending = bool((np.diff(indices) > 0).all())
+    return len(indices) > 0 and is_ascending and bool(indices[0] >= 0 and indices[-1] < n_atoms)
+
+
+def _fits(values: NDArray[np.floating[Any]] | None, shape: tuple[int, ...]) -> bool:
+    return values is None or (values.shape == shape and bool(np.isfinite(values).all()))
 
 
 def _digest(values: NDArray[Any]) -> str:

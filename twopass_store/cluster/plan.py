@@ -12,7 +12,7 @@ from ..errors import ConfigError, MemoryBudgetError
 from ..executors import PROCESS_BYTES, available_cpus, memory_budget, require_within
 from ..journal import Plan
 from ..linkage import FAITHFUL_PER_CLUSTER, choosing_bytes, linkage_bytes
-from ..metric import ClusterMetric
+from ..metric import ClusterMetric, read_metric
 from ..partition import PAIR_CHUNK, format_ranges, largest_subset, n_pairs, stride_for_subset
 from ..rmsd import pairwise_bytes
 from ..schema import SUBSET, ArraySpec, linkage_spec
@@ -69,15 +69,16 @@ class ClusterPlan:
     workers: int
 
 
-def plan_cluster(store: Store, config: ClusterConfig, *, n_frames: int | None = None) -> ClusterPlan:
+def plan_cluster(store: Store, config: ClusterConfig, *, like: str | None = None) -> ClusterPlan:
     """Resolve the parameters against the store.
 
     Parameters
     ----------
     store, config
         Where, and what was asked for.
-    n_frames
-        The subset is taken from so many frames of the store, from the first on; from all where None.
+    like
+        A finished clustering whose subset and metric are taken. Both are whole in the store: no selection is
+        parsed, and no file read again.
 
     Raises
     ------
@@ -89,14 +90,14 @@ def plan_cluster(store: Store, config: ClusterConfig, *, n_frames: int | None = 
         If the subset's distances need more memory than allowed; names the largest subset that fits.
     """
     stored, n_atoms, _ = store.shape("position")
-    n_frames = stored if n_frames is None else n_frames
-    topology = topology_from_json(store.attrs()["topology"])
-    if config.select is None:
-        atoms, atoms_text = default_rmsd_atoms(topology)
+    if like is None:
+        n_frames = stored
+        metric, atoms_text = _resolved(store, config)
     else:
-        atoms = select_atoms(topology, config.select)
-        atoms_text = f'"{config.select}": {describe_selection(topology, atoms)}'
-    metric = resolve_metric(store, topology, config, atoms)
+        attrs = store.attrs(f"clusterings/{like}")
+        n_frames = store.attrs(f"subsets/{attrs['subset']}")["frame_stop"]
+        metric, atoms_text = read_metric(store, f"clusterings/{like}"), attrs["atoms"]
+    atoms = metric.atoms
 
     stride = _stride(config, n_frames)
     subset_frame = np.arange(0, n_frames, stride, dtype=np.int64)
@@ -155,6 +156,17 @@ def plan_cluster(store: Store, config: ClusterConfig, *, n_frames: int | None = 
         parameters=_parameters(config, source, len(atoms)),
         workers=workers,
     )
+
+
+def _resolved(store: Store, config: ClusterConfig) -> tuple[ClusterMetric, str]:
+    """Return the metric that is asked for, and what its atoms are."""
+    topology = topology_from_json(store.attrs()["topology"])
+    if config.select is None:
+        atoms, atoms_text = default_rmsd_atoms(topology)
+    else:
+        atoms = select_atoms(topology, config.select)
+        atoms_text = f'"{config.select}": {describe_selection(topology, atoms)}'
+    return resolve_metric(store, topology, config, atoms), atoms_text
 
 
 def _stride(config: ClusterConfig, n_frames: int) -> int:

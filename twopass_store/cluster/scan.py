@@ -81,12 +81,12 @@ def scan_cuts(
         ingest = opened.journal("ingest")
         if ingest is None or not ingest.complete:
             raise StageIncompleteError(f"{path}: ingest has not finished. Run the same command again.")
-        base, n_frames = (given, None) if like is None else _subset_of(opened, like, given)
+        base = given if like is None else _subset_of(opened, like, given)
         progress = progress or Silent()
         scans = []
         for linkage in dict.fromkeys(linkages):
             values = {**base, "linkage": linkage, "memory": memory, "workers": workers}
-            plan = plan_cluster(opened, validated(ClusterConfig, values), n_frames=n_frames)
+            plan = plan_cluster(opened, validated(ClusterConfig, values), like=like)
             group = scan_group(plan, low, high)
             journal = opened.journal(scan_stage(plan, low, high))
             if journal is None or not journal.complete:
@@ -95,8 +95,8 @@ def scan_cuts(
         return _as_dataset(Store.open(path), scans)
 
 
-def _subset_of(store: Store, name: str, given: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """Return what tells a clustering's subset and metric, and of how many frames it was taken."""
+def _subset_of(store: Store, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what tells a clustering's subset and metric."""
     if any(value is not None for value in given.values()):
         raise ConfigError(
             "The subset of a clustering has its selection and stride: leave out --select, --subset-frames "
@@ -109,9 +109,7 @@ def _subset_of(store: Store, name: str, given: dict[str, Any]) -> tuple[dict[str
     choice_of_cut = {"name", "method", "linkage", "n_clusters", "cutoff"}
     choice_of_leaders = {"leader_method", "leaders_per_cluster", "faithfulness", "max_leaders"}
     left_out = choice_of_cut | choice_of_leaders | {"leader_frames", "seed"}
-    base = {key: value for key, value in journal.plan.request.items() if key not in left_out}
-    subset = store.attrs(f"clusterings/{name}")["subset"]
-    return base, store.attrs(f"subsets/{subset}")["frame_stop"]
+    return {key: value for key, value in journal.plan.request.items() if key not in left_out}
 
 
 def _scan(

@@ -6,7 +6,7 @@ from math import nan
 from pathlib import Path
 
 from ..config import METRIC_OPTIONS, ClusterConfig, format_length, validated
-from ..errors import ConfigError, StageIncompleteError
+from ..errors import CorruptChunkError, StageIncompleteError
 from ..journal import Lock, Plan, clear_dead, hold, naming_writer
 from ..progress import Progress, Silent
 from ..store import Store, check_name, lock_folder, store_path
@@ -239,12 +239,11 @@ def _make(
     if like is None:
         plan = plan_cluster(store, config)
     else:
-        subset = store.attrs(f"clusterings/{like}")["subset"]
-        plan = plan_cluster(store, config, n_frames=store.attrs(f"subsets/{subset}")["frame_stop"])
-        if plan.subset_group != f"subsets/{subset}":
-            raise ConfigError(
-                f"The subset of {like} can't be had again: a file that its metric was made from has changed. "
-                "Run `twopass cluster` with a new --name."
+        plan = plan_cluster(store, config, like=like)
+        if plan.subset_group != f"subsets/{store.attrs(f'clusterings/{like}')['subset']}":
+            raise CorruptChunkError(
+                f"{path}: the subset of {like} isn't one of its atoms, stride and metric. The store was "
+                "damaged, or made to mislead: run `twopass cluster` with a new --name."
             )
     as_planned = Plan(stage=stage, parameters=plan.parameters, products=(), request=request)
     if present is not None and not (restart and present.plan.fingerprint != as_planned.fingerprint):
