@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import StoreWriteError
 from ..partition import FrameRange
 from ..report import Summary
 from ..store import Store, open_results, store_path
+from .target import replacing
 
 if TYPE_CHECKING:
     import mdtraj as md
@@ -110,15 +110,9 @@ def write_medoids(summary: Summary) -> Path:
         remarks.append(f"REMARK   6 MODEL {row.rank}: C{row.rank}, label {row.label}, {where}\n")
 
     path = medoids_path(summary.path, summary.name)
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}.pdb")
-    try:
+    with replacing(path) as temporary:
         write_pdb_models(medoids, topology, path=temporary)
         temporary.write_text("".join(remarks) + temporary.read_text(encoding="utf-8"), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreWriteError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -1,13 +1,17 @@
 """Files, and folders, that are written beside their target and renamed into place."""
 
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 
 from ..config import expanded
 from ..errors import ConfigError, StoreWriteError, TrajectoryError, TwopassError
+from ..journal import Fate, Holder
 
 __all__ = ["checked_target", "replacing"]
 
@@ -59,6 +63,8 @@ def _same_file(path: Path, other: str) -> bool:
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside the target; when the block ends well, put that file in its place.
 
+    What exports of the same target left that were killed on this host is removed.
+
     Raises
     ------
     StoreWriteError
@@ -66,11 +72,17 @@ def replacing(target: Path) -> Iterator[Path]:
     TrajectoryError
         If mdtraj can't write the frames.
     """
+    # Debris that can't be removed is no reason to write nothing.
+    with suppress(OSError):
+        _sweep_dead(target)
     # The whole name at the end: formats are told by it, `.pdb.gz` by two extensions.
     # In ASCII, since some writers know nothing else.
     name = target.name.encode("ascii", "replace").decode().replace("?", "_")
-    temporary = target.with_name(f".{os.getpid()}-{name}")
-    older = target.with_name(f".{os.getpid()}-older-{name}")
+    own = Holder.this_process("")
+    # Short, as the target's name may be long.
+    begins = f".twopass-{_key(target, own)}-{own.pid}-{round(own.process_start * 100)}"
+    temporary = target.with_name(f"{begins}-{name}")
+    older = target.with_name(f"{begins}-{_OLDER}-{name}")
     try:
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)
@@ -100,8 +112,41 @@ def replacing(target: Path) -> Iterator[Path]:
             "the format has no room for a coordinate: free space, or choose another format, such as trr."
         ) from error
     finally:
-        for left in (temporary, older):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+        _remove(temporary)
+        _remove(older)
+
+
+_OLDER = "older"
+
+
+def _sweep_dead(target: Path) -> None:
+    """Remove what killed exports of a target left beside it, and put a folder back that they had moved away.
+
+    Of processes of other hosts or containers nobody knows here whether they live: what is theirs stays.
+    """
+    own = Holder.this_process("")
+    # The names of what is being written tell by whom.
+    form = re.compile(rf"\.twopass-{_key(target, own)}-(?P<pid>\d+)-(?P<start>\d+)-(?P<older>{_OLDER}-)?.*")
+    found = [named for left in target.parent.iterdir() if (named := form.fullmatch(left.name))]
+    for named in found:
+        writer = replace(own, pid=int(named["pid"]), process_start=int(named["start"]) / 100)
+        if writer.fate(is_locked=None) is not Fate.DEAD:
+            continue
+        left = target.with_name(named[0])
+        # Killed between the two renames: the new folder may not be whole on the disk, the older one is.
+        if named["older"] and not target.exists():
+            left.replace(target)
+        _remove(left)
+
+
+def _key(target: Path, own: Holder) -> str:
+    """Return what tells the target from others, and the processes seen from here from all others."""
+    text = "\n".join((own.host, own.boot, own.namespace, target.name))
+    return blake2b(os.fsencode(text), digest_size=4).hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
