@@ -438,7 +438,7 @@ def assert_same(store: Path, reference: Path) -> None:
     for name in sorted(found):
         ours, theirs = (store / name).read_bytes(), (reference / name).read_bytes()
         if name.endswith("zarr.json"):
-            assert _metadata(ours) == _metadata(theirs), name
+            assert metadata_but_for_time(ours) == metadata_but_for_time(theirs), name
         else:
             same = ours == theirs  # a name of its own: pytest would print megabytes
             assert same, name
@@ -455,7 +455,8 @@ def _listing(store: Path) -> set[str]:
     return {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
 
 
-def _metadata(text: bytes) -> dict[str, object]:
+def metadata_but_for_time(text: bytes) -> dict[str, object]:
+    """Read the metadata of a group or array, without what tells one run from another of the same kind."""
     metadata: dict[str, object] = json.loads(text)
     attributes = metadata.get("attributes")
     provenance = attributes.get("provenance") if isinstance(attributes, dict) else None
