@@ -15,7 +15,7 @@ from twopass_store.errors import (
 )
 from twopass_store.journal import Plan, Writer
 from twopass_store.partition import FrameRange
-from twopass_store.schema import INGESTED, SUBSET, attributes, chunk_shape
+from twopass_store.schema import INGESTED, SUBSET, attributes, chunk_shape, position_spec
 from twopass_store.store import Store, check_name
 
 SPEC = {spec.name: spec for spec in (*INGESTED, *SUBSET)}
@@ -68,15 +68,9 @@ def test_read_positions__takes_all_three_types(tmp_path, store, dtype):
     grid = np.random.default_rng(2).integers(-20_000, 20_000, (5, 4, 3))
     expected = grid.astype(np.float32) * np.float32(0.001)
     packed = np.dtype(dtype).kind == "i"
-    array = store._root.create_array(
-        "position",
-        shape=(5, 4, 3),
-        dtype=dtype,
-        chunks=(8, 4, 3),
-        attributes={"scale_factor": float(np.float32(0.001))} if packed else {},
-        chunk_key_encoding={"name": "default", "separator": "."},
-    )
-    array[:] = grid if packed else expected
+    spec = position_spec(dtype, float(np.float32(0.001)) if packed else None)
+    store.ensure_array("", spec, (5, 4, 3))
+    store.write_all("position", grid.astype(dtype) if packed else expected)
     found = store.read_positions(FrameRange(1, 4), np.array([0, 3]))
     assert found.dtype == np.float32 and found.flags.c_contiguous
     np.testing.assert_array_equal(found, expected[1:4][:, [0, 3]])

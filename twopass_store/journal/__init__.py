@@ -13,10 +13,11 @@ from .holder import Fate, Holder
 from .interrupts import uninterrupted
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
 from .locks import Lock, clear_dead, hold, naming_writer
-from .plan import Plan, Product, differences, fingerprint
+from .plan import MAX_CHUNKS, Plan, Product, differences, fingerprint
 
 __all__ = [
     "ABSENT",
+    "MAX_CHUNKS",
     "METADATA",
     "Disk",
     "Fate",

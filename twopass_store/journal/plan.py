@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from ..errors import CorruptChunkError
 
-__all__ = ["Plan", "Product", "differences", "fingerprint"]
+__all__ = ["MAX_CHUNKS", "Plan", "Product", "differences", "fingerprint"]
 
 
 MAX_CHUNKS = 1 << 24

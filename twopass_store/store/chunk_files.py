@@ -8,6 +8,7 @@ the bytes of a chunk are the same.
 import json
 import os
 import threading
+from math import prod
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,6 +59,8 @@ class ChunkFiles:
         self._chunks_per_file = array.shards[0] // array.chunks[0] if array.shards else 0
         self._order = tuple(codecs.get("transpose", {}).get("order", range(array.ndim)))
         self._stored_shape = tuple(array.chunks[axis] for axis in self._order)
+        # Encoded, a chunk is hardly larger than it is decoded.
+        self._limit = prod(self._chunk_shape) * self._dtype.itemsize + 1024
         packed = codecs["blosc"]
         self._blosc = numcodecs.Blosc(
             cname=packed["cname"],
@@ -103,7 +106,11 @@ class ChunkFiles:
         if stored is None:
             # Kept, since new memory takes as long as decoding into it.
             stored = self._thread.buffer = np.empty(self._stored_shape, self._dtype)
-        numcodecs.blosc.decompress(_checked(self._encoded(chunk)), stored.reshape(-1).view(np.uint8))
+        content = _checked(self._encoded(chunk))
+        # The header of blosc says how much is written to the buffer.
+        if len(content) < 16 or int.from_bytes(content[4:8].tobytes(), "little") != stored.nbytes:
+            raise ValueError("its header promises another size")
+        numcodecs.blosc.decompress(content, stored.reshape(-1).view(np.uint8))
         found: NDArray[Any] = stored.transpose(np.argsort(self._order))
         return found
 
@@ -137,7 +144,7 @@ class ChunkFiles:
         path = self._folder / f"{CHUNK_PREFIX}{file}{self._rest}"
         try:
             if not self._chunks_per_file:
-                return read_regular(path)
+                return read_regular(path, limit=self._limit)
             with os.fdopen(open_regular(path), "rb") as shard:
                 # A pair of offset and length for each chunk, at the end.
                 index_bytes = 16 * self._chunks_per_file + _CHECKSUM_BYTES
@@ -146,7 +153,7 @@ class ChunkFiles:
                 offset, length = (int(number) for number in index[within])
                 if offset == _ABSENT:
                     raise ValueError(f"{path.name} lacks chunk {within} of its shard")
-                if offset + length > shard.seek(0, os.SEEK_END):
+                if length > self._limit or offset + length > shard.seek(0, os.SEEK_END):
                     raise ValueError(f"{path.name} ends before chunk {within} of its shard")
                 shard.seek(offset)
                 return shard.read(length)

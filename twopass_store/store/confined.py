@@ -49,23 +49,31 @@ def inside(root: Path, key: str) -> Path:
     return path
 
 
-def regular_file(root: Path, key: str) -> Path | None:
+def regular_file(root: Path, key: str, *, limit: int | None = None) -> Path | None:
     """Return the path of a file of a store, None where there is none.
+
+    Parameters
+    ----------
+    root, key
+        As for `inside`.
+    limit
+        Bytes that it may have at most.
 
     Raises
     ------
     CorruptChunkError
-        If `key` leads out of the folder.
+        If `key` leads out of the folder, or the file is larger.
     StoreError
         If it is behind a link, or no regular file.
     """
     path = inside(root, key)
     try:
-        mode = path.lstat().st_mode
+        status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(status.st_mode):
         raise _irregular(path)
+    _require_size(path, status.st_size, limit)
     return path
 
 
@@ -91,10 +99,19 @@ def open_regular(path: Path) -> int:
     return descriptor
 
 
-def read_regular(path: Path) -> bytes:
-    """Return the content of a file, see `open_regular`."""
+def read_regular(path: Path, *, limit: int | None = None) -> bytes:
+    """Return the content of a file of at most so many bytes, see `open_regular`."""
     with os.fdopen(open_regular(path), "rb") as file:
+        _require_size(path, os.fstat(file.fileno()).st_size, limit)
         return file.read()
+
+
+def _require_size(path: Path, size: int, limit: int | None) -> None:
+    if limit is not None and size > limit:
+        raise CorruptChunkError(
+            f"{path} is damaged: it has {size:,} bytes, and can't have more than {limit:,}. Copy the store "
+            "again whole, or make it anew."
+        )
 
 
 def _is_link(path: Path) -> bool:

@@ -16,7 +16,6 @@ from ..errors import (
     StoreError,
     StoreExistsError,
     StoreNotFoundError,
-    TwopassError,
 )
 from ..journal import Writer, uninterrupted
 from ..schema import FORMAT_VERSION
@@ -123,8 +122,12 @@ class Groups:
                 files, mode="r" if writer is None else "r+", zarr_format=3, use_consolidated=False
             )
             found = dict(root.attrs).get("twopass_format")
-        except TwopassError:
-            raise
+        except StoreError as error:
+            if not isinstance(error, CorruptChunkError):
+                raise  # a link
+            raise StoreNotFoundError(
+                f"{path} is no twopass store: its zarr.json can't be read ({error})"
+            ) from error
         except PermissionError as error:
             raise StoreError(f"Cannot read {path}: {error.strerror}. Mend its permissions.") from error
         except Exception as error:  # zarr raises many kinds on metadata that it can't parse
@@ -189,6 +192,7 @@ class Groups:
             self._files.writer.remove(self.at(path))
 
     def _forget(self, path: str) -> None:
+        self._files.forget(path)
         self._arrays = {name: array for name, array in self._arrays.items() if not name.startswith(path)}
         self._files_of = {name: files for name, files in self._files_of.items() if not name.startswith(path)}
 

@@ -11,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptChunkError
-from ..journal import StageJournal
+from ..journal import MAX_CHUNKS, StageJournal
 from .confined import inside, open_regular, read_regular, regular_file
+from .limits import MAX_METADATA_BYTES
 from .local import CHUNK_PREFIX
 
 __all__ = ["JournalFiles", "checksum_holds", "ledger_problem"]
 
 CHECKSUM_BYTES = 4
+
+LEDGER_BYTES = 8 * MAX_CHUNKS + 1024
+"""The largest ledger that a plan can have."""
 
 
 class JournalFiles:
@@ -56,7 +60,7 @@ class JournalFiles:
         file = regular_file(self.root, key)
         try:
             if file is not None:
-                return str(json.loads(read_regular(file))["attributes"]["plan"])
+                return str(json.loads(read_regular(file, limit=MAX_METADATA_BYTES))["attributes"]["plan"])
         except FileNotFoundError:
             pass  # removed meanwhile
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -78,7 +82,7 @@ class JournalFiles:
         if file is None:
             return None
         try:
-            return np.frombuffer(_decoded(read_regular(file)), "<u8").astype(np.uint64)
+            return np.frombuffer(_decoded(read_regular(file, limit=LEDGER_BYTES)), "<u8").astype(np.uint64)
         except FileNotFoundError:
             return None
         except (ValueError, RuntimeError) as error:
@@ -134,6 +138,9 @@ def _decoded(data: bytes) -> bytes:
     content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
     if not content or google_crc32c.value(content) != int.from_bytes(checksum, "little"):
         raise ValueError("its checksum differs")
+    # The header of blosc says how much memory is taken.
+    if int.from_bytes(content[4:8], "little") > LEDGER_BYTES:
+        raise ValueError("it is larger than any ledger")
     entries: bytes = numcodecs.blosc.decompress(content)
     if len(entries) % 8:
         raise ValueError("it doesn't hold whole numbers")

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from zarr.storage import LocalStore
 
 from ..errors import CorruptChunkError
 from ..journal import Writer, digest
-from .confined import inside, regular_file
+from .confined import inside, read_regular, regular_file
+from .limits import MAX_METADATA_BYTES, ArrayFormat, check_metadata, known_spec
 
 __all__ = ["CHUNK_PREFIX", "DurableLocalStore", "missing_chunk"]
 
@@ -39,6 +41,8 @@ class DurableLocalStore(LocalStore):
         What writes, from the lock; needed for writing.
     absent_is_fill
         Read a missing chunk as fill, as zarr does: for arrays that are still being written.
+    known_only
+        List no arrays but those of the format: who opens all that is listed meets nobody's own.
     """
 
     def __init__(
@@ -48,12 +52,15 @@ class DurableLocalStore(LocalStore):
         read_only: bool = False,
         writer: Writer | None = None,
         absent_is_fill: bool = False,
+        known_only: bool = False,
     ) -> None:
         super().__init__(root, read_only=read_only)
         self.writer = writer
         self._absent_is_fill = absent_is_fill
+        self._known_only = known_only
         self._digests: dict[str, int] = {}
         self._digests_lock = threading.Lock()
+        self._formats: dict[str, ArrayFormat | None] = {}
 
     async def _open(self, **options: Any) -> None:
         # LocalStore's own makes the folder, also that of a store that is gone.
@@ -62,7 +69,11 @@ class DurableLocalStore(LocalStore):
     def with_read_only(self, read_only: bool = False) -> "DurableLocalStore":
         """Return a store on the same folder."""
         return type(self)(
-            self.root, read_only=read_only, writer=self.writer, absent_is_fill=self._absent_is_fill
+            self.root,
+            read_only=read_only,
+            writer=self.writer,
+            absent_is_fill=self._absent_is_fill,
+            known_only=self._known_only,
         )
 
     def take_digest(self, key: str) -> int:
@@ -77,13 +88,21 @@ class DurableLocalStore(LocalStore):
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
         """Read a file; a missing chunk is an error."""
-        regular_file(self.root, key)
-        return self._present(key, await super().get(key, prototype, byte_range))
+        regular_file(self.root, key, limit=self._limit(key))
+        value = self._present(key, await super().get(key, prototype, byte_range))
+        return self._allowed(key, value, is_whole=byte_range is None)
 
     def get_sync(self, key: str, **kwargs: Any) -> Buffer | None:
         """Read a file; a missing chunk is an error."""
-        regular_file(self.root, key)
-        return self._present(key, super().get_sync(key, **kwargs))
+        regular_file(self.root, key, limit=self._limit(key))
+        value = self._present(key, super().get_sync(key, **kwargs))
+        return self._allowed(key, value, is_whole=kwargs.get("byte_range") is None)
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """List what is in a folder."""
+        async for name in super().list_dir(prefix):
+            if not self._known_only or known_spec(f"{prefix}/{name}".lstrip("/")) is not None:
+                yield name
 
     async def set(self, key: str, value: Buffer) -> None:
         """Write a file whole, and durably."""
@@ -111,8 +130,38 @@ class DurableLocalStore(LocalStore):
             # Only the metadata of a group or array begin its folder; where chunks miss theirs, it was lost.
             self.writer.make_folder(path.parent)
         self.writer.write(path, data)
+        if path.name == METADATA_FILE:
+            self.forget(key.rpartition("/")[0])
         with self._digests_lock:
             self._digests[key] = digest(data)
+
+    def forget(self, path: str) -> None:
+        """Forget what the chunks of an array are: another one takes its place."""
+        self._formats.pop(path, None)
+
+    def _allowed(self, key: str, value: Buffer | None, *, is_whole: bool) -> Buffer | None:
+        """Return what was read, if decoding it takes no codec and no memory but those of the format."""
+        path, _, name = key.rpartition("/")
+        if value is None:
+            return None
+        if name == METADATA_FILE:
+            self._formats[path] = check_metadata(path, value.to_bytes())
+        elif name.startswith(CHUNK_PREFIX) and (array := self._format(path)) is not None:
+            array.check(key, value.to_bytes(), is_whole=is_whole)
+        return value
+
+    def _limit(self, key: str) -> int | None:
+        path, _, name = key.rpartition("/")
+        if name == METADATA_FILE:
+            return MAX_METADATA_BYTES
+        array = self._format(path) if name.startswith(CHUNK_PREFIX) else None
+        return None if array is None else array.file_bytes
+
+    def _format(self, path: str) -> ArrayFormat | None:
+        if path not in self._formats:
+            file = regular_file(self.root, f"{path}/{METADATA_FILE}", limit=MAX_METADATA_BYTES)
+            self._formats[path] = None if file is None else check_metadata(path, read_regular(file))
+        return self._formats[path]
 
     def _present(self, key: str, value: Buffer | None) -> Buffer | None:
         if value is None and not self._absent_is_fill and key.rpartition("/")[2].startswith(CHUNK_PREFIX):

@@ -85,8 +85,8 @@ def _opened(opened: Store, name: str | None, n_shown: int | None, *, partial: bo
     attrs = opened.attrs(group)
     linkage = attrs["linkage"]
 
-    files = DurableLocalStore(opened.path, read_only=True)
-    partial_files = DurableLocalStore(opened.path, read_only=True, absent_is_fill=True)
+    files = DurableLocalStore(opened.path, read_only=True, known_only=True)
+    partial_files = DurableLocalStore(opened.path, read_only=True, absent_is_fill=True, known_only=True)
     root = _group(files, "", [spec.name for spec in INGESTED])
     pieces = [
         root,
