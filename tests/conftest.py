@@ -17,7 +17,20 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 EXAMPLE = Path(__file__).parents[1] / "twopass_store" / "data"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
+FEW_RUNS = "21"
+"""Commands that are killed in the usual run of the tests."""
+
 Twopass = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults")
+    group.addoption(
+        "--runs",
+        default=FEW_RUNS,
+        help="Commands that tests/fault kills at a step and resumes: how many, or FIRST:END.",
+    )
+    group.addoption("--seed", default="0", help="What the steps are drawn with.")
 
 
 @pytest.fixture

@@ -324,6 +324,7 @@ margin = true
 
 
 def _run_installed(asked: dict[str, Any]) -> dict[str, Any]:
+    path = filter(None, (str(HOOKS), os.environ.get("PYTHONPATH")))
     began = time.monotonic()
     with Path(asked["said"]).open("w") as said:
         process = subprocess.Popen(
@@ -331,7 +332,7 @@ def _run_installed(asked: dict[str, Any]) -> dict[str, Any]:
             stdout=said,
             stderr=said,
             cwd=asked["cwd"],
-            env={**os.environ, "PYTHONPATH": str(HOOKS), VARIABLE: json.dumps(asked["settings"])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), VARIABLE: json.dumps(asked["settings"])},
         )
         try:
             process.wait(asked["delay"] or 240)

@@ -1,18 +1,10 @@
-"""Options of the fault tests: how many runs are killed, and with which seed."""
+"""How many commands the fault tests kill, and what became of them."""
 
 from collections import Counter
 
 import pytest
 
-FEW = "21"
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("faults")
-    group.addoption(
-        "--runs", default=FEW, help="Commands that are killed at a step and resumed: how many, or FIRST:END."
-    )
-    group.addoption("--seed", default="0", help="What the steps are drawn with.")
+from conftest import FEW_RUNS
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -32,7 +24,7 @@ def tallies(pytestconfig: pytest.Config) -> dict[str, Counter[str]]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     tallies = config.stash.get(TALLIES, {})
-    if tallies and config.getoption("--runs") != FEW:
+    if tallies and config.getoption("--runs") != FEW_RUNS:
         terminalreporter.section("kills")
         for title, counts in tallies.items():
             listed = ", ".join(f"{name} {count:,}" for name, count in counts.most_common())

@@ -30,6 +30,11 @@ LINES_OF = ("twopass_store/journal/locks.py", "twopass_store/export/target.py")
 STAGES_OF_ROOT = {"growth": "growth", "transcode": "transcode", "position_transcoded": "transcode"}
 
 
+def python_path() -> str:
+    """Return the PYTHONPATH that hooks a process in, with what is in it already."""
+    return os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+
+
 def command_role() -> str:
     """Tell what this process is: the command itself, one of its workers, or something else."""
     words = sys.orig_argv

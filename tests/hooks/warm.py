@@ -24,7 +24,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     _warm_up()
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    # For the workers that the commands start.
+    os.environ["PYTHONPATH"] = fault_hook.python_path()
     patience = time.monotonic() + 10
     while _n_threads() > 1 and time.monotonic() < patience:
         time.sleep(0.01)
