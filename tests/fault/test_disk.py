@@ -4,26 +4,15 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import mdtraj as md
 import numpy as np
 import pytest
 
+from actions import NAMES, Action, make_actions
 from faults import Stamp, assert_same, stamps
-from trajectory_files import make_trajectory
-from twopass_store import (
-    adopt_leaders,
-    assign_frames,
-    cluster_subset,
-    ingest_trajectories,
-    recut_clustering,
-    relocate_trajectories,
-    scan_cuts,
-)
-from twopass_store.errors import PrecisionError, StoreWriteError
+from twopass_store.errors import StoreWriteError
 from twopass_store.journal import Disk, Writer
 from twopass_store.store import Store
 
@@ -89,96 +78,9 @@ class RefusingDisk(Disk):
         super().remove_tree(path)
 
 
-@dataclass(frozen=True)
-class Action:
-    """One call of the library, and the store that it finds."""
-
-    act: Callable[[Path], object]
-    before: Path | None
-
-
 @pytest.fixture(scope="module")
 def actions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Action]:
-    folder = tmp_path_factory.mktemp("disk")
-    trajectory = make_trajectory(300)
-    trajectory[0].save_pdb(folder / "top.pdb")
-    first, grown, other = folder / "first.xtc", folder / "grown" / "first.xtc", folder / "other.xtc"
-    grown.parent.mkdir()
-    trajectory[:100].save(str(first))
-    moved = tmp_path_factory.mktemp("moved")
-    for path in (first, folder / "top.pdb"):
-        shutil.copy2(path, moved)
-    trajectory[:250].save(str(grown))
-    trajectory[250:].save(str(other))
-
-    def ingest(store: Path) -> object:
-        return ingest_trajectories(store, first, top=folder / "top.pdb", workers=1)
-
-    def cluster(store: Path) -> object:
-        return cluster_subset(store, select="all", n_clusters=2, workers=1)
-
-    def assign(store: Path) -> object:
-        return assign_frames(store, workers=1, margin=True)
-
-    def stored(name: str, *acts: Callable[[Path], object]) -> Path:
-        store = folder / name / "s.zarr"
-        store.parent.mkdir()
-        for act in acts:
-            act(store)
-        return store
-
-    ingested = stored("ingested", ingest)
-    clustered = stored("clustered", ingest, cluster)
-    assigned = stored("assigned", ingest, cluster, assign)
-    return {
-        "ingest": Action(ingest, None),
-        "cluster": Action(cluster, ingested),
-        "gromos": Action(
-            lambda store: cluster_subset(store, select="all", method="gromos", cutoff="1A", workers=1),
-            ingested,
-        ),
-        "structures": Action(
-            lambda store: adopt_leaders(store, folder / "top.pdb", name="own", select="all"), ingested
-        ),
-        "scan": Action(lambda store: scan_cuts(store, select="all", n_clusters="2:5"), clustered),
-        "recut": Action(
-            lambda store: recut_clustering(store, name="default", new_name="new", n_clusters=3), clustered
-        ),
-        "assign": Action(assign, clustered),
-        "restart": Action(
-            lambda store: cluster_subset(store, select="all", n_clusters=4, workers=1, restart=True), assigned
-        ),
-        "append": Action(
-            lambda store: ingest_trajectories(store, [grown, other], append=True, workers=1), assigned
-        ),
-        "wide": Action(*_misfit(folder)),
-        "relocate": Action(lambda store: relocate_trajectories(store, folder, moved), clustered),
-    }
-
-
-def _misfit(folder: Path) -> tuple[Callable[[Path], object], Path]:
-    """Three chunks of positions, of which the first two are committed as int16 and the third doesn't fit."""
-    folder = folder / "misfit"
-    folder.mkdir()
-    topology = md.Topology()
-    residue = topology.add_residue("MOL", topology.add_chain())
-    for _ in range(100):
-        topology.add_atom("C", md.element.carbon, residue)
-    xyz = np.random.default_rng(2).random((5_000, 100, 3), np.float32)
-    xyz[4_500, 50, 0] = -40
-    trajectory = md.Trajectory(xyz, topology, time=np.arange(5_000))
-    trajectory[0].save_pdb(str(folder / "top.pdb"))
-    trajectory.save_xtc(str(folder / "run.xtc"))
-
-    def ingest(store: Path, *, wide: bool = True) -> object:
-        return ingest_trajectories(
-            store, folder / "run.xtc", top=folder / "top.pdb", wide=wide, workers=1, codec="fast"
-        )
-
-    (folder / "before").mkdir()
-    with pytest.raises(PrecisionError):
-        ingest(folder / "before" / "s.zarr", wide=False)
-    return ingest, folder / "before" / "s.zarr"
+    return make_actions(tmp_path_factory.mktemp("actions"))
 
 
 @pytest.fixture
@@ -187,16 +89,9 @@ def refuses_until_mended(
 ) -> Callable[..., None]:
     """Lets the disk refuse at steps of an action, at all of them or at so many points."""
 
-    def copied(action: Action, name: str) -> Path:
-        store = tmp_path / name / "s.zarr"
-        store.parent.mkdir()
-        if action.before is not None:
-            shutil.copytree(action.before, store)
-        return store
-
     def sweep(name: str, *, code: int, halfway: bool, n_points: int | None = None) -> None:
         action = actions[name]
-        reference = copied(action, "reference")
+        reference = action.found_by(tmp_path / "reference" / "s.zarr")
         counting = RefusingDisk()
         monkeypatch.setattr(Writer, "disk", counting)
         action.act(reference)
@@ -205,7 +100,7 @@ def refuses_until_mended(
         # Not always the same step of a write.
         at_once = 1 if n_points is None else (n_steps // n_points) | 1
         for at in range(1 if n_points is None else 1 + at_once // 2, n_steps + 1, at_once):
-            store = copied(action, "refused")
+            store = action.found_by(tmp_path / "refused" / "s.zarr")
             monkeypatch.setattr(Writer, "disk", RefusingDisk(at, code=code, halfway=halfway))
             with pytest.raises(StoreWriteError, match=os.strerror(code)):
                 action.act(store)
@@ -238,21 +133,6 @@ def recorded_units(path: Path) -> dict[Path, Stamp]:
                 chunks = np.flatnonzero(journal.done(product.path))
                 files += [file for chunk in chunks for file in (path / product.path).glob(f"c.{chunk}*")]
     return stamps(files)
-
-
-NAMES = (
-    "ingest",
-    "cluster",
-    "gromos",
-    "structures",
-    "scan",
-    "recut",
-    "assign",
-    "restart",
-    "append",
-    "wide",
-    "relocate",
-)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,149 @@
+"""A store, or its lock, that is removed or renamed while it is written: an error, and never half a store."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actions import NAMES, Action, make_actions
+from faults import assert_alone, assert_same
+from twopass_store.errors import StoreError
+from twopass_store.journal import Disk, Writer
+
+
+class LosingDisk(Disk):
+    """Does something to the disk before one of its steps, as another program would."""
+
+    def __init__(self, at: int, lose: Callable[[], object]) -> None:
+        self.n_steps = 0
+        self._at, self._lose = at, lose
+
+    def _step(self) -> None:
+        self.n_steps += 1
+        if self.n_steps == self._at:
+            self._lose()
+
+    def make_folder(self, path: Path) -> None:
+        self._step()
+        super().make_folder(path)
+
+    def write(self, file: Any, data: Any) -> None:
+        self._step()
+        super().write(file, data)
+
+    def sync(self, file: Any) -> None:
+        self._step()
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._step()
+        super().rename(source, target)
+
+    def sync_folder(self, path: Path) -> None:
+        self._step()
+        super().sync_folder(path)
+
+    def remove_tree(self, path: Path) -> None:
+        self._step()
+        super().remove_tree(path)
+
+
+@pytest.fixture(scope="module")
+def actions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Action]:
+    return make_actions(tmp_path_factory.mktemp("actions"))
+
+
+def sweep(
+    action: Action,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    lose: Callable[[Path], object],
+    mend: Callable[[Path], object],
+    says: str,
+    n_points: int | None,
+) -> None:
+    """Lose something before steps of an action, at all of them or at so many points."""
+    reference = action.found_by(folder / "reference" / "s.zarr")
+    counting = LosingDisk(0, lambda: None)
+    monkeypatch.setattr(Writer, "disk", counting)
+    action.act(reference)
+    every = 1 if n_points is None else (counting.n_steps // n_points) | 1
+    # The first step of an ingest makes the folder.
+    first = 2 if n_points is None else 2 + every // 2
+    for at in range(first, counting.n_steps + 1, every):
+        store = action.found_by(folder / "lost" / "s.zarr")
+        monkeypatch.setattr(Writer, "disk", LosingDisk(at, lambda: lose(store)))  # noqa: B023
+        with pytest.raises(StoreError, match=says):
+            action.act(store)
+        monkeypatch.setattr(Writer, "disk", LosingDisk(0, lambda: None))
+        mend(store)
+        assert not store.exists() or not assert_alone(store)
+        action.act(store)
+        assert_same(store, reference)
+        shutil.rmtree(store.parent)
+    shutil.rmtree(reference.parent)
+
+
+def rename_store(store: Path) -> None:
+    store.rename(store.with_name("elsewhere"))
+
+
+def put_back(store: Path) -> None:
+    """Nothing came up where the store was; put it there again."""
+    assert not store.exists()
+    store.with_name("elsewhere").rename(store)
+
+
+def remove_lock(store: Path) -> None:
+    shutil.rmtree(store.with_name("s.zarr.lock"))
+
+
+def see_no_lock(store: Path) -> None:
+    assert not store.with_name("s.zarr.lock").exists()
+
+
+N_POINTS = [3, pytest.param(None, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("n_points", N_POINTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_renamed_store__is_an_error_and_goes_on_once_put_back(
+    name: str,
+    n_points: int | None,
+    actions: dict[str, Action],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    says = "removed or renamed|no store at"
+    sweep(
+        actions[name],
+        tmp_path,
+        monkeypatch,
+        lose=rename_store,
+        mend=put_back,
+        says=says,
+        n_points=n_points,
+    )
+
+
+@pytest.mark.parametrize("n_points", N_POINTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_removed_lock__is_an_error_that_says_so(
+    name: str,
+    n_points: int | None,
+    actions: dict[str, Action],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    says = "removed while it locked"
+    sweep(
+        actions[name],
+        tmp_path,
+        monkeypatch,
+        lose=remove_lock,
+        mend=see_no_lock,
+        says=says,
+        n_points=n_points,
+    )
