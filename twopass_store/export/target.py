@@ -1,5 +1,6 @@
 """Files, and folders, that are written beside their target and renamed into place."""
 
+import errno
 import os
 import re
 import shutil
@@ -14,6 +15,9 @@ from ..errors import ConfigError, StoreWriteError, TrajectoryError, TwopassError
 from ..journal import Fate, Holder
 
 __all__ = ["checked_target", "replacing"]
+
+FULL_BYTES = 64 << 10
+"""Space left on a disk that was too small for a file."""
 
 
 def checked_target(
@@ -84,6 +88,9 @@ def replacing(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f"{begins}-{name}")
     older = target.with_name(f"{begins}-{_OLDER}-{name}")
     try:
+        # C libraries don't say why they can't open a file.
+        temporary.touch()
+        temporary.unlink()
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
@@ -100,11 +107,13 @@ def replacing(target: Path) -> Iterator[Path]:
                 older.replace(target)
             raise
     except TwopassError as error:
+        _refuse_full(target, error)
         error.args = (str(error).replace(str(temporary), str(target)),)
         raise
     except OSError as error:
         raise StoreWriteError(f"Cannot write {target}: {error.strerror or error}.") from error
     except Exception as error:
+        _refuse_full(target, error)
         # mdtraj's writers raise anything, of a full disk or a number that a column has no room for.
         reason = str(error).strip().splitlines()[-1:] or [""]
         raise TrajectoryError(
@@ -149,4 +158,16 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        # What went wrong first is what counts, as that the disk is read-only.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _refuse_full(target: Path, error: Exception) -> None:
+    """Raise what the writers don't say, or say in words of their own: that there is no space left."""
+    try:
+        disk = os.statvfs(target.parent)
+    except OSError:
+        return
+    if disk.f_bavail * disk.f_frsize < FULL_BYTES:
+        raise StoreWriteError(f"Cannot write {target}: {os.strerror(errno.ENOSPC)}.") from error

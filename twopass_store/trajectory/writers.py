@@ -1,9 +1,10 @@
 """Trajectories written frame by frame, in every format for which mdtraj does so and md.load reads it back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ __all__ = ["TrajectoryWriter", "WrittenFrames", "open_writer"]
 
 # Components of cell vectors below this are rounding of 90°, as mdtraj has it.
 _ASKEW_NM = 1e-6
+
+# Frames of a closed file that are read at once to be compared.
+_CHECKED_FRAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,10 @@ class TrajectoryWriter(ABC):
         """
         return None
 
+    def is_intact(self) -> bool:
+        """Tell whether the closed file has what was written; only looked at where nothing else tells."""
+        return True
+
 
 class _XdrWriter(TrajectoryWriter):
     """XTC and TRR."""
@@ -166,21 +174,35 @@ class _DcdWriter(TrajectoryWriter):
 
 class _Hdf5Writer(TrajectoryWriter):
     def _open(self) -> Any:
+        self._digests = [blake2b() for _ in range(4)]
         file = HDF5TrajectoryFile(str(self._path), "w")
         file.topology = self._topology
         return file
 
     def write(self, frames: WrittenFrames) -> None:
-        self._file.write(
-            frames.xyz,
-            time=frames.time,
-            cell_lengths=frames.unitcell_lengths,
-            cell_angles=frames.unitcell_angles,
-        )
+        columns = frames.xyz, frames.time, frames.unitcell_lengths, frames.unitcell_angles
+        _update(self._digests, columns)
+        xyz, time, lengths, angles = columns
+        self._file.write(xyz, time=time, cell_lengths=lengths, cell_angles=angles)
 
     def n_frames_on_disk(self) -> int | None:
         with HDF5TrajectoryFile(str(self._path)) as file:
             return len(file)
+
+    def is_intact(self) -> bool:
+        # On a full disk, PyTables writes, flushes and closes without a word, and leaves holes.
+        found = [blake2b() for _ in self._digests]
+        with HDF5TrajectoryFile(str(self._path)) as file:
+            for _ in range(0, len(file), _CHECKED_FRAMES):
+                block = file.read(n_frames=_CHECKED_FRAMES)
+                _update(found, (block.coordinates, block.time, block.cell_lengths, block.cell_angles))
+        return [each.digest() for each in found] == [each.digest() for each in self._digests]
+
+
+def _update(digests: Iterable[blake2b], columns: Iterable[NDArray[Any] | None]) -> None:
+    for each, values in zip(digests, columns, strict=True):
+        if values is not None:
+            each.update(np.ascontiguousarray(values, np.float32).data)
 
 
 class _NetcdfWriter(TrajectoryWriter):
@@ -386,3 +408,5 @@ def open_writer(
     found = writer.n_frames_on_disk()
     if found is not None and found != n_frames:
         raise TrajectoryError(f"{path} holds {found} frames, and {n_frames} were written: is the disk full?")
+    if not writer.is_intact():
+        raise TrajectoryError(f"{path} doesn't hold what was written: is the disk full?")
