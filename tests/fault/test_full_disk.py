@@ -138,7 +138,7 @@ def test_disk_that_becomes_read_only__is_one_line_and_resumes_once_writable(
 ) -> None:
     stage = Stage("ingest", tuple(command_of("ingest", files, 1)), ("position",), "ingest", "ingest", 3)
     store = small_disk.path / "s.zarr"
-    process = stage.start(store, commit_seconds=0.0, write_seconds=0.05)
+    process = stage.start(store, commit_seconds=0.0, write_seconds=0.3)
     assert wait_for(process, lambda: bool(stage.files(store)))
     while True:
         try:
