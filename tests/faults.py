@@ -107,14 +107,19 @@ class Stage:
     in_flight: int
 
     def start(
-        self, store: Path, *, commit_seconds: float | None = None, write_seconds: float = 0.0
+        self,
+        store: Path,
+        *,
+        commit_seconds: float | None = None,
+        write_seconds: float = 0.0,
+        prefix: Sequence[str] = (),
     ) -> subprocess.Popen[str]:
         """Start the command; its ledger written that often, and every write taking so much longer."""
         command = [COMMAND]
         if commit_seconds is not None:
             command = [sys.executable, "-c", _PACED, str(commit_seconds), str(write_seconds)]
         return subprocess.Popen(
-            [*command, self.name, str(store), *self.options],
+            [*prefix, *command, self.name, str(store), *self.options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
