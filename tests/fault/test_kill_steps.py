@@ -97,6 +97,21 @@ def test_kill_at_a_step__resumes_to_the_same_bytes_and_does_no_recorded_unit_twi
     _tally(case, twice, tallies)
 
 
+@pytest.mark.parametrize("name", ["scan", "recut"])
+def test_kill_after_the_last_step__leaves_a_lock_that_the_same_command_removes(
+    bench: Bench, name: str
+) -> None:
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
+    reference = bench.reference(scenario, 1)
+    folder = bench.copy(scenario, bench.root / "case")
+    words = bench.words(scenario.arguments, 1)
+    assert was_killed(bench.run(folder, words, kill=("driver", len(reference.moments["driver"]))))
+    assert differences(folder, reference.folder)
+    assert not was_killed(bench.run(folder, words))
+    assert differences(folder, reference.folder) == []
+    shutil.rmtree(folder)
+
+
 def kill_until_done(bench: Bench, case: Case, folder: Path, rng: random.Random) -> None:
     """Kill a command, and what resumes it, up to three times; then let it end, and look at what it made."""
     reference = bench.reference(case.scenario, case.workers)

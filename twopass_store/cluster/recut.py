@@ -33,7 +33,7 @@ def recut_clustering(
         Path of the store.
     name
         The clustering whose subset, distances, tree and way to choose leaders are taken; may be left out
-        where there is only one.
+        where there is only one beside the new one.
     new_name
         Name of the new one.
     n_clusters, cutoff
@@ -55,7 +55,7 @@ def recut_clustering(
     path = store_path(store)
     with naming_writer(lock_folder(path), Lock(f"clustering-{name or 'default'}"), break_lock=break_lock):
         opened = Store.open(path)
-        name = name or only_clustering(opened)
+        name = name or _other_clustering(opened, new_name)
         base = _base(opened, name)
     if check_name(new_name) == name:
         raise ConfigError(f"The new cut needs a name of its own, not {name!r} as well: give another (--as).")
@@ -65,6 +65,12 @@ def recut_clustering(
     config = validated(ClusterConfig, {**base.plan.request, **cut_at, "memory": memory, "workers": workers})
     progress = progress or Silent()
     return make_clustering(path, config, restart=restart, break_lock=break_lock, progress=progress, like=name)
+
+
+def _other_clustering(store: Store, new_name: str) -> str:
+    """Return the name of the only clustering beside the new one, which an earlier call may have begun."""
+    others = [name for name in store.members("clusterings") if name != new_name]
+    return others[0] if len(others) == 1 else only_clustering(store)
 
 
 def _base(store: Store, name: str) -> StageJournal:

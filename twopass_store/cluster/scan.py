@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config import ClusterConfig, validated
 from ..errors import ConfigError, StageIncompleteError
-from ..journal import Lock, hold, naming_writer
+from ..journal import Lock, clear_dead, hold, naming_writer
 from ..progress import Progress, Silent
 from ..schema import SCAN
 from ..store import Store, lock_folder, store_path
@@ -91,6 +91,8 @@ def scan_cuts(
             journal = opened.journal(scan_stage(plan, low, high))
             if journal is None or not journal.complete:
                 _scan(path, plan, low, high, progress, break_lock=break_lock)
+            else:
+                clear_dead(lock_folder(path))
             scans.append((linkage, group))
         return _as_dataset(Store.open(path), scans)
 
