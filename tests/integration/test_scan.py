@@ -48,8 +48,11 @@ def test_scan__gives_figures_with_units_and_keeps_them(ingested):
     assert ward.largest_cluster.item() == np.bincount(labels).max()
 
     before = {file: file.stat().st_mtime_ns for file in ingested.rglob("*")}
+    left = ingested.with_name("s.zarr.lock")
+    left.mkdir()  # by a process that is dead
     again = scan_cuts(ingested, like="five", n_clusters="2:9", linkages=["average", "ward"])
     assert {file: file.stat().st_mtime_ns for file in ingested.rglob("*")} == before
+    assert not left.exists()
     xr.testing.assert_identical(again, scan)
     tree = xr.open_datatree(ingested, engine="zarr", consolidated=False)
     stored = [group for group in tree["scans"].children.values() if group.sizes["cut"] == 8]
