@@ -82,6 +82,7 @@ def test_append__that_ends_at_any_write_is_finished_to_the_same_bytes(
             for name in ("position", "source_frame"):
                 np.testing.assert_array_equal(found[name][:100], old[name])
             if found.sizes["frame"] == 100:
+                assert found.sizes["trajectory_file"] == 1
                 np.testing.assert_array_equal(found["label"], old["label"])
         append(store)
         assert_same(store, reference)

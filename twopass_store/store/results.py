@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,25 +53,30 @@ def open_results(
     """
     while True:
         opened = Store.open(store_path(store))
-        before = _shown_frames(opened)
+        before = _shown(opened)
         dataset = _opened(opened, name, before, partial=partial)
         # An append may have begun or ended meanwhile.
-        if _shown_frames(Store.open(opened.path)) == before:
+        if _shown(Store.open(opened.path)) == before:
             return dataset
 
 
-def _shown_frames(opened: Store) -> int | None:
-    """Return how many frames an append that is under way found; None for all, where there is none."""
+def _shown(opened: Store) -> Mapping[str, int] | None:
+    """Return how many frames and files there were before an append that is under way; None without one."""
     growing = opened.read_plan(GROWTH)
     if growing is not None:
-        return int(Plan.from_json(growing).parameters["n_before"])
-    ingest = opened.journal("ingest")
-    if ingest is None or ingest.complete or "append" not in ingest.plan.request:
-        return None
-    return int(ingest.plan.request["append"]["n_frames"])
+        plan = Plan.from_json(Plan.from_json(growing).parameters["journals"]["ingest"]["plan"])
+    else:
+        ingest = opened.journal("ingest")
+        if ingest is None or ingest.complete or "append" not in ingest.plan.request:
+            return None
+        plan = ingest.plan
+    before = plan.request["append"]
+    return {"frame": int(before["n_frames"]), "trajectory_file": int(before["n_files"])}
 
 
-def _opened(opened: Store, name: str | None, n_shown: int | None, *, partial: bool) -> "xr.Dataset":
+def _opened(
+    opened: Store, name: str | None, shown: Mapping[str, int] | None, *, partial: bool
+) -> "xr.Dataset":
     # xarray takes half a second to import: not for the commands, which never need it.
     import xarray as xr
 
@@ -100,13 +106,14 @@ def _opened(opened: Store, name: str | None, n_shown: int | None, *, partial: bo
     for specs in (ASSIGNMENT, MARGIN):
         paths = [f"{group}/{spec.name}" for spec in specs]
         stage = "assign" if specs is ASSIGNMENT else "margin"
-        if all(opened.is_complete(path) for path in paths) or _covers(opened, f"{stage}-{name}", n_shown):
+        if all(opened.is_complete(path) for path in paths) or _covers(opened, f"{stage}-{name}", shown):
             pieces.append(_group(files, group, [spec.name for spec in specs]))
         elif partial and all(opened.has(path) for path in paths):
             pieces.append(_group(partial_files, group, [spec.name for spec in specs]))
 
-    if n_shown is not None:
-        pieces = [piece.isel(frame=slice(n_shown)) if "frame" in piece.dims else piece for piece in pieces]
+    if shown is not None:
+        cut = {dim: slice(length) for dim, length in shown.items()}
+        pieces = [piece.isel(cut, missing_dims="ignore") for piece in pieces]
     described = {"clustering": name, **root.attrs, **attrs}
     for piece in pieces:
         piece.attrs = {}
@@ -122,10 +129,10 @@ def _opened(opened: Store, name: str | None, n_shown: int | None, *, partial: bo
     return xr.decode_cf(merged, decode_times=False)
 
 
-def _covers(opened: Store, stage: str, n_shown: int | None) -> bool:
+def _covers(opened: Store, stage: str, shown: Mapping[str, int] | None) -> bool:
     """Tell whether a stage had done all frames that are shown before others were appended."""
-    journal = None if n_shown is None else opened.journal(stage)
-    return journal is not None and n_shown == journal.plan.request.get("covered")
+    journal = None if shown is None else opened.journal(stage)
+    return journal is not None and shown is not None and shown["frame"] == journal.plan.request.get("covered")
 
 
 def _needed(opened: Store, group: str) -> list[str]:
