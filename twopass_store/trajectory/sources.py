@@ -19,7 +19,6 @@ from mdtraj.formats import (
     MDCRDTrajectoryFile,
     NetCDFTrajectoryFile,
     TRRTrajectoryFile,
-    XTCTrajectoryFile,
     XYZTrajectoryFile,
 )
 from mdtraj.utils.unitcell import box_vectors_to_lengths_and_angles
@@ -54,12 +53,17 @@ class _XdrSource(Source):
     """XTC and TRR."""
 
     def __init__(self, path: str, topology: md.Topology, index: FrameIndex) -> None:
-        opener = TRRTrajectoryFile if path.lower().endswith(".trr") else XTCTrajectoryFile
-        with ascii_name(path) as name:
-            self._file: Any = opener(name)
         self._index = index
-        self._position = 0
         self._topology = topology
+        self._open(path)
+
+    @abstractmethod
+    def _open(self, path: str) -> None:
+        """Open the file."""
+
+    @abstractmethod
+    def _read_run(self, start: int, n_frames: int) -> tuple[Any, ...]:
+        """Positions, times, steps and vectors of the unit cell (None without) of consecutive frames."""
 
     def raw_frames(self, n_frames: int, step: int) -> int:
         return n_frames if self._hops(step) else n_frames * step
@@ -67,15 +71,6 @@ class _XdrSource(Source):
     def _hops(self, step: int) -> bool:
         # A hop costs as much as decoding about 5000 atoms.
         return (step - 1) * int(self._topology.n_atoms) > 5000
-
-    def _read_run(self, start: int, n_frames: int) -> tuple[Any, ...]:
-        if start != self._position:
-            # mdtraj's own seek() looks the frame up in offsets that it scans from the whole file.
-            self._file.offsets = np.array([self._index.offset(start)], dtype=np.int64)
-            self._file.seek(0)
-        result: tuple[Any, ...] = self._file.read(n_frames=n_frames)
-        self._position = start + len(result[0])
-        return result
 
     def read(self, start: int, n_frames: int, step: int) -> md.Trajectory:
         if self._hops(step):
@@ -94,6 +89,40 @@ class _XdrSource(Source):
         trajectory.source_step = np.concatenate([run[2] for run in runs])
         trajectory.source_vectors = np.concatenate(boxes)
         return trajectory
+
+
+class _XtcSource(_XdrSource):
+    """XTC."""
+
+    def _open(self, path: str) -> None:
+        # numba takes a fifth of a second to import.
+        from .xtc import XtcFile
+
+        self._file = XtcFile(path, self._index)
+
+    def _read_run(self, start: int, n_frames: int) -> tuple[Any, ...]:
+        return self._file.read(start, n_frames)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _TrrSource(_XdrSource):
+    """TRR."""
+
+    def _open(self, path: str) -> None:
+        with ascii_name(path) as name:
+            self._file: Any = TRRTrajectoryFile(name)
+        self._position = 0
+
+    def _read_run(self, start: int, n_frames: int) -> tuple[Any, ...]:
+        if start != self._position:
+            # mdtraj's own seek() looks the frame up in offsets that it scans from the whole file.
+            self._file.offsets = np.array([self._index.offset(start)], dtype=np.int64)
+            self._file.seek(0)
+        result: tuple[Any, ...] = self._file.read(n_frames=n_frames)
+        self._position = start + len(result[0])
+        return result
 
     def close(self) -> None:
         self._file.close()
@@ -279,7 +308,8 @@ def open_source(
     """
     extension = Path(path).suffix.lower()
     if extension in (".xtc", ".trr"):
-        return _XdrSource(path, topology, index or frame_index(path))
+        opener = _XtcSource if extension == ".xtc" else _TrrSource
+        return opener(path, topology, index or frame_index(path))
     if extension in (".h5", ".hdf5"):
         return _Hdf5Source(path, topology)
     if extension == ".gro":

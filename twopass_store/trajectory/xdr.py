@@ -245,8 +245,8 @@ def _xtc_frame(header: bytes, path: str, frame: int) -> tuple[int, int]:
     if len(header) < _HEADER_BYTES:
         return n_atoms, 0
     small, n_bytes = _XTC_TAIL.unpack_from(header, 84)
-    # mdtraj's decoder trusts both, and leaves its arrays where they are damaged: the one indexes a table of
-    # 73 numbers, the other is read into a buffer of 3.6 integers an atom, 3 of them used otherwise.
+    # The one is an index into a table of 73 numbers. Readers take the other into a buffer of 3.6 integers an
+    # atom, 3 of them used otherwise, so no writer goes beyond.
     if not 0 <= small < 73 or not 0 < n_bytes <= 4 * (n_atoms * 36 // 10 - 3):
         raise _damaged(path, frame, "XTC")
     return n_atoms, _HEADER_BYTES + (n_bytes + 3) // 4 * 4
