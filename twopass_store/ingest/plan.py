@@ -16,7 +16,14 @@ from ..journal import Plan
 from ..partition import chunks_per_shard, position_chunk_frames
 from ..schema import ATOM, FRAME, RUN, SOURCE_FRAME, TRAJECTORY_FILE, TRAJECTORY_RECORD, UNITCELL, ArraySpec
 from ..store import Store
-from ..trajectory import describe_selection, guessed_elements, reading_bytes, topology_to_json
+from ..trajectory import (
+    READER_BYTES,
+    describe_selection,
+    guessed_elements,
+    is_fragile,
+    reading_bytes,
+    topology_to_json,
+)
 from .chunks import Reading
 from .columns import FRAME_COLUMN_BYTES, columns_at_once
 from .images import warn_of_jumps
@@ -261,8 +268,10 @@ def _memory(config: IngestConfig, inputs: Inputs, systems: SystemTable, shard_ch
     topologies = sum(sorted(system.n_atoms for system in systems.systems)[-2:])
     # To undo periodic images takes as much again: a topology with bonds, and molecules.
     topologies *= 1 if config.image == "none" else 2
+    files = {path for source in sources for path in (source.info.path, source.system.topology_path)}
+    readers = READER_BYTES if any(map(is_fragile, files)) else 0
     return IngestMemory(
-        process_bytes=PROCESS_BYTES + TOPOLOGY_BYTES_PER_ATOM * topologies,
+        process_bytes=PROCESS_BYTES + readers + TOPOLOGY_BYTES_PER_ATOM * topologies,
         planning_bytes=TIMED_BYTES_PER_FRAME * inputs.n_timed,
         unit_bytes=max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
         + CHUNKS_IN_MEMORY * unit * n_kept * 12,

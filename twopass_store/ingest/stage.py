@@ -1,8 +1,9 @@
 """The stage itself: read, check, write, record."""
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,11 +156,24 @@ def ingest_trajectories(
     }
     config = _config(trajectories, options)
     path = store_path(store)
-    if append:
-        if restart:
-            raise ConfigError("--append keeps what is in the store, --restart discards it: give one of them.")
-        return _append(path, config, break_lock=break_lock, progress=progress or Silent())
-    return _ingest(path, config, restart=restart, break_lock=break_lock, progress=progress or Silent())
+    if append and restart:
+        raise ConfigError("--append keeps what is in the store, --restart discards it: give one of them.")
+    with _ending_reader():
+        if append:
+            return _append(path, config, break_lock=break_lock, progress=progress or Silent())
+        return _ingest(path, config, restart=restart, break_lock=break_lock, progress=progress or Silent())
+
+
+@contextmanager
+def _ending_reader() -> Iterator[None]:
+    """End the process that reads HDF5 files, if one was started: later stages don't count its memory."""
+    try:
+        yield
+    finally:
+        if "twopass_store.trajectory" in sys.modules:
+            from ..trajectory import end_reader
+
+            end_reader()
 
 
 def estimate_ingest(
@@ -188,7 +202,8 @@ def estimate_ingest(
     from .estimate import estimate
 
     store = None if append_to is None else store_path(append_to)
-    return estimate(_config(trajectories, options), progress or Silent(), append_to=store)
+    with _ending_reader():
+        return estimate(_config(trajectories, options), progress or Silent(), append_to=store)
 
 
 def _config(

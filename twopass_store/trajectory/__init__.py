@@ -11,6 +11,7 @@ from .atoms import (
     solvent_fraction,
     unusual_residues,
 )
+from .containment import READER_BYTES, end_reader, is_fragile
 from .elements import guessed_elements
 from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
 from .imaging import Imager, Jump, JumpCheck, make_imager
@@ -31,6 +32,7 @@ from .xdr import grid_step
 __all__ = [
     "DEFAULT_BLOCK_BYTES",
     "FORMATS",
+    "READER_BYTES",
     "XTC_GRID_NM",
     "ZARRMD",
     "AtomMatch",
@@ -48,10 +50,12 @@ __all__ = [
     "describe_selection",
     "digest_file",
     "element_masses",
+    "end_reader",
     "fit_names",
     "format_of",
     "grid_step",
     "guessed_elements",
+    "is_fragile",
     "load_structure",
     "load_structures",
     "load_topology",

@@ -40,13 +40,14 @@ class TrajectoryFormat:
     bytes_per_atom: int = 12
 
 
+# HDF5 and NetCDF-4 are decoded in a process of their own (48 bytes), and sent from there (48).
 # xyz and lammpstrj are parsed into float64 frames (24 bytes), joined into one array (24) and cast (12).
 FORMATS: tuple[TrajectoryFormat, ...] = (
     TrajectoryFormat("XTC", (".xtc",), bytes_per_atom=24),
     TrajectoryFormat("TRR", (".trr",), bytes_per_atom=24),
     TrajectoryFormat("DCD", (".dcd",), bytes_per_atom=24),
-    TrajectoryFormat("MDTraj HDF5", (".h5", ".hdf5"), has_topology=True, bytes_per_atom=48),
-    TrajectoryFormat("Amber NetCDF", (".nc", ".netcdf", ".ncdf"), bytes_per_atom=48),
+    TrajectoryFormat("MDTraj HDF5", (".h5", ".hdf5"), has_topology=True, bytes_per_atom=96),
+    TrajectoryFormat("Amber NetCDF", (".nc", ".netcdf", ".ncdf"), bytes_per_atom=96),
     TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), is_text=True, bytes_per_atom=36),
     TrajectoryFormat("XYZ", (".xyz",), is_text=True, bytes_per_atom=72),
     TrajectoryFormat("LAMMPS", (".lammpstrj",), is_text=True, bytes_per_atom=72),

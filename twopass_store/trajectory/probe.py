@@ -1,6 +1,7 @@
 """What a trajectory file holds, found out without decoding it where the format allows."""
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import mdtraj as md
 import numpy as np
 
 from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
+from .containment import contained, is_fragile
 from .dcd import count_dcd_frames
 from .formats import check_file, format_of, reading
 from .netcdf import check_netcdf
@@ -177,18 +179,62 @@ def _count(path: str, topology: md.Topology, index: FrameIndex | None) -> TextCo
             n_frames, n_atoms, _ = pdb.positions.shape
             return TextCount(n_frames, n_atoms)
     if extension in (".h5", ".hdf5"):
-        with md.formats.HDF5TrajectoryFile(path) as hdf5:
-            n_frames, n_atoms, n_axes = hdf5.root.coordinates.shape
-            if n_axes != 3:
-                raise TrajectoryError(f"{path} has positions of {n_axes} dimensions instead of 3.")
-            return TextCount(n_frames, n_atoms, has_time=hasattr(hdf5.root, "time"))
+        return contained(_count_hdf5, path, path=path, what="the frames")
     if extension in (".nc", ".netcdf", ".ncdf"):
         check_netcdf(path)
-        with md.formats.NetCDFTrajectoryFile(path) as netcdf:
-            if netcdf.n_frames == 0:
-                return TextCount(0, netcdf.n_atoms)
-            return TextCount(netcdf.n_frames, netcdf.n_atoms, has_time=netcdf.read(n_frames=1)[1] is not None)
+        if is_fragile(path):
+            return contained(_count_netcdf, path, path=path, what="the frames")
+        return _count_netcdf(path)
     return count_text_frames(path, n_atoms=topology.n_atoms)
+
+
+def _count_hdf5(path: str) -> TextCount:
+    with md.formats.HDF5TrajectoryFile(path) as hdf5:
+        n_frames, n_atoms, n_axes = hdf5.root.coordinates.shape
+        if n_axes != 3:
+            raise TrajectoryError(f"{path} has positions of {n_axes} dimensions instead of 3.")
+        has_time = hasattr(hdf5.root, "time")
+        _check_cell(path, hasattr(hdf5.root, "cell_lengths"), hasattr(hdf5.root, "cell_angles"))
+    _check_stored(path)
+    return TextCount(n_frames, n_atoms, has_time=has_time)
+
+
+def _count_netcdf(path: str) -> TextCount:
+    with md.formats.NetCDFTrajectoryFile(path) as netcdf:
+        if netcdf.n_frames == 0:
+            return TextCount(0, netcdf.n_atoms)
+        _, time, lengths, angles = netcdf.read(n_frames=1)
+        _check_cell(path, lengths is not None, angles is not None)
+        count = TextCount(netcdf.n_frames, netcdf.n_atoms, has_time=time is not None)
+    if is_fragile(path):
+        _check_stored(path)
+    return count
+
+
+def _check_cell(path: str, has_lengths: bool, has_angles: bool) -> None:
+    if has_lengths != has_angles:
+        there, missing = ("lengths", "angles") if has_lengths else ("angles", "lengths")
+        raise TrajectoryError(
+            f"{path} has {there} of a unit cell and no {missing}: it is damaged, or another program's. Write "
+            "both, or neither."
+        )
+
+
+def _check_stored(path: str) -> None:
+    """Refuse an HDF5 file with pieces of positions that were never written: they would read as zeros."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        positions = file["coordinates"]
+        if positions.chunks is None:
+            return
+        n_there = positions.id.get_num_chunks()
+        n_due = math.prod(-(-n // chunk) for n, chunk in zip(positions.shape, positions.chunks, strict=True))
+    if n_there < n_due:
+        raise TruncatedTrajectoryError(
+            f"{path} is damaged: it promises {n_due} pieces of positions and holds {n_there}. Copy it again, "
+            "or write the frames that it holds to a new file."
+        )
 
 
 def check_unchanged(info: TrajectoryInfo) -> None:

@@ -8,7 +8,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
+from ..errors import NonFiniteError, TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
 from ..partition import FrameList
 from .formats import format_of, reading
 from .imaging import Imager
@@ -206,6 +206,9 @@ def _block(
                 f"Frame {frames[int(np.argmax(missing))]} of {info.path} has no unit cell, though its "
                 "first frame has one. Split the file, or give all frames a cell, as with `gmx trjconv -box`."
             )
+        _refuse_wrong_cells(info, frames, np.asarray(lengths), np.asarray(angles))
+    if info.has_time:
+        _refuse(info, frames, ~np.isfinite(trajectory.time), "a time that is no finite number")
     step = getattr(trajectory, "source_step", None)
     xyz = np.ma.filled(trajectory.xyz, np.nan)  # NetCDF marks what was never written
     if imager is not None:
@@ -225,6 +228,24 @@ def _block(
         step=None if step is None else step.astype(np.int64),
         unitcell_vectors=getattr(trajectory, "source_vectors", None) if info.has_unitcell else None,
     )
+
+
+def _refuse_wrong_cells(
+    info: TrajectoryInfo, frames: range, lengths: NDArray[np.floating], angles: NDArray[np.floating]
+) -> None:
+    """Refuse a frame whose unit cell can't be one: the damage that formats without checksums show."""
+    with np.errstate(invalid="ignore"):
+        wrong = ~(np.isfinite(lengths).all(axis=1) & np.isfinite(angles).all(axis=1))
+        wrong |= (lengths < 0).any(axis=1)
+    _refuse(info, frames, wrong, "a unit cell that is none")
+
+
+def _refuse(info: TrajectoryInfo, frames: range, wrong: NDArray[np.bool_], what: str) -> None:
+    if wrong.any():
+        raise NonFiniteError(
+            f"{info.path}: frame {frames[int(np.argmax(wrong))]} (counted from 0) has {what}. Copy the file "
+            "again, or leave that frame out with --discard-first or --stride."
+        )
 
 
 def reading_bytes(info: TrajectoryInfo, *, n_selected: int, block_bytes: int = DEFAULT_BLOCK_BYTES) -> int:

@@ -6,6 +6,7 @@ stdout for DCD, and means a different thing by ``chunk`` with ``stride`` in each
 """
 
 from abc import ABC, abstractmethod
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from mdtraj.formats import (
 from mdtraj.utils.unitcell import box_vectors_to_lengths_and_angles
 
 from .ascii_names import ascii_name
+from .containment import contained, is_fragile, reader_serial
 from .dcd import silent_stdout
 from .xdr import FrameIndex, frame_index
 
@@ -290,6 +292,65 @@ class _PdbSource(Source):
         del self._trajectory
 
 
+class _ContainedSource(Source):
+    """A file that is open in the reader's process."""
+
+    def __init__(self, path: str, topology: md.Topology) -> None:
+        self._path = path
+        self._topology = topology
+        self._number = next(_numbers)
+        self.has_time = contained(_open_there, self._number, path, topology, path=path, what="the frames")
+        self._reader = reader_serial()
+
+    def raw_frames(self, n_frames: int, step: int) -> int:
+        return self._ask("raw_frames", n_frames, step, n_frames=0)  # type: ignore[no-any-return]
+
+    def read(self, start: int, n_frames: int, step: int) -> md.Trajectory:
+        xyz, time, lengths, angles = self._ask("read", start, n_frames, step, n_frames=n_frames * step)
+        return md.Trajectory(xyz, self._topology, time=time, unitcell_lengths=lengths, unitcell_angles=angles)
+
+    def _ask(self, method: str, *arguments: int, n_frames: int) -> Any:
+        needs_bytes = 200 * n_frames * int(self._topology.n_atoms)
+        return contained(
+            _ask_there,
+            self._number,
+            method,
+            arguments,
+            path=self._path,
+            what="frames",
+            needs_bytes=needs_bytes,
+        )
+
+    def close(self) -> None:
+        if reader_serial() == self._reader:  # otherwise it went with the reader
+            contained(_ask_there, self._number, "close", (), path=self._path, what="the file")
+
+
+# Never used twice: a number of one reader's process means nothing to the next.
+_numbers = count()
+# In the reader's process.
+_open_sources: dict[int, Source] = {}
+
+
+def _open_there(number: int, path: str, topology: md.Topology) -> bool:
+    source = _open_sources[number] = _open_here(path, topology, False, None)
+    return bool(getattr(source, "has_time", False))
+
+
+def _ask_there(number: int, method: str, arguments: tuple[int, ...]) -> Any:
+    if method == "close":
+        source = _open_sources.pop(number, None)
+        return None if source is None else source.close()
+    answer = getattr(_open_sources[number], method)(*arguments)
+    if not isinstance(answer, md.Trajectory):
+        return answer
+    cell = [
+        None if part is None else np.ma.filled(part, np.nan)
+        for part in (answer.time, answer.unitcell_lengths, answer.unitcell_angles)
+    ]
+    return np.ma.filled(answer.xyz, np.nan), *cell
+
+
 def open_source(
     path: str, topology: md.Topology, *, has_box: bool, index: FrameIndex | None = None
 ) -> Source:
@@ -306,6 +367,12 @@ def open_source(
     index
         Where the frames of XTC and TRR begin; found anew where None.
     """
+    if is_fragile(path):
+        return _ContainedSource(path, topology)
+    return _open_here(path, topology, has_box, index)
+
+
+def _open_here(path: str, topology: md.Topology, has_box: bool, index: FrameIndex | None) -> Source:
     extension = Path(path).suffix.lower()
     if extension in (".xtc", ".trr"):
         opener = _XtcSource if extension == ".xtc" else _TrrSource

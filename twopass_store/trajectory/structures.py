@@ -8,6 +8,7 @@ from mdtraj.formats import PDBTrajectoryFile
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
+from .containment import contained, end_reader, is_fragile
 from .formats import check_file, reading
 
 __all__ = ["load_structure", "load_structures", "write_pdb_models"]
@@ -56,19 +57,31 @@ def _load(path: str | Path, *, only_first: bool) -> tuple[md.Topology, NDArray[n
             f"Cannot take a structure from {file}: its format must be one that holds atoms and positions "
             f"({', '.join(_STRUCTURE_EXTENSIONS)}). Write the structure in one of these."
         )
-    frame = 0 if only_first else None
+    if is_fragile(file):
+        needs_bytes = 40 * file.stat().st_size
+        try:
+            return contained(
+                _read, str(file), only_first, path=file, what="the structure", needs_bytes=needs_bytes
+            )
+        finally:
+            end_reader()  # what comes next doesn't count its memory
     with reading(file, "the structure"):
-        if name.endswith((".pdb", ".pdb.gz")):
-            # Its check of the unit cell warns, and has nothing to do with the structure.
-            loaded = md.load_pdb(str(file), frame=frame, no_boxchk=True)
-        elif name.endswith(".gro"):
-            # mdtraj's loader of one frame seeks, which the format doesn't know.
-            with md.formats.GroTrajectoryFile(str(file)) as gro:
-                loaded = gro.read_as_traj(n_frames=1 if only_first else None)
-        else:
-            loaded = md.load_hdf5(str(file), frame=frame)
-        if loaded.n_frames == 0:
-            raise TrajectoryError(f"{file} holds no structure. Give one that does.")
+        return _read(str(file), only_first)
+
+
+def _read(path: str, only_first: bool) -> tuple[md.Topology, NDArray[np.float32]]:
+    frame, name = 0 if only_first else None, path.lower()
+    if name.endswith((".pdb", ".pdb.gz")):
+        # Its check of the unit cell warns, and has nothing to do with the structure.
+        loaded = md.load_pdb(path, frame=frame, no_boxchk=True)
+    elif name.endswith(".gro"):
+        # mdtraj's loader of one frame seeks, which the format doesn't know.
+        with md.formats.GroTrajectoryFile(path) as gro:
+            loaded = gro.read_as_traj(n_frames=1 if only_first else None)
+    else:
+        loaded = md.load_hdf5(path, frame=frame)
+    if loaded.n_frames == 0:
+        raise TrajectoryError(f"{path} holds no structure. Give one that does.")
     return loaded.topology, np.asarray(loaded.xyz, np.float32)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from mdtraj.utils import in_units_of
 from numpy.typing import NDArray
 
+from .containment import contained, is_fragile
 from .formats import reading
 from .probe import TrajectoryInfo
 from .text import read_gro_times
@@ -29,7 +30,14 @@ def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
     if not info.has_time:
         return None
     with reading(info.path, "the times"):
-        times = info.index.times() if info.index is not None else _read(info.path)
+        if info.index is not None:
+            times = info.index.times()
+        elif is_fragile(info.path):
+            times = contained(
+                _read, info.path, path=info.path, what="the times", needs_bytes=100 * info.n_frames
+            )
+        else:
+            times = _read(info.path)
     times = times[: info.n_frames]
     # Programs that know no times write 0 for all frames.
     if len(times) > 1 and (times == times[0]).all():

@@ -10,6 +10,7 @@ from mdtraj.core import element as elements
 from mdtraj.core.topology import bond_name_to_type
 
 from ..errors import TrajectoryError
+from .containment import contained, is_fragile
 from .formats import check_file, reading
 
 __all__ = ["load_topology", "shared_topology", "topology_from_json", "topology_to_json"]
@@ -43,23 +44,50 @@ def load_topology(path: str | Path) -> md.Topology:
             f"the formats that hold one ({', '.join(_TOPOLOGY_EXTENSIONS)}). Give such a file of the same "
             "atoms."
         )
+    if is_fragile(file):
+        size = file.stat().st_size
+        return contained(_load, str(file), extension, path=file, what="the topology", needs_bytes=40 * size)
     with reading(file, "the topology"):
-        if extension in (".h5", ".hdf5"):
-            # md.load_topology reads frame 0 as well, and doesn't know .hdf5.
-            with md.formats.HDF5TrajectoryFile(str(file)) as hdf5:
-                topology = hdf5.topology
-        elif extension == ".gro":
-            # md.load_topology decodes all frames as well.
-            with md.formats.GroTrajectoryFile(str(file)) as gro:
-                topology = gro.topology
-        elif extension in (".pdb", ".pdb.gz"):
-            # Its check of the unit cell warns, and has nothing to do with the topology.
-            topology = md.load_topology(str(file), no_boxchk=True)
-        else:
-            topology = md.load_topology(str(file))
-        if topology is None or topology.n_atoms == 0:
-            raise TrajectoryError(f"{file} holds no atoms. Give the PDB or GRO file of the system instead.")
+        return _load(str(file), extension)
+
+
+def _load(path: str, extension: str) -> md.Topology:
+    if extension in (".h5", ".hdf5"):
+        # md.load_topology reads frame 0 as well, and doesn't know .hdf5.
+        with md.formats.HDF5TrajectoryFile(path) as hdf5:
+            topology = hdf5.topology
+    elif extension == ".gro":
+        # md.load_topology decodes all frames as well.
+        with md.formats.GroTrajectoryFile(path) as gro:
+            topology = gro.topology
+    elif extension in (".pdb", ".pdb.gz"):
+        # Its check of the unit cell warns, and has nothing to do with the topology.
+        topology = md.load_topology(path, no_boxchk=True)
+    else:
+        topology = md.load_topology(path)
+    if topology is None or topology.n_atoms == 0:
+        raise TrajectoryError(f"{path} holds no atoms. Give the PDB or GRO file of the system instead.")
+    _settle_numbers(topology)
     return topology
+
+
+def _settle_numbers(topology: md.Topology) -> None:
+    """Make integers of what mdtraj took for numbers as it is; of MOL2 files that is the residues' names."""
+    for residue in topology.residues:
+        residue.resSeq = _number(residue.resSeq, residue.index + 1)
+    for atom in topology.atoms:
+        if atom.serial is not None:
+            atom.serial = _number(atom.serial, None)
+
+
+def _number(value: Any, otherwise: int | None) -> int | None:
+    try:
+        number = int(value)
+    except (ValueError, TypeError):
+        return otherwise
+    if abs(number) > _MAX_INT:
+        raise ValueError(f"an atom or a residue has the number {number}")
+    return number
 
 
 def shared_topology(path: str) -> md.Topology:
