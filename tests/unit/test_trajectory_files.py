@@ -106,6 +106,31 @@ def test_frame_index__reads_many_headers_at_once_and_is_the_same_elsewhere(tmp_p
         FrameIndex(str(path)).count()
 
 
+@pytest.mark.parametrize("n_atoms", [1, 3, 9])
+def test_frame_index__of_few_atoms_is_mdtrajs(n_atoms: int, tmp_path: Path) -> None:
+    """Such frames aren't compressed, and so many at once that hopping would take longer than reading."""
+    path, n_frames = tmp_path / "few.xtc", 30_000
+    rng = np.random.default_rng(n_atoms)
+    with XTCTrajectoryFile(str(path), "w") as file:
+        file.write(rng.normal(size=(n_frames, n_atoms, 3)).astype(np.float32))
+    with XTCTrajectoryFile(str(path)) as file:
+        expected = file.offsets
+    index = FrameIndex(str(path))
+    assert index.count() == n_frames == len(expected)
+    assert len(index._offsets) <= xdr_module._MAX_OFFSETS < n_frames
+    for frame in (0, 1, n_frames - 1, 4097, 16):
+        assert index.offset(frame) == expected[frame]
+    data = bytearray(path.read_bytes())
+    assert len(data) > 3 * xdr_module._WINDOW_BYTES
+    data[expected[12_345] + 55] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(TrajectoryError, match="where frame 12345 should begin"):
+        FrameIndex(str(path)).count()
+    path.write_bytes(data[: expected[12_000] - 1])
+    with pytest.raises(TruncatedTrajectoryError, match="cut off within frame 11999"):
+        FrameIndex(str(path)).count()
+
+
 def test_frame_index__shared_until_the_file_changes(tmp_path: Path) -> None:
     path = str(write(make_trajectory(5), tmp_path / "run.xtc"))
     first = frame_index(path)

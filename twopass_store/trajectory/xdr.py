@@ -32,6 +32,7 @@ _XTC_TAIL = Struct(">ii")
 # Magic number, atoms, atoms again, index of small numbers, bytes of the compressed positions.
 _XTC_HEADER = Struct(">ii44xi28xii")
 _XTC_UNPACKED_ATOMS = 9
+_XTC_UNPACKED_BYTES = 56
 _TRR_MAGIC = 1993
 _TRR_HEAD = Struct(">iii")
 _TRR_SIZES = Struct(">13i")
@@ -161,11 +162,14 @@ class FrameIndex:
         frame, start = self._frontier
         if self._read is not _xtc_frame or start > self._offsets[-1] + self._every * _NEAR_BYTES:
             return
-        window = os.pread(descriptor, _WINDOW_BYTES, start)
+        window = os.pread(descriptor, min(_WINDOW_BYTES, self._size - start), start)
         n_atoms, length_of, position = self.n_atoms, _XTC_HEADER.unpack_from, 0
-        last = min(len(window), self._size - start) - _HEADER_BYTES
         # Whatever isn't a plain frame is left to `_measure`, which tells what is wrong with it.
-        while n_atoms > _XTC_UNPACKED_ATOMS and position <= last:
+        if n_atoms <= _XTC_UNPACKED_ATOMS:
+            self._advance_alike(window)
+            return
+        last = len(window) - _HEADER_BYTES
+        while position <= last:
             magic, atoms, again, small, n_bytes = length_of(window, position)
             if magic != _XTC_MAGIC or atoms != n_atoms or again != n_atoms or not 0 <= small < 73:
                 break
@@ -177,6 +181,21 @@ class FrameIndex:
             frame += 1
             position += length
         self._frontier = (frame, start + position)
+
+    def _advance_alike(self, window: bytes) -> None:
+        """Advance over frames of so few atoms that they aren't compressed, and all have the same length."""
+        frame, start = self._frontier
+        length = _XTC_UNPACKED_BYTES + 12 * self.n_atoms
+        n_frames = len(window) // length
+        numbers = np.frombuffer(window, np.dtype(">i4"), n_frames * length // 4).reshape(n_frames, -1)
+        expected = np.array([_XTC_MAGIC, self.n_atoms, self.n_atoms])
+        is_plain = (numbers[:, [0, 1, _XTC_UNPACKED_BYTES // 4 - 1]] == expected).all(axis=1)
+        n_plain = n_frames if is_plain.all() else int(np.argmin(is_plain))
+        for plain in range(-frame % self._every, n_plain, self._every):
+            # Whoever keeps may come to keep fewer.
+            if (frame + plain) % self._every == 0:
+                self._keep(start + plain * length)
+        self._frontier = (frame + n_plain, start + n_plain * length)
 
     def _keep(self, position: int) -> None:
         self._offsets.append(position)
@@ -241,7 +260,7 @@ def _xtc_frame(header: bytes, path: str, frame: int) -> tuple[int, int]:
     if magic != _XTC_MAGIC or n_atoms <= 0 or _INT.unpack_from(header, 52)[0] != n_atoms:
         raise _damaged(path, frame, "XTC")
     if n_atoms <= _XTC_UNPACKED_ATOMS:
-        return n_atoms, 56 + 12 * n_atoms
+        return n_atoms, _XTC_UNPACKED_BYTES + 12 * n_atoms
     if len(header) < _HEADER_BYTES:
         return n_atoms, 0
     small, n_bytes = _XTC_TAIL.unpack_from(header, 84)
