@@ -4,11 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from forked import ForkedCommand
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
@@ -84,9 +87,41 @@ def unprivileged() -> list[str]:
     return ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
 
 
+@pytest.fixture(scope="session")
+def forked_command() -> Iterator[ForkedCommand | None]:
+    if sys.platform != "linux":  # elsewhere libraries of the system may not survive a fork
+        yield None
+        return
+    forked = ForkedCommand(command())
+    yield forked
+    forked.close()
+
+
 @pytest.fixture
-def twopass(tmp_path: Path) -> Twopass:
-    """Runs ``twopass`` with arguments, in the test's folder; `code` is the exit code expected."""
+def twopass(tmp_path: Path, forked_command: ForkedCommand | None, started_twopass: Twopass) -> Twopass:
+    """Runs ``twopass`` with arguments, in the test's folder; `code` is the exit code expected.
+
+    The process is forked with all imports done where it is to have this one's environment.
+    """
+
+    def run(*arguments: object, code: int = 0, **options: object) -> subprocess.CompletedProcess[str]:
+        if forked_command is None or options.keys() - {"cwd"} or not forked_command.fits:
+            return started_twopass(*arguments, code=code, **options)
+        with tempfile.TemporaryDirectory(prefix="twopass-said-") as folder:
+            result = forked_command.run(
+                list(map(str, arguments)),
+                cwd=Path(str(options.get("cwd", tmp_path))),
+                folder=Path(folder),
+                timeout=240,
+            )
+        return _checked(result, code)
+
+    return run
+
+
+@pytest.fixture
+def started_twopass(tmp_path: Path) -> Twopass:
+    """Runs ``twopass`` likewise, in a process that is started anew as a user's is."""
 
     def run(
         *arguments: object, code: int = 0, prefix: Sequence[str] = (), **options: object
@@ -99,8 +134,12 @@ def twopass(tmp_path: Path) -> Twopass:
             cwd=options.pop("cwd", tmp_path),
             **options,
         )
-        assert result.returncode == code, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
-        assert "Traceback" not in result.stderr
-        return result
+        return _checked(result, code)
 
     return run
+
+
+def _checked(result: subprocess.CompletedProcess[str], code: int) -> subprocess.CompletedProcess[str]:
+    assert result.returncode == code, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+    assert "Traceback" not in result.stderr
+    return result
