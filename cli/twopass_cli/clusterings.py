@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from twopass_store.cluster import ClusterResult
 
+from .plain import plain
 from .tables import count, plain_table, stdout_console
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def print_clustering(store: Path, result: ClusterResult, n_asked: str | None) ->
         f"{count(result.n_subset_frames, 'subset frame')} and {count(result.n_leaders, 'leader')}"
     )
     if result.n_clusters_reason:
-        print(f"So many since they have the {result.n_clusters_reason}.")
+        print(f"So many since they have the {plain(result.n_clusters_reason)}.")
     print(_faithfulness(result))
     if result.was_complete:
         print("All was done already; nothing was changed.")
@@ -84,6 +85,7 @@ def print_scan(scan: "xr.Dataset", form: str) -> None:
         console.print(f"{verdict['linkage']} linkage, cophenetic correlation {shown}", markup=False)
         console.print(table)
         suggested = f"Suggested: {verdict['suggested_n_clusters']} clusters, {verdict['suggestion_reason']}."
+        suggested = plain(suggested)
         console.print(suggested, "", sep="\n", markup=False, soft_wrap=True)
 
 

@@ -4,12 +4,13 @@ import sys
 import time
 from contextlib import suppress
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from twopass_store.progress import Progress as ProgressProtocol
 from twopass_store.progress import Silent
+
+from .plain import plain, plain_console
 
 __all__ = ["make_progress"]
 
@@ -55,13 +56,13 @@ class _Rate(ProgressColumn):
 
 class _Bars:
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = plain_console(stderr=True)
         self._progress: Progress | None = None
         self._task = TaskID(0)
 
     def note(self, message: str) -> None:
         console = self._progress.console if self._progress else self._console
-        console.print(message, markup=False)
+        console.print(plain(message), markup=False)
 
     def start(self, stage: str, *, total: int, done: int, unit: str) -> None:
         if done:
@@ -89,7 +90,7 @@ class _Bars:
 
 class _Lines:
     def note(self, message: str) -> None:
-        print(message, file=sys.stderr, flush=True)
+        print(plain(message), file=sys.stderr, flush=True)
 
     def start(self, stage: str, *, total: int, done: int, unit: str) -> None:
         self._stage, self._total, self._done, self._unit = stage, total, done, unit

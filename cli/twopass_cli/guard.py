@@ -14,6 +14,7 @@ from typing import TextIO
 from twopass_store import errors
 
 from .interrupts import INTERRUPTED, Interrupts
+from .plain import plain, plain_lines, plain_streams
 
 __all__ = ["EXIT_CODES", "guarded"]
 
@@ -47,7 +48,7 @@ def guarded(*, debug: bool) -> Iterator[None]:
     warnings.filterwarnings("ignore", module="mdtraj")
     interrupts = Interrupts()
     try:
-        with interrupts:
+        with interrupts, plain_streams():
             yield
             # Here, where what can't be written is told: at the end of the process it would be a traceback.
             sys.stdout.flush()
@@ -75,7 +76,7 @@ def _explained(error: BaseException, *, debug: bool) -> tuple[str | None, int]:
     """Return what to tell of an error, None where nobody would read it, and the exit code."""
     if isinstance(error, errors.TwopassError):
         kind = next(kind for kind in type(error).__mro__ if kind in EXIT_CODES)
-        return f"Error: {error}", EXIT_CODES[kind]
+        return f"Error: {plain(error)}", EXIT_CODES[kind]
     if isinstance(error, OSError):
         if isinstance(error, BrokenPipeError):
             return None, 1  # the reader of our output left (`twopass status | head`)
@@ -83,15 +84,15 @@ def _explained(error: BaseException, *, debug: bool) -> tuple[str | None, int]:
         is_output = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         is_output = is_output or not _is_writable(sys.stdout)
         where = "write the output" if is_output else f"use {error.filename or 'a file'}"
-        return f"Error: Cannot {where}: {error.strerror or error}.", 1
+        return plain(f"Error: Cannot {where}: {error.strerror or error}."), 1
     hint = "" if debug else " Run it again with --debug to see where."
-    return f"Unexpected error: {type(error).__name__}: {error}.{hint}", 1
+    return plain(f"Unexpected error: {type(error).__name__}: {error}.{hint}"), 1
 
 
 def _say(message: str) -> None:
     # The terminal may be gone, or the disk of a log be full.
     with suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
+        print(plain_lines(message), file=sys.stderr, flush=True)
 
 
 def _open_standard_streams() -> None:

@@ -31,13 +31,14 @@ def relocate(
         from twopass_store.errors import TrajectoryError
         from twopass_store.ingest import relocate_trajectories
 
+        from .plain import plain
         from .tables import count
 
         result = relocate_trajectories(store, old, new, dry_run=dry_run, break_lock=break_lock)
         moves = [*result.trajectories, *result.topologies]
         if dry_run:
             for move in moves:
-                typer.echo(f"{move.old} -> {move.new}" + (f": {move.problem}" if move.problem else ""))
+                typer.echo(plain(f"{move.old} -> {move.new}" + (f": {move.problem}" if move.problem else "")))
             bad = sum(bool(move.problem) for move in moves)
             if bad:
                 raise TrajectoryError(

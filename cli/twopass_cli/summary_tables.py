@@ -15,6 +15,7 @@ from rich.text import Text
 from twopass_store.config import format_length
 from twopass_store.report import ClusterDetails, ClusterSummary, Convergence
 
+from .plain import plain
 from .tables import count, decimal, plain_table, print_facts, stdout_console
 
 __all__ = ["print_clusters", "summary_csv", "summary_json"]
@@ -53,7 +54,7 @@ def _print_table(
         else:
             table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(Text, map(plain, row)))
     console.print(table)
     if note:
         console.print(note, style="dim", markup=False, highlight=False)

@@ -17,6 +17,8 @@ from twopass_store.ingest import IngestEstimate
 from twopass_store.report import StoreStatus, Summary
 from twopass_store.schema import DEFAULT_METRIC
 
+from .plain import plain, plain_console
+
 __all__ = [
     "count",
     "decimal",
@@ -59,7 +61,7 @@ def print_summary(summary: Summary) -> None:
             str(row.medoid_source_frame),
             "" if row.medoid_time_ps is None else decimal(row.medoid_time_ps),
         ]
-        rows.add_row(*map(Text, cells[: len(rows.columns)]))
+        rows.add_row(*map(Text, map(plain, cells[: len(rows.columns)])))
     console.print(rows)
 
 
@@ -69,7 +71,7 @@ def print_facts(console: Console, summary: Summary) -> None:
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
     for label, text in _facts(summary):
-        facts.add_row(label, Text(text))
+        facts.add_row(label, Text(plain(text)))
     console.print(facts)
 
 
@@ -207,10 +209,10 @@ def print_status(status: StoreStatus) -> None:
     for stage in status.stages:
         done = "complete" if stage.complete else f"{stage.units_done} of {count(stage.units, 'unit')}"
         cells = [stage.stage, done, format_bytes(stage.size_bytes), _parameters(stage.parameters)]
-        stages.add_row(*map(Text, cells))
+        stages.add_row(*map(Text, map(plain, cells)))
     console.print(stages)
     if status.clusterings:
-        lines = [_clustering(name, attrs) for name, attrs in status.clusterings.items()]
+        lines = [plain(_clustering(name, attrs)) for name, attrs in status.clusterings.items()]
         console.print("", *lines, sep="\n", markup=False)
     for name, missing in status.n_frames_without_label.items():
         console.print(
@@ -278,6 +280,4 @@ def _duration(length_ps: float) -> str:
 
 def stdout_console() -> Console:
     """Return what prints on stdout, wide where that is no terminal."""
-    if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(highlight=False, width=PLAIN_WIDTH)
+    return plain_console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)

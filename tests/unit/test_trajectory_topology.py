@@ -41,7 +41,7 @@ def odd_topology() -> md.Topology:
     residue = topology.add_residue("LÏG", chain, resSeq=-4, segment_id="SEG1")
     first = topology.add_atom("C1'", element.carbon, residue, serial=99_999, formal_charge=-1)
     site = topology.add_atom("M", element.virtual, residue)
-    bead = topology.add_atom('B"\n', None, residue)
+    bead = topology.add_atom('B"\\', None, residue)
     bead.element = None
     topology.add_bond(first, site, type=Double, order=2)
     topology.add_bond(first, bead, type=Aromatic)

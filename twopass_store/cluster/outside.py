@@ -200,7 +200,7 @@ def _read(store: Store, files: list[Path], config: ClusterConfig, labels_by: str
     )
     from .metric import resolve_metric
 
-    topology = topology_from_json(store.attrs()["topology"])
+    topology = topology_from_json(store.attrs()["topology"], n_atoms=store.shape("position")[1])
     if config.select is None:
         atoms, text = default_rmsd_atoms(topology)
     else:

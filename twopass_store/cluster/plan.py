@@ -160,7 +160,7 @@ def plan_cluster(store: Store, config: ClusterConfig, *, like: str | None = None
 
 def _resolved(store: Store, config: ClusterConfig) -> tuple[ClusterMetric, str]:
     """Return the metric that is asked for, and what its atoms are."""
-    topology = topology_from_json(store.attrs()["topology"])
+    topology = topology_from_json(store.attrs()["topology"], n_atoms=store.shape("position")[1])
     if config.select is None:
         atoms, atoms_text = default_rmsd_atoms(topology)
     else:

@@ -126,7 +126,7 @@ def export_coordinates(
     source = _FrameSource(opened, choice, progress)
     if not source.n_frames:
         raise ConfigError("No frame has these labels in the range asked for. Ask for a wider range.")
-    topology = topology_from_json(opened.attrs()["topology"])
+    topology = topology_from_json(opened.attrs()["topology"], n_atoms=opened.shape("position")[1])
     for message in source.losses(entry):
         progress.note(f"{target.name}: {message}")
     _write(source, fitted_topology(topology, entry, target, progress), target, entry, progress)

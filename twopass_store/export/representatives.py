@@ -92,7 +92,7 @@ def export_representatives(
         unitcell_lengths=None,
         unitcell_angles=None,
     )
-    topology = topology_from_json(opened.attrs()["topology"])
+    topology = topology_from_json(opened.attrs()["topology"], n_atoms=opened.shape("position")[1])
     topology = fitted_topology(topology, entry, target, progress or Silent())
     with (
         replacing(target) as temporary,

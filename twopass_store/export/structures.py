@@ -54,7 +54,7 @@ def load_leaders(store: str | os.PathLike[str], name: str | None = None) -> "md.
         inside = frames >= 0
         time = np.full(len(frames), np.nan)
         time[inside] = results.time.values[frames[inside]]
-        topology = topology_from_json(results.attrs["topology"])
+        topology = topology_from_json(results.attrs["topology"], n_atoms=results.sizes["atom"])
         return md.Trajectory(results.leader_position.values, topology, time=time)
 
 
@@ -102,11 +102,13 @@ def write_medoids(summary: Summary) -> Path:
     opened = Store.open(Path(summary.path))
     frames = [row.medoid_frame for row in summary.clusters]
     xyz = np.concatenate([opened.read_positions(FrameRange(frame, frame + 1)) for frame in frames])
-    topology = topology_from_json(opened.attrs()["topology"])
+    topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
     medoids = placed(xyz, read_metric(opened, f"clusterings/{summary.name}"))
     remarks = [_identity(summary)]
     for row in summary.clusters:
-        where = f"frame {row.medoid_source_frame} of {Path(row.medoid_path).name}"
+        # A line break in a name would be one of the file.
+        name = "".join(each if each.isprintable() else "?" for each in Path(row.medoid_path).name)
+        where = f"frame {row.medoid_source_frame} of {name}"
         remarks.append(f"REMARK   6 MODEL {row.rank}: C{row.rank}, label {row.label}, {where}\n")
 
     path = medoids_path(summary.path, summary.name)

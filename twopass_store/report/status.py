@@ -82,6 +82,8 @@ class StoreStatus:
     next_command: str
 
 
+_AGAIN = "the command that began it  (to resume)"
+
 _ORDER = ("ingest", "transcode", "subset-", "linkage-", "scan-", "clustering-", "assign-", "margin-")
 
 
@@ -160,7 +162,8 @@ def _next_command(store: Store, journals: list[StageJournal], clusterings: list[
     if ingest is None or not ingest.complete:
         append = {} if ingest is None else ingest.plan.request.get("append", {})
         files = " ".join(shlex.quote(file) for file, *_ in append.get("files", []))
-        return f"twopass ingest --append {path} {files}  (to resume)" if files else _resuming(store.attrs())
+        command = f"twopass ingest --append {path} {files}  (to resume)"
+        return (command if command.isprintable() else _AGAIN) if files else _resuming(store.attrs())
     for name in clusterings:
         assign = by_stage.get(f"assign-{name}")
         margin = by_stage.get(f"margin-{name}")
@@ -178,11 +181,17 @@ def _next_command(store: Store, journals: list[StageJournal], clusterings: list[
             return _resuming(next((each for each in subsets if each["stride"] == stride), {}))
     if not clusterings:
         select = "".join(f" --select {shlex.quote(each['select'])}" for each in subsets[:1] if each["select"])
-        stride = "".join(f" --stride {each['stride']}" for each in subsets[:1])
+        stride = "".join(f" --stride {int(each['stride'])}" for each in subsets[:1])
         metric = "".join(_metric_options(each) for each in subsets[:1])
-        return f"twopass cluster {path}{select}{metric}{stride} --n-clusters K"
+        command = f"twopass cluster {path}{select}{metric}{stride} --n-clusters K"
+        return command if command.isprintable() else f"twopass cluster {path} --n-clusters K"
     opened = f"twopass_store.open_results({str(store.path)!r}, {clusterings[0]!r})"
-    return f'python -c "import twopass_store; print({opened})"'
+    return f"python -c {_double_quoted(f'import twopass_store; print({opened})')}"
+
+
+def _double_quoted(code: str) -> str:
+    # In double quotes, where what is quoted has single ones, unless the shell would see more in it.
+    return shlex.quote(code) if set(code) & set('"\\$`!') else f'"{code}"'
 
 
 def _metric_options(subset: Mapping[str, Any]) -> str:
@@ -193,7 +202,14 @@ def _metric_options(subset: Mapping[str, Any]) -> str:
 
 
 def _resuming(attrs: Mapping[str, Any]) -> str:
-    return f"{attrs.get('provenance', {}).get('command', 'the command that began it')}  (to resume)"
+    """Return the command that is recorded, quoted anew, if it is one of ours: a user may well paste it."""
+    command = str(attrs.get("provenance", {}).get("command", ""))
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    is_ours = words[:1] == ["twopass"] and words[1:2] in (["ingest"], ["cluster"], ["recut"], ["run"])
+    return f"{shlex.join(words)}  (to resume)" if is_ours and command.isprintable() else _AGAIN
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -19,6 +19,7 @@ from ..errors import (
 )
 from ..journal import Writer, uninterrupted
 from ..schema import FORMAT_VERSION
+from .attributes import check_group
 from .chunk_files import ChunkFiles
 from .confined import inside, regular_file
 from .local import DurableLocalStore
@@ -151,12 +152,15 @@ class Groups:
     def attrs(self, path: str = "") -> dict[str, Any]:
         """Return the attributes of a group or array."""
         try:
-            return dict((self._root[path] if path else self._root).attrs)
+            self.at(path)
+            found = dict((self._root[path] if path else self._root).attrs)
         except (KeyError, ValueError) as error:
             raise CorruptChunkError(
                 f"{self.path / path / 'zarr.json'} is missing or damaged. Copy the store again whole, or "
                 "make it anew."
             ) from error
+        check_group(path, found)
+        return found
 
     def has(self, path: str) -> bool:
         """Tell whether a group or array is there."""

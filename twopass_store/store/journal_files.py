@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptChunkError
 from ..journal import MAX_CHUNKS, StageJournal
+from .attributes import check_plan
 from .confined import inside, open_regular, read_regular, regular_file
 from .limits import MAX_METADATA_BYTES
 from .local import CHUNK_PREFIX
@@ -52,7 +53,10 @@ class JournalFiles:
         CorruptChunkError
             If plan or ledger are damaged.
         """
-        return StageJournal.load(self, stage)
+        journal = StageJournal.load(self, stage)
+        if journal is not None:
+            check_plan(journal.plan)
+        return journal
 
     def read_plan(self, stage: str) -> str | None:
         """Return a plan's text, None where there is none."""

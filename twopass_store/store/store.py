@@ -14,6 +14,7 @@ from ..config import expanded
 from ..errors import ConfigError
 from ..journal import Plan, StageJournal, uninterrupted
 from .arrays import Arrays
+from .attributes import check_plan
 from .groups import CONFIG, GROWTH
 from .journal_files import JournalFiles
 
@@ -117,7 +118,10 @@ class Store(Arrays):
 
     def journal(self, stage: str) -> StageJournal | None:
         """Return a stage's journal as it stands, None where the stage was never planned."""
-        return StageJournal.load(self, stage)
+        journal = StageJournal.load(self, stage)
+        if journal is not None:
+            check_plan(journal.plan)
+        return journal
 
     @contextmanager
     def step(self, plan: Plan, *, hint: str) -> Iterator[StageJournal]:

@@ -2,6 +2,7 @@
 
 import json
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ _TOPOLOGY_EXTENSIONS = tuple(_TOPOLOGY_FORMATS.split())
 _JSON_FORMAT = "twopass-topology"
 _JSON_VERSION = 1
 _MAX_INT = 1 << 62
+_MAX_NAME = 1000
 
 
 def load_topology(path: str | Path) -> md.Topology:
@@ -141,6 +143,15 @@ def topology_to_json(topology: md.Topology) -> str:
         ]
         for bond in topology.bonds
     ]
+    names = [each.chain_id for each in topology.chains if getattr(each, "chain_id", None) is not None]
+    names += [text for each in topology.residues for text in (each.name, each.segment_id or "")]
+    names += [each.name for each in topology.atoms]
+    strange = next((str(name) for name in names if not _is_name(str(name))), None)
+    if strange is not None:
+        raise TrajectoryError(
+            f"The topology has the name {strange[:40]!r}, which holds a control character or is longer than "
+            f"{_MAX_NAME}. Mend the topology file."
+        )
     document = {"format": _JSON_FORMAT, "version": _JSON_VERSION, "chains": chains, "bonds": bonds}
     return json.dumps(document, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
@@ -158,8 +169,15 @@ def _int_or_none(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
-def topology_from_json(text: str) -> md.Topology:
+def topology_from_json(text: str, *, n_atoms: int | None = None) -> md.Topology:
     """Topology from the text of :func:`topology_to_json`; nothing in the text is trusted.
+
+    Parameters
+    ----------
+    text
+        The text.
+    n_atoms
+        Atoms that it must have.
 
     Raises
     ------
@@ -174,8 +192,11 @@ def topology_from_json(text: str) -> md.Topology:
             raise ValueError(
                 f"its version is {document.get('version')!r}, this library reads {_JSON_VERSION}"
             )
-        return _build(document)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        topology = _build(document)
+        if n_atoms is not None and topology.n_atoms != n_atoms:
+            raise ValueError(f"it has {topology.n_atoms} atoms, and the store has {n_atoms}")
+        return topology
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise TrajectoryError(
             f"The stored topology can't be read: {reason}. The store's attribute `topology` is damaged, "
@@ -235,7 +256,16 @@ def _typed(value: Any, kind: type | tuple[type, ...], what: str, *, optional: bo
         raise ValueError(f"{what} is {str(value)[:40]!r}")
     if isinstance(value, int) and abs(value) > _MAX_INT:
         raise ValueError(f"{what} is too large a number")
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{what} is no number")
+    if isinstance(value, str) and not _is_name(value):
+        raise ValueError(f"{what} holds a control character, or is longer than {_MAX_NAME}")
     return value
+
+
+def _is_name(text: str) -> bool:
+    # Names are written into files of lines, and onto terminals.
+    return text.isprintable() and len(text) <= _MAX_NAME
 
 
 def _element(symbol: Any) -> Any:
