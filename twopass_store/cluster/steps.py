@@ -1,6 +1,7 @@
 """The persisted steps of a first pass: distances, linkage, and the cut with its leaders."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..config import HEIGHT_IS_RMSD, ClusterConfig, format_length
 from ..errors import ConfigError, StageIncompleteError
-from ..executors import ThreadExecutor
+from ..executors import ThreadExecutor, abandonable
 from ..journal import Plan, Record
 from ..linkage import (
     cut,
@@ -142,9 +143,11 @@ def link(store: Store, plan: ClusterPlan, progress: Progress) -> NDArray[np.floa
         store.ensure_array(plan.subset_group, plan.linkage, [len(plan.subset_frame) - 1, 4])
         if plan.config.linkage_input == "rows":
             gathered = _gathered(distances, np.dtype(np.float32))
-            tree = link_rows(gathered, method=plan.config.linkage, n_threads=plan.workers)
+            linking = partial(link_rows, gathered, method=plan.config.linkage, n_threads=plan.workers)
         else:
-            tree = link_in_place(_gathered(distances, np.dtype(np.float64)), method=plan.config.linkage)
+            gathered = _gathered(distances, np.dtype(np.float64))
+            linking = partial(link_in_place, gathered, method=plan.config.linkage)
+        tree = abandonable(linking)
         journal.commit(store.write_all(path, tree))
     return tree
 
