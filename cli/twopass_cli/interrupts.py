@@ -35,6 +35,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.heard = False
+        self._unsaid = threading.Lock()
 
     def __enter__(self) -> None:
         self._read, self._write = os.pipe()
@@ -59,10 +60,10 @@ class Interrupts:
     def _raise(self, _number: int, _frame: FrameType | None) -> None:
         if not self.heard:
             self.heard = True
+            self._say_so()
             raise KeyboardInterrupt
 
-    @staticmethod
-    def _listen(descriptor: int) -> None:
+    def _listen(self, descriptor: int) -> None:
         first = None
         while received := os.read(descriptor, 1):
             now = time.monotonic()
@@ -70,13 +71,13 @@ class Interrupts:
                 continue
             if first is None:
                 first = now
-                _say("Stopping after the units in hand; once more ends at once.")
+                self._say_so()
             elif received[0] != signal.SIGHUP and now - first > AGAIN_SECONDS:
                 os._exit(INTERRUPTED)
         os.close(descriptor)
 
-
-def _say(message: str) -> None:
-    # Past Python's own buffer, which the main thread may be writing to.
-    with suppress(OSError):  # the terminal may be gone
-        os.write(2, f"{message}\n".encode())
+    def _say_so(self) -> None:
+        # Whichever thread comes first, and past Python's buffer, which the main thread may be writing to.
+        if self._unsaid.acquire(blocking=False):
+            with suppress(OSError):  # the terminal may be gone
+                os.write(2, b"Stopping after the units in hand; once more ends at once.\n")
