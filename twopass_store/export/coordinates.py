@@ -13,7 +13,7 @@ from ..errors import ConfigError, StageIncompleteError
 from ..partition import FrameRange
 from ..progress import Progress, Silent
 from ..report import summarize
-from ..store import Store, store_path
+from ..store import Store, Watch, store_path
 from .frames import FrameChoice, Frames, chosen_frames, rows_by_chunk, take
 from .target import checked_target, replacing
 from .writer import fitted_topology, opened_writer
@@ -121,9 +121,11 @@ def export_coordinates(
         raise ConfigError(f"The stride must be at least 1, not {stride}.")
 
     n_stored, n_atoms, _ = opened.shape("position")
+    needs_labels = labels is not None or clusters is not None
+    watch = Watch(opened.path, clustering_name(opened, name) if needs_labels else None)
     wanted, label_path = _labels(opened, name, labels, clusters)
     choice = FrameChoice(opened, chosen_frames(frames, n_stored), label_path, wanted, stride)
-    source = _FrameSource(opened, choice, progress)
+    source = _FrameSource(opened, choice, watch)
     if not source.n_frames:
         raise ConfigError("No frame has these labels in the range asked for. Ask for a wider range.")
     topology = topology_from_json(opened.attrs()["topology"], n_atoms=opened.shape("position")[1])
@@ -219,10 +221,10 @@ class _FrameSource:
     Where the source files have no steps, those are the frames' numbers in them.
     """
 
-    def __init__(self, store: Store, choice: FrameChoice, progress: Progress) -> None:
+    def __init__(self, store: Store, choice: FrameChoice, watch: Watch) -> None:
         self._store = store
         self._choice = choice
-        self._progress = progress
+        self._watch = watch
         attrs = store.attrs("time")
         self.has_time = attrs["time_source"] != "index"
         self.n_frames = n_with_cell = 0
@@ -251,7 +253,23 @@ class _FrameSource:
         return [f"{entry.name} files have {', '.join(lost)}" if lost else ""][: len(lost)]
 
     def blocks(self) -> Iterator["WrittenFrames"]:
-        """Yield the frames, at most a chunk of positions at a time."""
+        """Yield the frames, at most a chunk of positions at a time.
+
+        Raises
+        ------
+        StoreError
+            If labels or positions have been made anew since they were chosen.
+        """
+        blocks = self._blocks()
+        keys = ["position", *([self._choice.label_path] if self._choice.label_path else [])]
+        while True:
+            with self._watch.over(*keys):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
+
+    def _blocks(self) -> Iterator["WrittenFrames"]:
         from ..trajectory import WrittenFrames
 
         chunk = self._store.chunk_length("position")

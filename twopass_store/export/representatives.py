@@ -10,7 +10,7 @@ from ..errors import ConfigError
 from ..metric import read_metric
 from ..progress import Progress, Silent
 from ..report import summarize
-from ..store import Store, store_path
+from ..store import Store, Watch, store_path
 from .coordinates import ExportResult, clustering_name, finished_store
 from .frames import take
 from .structures import placed
@@ -69,6 +69,7 @@ def export_representatives(
     sources = [str(source) for source in opened.read("trajectory_path")]
     target = checked_target(path, store=opened.path, overwrite=overwrite, sources=sources)
     group = f"clusterings/{clustering_name(opened, name)}"
+    watch = Watch(opened.path, group.removeprefix("clusterings/"))
     if kind == "medoids":
         rows = summarize(opened.path, group.removeprefix("clusterings/")).clusters
         frames = np.array([row.medoid_frame for row in rows], np.int64)
@@ -106,6 +107,8 @@ def export_representatives(
         ) as writer,
     ):
         writer.write(written)
+        # Medoids are ranked by the labels.
+        watch.require("position", f"{group}/{'label' if kind == 'medoids' else 'leader_position'}")
     return ExportResult(target, entry.name, len(frames), xyz.shape[1], None)
 
 

@@ -11,7 +11,7 @@ from ..config import SummaryConfig, validated
 from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..partition import FRAME_CHUNK, PAIR_CHUNK, FrameRange
-from ..store import Store, store_path
+from ..store import Store, at_one_state, store_path
 from .bootstrap import N_RESAMPLES, share_errors
 from .frames import FrameStatistics, walk_frames
 from .groups import Tally, group_of_frames
@@ -122,7 +122,16 @@ def summarize_clusters(
     names = opened.members("clusterings")
     if name is None and len(names) > 1:
         raise ConfigError(f"{opened.path} has several clusterings; say which: {', '.join(names)}.")
-    name = name or (names[0] if names else "default")
+    chosen, path = name or (names[0] if names else "default"), opened.path
+    return at_one_state(
+        path, lambda: _summarize(Store.open(path), chosen, by, convergence, config), name=chosen
+    )
+
+
+def _summarize(
+    opened: Store, name: str, by: str | None, convergence: bool, config: SummaryConfig
+) -> ClusterSummary:
+    seed = config.seed
     overview = summarize(opened.path, name)
     runs = Runs.of(opened)
     group_names, group_of = ((), None) if by is None else group_of_frames(opened, runs, by)

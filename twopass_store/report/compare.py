@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..config import CompareConfig, expanded, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..partition import FrameRange
-from ..store import Store, store_path
+from ..store import Store, at_one_state, store_path
 from .label_file import read_labels
 
 if TYPE_CHECKING:
@@ -128,13 +128,18 @@ def compare_labels(
     if config.name is None and len(names) > 1:
         raise ConfigError(f"{opened.path} has several clusterings; say which: {', '.join(names)}.")
     name = config.name or (names[0] if names else "default")
+    path = store_path(store)
+    file = expanded(other)
+    return at_one_state(path, lambda: _compare(Store.open(path), name, file, config.column), name=name)
+
+
+def _compare(opened: Store, name: str, path: Path, column: int | None) -> Comparison:
     if not opened.is_complete(f"clusterings/{name}/label"):
         raise StageIncompleteError(
             f"{opened.path}: assign has not finished for {name!r}. "
             f"Run `twopass assign {opened.path} --name {name}`."
         )
-    path = expanded(other)
-    counts = _count_pairs(opened, name, path, config.column)
+    counts = _count_pairs(opened, name, path, column)
     ours = _by_population(counts, 0, opened.shape(f"clusterings/{name}/medoid_frame")[0])
     theirs = _by_population(counts, 1)
     if len(ours) * len(theirs) > MAX_CELLS:

@@ -13,7 +13,7 @@ from ..config import METRIC_OPTIONS
 from ..journal import StageJournal
 from ..partition import FRAME_CHUNK, chunk_range
 from ..schema import FORMAT_VERSION
-from ..store import GROWTH, Store, store_path
+from ..store import GROWTH, Store, at_one_state, store_path
 
 __all__ = ["StageStatus", "StoreStatus", "store_status"]
 
@@ -97,7 +97,11 @@ def store_status(store: str | os.PathLike[str]) -> StoreStatus:
     FormatVersionError
         If it is of another format.
     """
-    opened = Store.open(store_path(store))
+    path = store_path(store)
+    return at_one_state(path, lambda: _status(Store.open(path)))
+
+
+def _status(opened: Store) -> StoreStatus:
     journals = [opened.journal(name) for name in opened.members("journal") if name != GROWTH]
     found = sorted((journal for journal in journals if journal is not None), key=_rank)
     shape = opened.shape("position") if opened.has("position") else (0, 0, 3)

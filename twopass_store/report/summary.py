@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import StageIncompleteError
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
 from ..schema import LABEL_STATUS
-from ..store import Store, store_path
+from ..store import Store, at_one_state, store_path
 
 __all__ = ["ClusterRow", "Summary", "summarize"]
 
@@ -116,7 +116,11 @@ def summarize(store: str | os.PathLike[str], name: str) -> Summary:
     StageIncompleteError
         If assign has not finished.
     """
-    opened = Store.open(store_path(store))
+    path = store_path(store)
+    return at_one_state(path, lambda: _summarize(Store.open(path), name), name=name)
+
+
+def _summarize(opened: Store, name: str) -> Summary:
     group = f"clusterings/{name}"
     assign = opened.journal(f"assign-{name}")
     if assign is None or not assign.complete:

@@ -8,6 +8,7 @@ from .packing import LOSSLESS, Misfit, Packing
 from .provenance import differing_versions, provenance
 from .results import only_clustering, open_results
 from .store import GROWTH, Store, check_name, lock_folder, store_path
+from .watch import Watch, at_one_state
 
 __all__ = [
     "CHUNK_PREFIX",
@@ -18,6 +19,8 @@ __all__ = [
     "Misfit",
     "Packing",
     "Store",
+    "Watch",
+    "at_one_state",
     "check_name",
     "checksum_holds",
     "differing_versions",

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
-from ..errors import CorruptChunkError
+from ..errors import CorruptChunkError, StoreError
 from ..journal import Writer, digest
 from .confined import inside, read_regular, regular_file
 from .limits import MAX_METADATA_BYTES, ArrayFormat, check_metadata, known_spec
@@ -43,6 +44,8 @@ class DurableLocalStore(LocalStore):
         Read a missing chunk as fill, as zarr does: for arrays that are still being written.
     known_only
         List no arrays but those of the format: who opens all that is listed meets nobody's own.
+    check
+        Called with the key after a chunk was read, or couldn't be; raises where it isn't what was opened.
     """
 
     def __init__(
@@ -53,11 +56,13 @@ class DurableLocalStore(LocalStore):
         writer: Writer | None = None,
         absent_is_fill: bool = False,
         known_only: bool = False,
+        check: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(root, read_only=read_only)
         self.writer = writer
         self._absent_is_fill = absent_is_fill
         self._known_only = known_only
+        self._check = check
         self._digests: dict[str, int] = {}
         self._digests_lock = threading.Lock()
         self._formats: dict[str, ArrayFormat | None] = {}
@@ -74,6 +79,7 @@ class DurableLocalStore(LocalStore):
             writer=self.writer,
             absent_is_fill=self._absent_is_fill,
             known_only=self._known_only,
+            check=self._check,
         )
 
     def take_digest(self, key: str) -> int:
@@ -88,15 +94,17 @@ class DurableLocalStore(LocalStore):
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
         """Read a file; a missing chunk is an error."""
-        regular_file(self.root, key, limit=self._limit(key))
-        value = self._present(key, await super().get(key, prototype, byte_range))
-        return self._allowed(key, value, is_whole=byte_range is None)
+        with self._checking(key):
+            regular_file(self.root, key, limit=self._limit(key))
+            value = self._present(key, await super().get(key, prototype, byte_range))
+            return self._allowed(key, value, is_whole=byte_range is None)
 
     def get_sync(self, key: str, **kwargs: Any) -> Buffer | None:
         """Read a file; a missing chunk is an error."""
-        regular_file(self.root, key, limit=self._limit(key))
-        value = self._present(key, super().get_sync(key, **kwargs))
-        return self._allowed(key, value, is_whole=kwargs.get("byte_range") is None)
+        with self._checking(key):
+            regular_file(self.root, key, limit=self._limit(key))
+            value = self._present(key, super().get_sync(key, **kwargs))
+            return self._allowed(key, value, is_whole=kwargs.get("byte_range") is None)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """List what is in a folder."""
@@ -162,6 +170,18 @@ class DurableLocalStore(LocalStore):
             file = regular_file(self.root, f"{path}/{METADATA_FILE}", limit=MAX_METADATA_BYTES)
             self._formats[path] = None if file is None else check_metadata(path, read_regular(file))
         return self._formats[path]
+
+    @contextmanager
+    def _checking(self, key: str) -> Iterator[None]:
+        if self._check is None or not key.rpartition("/")[2].startswith(CHUNK_PREFIX):
+            yield
+            return
+        try:
+            yield
+        except StoreError:
+            self._check(key)
+            raise
+        self._check(key)
 
     def _present(self, key: str, value: Buffer | None) -> Buffer | None:
         if value is None and not self._absent_is_fill and key.rpartition("/")[2].startswith(CHUNK_PREFIX):

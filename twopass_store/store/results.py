@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from ..journal import Plan
 from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, OUTSIDE, SUBSET
 from .local import DurableLocalStore
 from .store import GROWTH, Store, store_path
+from .watch import Watch, at_one_state
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,13 +53,19 @@ def open_results(
     ConfigError
         If there are several clusterings and no name is given.
     """
-    while True:
-        opened = Store.open(store_path(store))
-        before = _shown(opened)
-        dataset = _opened(opened, name, before, partial=partial)
-        # An append may have begun or ended meanwhile.
-        if _shown(Store.open(opened.path)) == before:
-            return dataset
+    path = store_path(store)
+
+    def read() -> "xr.Dataset":
+        while True:
+            opened = Store.open(path)
+            before = _shown(opened)
+            chosen = only_clustering(opened) if name is None else name
+            dataset = _opened(opened, chosen, before, partial=partial)
+            # An append may have begun or ended meanwhile.
+            if _shown(Store.open(path)) == before:
+                return dataset
+
+    return at_one_state(path, read, name=name)
 
 
 def _shown(opened: Store) -> Mapping[str, int] | None:
@@ -74,13 +82,10 @@ def _shown(opened: Store) -> Mapping[str, int] | None:
     return {"frame": int(before["n_frames"]), "trajectory_file": int(before["n_files"])}
 
 
-def _opened(
-    opened: Store, name: str | None, shown: Mapping[str, int] | None, *, partial: bool
-) -> "xr.Dataset":
+def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partial: bool) -> "xr.Dataset":
     # xarray takes half a second to import: not for the commands, which never need it.
     import xarray as xr
 
-    name = only_clustering(opened) if name is None else name
     group = f"clusterings/{name}"
     if not all(opened.is_complete(f"{group}/{each}") for each in _needed(opened, group)):
         known = ", ".join(opened.members("clusterings")) or "none"
@@ -91,9 +96,17 @@ def _opened(
     attrs = opened.attrs(group)
     linkage = attrs["linkage"]
 
-    files = DurableLocalStore(opened.path, read_only=True, known_only=True)
-    partial_files = DurableLocalStore(opened.path, read_only=True, absent_is_fill=True, known_only=True)
+    check = Watch(opened.path, name).require
+    files = DurableLocalStore(opened.path, read_only=True, known_only=True, check=check)
+    partial_files = DurableLocalStore(
+        opened.path, read_only=True, absent_is_fill=True, known_only=True, check=check
+    )
     root = _group(files, "", [spec.name for spec in INGESTED])
+    if "position" not in root and opened.has("journal/transcode"):
+        raise StageIncompleteError(
+            f"{opened.path} gets positions of another type at this moment: open it again. If it stays so, an "
+            "ingest was interrupted; run it again, and it goes on where it was stopped."
+        )
     pieces = [
         root,
         _group(files, group, [spec.name for spec in (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS)]),
@@ -147,15 +160,18 @@ def _group(files: DurableLocalStore, path: str, names: list[str]) -> "xr.Dataset
     import xarray as xr
 
     try:
-        opened = xr.open_dataset(
-            files,  # type: ignore[arg-type]  # xarray takes a zarr store, but doesn't say so
-            engine="zarr",
-            group=path or None,
-            consolidated=False,
-            zarr_format=3,
-            decode_cf=False,
-            chunks=None,
-        )
+        # zarr warns of the folder of an array that a writer makes at this moment.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Object at .* is not recognized")
+            opened = xr.open_dataset(
+                files,  # type: ignore[arg-type]  # xarray takes a zarr store, but doesn't say so
+                engine="zarr",
+                group=path or None,
+                consolidated=False,
+                zarr_format=3,
+                decode_cf=False,
+                chunks=None,
+            )
     except ValueError as error:
         if "conflicting sizes" not in str(error):
             raise
