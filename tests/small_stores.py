@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,27 @@ N_FRAMES = 70
 SIZES = {"FRAME_CHUNK": 32, "PAIR_CHUNK": 64, "ROWS_PER_CHUNK": 12, "POSITION_CHUNK_BYTES": 16 * 12 * 7}
 """Frames in per-frame chunks, pairs, rows; positions of 7 atoms lie in chunks of 16 frames."""
 
+LATE = (
+    "assign.margin",
+    "assign.unit",
+    "cluster.judge",
+    "cluster.plan",
+    "ingest.append",
+    "ingest.columns",
+    "ingest.growth",
+    "report.convergence",
+)
+"""Modules that have sizes from `partition` and are imported when they are needed."""
+
 
 @contextmanager
 def small_chunks() -> Iterator[None]:
     """Make chunks so small, in this process, while the block runs."""
     for name in twopass_store.__all__:
         getattr(twopass_store, name)  # loads its room
+    for name in LATE:
+        # Imported for the first time while sizes are small, they would keep them.
+        import_module(f"twopass_store.{name}")
     changed = []
     for module in [module for name, module in sys.modules.items() if name.startswith("twopass_store")]:
         for name in SIZES.keys() & vars(module).keys():
