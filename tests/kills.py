@@ -28,6 +28,9 @@ CHUNKS = {"POSITION_CHUNK_BYTES": 1 << 14, "FRAME_CHUNK": 128, "PAIR_CHUNK": 204
 UNITS = ("position", "position_transcoded", "rmsd", "label", "second_label")
 """Arrays of which a chunk is written once for each unit."""
 
+MOST = "most at one kill"
+"""A number in the tallies of kills of which the largest counts, not the sum."""
+
 TOP = EXAMPLE / "alanine-dipeptide.pdb"
 
 

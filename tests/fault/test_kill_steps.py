@@ -16,7 +16,18 @@ import numpy as np
 import pytest
 
 from faults import stamps
-from kills import SCENARIOS, UNITS, Bench, Ended, Reference, Scenario, differences, opened_bench, was_killed
+from kills import (
+    MOST,
+    SCENARIOS,
+    UNITS,
+    Bench,
+    Ended,
+    Reference,
+    Scenario,
+    differences,
+    opened_bench,
+    was_killed,
+)
 from twopass_store.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -216,7 +227,7 @@ def _tally(case: Case, twice: list[int], tallies: dict[str, Counter[str]]) -> No
     count("runs", "of the command as installed", case.as_installed)
     count("units done twice", "all", sum(twice))
     most = tallies["units done twice"]
-    most["most at one kill"] = max(most["most at one kill"], *twice, 0)
+    most[MOST] = max(most[MOST], *twice, 0)
     for ended in case.kills:
         count("kills by command", case.scenario.name)
         count("kills by workers", f"{case.workers or 'as the command has it'}")
