@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -70,7 +71,23 @@ def _date_by_whole_room(compiled: Any, folder: Path) -> None:
     """
     if not hasattr(compiled, "_cache"):  # NUMBA_DISABLE_JIT leaves the plain function
         return
+    compiled._cache._guard_against_spurious_io_errors = partial(_whatever_becomes_of, compiled._cache)
     cache_file = compiled._cache._cache_file
     room = [Path(__file__), *sorted(folder.glob("*.py"))]
     stamps = [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in room]
     cache_file._source_stamp = (cache_file._source_stamp, stamps)
+
+
+@contextmanager
+def _whatever_becomes_of(cache: Any) -> Iterator[None]:
+    """Go without the cache where it can't be read or written; numba asks this at each use of it.
+
+    Its disk may be full, and a power cut may have left half of a file, which is begun anew.
+    """
+    try:
+        yield
+    except OSError:
+        pass
+    except Exception:
+        with suppress(Exception):
+            cache.flush()
