@@ -272,6 +272,13 @@ def leave_debris(store: Path, lock: bytes, rng: random.Random) -> None:
         (staging / "4567").write_bytes(bytes(rng.randrange(3)))
 
 
+def leave_lock(store: Path, lock: bytes) -> None:
+    """Leave a dead process's lock, as it is after a kill."""
+    folder = store.with_name(f"{store.name}.lock")
+    folder.mkdir()
+    (folder / "ingest.json").write_bytes(lock)
+
+
 class LossError(AssertionError):
     """What was promised doesn't hold after some crash."""
 

@@ -10,10 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from power import LossError, PowerDisk, Run, explore
+from power import (
+    Killed,
+    LossError,
+    PowerDisk,
+    Run,
+    State,
+    explore,
+    leave_lock,
+    materialise,
+    on_disk,
+    state_of,
+)
 from small_run import shrink, small_runs
 from twopass_store.executors import ThreadExecutor
-from twopass_store.journal import Writer
+from twopass_store.journal import Disk, Writer
 from twopass_store.store import Store
 
 STAGES = (
@@ -40,6 +51,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory):
         yield small_runs(tmp_path_factory.mktemp("small"))
 
 
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several, each order in which they can finish chunks makes states of its own."""
+    unit = importlib.import_module("twopass_store.ingest.unit")
+    monkeypatch.setattr(unit, "ThreadExecutor", lambda *_, **options: ThreadExecutor(1, **options))
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_power_cuts__are_resumed_to_the_same_bytes(runs: dict[str, Run], stage: str, tmp_path: Path) -> None:
     explored = explore(runs[stage], tmp_path, rng=random.Random(stage), limit=4)
@@ -51,14 +69,59 @@ def test_power_cuts__are_resumed_to_the_same_bytes(runs: dict[str, Run], stage: 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("stage", STAGES)
 def test_all_power_cuts__are_resumed_to_the_same_bytes(
-    runs: dict[str, Run], stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: dict[str, Run], stage: str, tmp_path: Path, one_thread: None
 ) -> None:
-    # One thread, or each order in which chunks can be finished makes states of its own.
-    unit = importlib.import_module("twopass_store.ingest.unit")
-    monkeypatch.setattr(unit, "ThreadExecutor", lambda *_, **options: ThreadExecutor(1, **options))
     explored = explore(runs[stage], tmp_path, rng=random.Random(stage))
     assert explored.n_left == 0
     print(f"{stage}: {explored.n_states} states, from {explored.n_steps} steps")
+
+
+@pytest.mark.parametrize("stage", ["assign", "append"])
+def test_kill_and_then_a_power_cut__lose_nothing(runs: dict[str, Run], stage: str, tmp_path: Path) -> None:
+    rng = random.Random(stage)
+    plain = runs[stage].take_up(runs[stage].before, tmp_path / "plain", rng)
+    for at in rng.sample(range(1, plain.n_steps), 3):
+        states = after_kill(runs[stage], at, tmp_path / str(at))
+        new = [state for state in states if state not in plain.states]
+        for number, crashed in enumerate(rng.sample(new, min(2, len(new)))):
+            runs[stage].take_up(crashed, tmp_path / f"{at}-{number}", rng)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("stage", STAGES)
+def test_any_kill_and_then_any_power_cut__lose_nothing(
+    runs: dict[str, Run], stage: str, tmp_path: Path, one_thread: None
+) -> None:
+    rng = random.Random(stage)
+    plain = runs[stage].take_up(runs[stage].before, tmp_path / "plain", rng)
+    known, n_after_kills = set(plain.states), 0
+    for at in range(1, plain.n_steps):
+        for crashed in after_kill(runs[stage], at, tmp_path / str(at)):
+            n_after_kills += 1
+            if crashed not in known:
+                known.add(crashed)
+                runs[stage].take_up(crashed, tmp_path / f"new{len(known)}", rng)
+    n_new = len(known) - len(plain.states)
+    print(f"{stage}: {plain.n_steps} kills, {n_after_kills} states after them, {n_new} not known")
+
+
+def after_kill(run: Run, at: int, folder: Path) -> list[State]:
+    """Kill a run before a step, take it up, and return the states in which a power cut may leave it then."""
+    store = folder / "s.zarr"
+    materialise(run.before, folder)
+    disk = PowerDisk(store)
+    with on_disk(disk):
+        disk.killed_at = at
+        with pytest.raises(Killed):
+            run.run(store)
+        # Its own lock it gave back, as exceptions do.
+        leave_lock(store, run.lock)
+        disk.killed_at, disk.states = None, {}
+        run.run(store)
+    assert state_of(folder) == run.after
+    Disk().remove_tree(folder)
+    return list(disk.states)
 
 
 def is_caught(run: Run, good: PowerDisk, bad: PowerDisk, folder: Path) -> bool:

@@ -28,6 +28,7 @@ from twopass_store.journal import (
     Record,
     StageJournal,
     Writer,
+    clear_dead,
     differences,
     digest,
     fingerprint,
@@ -413,3 +414,42 @@ def test_hold__lets_one_process_in_at_a_time(tmp_path):
     assert [process.wait(60) for process in processes] == [0, 0, 0]
     assert counter.read_text() == "90"
     assert not (tmp_path / "s.lock").exists()
+
+
+class CountedSyncs(Disk):
+    """Counts what is synced."""
+
+    def __init__(self):
+        self.folders = []
+
+    def sync_folder(self, path):
+        self.folders.append(path)
+        super().sync_folder(path)
+
+
+def test_hold__syncs_the_store_of_a_dead_process_only(tmp_path, monkeypatch):
+    disk = CountedSyncs()
+    monkeypatch.setattr(Writer, "disk", disk)
+    store, folder = tmp_path / "run.zarr", tmp_path / "run.zarr.lock"
+    (store / "position").mkdir(parents=True)
+    with hold(folder, [Lock("ingest")]):
+        pass
+    assert disk.folders == []
+    program = (
+        "import os, sys; from pathlib import Path; from twopass_store.journal import Lock, hold\n"
+        "with hold(Path(sys.argv[1]), [Lock('ingest'), Lock('subset')]):\n"
+        "    os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(folder)], check=False)
+    clear_dead(folder)
+    assert disk.folders == [tmp_path, store, store / "position"]
+    assert not folder.exists()
+
+
+def test_make_folder__syncs_the_name_of_one_that_another_has_just_made(tmp_path, monkeypatch):
+    disk = CountedSyncs()
+    monkeypatch.setattr(Writer, "disk", disk)
+    (tmp_path / "staging").mkdir()
+    (tmp_path / "group").mkdir()
+    Writer(tmp_path / "staging").make_folder(tmp_path / "group")
+    assert disk.folders == [tmp_path]

@@ -17,7 +17,7 @@ from typing import BinaryIO, ClassVar
 
 from ..errors import StoreLockedError, StoreWriteError
 
-__all__ = ["Disk", "Writer", "digest", "sweep"]
+__all__ = ["Disk", "Writer", "digest", "settle", "sweep"]
 
 
 def digest(data: bytes | bytearray | memoryview) -> int:
@@ -119,7 +119,7 @@ class Writer:
                 raise self._refused(path, error) from error
 
     def make_folder(self, path: Path) -> None:
-        """Make a folder in one that is there, unless it is there itself.
+        """Make a folder in one that is there, unless it is there itself; it is on the disk when this returns.
 
         The folders above are never made: that they are missing means that the store is gone.
 
@@ -128,9 +128,8 @@ class Writer:
         StoreWriteError, StoreLockedError
             As `write` does.
         """
-        if path.is_dir():
-            return
         with self._writing(path):
+            # Also where it is there: another may just have made it, and not come to sync its name.
             try:
                 self.disk.make_folder(path)
                 self.disk.sync_folder(path.parent)
@@ -218,6 +217,19 @@ class Writer:
             f"Cannot write {path}: {error.strerror or error}. Everything committed before stays; "
             "free space or mend the permissions, and run the same command again to resume."
         )
+
+
+def settle(store: Path) -> None:
+    """Put all names in a store on the disk, as far as it is there.
+
+    To be done before a killed process's work is relied on. What it renamed last is seen by everybody, and may
+    look finished, but a power cut would still take it away. Files are synced before they get their names.
+    """
+    if store.is_dir():
+        for folder in (store.parent, *(Path(below) for below, _, _ in os.walk(store))):
+            # Another process, of a lock that isn't in conflict, may be removing it.
+            with suppress(FileNotFoundError):
+                Writer.disk.sync_folder(folder)
 
 
 def sweep(staging: Path) -> None:

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..errors import StoreError, StoreLockedError, StoreWriteError
-from .disk import Writer, sweep
+from .disk import Writer, settle, sweep
 from .holder import Fate, Holder
 from .interrupts import uninterrupted
 
@@ -194,9 +194,7 @@ def _require_free(
         if not (break_lock and rival.fate is Fate.UNKNOWN):
             raise StoreLockedError(_message(folder, rival))
     broken = {rival.holder.token or rival.path.name for rival in rivals}
-    for other in others:
-        if (other.holder.token or other.path.name) in broken:
-            _take_away(folder, other)
+    _take_away(folder, [other for other in others if (other.holder.token or other.path.name) in broken])
 
 
 def _conflicts(locks: Sequence[Lock], others: Sequence[_Held]) -> list[_Held]:
@@ -230,11 +228,15 @@ def _close(kept: list[int]) -> None:
         os.close(kept.pop())
 
 
-def _take_away(folder: Path, held: _Held) -> None:
-    # The folder first: from then on nothing that its holder writes can arrive.
-    if held.holder.token:
-        _cut_off(folder / f"{STAGING}.{held.holder.token}")
-    held.path.unlink(missing_ok=True)
+def _take_away(folder: Path, locks: Sequence[_Held]) -> None:
+    # The folders first: from then on nothing that their holders write can arrive.
+    for held in locks:
+        if held.holder.token:
+            _cut_off(folder / f"{STAGING}.{held.holder.token}")
+    if locks:
+        settle(folder.with_suffix(""))
+    for held in locks:
+        held.path.unlink(missing_ok=True)
 
 
 def _cut_off(staging: Path) -> None:
@@ -330,7 +332,7 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
 
 def _present(folder: Path) -> list[_Held]:
     """List the locks in force; those of dead processes are removed, and what they were writing."""
-    found = []
+    found, dead = [], []
     # Listed first: of a lock that is taken at this moment, where nothing keeps others out.
     folders = list(folder.glob(f"{STAGING}*"))
     for path in sorted(folder.glob("*.json")):
@@ -338,9 +340,10 @@ def _present(folder: Path) -> list[_Held]:
         if held is None:
             path.unlink(missing_ok=True)
         elif held.fate is Fate.DEAD:
-            _take_away(folder, held)
+            dead.append(held)
         else:
             found.append(held)
+    _take_away(folder, dead)
     living = {f"{STAGING}.{held.holder.token}" for held in found}
     for left in folders:
         if left.name not in living:

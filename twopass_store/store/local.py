@@ -134,7 +134,7 @@ class DurableLocalStore(LocalStore):
         if self.writer is None:
             raise ValueError("a store that is written to needs a writer")
         path = inside(self.root, key)
-        if path.name == METADATA_FILE and path.parent != self.root:
+        if path.name == METADATA_FILE and path.parent != self.root and not path.exists():
             # Only the metadata of a group or array begin its folder; where chunks miss theirs, it was lost.
             self.writer.make_folder(path.parent)
         self.writer.write(path, data)
