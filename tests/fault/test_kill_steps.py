@@ -48,6 +48,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             yield found
 
 
+@pytest.fixture
+def folder(bench: Bench) -> Iterator[Path]:
+    """Where a command runs; not there yet."""
+    yield bench.root / "case"
+    shutil.rmtree(bench.root / "case", ignore_errors=True)
+
+
 @dataclass
 class Case:
     """One command that is killed, perhaps again when it is resumed, until it is done.
@@ -83,7 +90,7 @@ class Case:
 
 
 def test_kill_at_a_step__resumes_to_the_same_bytes_and_does_no_recorded_unit_twice(
-    bench: Bench, run_number: int, pytestconfig: pytest.Config, tallies: dict[str, Counter[str]]
+    bench: Bench, folder: Path, run_number: int, pytestconfig: pytest.Config, tallies: dict[str, Counter[str]]
 ) -> None:
     seed = pytestconfig.getoption("--seed")
     rng = random.Random(f"{seed} {run_number}")
@@ -93,7 +100,6 @@ def test_kill_at_a_step__resumes_to_the_same_bytes_and_does_no_recorded_unit_twi
     case = Case(
         scenario, workers, as_installed=rng.random() < 0.03, commit_seconds=rng.choice((0.0, 0.0, 0.2))
     )
-    folder = bench.root / "case"
     try:
         kill_until_done(bench, case, folder, rng)
         twice = units_done_twice(case)
@@ -103,24 +109,44 @@ def test_kill_at_a_step__resumes_to_the_same_bytes_and_does_no_recorded_unit_twi
             f"{case.commit_seconds} s{', as installed' * case.as_installed}; {'; '.join(case.said)}. "
             f"Repeat it with --runs {run_number}:{run_number + 1} --seed {seed}"
         ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     _tally(case, twice, tallies)
 
 
 @pytest.mark.parametrize("name", ["scan", "recut"])
 def test_kill_after_the_last_step__leaves_a_lock_that_the_same_command_removes(
-    bench: Bench, name: str
+    bench: Bench, folder: Path, name: str
 ) -> None:
     scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
     reference = bench.reference(scenario, 1)
-    folder = bench.copy(scenario, bench.root / "case")
+    bench.copy(scenario, folder)
     words = bench.words(scenario.arguments, 1)
     assert was_killed(bench.run(folder, words, kill=("driver", len(reference.moments["driver"]))))
     assert differences(folder, reference.folder)
     assert not was_killed(bench.run(folder, words))
     assert differences(folder, reference.folder) == []
-    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("phase", ["before", "after"])
+@pytest.mark.parametrize("step", ["sync folder", "remove tree"])
+def test_append_killed_while_positions_are_exchanged__goes_on(
+    bench: Bench, folder: Path, step: str, phase: str
+) -> None:
+    """The old array is gone, the new one not yet in its place: the plan has none to look at."""
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == "append lossless")
+    reference = bench.reference(scenario, 1)
+    moments = reference.moments["driver"]
+    [index] = [
+        index
+        for index, moment in enumerate(moments)
+        if moment[:3] == ("removal", step, phase) and moment[3].endswith("/position")
+    ]
+    bench.copy(scenario, folder)
+    words = bench.words(scenario.arguments, 1)
+    assert was_killed(bench.run(folder, words, kill=("driver", index + 1)))
+    assert not (folder / "run.zarr" / "position").exists()
+    assert not was_killed(bench.run(folder, ["status", "run.zarr"]))
+    assert not was_killed(bench.run(folder, words))
+    assert differences(folder, reference.folder) == []
 
 
 def kill_until_done(bench: Bench, case: Case, folder: Path, rng: random.Random) -> None:

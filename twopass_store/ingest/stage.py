@@ -261,6 +261,10 @@ def _append(path: Path, config: IngestConfig, *, break_lock: bool, progress: Pro
     with hold(lock_folder(path), [Lock("ingest")], break_lock=break_lock) as writer:
         store = Store.open(path, writer=writer, grows=True)
         finish_growth(store)
+        begun = store.journal("ingest")
+        if begun is not None:
+            # What an append before this one was turning its positions into; the plan looks at them.
+            finish_exchange(store, begun)
         plan = plan_append(store, config)
         if plan is None:
             return _result(store, path, 0)
