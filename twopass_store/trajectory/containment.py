@@ -208,8 +208,8 @@ def serve(channel: int) -> NoReturn:
             try:
                 with reading(path, what):
                     answer = True, function(*arguments)
-            except (TwopassError, MemoryError) as error:
-                answer = False, error
+            except TwopassError as error:
+                answer = False, error.__cause__ if isinstance(error.__cause__, MemoryError) else error
             signal.alarm(0)
             connection.send(answer)
     os._exit(0)

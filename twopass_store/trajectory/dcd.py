@@ -101,8 +101,8 @@ def _byte_order(start: bytes) -> tuple[str, int]:
 def _record(file: BinaryIO, order: str, marker: int) -> bytes:
     code = order + ("i" if marker == 4 else "q")
     (length,) = unpack(code, file.read(marker))
-    # Bounds what a damaged header can make us read: 80 bytes a title, 4 bytes a free atom.
-    if not 0 <= length <= 1 << 31:
+    # Python sets aside what it is asked to read, before it looks how much there is.
+    if not 0 <= length <= os.fstat(file.fileno()).st_size:
         raise ValueError(f"a record claims {length} bytes")
     content = file.read(length)
     if len(content) < length or unpack(code, file.read(marker))[0] != length:

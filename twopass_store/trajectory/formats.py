@@ -1,5 +1,6 @@
 """The trajectory formats that are claimed, and how mdtraj behaves on each."""
 
+import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,15 @@ from stat import S_ISDIR, S_ISREG
 
 from ..errors import TrajectoryError, TrajectoryNotFoundError, TwopassError
 
-__all__ = ["FORMATS", "TrajectoryFormat", "check_file", "format_of", "reading", "supported_extensions"]
+__all__ = [
+    "FORMATS",
+    "TrajectoryFormat",
+    "check_file",
+    "check_unpacked",
+    "format_of",
+    "reading",
+    "supported_extensions",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,8 @@ FORMATS: tuple[TrajectoryFormat, ...] = (
     TrajectoryFormat("GRO", (".gro",), has_topology=True, is_text=True, bytes_per_atom=48),
     TrajectoryFormat("PDB", (".pdb",), has_topology=True, loads_whole=True, is_text=True, bytes_per_atom=36),
 )
+
+_MAX_RATIO = 100
 
 _BY_EXTENSION = {extension: entry for entry in FORMATS for extension in entry.extensions}
 
@@ -110,6 +121,25 @@ def check_file(path: str | Path) -> Path:
     return file
 
 
+def check_unpacked(file: Path) -> None:
+    """Refuse a gzip file that is far more than it looks like; those of atoms shrink to a tenth.
+
+    Raises
+    ------
+    TrajectoryError
+        If it is, or can't be unpacked.
+    """
+    limit = _MAX_RATIO * file.stat().st_size + (1 << 20)
+    with reading(file, "the bytes"), gzip.open(file) as unpacked:
+        while limit > 0 and (piece := unpacked.read(1 << 20)):
+            limit -= len(piece)
+    if limit <= 0:
+        raise TrajectoryError(
+            f"{file} unpacks to more than {_MAX_RATIO} times its size, as no file of atoms does. Unpack it, "
+            "and look what it holds."
+        )
+
+
 @contextmanager
 def reading(path: str | Path, what: str) -> Iterator[None]:
     """Turn whatever mdtraj raises into one :class:`TrajectoryError` that names the file.
@@ -126,8 +156,13 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (TwopassError, MemoryError):
+    except TwopassError:
         raise
+    except MemoryError as error:
+        raise TrajectoryError(
+            f"Cannot read {what} of {path}: it takes more memory than there is. The file claims a size that "
+            "it hasn't, and is damaged; or the machine is too small for it."
+        ) from error
     except FileNotFoundError as error:
         raise TrajectoryNotFoundError(f"There is no file {path}. Check the path.") from error
     except PermissionError as error:

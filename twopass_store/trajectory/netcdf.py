@@ -85,7 +85,13 @@ def check_netcdf(path: str) -> None:
             raise TruncatedTrajectoryError(
                 f"{path} is cut off or damaged within its header: {error}. Copy it again."
             ) from error
-    if n_records < 0 or not ends:  # written as a stream: the size is all that says how many there are
+    if n_records < 0:
+        # The library takes this for four billion, and reads zeros where there is nothing.
+        raise TruncatedTrajectoryError(
+            f"{path} doesn't say how many frames it holds, as one that is a stream, or isn't finished. "
+            "Write it again, as with `cpptraj`."
+        )
+    if not ends:
         return
     missing = max(end + (n_records - 1) * record_bytes for end in ends) - size
     if n_records and missing > 0:

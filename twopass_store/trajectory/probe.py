@@ -201,11 +201,13 @@ def _count_hdf5(path: str) -> TextCount:
 
 def _count_netcdf(path: str) -> TextCount:
     with md.formats.NetCDFTrajectoryFile(path) as netcdf:
-        if netcdf.n_frames == 0:
-            return TextCount(0, netcdf.n_atoms)
-        _, time, lengths, angles = netcdf.read(n_frames=1)
-        _check_cell(path, lengths is not None, angles is not None)
-        count = TextCount(netcdf.n_frames, netcdf.n_atoms, has_time=time is not None)
+        # What a frame takes isn't known to be sane before its atoms are compared.
+        there = netcdf._handle.variables
+        shape = there["coordinates"].shape
+        if shape[1:] != (netcdf.n_atoms, 3):
+            raise TrajectoryError(f"{path} has positions of shape {shape}, and {netcdf.n_atoms} atoms.")
+        _check_cell(path, "cell_lengths" in there, "cell_angles" in there)
+        count = TextCount(netcdf.n_frames, netcdf.n_atoms, has_time="time" in there)
     if is_fragile(path):
         _check_stored(path)
     return count

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
 from .containment import contained, end_reader, is_fragile
-from .formats import check_file, reading
+from .formats import check_file, check_unpacked, reading
 
 __all__ = ["load_structure", "load_structures", "write_pdb_models"]
 
@@ -57,6 +57,8 @@ def _load(path: str | Path, *, only_first: bool) -> tuple[md.Topology, NDArray[n
             f"Cannot take a structure from {file}: its format must be one that holds atoms and positions "
             f"({', '.join(_STRUCTURE_EXTENSIONS)}). Write the structure in one of these."
         )
+    if name.endswith(".gz"):
+        check_unpacked(file)
     if is_fragile(file):
         needs_bytes = 40 * file.stat().st_size
         try:

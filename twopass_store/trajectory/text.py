@@ -6,7 +6,7 @@ mdtraj's parsers take the end of a file within a frame for the end of the trajec
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -81,6 +81,8 @@ class _Head:
     n_atoms: int
     n_lines_left: int
     has_time: bool = False
+    # Where lines come in any order: the column that says whose each is.
+    id_column: int | None = None
 
 
 def _line(file: BinaryIO) -> bytes:
@@ -148,7 +150,7 @@ def _lammps_head(file: BinaryIO) -> _Head | None:
             f"{file.name} holds scaled coordinates (xs, ys, zs), which mdtraj doesn't read. Dump x, y and z "
             "(`dump … custom … id type x y z`), or convert the file, as OVITO and MDAnalysis do."
         )
-    return _Head(n_atoms, n_atoms)
+    return _Head(n_atoms, n_atoms, id_column=columns.index(b"id") - 2 if b"id" in columns[2:] else None)
 
 
 _HEADS: dict[str, Callable[[BinaryIO], _Head | None]] = {
@@ -185,10 +187,31 @@ def _count_headed(file: BinaryIO, path: str, read_head: Callable[[BinaryIO], _He
                 "Split the file where its atoms change."
             )
         n_atoms, has_time = head.n_atoms, has_time and head.has_time
-        n_got = sum(1 for _ in islice(file, head.n_lines_left))
+        lines = islice(file, head.n_lines_left)
+        if head.id_column is None:
+            n_got = sum(1 for _ in lines)
+        else:
+            n_got = _count_atoms(lines, head.id_column, path, n_frames)
         if n_got < head.n_lines_left:
             raise _cut(path, n_frames)
         n_frames += 1
+
+
+def _count_atoms(lines: Iterable[bytes], id_column: int, path: str, frame: int) -> int:
+    """Count lines of different atoms; of one that has none, mdtraj would return what was in the memory."""
+    ids: list[int] = []
+    try:
+        ids.extend(int(line.split(None, id_column + 1)[id_column]) for line in lines)
+    except (ValueError, IndexError):
+        raise TrajectoryError(
+            f"Frame {frame} of {path} is damaged: line {len(ids) + 1} of its atoms has no id."
+        ) from None
+    if len(set(ids)) < len(ids) or min(ids, default=1) < 1:
+        raise TrajectoryError(
+            f"Frame {frame} of {path} has an atom twice, or one with an id below 1, so that another is "
+            "missing: the file is damaged. Write it again."
+        )
+    return len(ids)
 
 
 def _count_mdcrd(file: BinaryIO, path: str, n_atoms: int) -> TextCount:

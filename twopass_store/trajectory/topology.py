@@ -12,7 +12,7 @@ from mdtraj.core.topology import bond_name_to_type
 
 from ..errors import TrajectoryError
 from .containment import contained, is_fragile
-from .formats import check_file, reading
+from .formats import check_file, check_unpacked, reading
 
 __all__ = ["load_topology", "shared_topology", "topology_from_json", "topology_to_json"]
 
@@ -46,6 +46,8 @@ def load_topology(path: str | Path) -> md.Topology:
             f"the formats that hold one ({', '.join(_TOPOLOGY_EXTENSIONS)}). Give such a file of the same "
             "atoms."
         )
+    if file.suffix == ".gz":
+        check_unpacked(file)
     if is_fragile(file):
         size = file.stat().st_size
         return contained(_load, str(file), extension, path=file, what="the topology", needs_bytes=40 * size)

@@ -1,0 +1,127 @@
+"""Small nasty files, each of which once did harm or might: what comes of them stays as it is.
+
+`top.pdb` has the 14 atoms of all trajectories among them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from damage import read
+from twopass_store import ingest_trajectories
+from twopass_store.errors import (
+    NonFiniteError,
+    TopologyMismatchError,
+    TrajectoryError,
+    TruncatedTrajectoryError,
+    TwopassError,
+)
+from twopass_store.trajectory import end_reader, load_topology
+
+CORPUS = Path(__file__).parents[1] / "corpus"
+TOPOLOGIES = (".prmtop", ".psf", ".mol2", ".hoomdxml", ".cif", ".gz")
+
+# Those that are read: frames, or atoms of a topology.
+RIGHT = {
+    "long-name.trr": 2,  # the length of a name that nobody reads
+    "nul-in-name.pdb": 1,
+    "quotes.cif": 4,
+    "residue-names.mol2": 3,
+    "top.pdb": 1,
+}
+NOT_FINITE = {
+    "cell-nan.dcd",
+    "cell-nan.xtc",
+    "time-infinite.xtc",
+    "position-infinite.xyz",
+    "position-nan.pdb",
+}
+TRUNCATED = {
+    "billions-of-atoms.dcd",
+    "billions-of-atoms.lammpstrj",
+    "billions-of-atoms.nc",
+    "billions-of-atoms.xyz",
+    "billions-of-dimensions.nc",
+    "billions-of-frames.dcd",
+    "billions-of-frames.nc",
+    "frames-of-a-stream.nc",
+    "model-open.pdb",
+    "no-line-end.mdcrd",
+    "title-only.mdcrd",
+}
+SAYS = {
+    "run-too-long.xtc": "Frame 5 .* holds more atoms than it says",
+    "extent-of-zero.xtc": "impossible numbers",
+    "atom-twice.lammpstrj": "an atom twice",
+    "bomb.pdb.gz": "unpacks to more than 100 times its size",
+    "cell-without-angles.nc": "lengths of a unit cell and no angles",
+    "title-of-gigabytes.dcd": "a record claims 2147483647 bytes",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reader_ends():
+    yield
+    end_reader()
+
+
+def test_corpus__stays_small():
+    sizes = [path.stat().st_size for path in CORPUS.iterdir()]
+    assert max(sizes) < 2048 and sum(sizes) < 60_000
+    names = {path.name for path in CORPUS.iterdir()}
+    assert names >= {*RIGHT, *NOT_FINITE, *TRUNCATED, *SAYS}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.iterdir()))
+def test_corpus__right_or_one_error(name, tmp_path):
+    path, found, error = CORPUS / name, 0, None
+    top = load_topology(CORPUS / "top.pdb")
+    try:
+        if path.suffix in TOPOLOGIES:
+            found = load_topology(path).n_atoms
+        else:
+            found = len(read(path, top)["xyz"])
+            ingest_trajectories(tmp_path / "run.zarr", path, top=CORPUS / "top.pdb")
+    except TwopassError as caught:
+        error = caught
+    if name in RIGHT:
+        assert found == RIGHT[name] and error is None
+        return
+    expected = TrajectoryError
+    if name in NOT_FINITE:
+        expected = NonFiniteError
+    elif name in TRUNCATED:
+        expected = TruncatedTrajectoryError
+    assert type(error) in (expected, TopologyMismatchError), error
+    assert path.name in str(error)
+    with pytest.raises(expected, match=SAYS.get(name, "The|[a-z]")):
+        raise error
+
+
+@pytest.mark.parametrize("name", ["run-too-long.xtc", "signature-only.h5"])
+def test_corpus__through_the_command(name, twopass):
+    said = twopass("ingest", "run.zarr", CORPUS / name, "--top", CORPUS / "top.pdb", code=3)
+    lines = said.stderr.splitlines()
+    assert lines[-1].startswith("Error: ") and name in lines[-1] and not said.stdout
+
+
+def test_frames_before_the_damage__are_the_right_ones(tmp_path, example_xtc, example_top):
+    """A frame in the middle is damaged: what was committed before it stays, and is right."""
+    from twopass_store.store import Store
+    from twopass_store.trajectory.xdr import FrameIndex
+
+    data = bytearray(example_xtc.read_bytes())
+    place = FrameIndex(str(example_xtc)).offset(3000) + 60
+    data[place : place + 12] = b"\x7f" * 12
+    (tmp_path / "run.xtc").write_bytes(data)
+    with pytest.raises(TrajectoryError, match=r"Frame 3000 \(counted from 0\)"):
+        ingest_trajectories(tmp_path / "run.zarr", tmp_path / "run.xtc", top=example_top)
+    ingest_trajectories(tmp_path / "sound.zarr", example_xtc, top=example_top)
+    damaged, sound = Store.open(tmp_path / "run.zarr"), Store.open(tmp_path / "sound.zarr")
+    done = damaged.journal("ingest").done("position")
+    assert not damaged.is_complete("position")
+    length = damaged.unit_length("position")
+    for chunk in np.flatnonzero(done):
+        frames = slice(chunk * length, (chunk + 1) * length)
+        np.testing.assert_array_equal(damaged.read("position")[frames], sound.read("position")[frames])
