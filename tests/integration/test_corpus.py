@@ -25,7 +25,6 @@ TOPOLOGIES = (".prmtop", ".psf", ".mol2", ".hoomdxml", ".cif", ".gz")
 # Those that are read: frames, or atoms of a topology.
 RIGHT = {
     "long-name.trr": 2,  # the length of a name that nobody reads
-    "nul-in-name.pdb": 1,
     "quotes.cif": 4,
     "residue-names.mol2": 3,
     "top.pdb": 1,

@@ -144,6 +144,21 @@ def test_source__of_a_reader_that_is_gone(file):
         next(blocks)
 
 
+def test_file__that_is_mended_is_read(file):
+    path, trajectory = file
+    data = path.read_bytes()
+    refused = 0
+    for place in range(0, len(data), len(data) // 60):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+        try:
+            probe(path, trajectory.topology)
+        except TrajectoryError:
+            refused += 1
+        path.write_bytes(data)
+        assert probe(path, trajectory.topology).n_frames == 20
+    assert refused
+
+
 class _Shell:
     def __reduce__(self):
         return os.system, ("touch was-run",)

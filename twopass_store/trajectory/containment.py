@@ -210,9 +210,18 @@ def serve(channel: int) -> NoReturn:
                     answer = True, function(*arguments)
             except TwopassError as error:
                 answer = False, error.__cause__ if isinstance(error.__cause__, MemoryError) else error
+                _close_files()
             signal.alarm(0)
             connection.send(answer)
     os._exit(0)
+
+
+def _close_files() -> None:
+    """Close what an error has left open: PyTables would refuse to open it again, mended or not."""
+    import tables
+
+    with suppress(Exception):
+        tables.file._open_files.close_all()
 
 
 def _limit_memory(more_bytes: int) -> None:
