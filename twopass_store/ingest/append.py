@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import IngestConfig, list_inputs, validated
-from ..errors import ConfigError, FingerprintMismatchError, StageIncompleteError, TrajectoryError
+from ..errors import ConfigError, FingerprintMismatchError, StageIncompleteError, StoreError, TrajectoryError
 from ..journal import Plan, Product
 from ..partition import FRAME_CHUNK, chunk_range, n_chunks, position_chunk_frames
 from ..schema import INGESTED
@@ -45,6 +45,8 @@ def plan_append(store: Store, config: IngestConfig) -> IngestPlan | None:
         If parameters differ from the store's, or frames that are in it would be others now.
     TrajectoryError
         If a file can't be used, or what was ingested of it has changed.
+    StoreError
+        If there are arrays along ``frame`` that the format doesn't have.
     """
     journal = store.journal("ingest")
     if journal is None or not (journal.complete or "append" in journal.plan.request):
@@ -61,6 +63,8 @@ def plan_append(store: Store, config: IngestConfig) -> IngestPlan | None:
     if takes_all and asked.from_list is None:
         others = [path for path in present.paths if path not in names]
         asked = asked.model_copy(update={"trajectories": (*others, *asked.trajectories)})
+    if begun is None:
+        _require_growable(store)
     plan = plan_ingest(asked, is_growing=True)
     _require_same(store, journal.plan, plan)
     files = list(plan.sources)
@@ -182,6 +186,17 @@ def _as_before(config: IngestConfig, request: Mapping[str, Any]) -> IngestConfig
     if {"select", "group"} & given.keys():
         before = {key: value for key, value in before.items() if key not in ("select", "group", "ndx")}
     return validated(IngestConfig, {**before, **given})
+
+
+def _require_growable(store: Store) -> None:
+    """Refuse to make a store longer that holds arrays along ``frame`` which nobody here can fill."""
+    unknown = store.unknown_along_frame()
+    if unknown:
+        raise StoreError(
+            f"Cannot append to {store.path}: it holds {', '.join(unknown)} along frame, which this version "
+            "doesn't know how to make longer, and with arrays of different lengths xarray opens no store. "
+            "Move them out of it, or append with the version that made them."
+        )
 
 
 def _require_same(store: Store, present: Plan, plan: IngestPlan) -> None:

@@ -14,6 +14,7 @@ from ..schema import DEFAULT_CODEC, PACKING_ATTRS, ArraySpec, attributes, chunk_
 from .codecs import codec_of, codecs
 from .confined import read_regular
 from .groups import CONFIG, Groups
+from .limits import MAX_METADATA_BYTES, known_spec
 from .local import CHUNK_PREFIX
 from .packing import Packing
 
@@ -112,6 +113,21 @@ class Arrays(Groups):
         """List the paths of a group's arrays along ``frame``."""
         paths = [f"{group}/{name}" if group else name for name in self.members(group)]
         return [path for path in paths if self._first_dimension(path) == "frame"]
+
+    def unknown_along_frame(self) -> list[str]:
+        """List the paths of arrays along ``frame`` that the format doesn't have, wherever they are."""
+        found = []
+        for file in sorted(self.path.rglob("zarr.json")):
+            path = file.parent.relative_to(self.path).as_posix()
+            if known_spec(path) is not None:
+                continue
+            try:
+                names = json.loads(read_regular(file, limit=MAX_METADATA_BYTES)).get("dimension_names")
+            except (ValueError, AttributeError, RecursionError):
+                continue  # nothing that a reader could open
+            if "frame" in (names or []):
+                found.append(path)
+        return found
 
     def _first_dimension(self, path: str) -> str | None:
         metadata = json.loads(read_regular(self.at(path) / "zarr.json"))

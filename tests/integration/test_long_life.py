@@ -1,0 +1,240 @@
+"""Stores of earlier, later and other hands: read for ever, refused with both versions, left as they are."""
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import mdtraj as md
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from conftest import EXAMPLE, Twopass
+from data.make_store import describe, describe_store
+from faults import assert_opens
+from twopass_store import (
+    adopt_leaders,
+    assign_frames,
+    cluster_subset,
+    compare_labels,
+    export_coordinates,
+    ingest_trajectories,
+    open_results,
+    recut_clustering,
+    relocate_trajectories,
+    scan_cuts,
+    store_status,
+    summarize_clusters,
+    verify_store,
+)
+from twopass_store.errors import FormatVersionError, StoreError
+from twopass_store.schema import FORMAT_VERSION
+
+DATA = Path(__file__).parents[1] / "data"
+TOP = EXAMPLE / "alanine-dipeptide.pdb"
+FORMATS = sorted(file.name.split(".")[0] for file in DATA.glob("format-*.json"))
+
+
+def unpacked(name: str, folder: Path) -> Path:
+    path = folder / "s.zarr"
+    with tarfile.open(DATA / f"{name}.tar.xz") as packed:
+        packed.extractall(path, filter="data")
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return unpacked(f"format-{FORMAT_VERSION}", tmp_path)
+
+
+@pytest.fixture
+def more(tmp_path: Path) -> Path:
+    """Of which every 50th, as of the store, is appended."""
+    path = tmp_path / "more.xtc"
+    md.load(EXAMPLE / "alanine-dipeptide.xtc", top=TOP)[7:1507].save_xtc(path)
+    return path
+
+
+def test_kept_stores__are_there_for_every_version_of_the_format() -> None:
+    assert f"format-{FORMAT_VERSION}" in FORMATS
+    for name in FORMATS:
+        assert (DATA / f"{name}.tar.xz").stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_kept_store__opens_for_ever(name: str, tmp_path: Path) -> None:
+    """Whatever was in it is in it, with the same bits; a later version may show more."""
+    expected = json.loads((DATA / f"{name}.json").read_text())
+    path = unpacked(name, tmp_path)
+    found = describe_store(path)
+    for clustering, variables in expected["results"].items():
+        assert found["results"][clustering].items() >= variables.items()
+    assert found["tree"].items() >= expected["tree"].items()
+    for key in ("summary", "status"):
+        assert json.loads(json.dumps(found[key])) == expected[key]
+    assert verify_store(path).is_whole
+    assert not path.with_name("s.zarr.lock").exists()
+
+
+def test_kept_store__can_be_worked_on(store: Path, more: Path) -> None:
+    expected = json.loads((DATA / f"format-{FORMAT_VERSION}.json").read_text())["results"]["default"]
+    assert ingest_trajectories(store, more, top=TOP, append=True, workers=1).n_frames == 110
+    assert (
+        assign_frames(store, name="default", margin=True, noise_cutoff=0.05, workers=1).n_frames_computed
+        == 30
+    )
+    assert cluster_subset(store, stride=3, n_clusters=2, name="new", workers=1).n_subset_frames == 37
+    recut_clustering(store, name="fine", new_name="finer", n_clusters=7, workers=1)
+    with open_results(store, "default") as results:
+        before = results.isel(frame=slice(80))
+        for key in ("position", "time", "label", "label_status", "rmsd_to_leader", "rmsd_to_second"):
+            assert describe(before[key]) == expected[key]
+        assert (results.label_status != 0).all()
+        np.testing.assert_array_equal(results.position[80:], md.load(more, top=TOP).xyz[::50])
+    assert_opens(store)
+    assert verify_store(store).is_whole
+
+
+def rewrite(file: Path, **changes: Any) -> None:
+    metadata = json.loads(file.read_text())
+    metadata["attributes"].update(changes)
+    file.write_text(json.dumps(metadata))
+
+
+READERS = {
+    "open_results": lambda path, _: open_results(path, "default"),
+    "status": lambda path, _: store_status(path),
+    "summary": lambda path, _: summarize_clusters(path, "default"),
+    "compare": lambda path, _: compare_labels(path, TOP, "default"),
+    "export": lambda path, folder: export_coordinates(path, folder / "out.xtc"),
+    "verify": lambda path, _: verify_store(path),
+}
+WRITERS = {
+    "ingest": lambda path, more: ingest_trajectories(path, more, top=TOP, workers=1),
+    "ingest anew": lambda path, more: ingest_trajectories(path, more, top=TOP, workers=1, restart=True),
+    "append": lambda path, more: ingest_trajectories(path, more, top=TOP, append=True),
+    "cluster": lambda path, _: cluster_subset(path, n_clusters=2, restart=True),
+    "recut": lambda path, _: recut_clustering(path, name="fine", new_name="x", n_clusters=2),
+    "scan": lambda path, _: scan_cuts(path, n_clusters="2:3"),
+    "assign": lambda path, _: assign_frames(path, name="fine", restart=True),
+    "adopt": lambda path, _: adopt_leaders(path, TOP, name="x"),
+    "relocate": lambda path, _: relocate_trajectories(path, "/tmp", "/elsewhere"),
+}
+
+
+WORDS = f"has format version {FORMAT_VERSION + 1}, and this version of twopass-store reads {FORMAT_VERSION}"
+
+
+def test_newer_store__is_refused_with_both_versions_before_all_else(store: Path, more: Path) -> None:
+    """What a later version may have changed isn't looked at: here nothing else is as it should be."""
+    rewrite(store / "zarr.json", twopass_format=FORMAT_VERSION + 1, topology=[], provenance=0)
+    for file in store.rglob("zarr.json"):
+        if file.parent != store:
+            file.write_text("{}")
+    before = {file: file.read_bytes() for file in store.rglob("*") if file.is_file()}
+    for act in READERS.values():
+        with pytest.raises(FormatVersionError, match=WORDS):
+            act(store, store.parent)
+    for act in WRITERS.values():
+        with pytest.raises(FormatVersionError, match=WORDS):
+            act(store, more)
+    assert {file: file.read_bytes() for file in store.rglob("*") if file.is_file()} == before
+    assert not store.with_name("s.zarr.lock").exists()
+
+
+def test_newer_store__is_refused_by_the_command(store: Path, twopass: Twopass) -> None:
+    rewrite(store / "zarr.json", twopass_format=FORMAT_VERSION + 1)
+    for command in ("status", "verify"):
+        assert twopass(command, store, code=12).stderr.startswith(f"Error: {store} {WORDS}")
+
+
+EXTRA = (
+    ("note", ("line",), 3),
+    ("mine/deep/table", ("row", "column"), 4),
+    ("clusterings/default/colour", ("cluster_colour",), 3),
+    ("subsets/{subset}/weight", ("subset",), 40),
+    ("scans/{scan}/mark", ("cut",), 4),
+)
+ALONG_FRAME = (
+    ("energy", ("frame",), 80),
+    ("clusterings/default/free_energy", ("frame",), 80),
+    ("mine/dihedral", ("frame", "angle"), 80),
+)
+
+
+def add(store: Path, *extra: tuple[str, tuple[str, ...], int]) -> dict[Path, bytes]:
+    """Put arrays and attributes of somebody else into a store; returns their files."""
+    names = {kind: next((store / f"{kind}s").glob("*/zarr.json")).parent.name for kind in ("subset", "scan")}
+    folders = []
+    for path, dims, length in extra:
+        path = path.format(**names)
+        array = zarr.create_array(
+            store, name=path, shape=(length, *[2] * (len(dims) - 1)), dtype="f4", dimension_names=dims
+        )
+        array[:] = np.arange(array.size).reshape(array.shape)
+        folders.append(store / path)
+    return {file: file.read_bytes() for folder in folders for file in folder.rglob("*") if file.is_file()}
+
+
+def act_on(store: Path) -> None:
+    """Everything that a store is for, but for an append."""
+    for read in READERS.values():
+        if read is not READERS["compare"]:
+            read(store, store.parent)
+    (store.parent / "out.xtc").unlink()
+    cluster_subset(store, stride=3, n_clusters=2, name="new", workers=1)
+    recut_clustering(store, name="default", new_name="again", n_clusters=2, workers=1)
+    scan_cuts(store, stride=3, n_clusters="2:3", workers=1)
+    assign_frames(store, name="default", noise_cutoff=0.06, restart=True, workers=1)
+    assign_frames(store, name="new", workers=1)
+
+
+def test_unknown_arrays__are_left_alone(store: Path, more: Path) -> None:
+    extra = add(store, *EXTRA)
+    assert_opens(store)
+    act_on(store)
+    ingest_trajectories(store, more, top=TOP, append=True, workers=1)
+    assign_frames(store, name="default", noise_cutoff=0.06, workers=1)
+    assert {file: file.read_bytes() for file in extra} == extra
+    assert_opens(store)
+    # A clustering goes with all that lies in it, and nothing else does.
+    cluster_subset(store, stride=2, n_clusters=4, restart=True, workers=1)
+    left = {file: content for file, content in extra.items() if "clusterings" not in file.parts}
+    assert {file: file.read_bytes() for file in extra if file.exists()} == left
+
+
+def test_unknown_arrays_along_frame__are_left_alone_and_keep_a_store_from_growing(
+    store: Path, more: Path
+) -> None:
+    extra = add(store, *ALONG_FRAME)
+    assert_opens(store)
+    act_on(store)
+    before = store_status(store)
+    listed = "clusterings/default/free_energy, energy, mine/dihedral along frame"
+    with pytest.raises(StoreError, match=f"it holds {listed}, which this version doesn't know"):
+        ingest_trajectories(store, more, top=TOP, append=True, workers=1)
+    assert store_status(store) == before
+    assert {file: file.read_bytes() for file in extra} == extra
+    for name in ("energy", "clusterings/default/free_energy", "mine"):
+        shutil.rmtree(store / name)
+    assert ingest_trajectories(store, more, top=TOP, append=True, workers=1).n_frames == 110
+    assert_opens(store)
+
+
+def test_unknown_attributes__are_left_alone(store: Path, more: Path) -> None:
+    """Of what isn't recorded: of groups and arrays that are, they would be metadata that somebody altered."""
+    add(store, EXTRA[0], EXTRA[2])
+    places = ["clusterings", "subsets", "scans", "journal", "note", "clusterings/default/colour"]
+    for place in places:
+        rewrite(store / place / "zarr.json", note={"by": "somebody else"})
+    ingest_trajectories(store, more, top=TOP, append=True, workers=1)
+    assign_frames(store, name="default", margin=True, noise_cutoff=0.05, workers=1)
+    act_on(store)
+    for place in places:
+        found = json.loads((store / place / "zarr.json").read_text())["attributes"]
+        assert found["note"] == {"by": "somebody else"}
+    with xr.open_datatree(store, engine="zarr", consolidated=False) as tree:
+        assert tree["clusterings"].attrs["note"] == {"by": "somebody else"}
