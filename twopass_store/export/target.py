@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..config import expanded
 from ..errors import ConfigError, StoreWriteError, TrajectoryError, TwopassError
-from ..journal import Fate, Holder
+from ..journal import Fate, Holder, Writer, sync_tree
 
 __all__ = ["checked_target", "replacing"]
 
@@ -67,7 +67,8 @@ def _same_file(path: Path, other: str) -> bool:
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside the target; when the block ends well, put that file in its place.
 
-    What exports of the same target left that were killed on this host is removed.
+    It is on the disk when this returns, and never there in part, whenever the power goes. What exports of the
+    same target left that were killed on this host is removed.
 
     Raises
     ------
@@ -92,11 +93,7 @@ def replacing(target: Path) -> Iterator[Path]:
         temporary.touch()
         temporary.unlink()
         yield temporary
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_tree(temporary)
         if target.is_dir():
             # A folder can't be put in the place of another at one stroke.
             target.replace(older)
@@ -106,6 +103,9 @@ def replacing(target: Path) -> Iterator[Path]:
             if older.exists():
                 older.replace(target)
             raise
+        # Who may write into a folder may not always read it, as syncing takes; the file is there anyhow.
+        with suppress(PermissionError):
+            Writer.disk.sync_folder(target.parent)
     except TwopassError as error:
         _refuse_full(target, error)
         error.args = (str(error).replace(str(temporary), str(target)),)

@@ -8,7 +8,7 @@ unit, and a chunk that is absent reads as fill.
 Storage is handed to the journal (`JournalStorage`), so that it serves object stores too.
 """
 
-from .disk import Disk, Writer, digest
+from .disk import Disk, Writer, digest, sync_tree
 from .holder import Fate, Holder
 from .interrupts import uninterrupted
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
@@ -35,5 +35,6 @@ __all__ = [
     "fingerprint",
     "hold",
     "naming_writer",
+    "sync_tree",
     "uninterrupted",
 ]

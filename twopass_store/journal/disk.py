@@ -17,7 +17,7 @@ from typing import BinaryIO, ClassVar
 
 from ..errors import StoreLockedError, StoreWriteError
 
-__all__ = ["Disk", "Writer", "digest", "settle", "sweep"]
+__all__ = ["Disk", "Writer", "digest", "settle", "sweep", "sync_tree"]
 
 
 def digest(data: bytes | bytearray | memoryview) -> int:
@@ -54,6 +54,10 @@ class Disk:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            # File systems that can't: those of networks and of user space, which have nothing to wait for.
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
         finally:
             os.close(descriptor)
 
@@ -230,6 +234,17 @@ def settle(store: Path) -> None:
             # Another process, of a lock that isn't in conflict, may be removing it.
             with suppress(FileNotFoundError):
                 Writer.disk.sync_folder(folder)
+
+
+def sync_tree(path: Path) -> None:
+    """Put a file, or a folder with all in it, on the disk, but for its own name."""
+    if path.is_dir():
+        for child in path.iterdir():
+            sync_tree(child)
+        Writer.disk.sync_folder(path)
+    else:
+        with path.open("rb") as file:
+            Writer.disk.sync(file)
 
 
 def sweep(staging: Path) -> None:

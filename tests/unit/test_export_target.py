@@ -1,0 +1,60 @@
+"""Exported files are on the disk before they have their names, and these before they are reported."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from twopass_store.export.target import replacing
+from twopass_store.journal import Disk, Writer
+
+
+class Watched(Disk):
+    """Notes what is synced, and how large it was then."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.steps: list[tuple[int, int, bool]] = []
+
+    def sync(self, file):
+        super().sync(file)
+        status = os.fstat(file.fileno())
+        self.steps.append((status.st_ino, status.st_size, self.target.exists()))
+
+    def sync_folder(self, path):
+        super().sync_folder(path)
+        self.steps.append((path.stat().st_ino, 0, self.target.exists()))
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_replacing__syncs_all_and_then_the_name(tmp_path, monkeypatch, is_folder):
+    target = tmp_path / "out"
+    disk = Watched(target)
+    monkeypatch.setattr(Writer, "disk", disk)
+    with replacing(target) as temporary:
+        if is_folder:
+            (temporary / "deep").mkdir(parents=True)
+            (temporary / "deep" / "chunk").write_bytes(b"12345")
+            (temporary / "metadata").write_bytes(b"1")
+        else:
+            temporary.write_bytes(b"123")
+    paths = [target, *target.rglob("*")]
+    sizes = {(path.stat().st_ino, 0 if path.is_dir() else path.stat().st_size, False) for path in paths}
+    assert sizes == set(disk.steps[:-1])
+    assert disk.steps[-1] == (tmp_path.stat().st_ino, 0, True)
+
+
+def test_replacing__takes_a_file_system_that_cannot_sync_folders(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def refuse(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with replacing(tmp_path / "out") as temporary:
+        temporary.write_bytes(b"123")
+    assert (tmp_path / "out").read_bytes() == b"123"
