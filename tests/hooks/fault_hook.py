@@ -209,10 +209,10 @@ def _purpose(name: str, path: Path, content: object = None) -> str:
         return "transcode"
     if "ledger" in parts:
         return "ledger"
-    if path.name.startswith("c."):
-        return "unit data"
     if "journal" in parts:
         return "plan"
+    if path.name.startswith("c."):
+        return "unit data"
     if name == "write" and b'"complete": true' in bytes(content):
         return "complete"
     return "metadata"
