@@ -121,6 +121,16 @@ def test_stages_one_by_one__leave_the_same_bytes_as_a_run(demo, twopass):
         assert file.read_bytes() == other.read_bytes(), file
 
 
+def test_medoids__never_take_the_place_of_a_folder(demo, twopass):
+    folder = demo / "demo.default.medoids.pdb"
+    folder.mkdir()
+    (folder / "mine").touch()
+    refused = twopass("run", "demo.toml", "-q", code=10)
+    assert "a folder stands there" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert (folder / "mine").exists()
+
+
 def test_medoids__are_always_those_of_the_table(demo, twopass):
     def models():
         return md.load(demo / "demo.default.medoids.pdb").n_frames

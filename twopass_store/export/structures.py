@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import StoreWriteError
 from ..partition import FrameRange
 from ..report import Summary
 from ..store import Store, open_results, store_path
@@ -112,6 +113,8 @@ def write_medoids(summary: Summary) -> Path:
         remarks.append(f"REMARK   6 MODEL {row.rank}: C{row.rank}, label {row.label}, {where}\n")
 
     path = medoids_path(summary.path, summary.name)
+    if path.is_dir():
+        raise StoreWriteError(f"Cannot write {path}: a folder stands there. Give it another name.")
     with replacing(path) as temporary:
         write_pdb_models(medoids, topology, path=temporary)
         temporary.write_text("".join(remarks) + temporary.read_text(encoding="utf-8"), encoding="utf-8")
