@@ -3,50 +3,13 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from actions import NAMES, Action, make_actions
+from actions import NAMES, Action, LosingDisk, make_actions
 from faults import assert_alone, assert_same
 from twopass_store.errors import StoreError
-from twopass_store.journal import Disk, Writer
-
-
-class LosingDisk(Disk):
-    """Does something to the disk before one of its steps, as another program would."""
-
-    def __init__(self, at: int, lose: Callable[[], object]) -> None:
-        self.n_steps = 0
-        self._at, self._lose = at, lose
-
-    def _step(self) -> None:
-        self.n_steps += 1
-        if self.n_steps == self._at:
-            self._lose()
-
-    def make_folder(self, path: Path) -> None:
-        self._step()
-        super().make_folder(path)
-
-    def write(self, file: Any, data: Any) -> None:
-        self._step()
-        super().write(file, data)
-
-    def sync(self, file: Any) -> None:
-        self._step()
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._step()
-        super().rename(source, target)
-
-    def sync_folder(self, path: Path) -> None:
-        self._step()
-        super().sync_folder(path)
-
-    def remove_tree(self, path: Path) -> None:
-        self._step()
-        super().remove_tree(path)
+from twopass_store.journal import Writer
 
 
 @pytest.fixture(scope="module")

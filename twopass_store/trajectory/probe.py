@@ -239,10 +239,21 @@ def _check_stored(path: str) -> None:
         )
 
 
-def check_unchanged(info: TrajectoryInfo) -> None:
+def check_unchanged(info: TrajectoryInfo, found_same: tuple[int, int] | None = None) -> tuple[int, int]:
     """Make sure that a file holds what it held when it was looked at; it may have grown since.
 
     Its size and time are looked at, and its content where they differ.
+
+    Parameters
+    ----------
+    info
+        What it held.
+    found_same
+        Size and time with which its content was found to be the same before.
+
+    Returns
+    -------
+    Its size in bytes, and the time of its last change in ns.
 
     Raises
     ------
@@ -250,8 +261,9 @@ def check_unchanged(info: TrajectoryInfo) -> None:
         If it is another one now, or shorter, or gone.
     """
     status = check_file(info.path).stat()
-    if (status.st_size, status.st_mtime_ns) == (info.size_bytes, info.modified_ns):
-        return
+    stamp = status.st_size, status.st_mtime_ns
+    if stamp in ((info.size_bytes, info.modified_ns), found_same):
+        return stamp
     if status.st_size < info.size_bytes:
         raise TruncatedTrajectoryError(
             f"{info.path} has shrunk from {info.size_bytes} to {status.st_size} bytes since it was looked "
@@ -262,6 +274,7 @@ def check_unchanged(info: TrajectoryInfo) -> None:
             f"{info.path} has changed since it was looked at: frames of two different files would be mixed. "
             "Restore the file, or start anew with it as it is (--restart)."
         )
+    return stamp
 
 
 def digest_file(path: str | Path, *, size_bytes: int | None = None) -> str:

@@ -152,7 +152,7 @@ def _blocks(
 ) -> Iterator[Block]:
     if not len(frames):
         return
-    check_unchanged(info)
+    same = check_unchanged(info)
     with reading(info.path, f"frame {frames.starts[0]}"):
         source = open_source(info.path, topology, has_box=info.has_unitcell, index=info.index)
     try:
@@ -165,6 +165,8 @@ def _blocks(
                     "frames "
                     "when it was looked at. Restore the file, or start anew with it as it is."
                 )
+            # What was written over the file meanwhile must not be taken for it, or stay when it is restored.
+            same = check_unchanged(info, same)
             yield _block(info, trajectory, part, atom_indices, imager)
             del trajectory
     finally:
