@@ -100,7 +100,7 @@ def test_removed_lock__is_an_error_that_says_so(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    says = "removed while it locked"
+    says = "lock of this process is gone"
     sweep(
         actions[name],
         tmp_path,
