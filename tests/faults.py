@@ -20,7 +20,7 @@ import xarray as xr
 
 from twopass_store.journal import StageJournal
 from twopass_store.partition import FRAME_CHUNK, PAIR_CHUNK, chunk_range, position_chunk_frames
-from twopass_store.store import Store
+from twopass_store.store import JournalFiles, Store
 
 COMMAND = str(Path(sys.executable).with_name("twopass"))
 
@@ -444,10 +444,22 @@ def assert_same(store: Path, reference: Path) -> None:
         ours, theirs = (store / name).read_bytes(), (reference / name).read_bytes()
         if name.endswith("zarr.json"):
             assert metadata_but_for_time(ours) == metadata_but_for_time(theirs), name
+        elif tells_of_command(Path(name)):
+            stage = Path(name).parts[1]
+            copies = (JournalFiles(path).read_copies(stage) for path in (store, reference))
+            ours_of, theirs_of = (
+                {p: metadata_but_for_time(t.encode()) for p, t in each.items()} for each in copies
+            )
+            assert ours_of == theirs_of, name
         else:
             same = ours == theirs  # a name of its own: pytest would print megabytes
             assert same, name
     assert_alone(store)
+
+
+def tells_of_command(name: Path) -> bool:
+    """Tell whether a file of a store is one of the copies of metadata, in which time and command are too."""
+    return name.match("journal/*/metadata/c.0")
 
 
 def assert_alone(store: Path) -> None:

@@ -1,26 +1,31 @@
 """Stores of many chunks from few frames: the lengths of chunks are made small for a while."""
 
+import pkgutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 
-__all__ = ["small_chunks"]
+import twopass_store
 
-_ROOMS = ("assign", "cluster", "export", "ingest", "pipeline", "report", "schema", "store")
+__all__ = ["small_chunks"]
 
 
 @contextmanager
-def small_chunks(*, frames: int = 64, pairs: int = 256, position_bytes: int = 8192) -> Iterator[None]:
+def small_chunks(
+    *, frames: int = 64, pairs: int = 256, position_bytes: int = 8192, rows: int = 65_536
+) -> Iterator[None]:
     """Make chunks along ``frame`` and ``pair`` so long, and of positions so large, while the block runs.
+
+    `rows` is the length of most others.
 
     Only in this process, and those forked from it.
     """
     small = {"FRAME_CHUNK": frames, "PAIR_CHUNK": pairs, "POSITION_CHUNK_BYTES": position_bytes}
-    for room in _ROOMS:
-        import_module(f"twopass_store.{room}")
-    for module in ("assign.unit", "assign.margin", "cluster.plan", "cluster.steps", "cluster.scan"):
-        import_module(f"twopass_store.{module}")
+    small["ROWS_PER_CHUNK"] = rows
+    # All of them: what is imported only later would keep the small numbers.
+    for module in pkgutil.walk_packages(twopass_store.__path__, "twopass_store."):
+        import_module(module.name)
     places = [
         (module, name)
         for module in list(sys.modules.values())

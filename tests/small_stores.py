@@ -1,10 +1,6 @@
 """A store of a few atoms and frames whose arrays have several chunks all the same, and ways to damage it."""
 
 import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,47 +9,15 @@ import twopass_store
 from trajectory_files import make_trajectory
 
 N_FRAMES = 70
-SIZES = {"FRAME_CHUNK": 32, "PAIR_CHUNK": 64, "ROWS_PER_CHUNK": 12, "POSITION_CHUNK_BYTES": 16 * 12 * 7}
-"""Frames in per-frame chunks, pairs, rows; positions of 7 atoms lie in chunks of 16 frames."""
-
-LATE = (
-    "assign.margin",
-    "assign.unit",
-    "cluster.judge",
-    "cluster.plan",
-    "ingest.append",
-    "ingest.columns",
-    "ingest.growth",
-    "report.convergence",
-)
-"""Modules that have sizes from `partition` and are imported when they are needed."""
-
-
-@contextmanager
-def small_chunks() -> Iterator[None]:
-    """Make chunks so small, in this process, while the block runs."""
-    for name in twopass_store.__all__:
-        getattr(twopass_store, name)  # loads its room
-    for name in LATE:
-        # Imported for the first time while sizes are small, they would keep them.
-        import_module(f"twopass_store.{name}")
-    changed = []
-    for module in [module for name, module in sys.modules.items() if name.startswith("twopass_store")]:
-        for name in SIZES.keys() & vars(module).keys():
-            changed.append((module, name, getattr(module, name)))
-            setattr(module, name, SIZES[name])
-    try:
-        yield
-    finally:
-        for module, name, value in changed:
-            setattr(module, name, value)
+SMALL = {"frames": 32, "pairs": 64, "rows": 12, "position_bytes": 16 * 12 * 14}
+"""For `small_chunks`: positions of 14 atoms then lie in chunks of 16 frames."""
 
 
 def make_small(folder: Path, *, files: int = 1, shard: str | int = "none") -> Path:
     """Make a store with all stages done, margins and a scan too, beside the files that it was made from."""
     folder.mkdir(parents=True, exist_ok=True)
     # On XTC's grid, so that positions are stored as integers with a scale_factor.
-    trajectory = make_trajectory(N_FRAMES, n_residues=1)
+    trajectory = make_trajectory(N_FRAMES, n_residues=2)
     trajectory[0].save_pdb(str(folder / "top.pdb"))
     for number, part in enumerate(np.array_split(np.arange(N_FRAMES), files)):
         trajectory[part].save_xtc(str(folder / f"md{number}.xtc"))

@@ -7,9 +7,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import mdtraj as md
+import numcodecs
 
 import twopass_store
+from twopass_store.journal import METADATA, digest
+from twopass_store.store import JournalFiles
+from twopass_store.store.recorded import stages_of
 
 N_FRAMES = 120
 
@@ -34,11 +39,24 @@ def copied(store: Path, folder: Path) -> Path:
 
 
 def change_metadata(store: Path, path: str, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the metadata of a group or array."""
+    """Change the metadata of a group or array, and let what the journal has of them fit."""
     file = store / path / "zarr.json"
     metadata = json.loads(file.read_text())
     change(metadata)
     file.write_text(json.dumps(metadata))
+    for stage in stages_of(path):
+        journal = JournalFiles(store).load(stage)
+        shutil.rmtree(store / "journal" / stage / "metadata", ignore_errors=True)
+        if journal is not None and journal.has(path):
+            entries = journal.extended(journal.plan, {(path, METADATA)})
+            n_before = 0
+            for product in journal.plan.products:
+                if product.path == path:
+                    entries[n_before + product.n_chunks] = digest(file.read_bytes())
+                n_before += product.n_chunks + 1
+            packed = numcodecs.Blosc("lz4", 5, numcodecs.Blosc.SHUFFLE).encode(entries)
+            checksum = google_crc32c.value(packed).to_bytes(4, "little")
+            (store / "journal" / stage / "ledger" / "c.0").write_bytes(packed + checksum)
 
 
 def change_plan(store: Path, stage: str, change: Callable[[dict[str, Any]], object]) -> None:

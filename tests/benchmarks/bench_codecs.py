@@ -167,7 +167,8 @@ def write(
         config={"write_empty_chunks": True},
         **codecs,
     )
-    files = ChunkFiles.of(array, folder / "s.zarr" / "position")
+    position = folder / "s.zarr" / "position"
+    files = ChunkFiles.of(array, position, (position / "zarr.json").read_bytes())
     assert files is not None
     contents = []
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from small_stores import make_small, small_chunks
+from small_chunks import small_chunks
+from small_stores import SMALL, make_small
 from trajectory_files import make_trajectory, write
 from twopass_store import (
     assign_frames,
@@ -40,9 +41,9 @@ STEPS = ("write", "rename", "remove_tree", "make_folder")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A store of 70 frames with all stages done, and files to append."""
-    with small_chunks():
+    with small_chunks(**SMALL):
         store = make_small(tmp_path_factory.mktemp("readers"))
-        write(make_trajectory(45, n_residues=1, seed=8), store.with_name("more.xtc"))
+        write(make_trajectory(45, n_residues=2, seed=8), store.with_name("more.xtc"))
         yield store
 
 
@@ -332,7 +333,7 @@ def test_reports__are_of_one_state_or_say_what_is_missing(
                 if isinstance(error, CorruptChunkError) or not re.search(allowed, str(error)):
                     raise
                 found.append("")
-        assert store_status(path).n_atoms == 7
+        assert store_status(path).n_atoms == 14
         return found
 
     other = tmp_path / "other.zarr"

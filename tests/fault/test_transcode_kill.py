@@ -9,6 +9,7 @@ import mdtraj as md
 import numpy as np
 import pytest
 
+from faults import tells_of_command
 from twopass_store import ingest_trajectories
 from twopass_store.errors import PrecisionError
 from twopass_store.store import Store
@@ -81,6 +82,7 @@ def stopped(tmp_path_factory):
 
 def contents(store):
     files = (file for file in store.rglob("*") if file.is_file() and file.parent != store)
+    files = (file for file in files if not tells_of_command(file))
     return {str(file.relative_to(store)): file.read_bytes() for file in files}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from faults import tells_of_command
 from trajectory_files import load, make_trajectory
 from twopass_store import cluster_subset, ingest_trajectories, open_results
 from twopass_store.errors import ConfigError, FingerprintMismatchError, PrecisionError
@@ -53,6 +54,7 @@ def long_run(example_xtc, example_top, *, n_frames=20_000):
 def contents(store):
     """All files of a store but for its root, whose attributes tell of the command."""
     files = (file for file in store.rglob("*") if file.is_file() and file.parent != store)
+    files = (file for file in files if not tells_of_command(file))
     return {str(file.relative_to(store)): file.read_bytes() for file in files}
 
 

@@ -70,6 +70,7 @@ def test_relocate__then_all_is_done(project, twopass):
         "trajectory_modified/c.0",
         "journal/ingest/zarr.json",
         "journal/ingest/ledger/c.0",
+        "journal/ingest/metadata/c.0",
     }
 
     moved = ["new/md/a.xtc", "new/md/b.trr", "--top", "new/top.pdb"]

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from conftest import EXAMPLE
-from small_stores import copied, files_of, flip, make_small, replace, small_chunks
+from small_chunks import small_chunks
+from small_stores import SMALL, copied, files_of, flip, make_small, replace
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories, verify_store
 from twopass_store.errors import FormatVersionError, StoreNotFoundError
 from twopass_store.journal import Lock, Writer, hold
@@ -16,7 +17,7 @@ from twopass_store.store import Store, lock_folder
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    with small_chunks():
+    with small_chunks(**SMALL):
         yield make_small(tmp_path_factory.mktemp("small"))
 
 
@@ -45,7 +46,7 @@ def test_verify__finds_a_finished_store_whole(store):
         ("position/c.2.0.0", "ingest", "frames 32 to 47"),
         ("position/c.4.0.0", "ingest", "frames 64 to 69"),
         ("time/c.1", "ingest", "frames 32 to 63"),
-        ("atom_name/c.0", "ingest", "atoms 0 to 6"),
+        ("atom_name/c.0", "ingest", "atoms 0 to 11"),
         ("clusterings/default/label/c.2", "assign-default", "frames 64 to 69"),
         ("clusterings/default/rmsd_to_second/c.0", "margin-default", "frames 0 to 31"),
         ("clusterings/default/subset_label/c.1", "clustering-default", "subset frames 12 to 17"),
@@ -133,6 +134,8 @@ def test_verify__refuses_what_is_no_store_or_of_another_format(tmp_path, store):
         verify_store(tmp_path / "folder")
     text = (store / "zarr.json").read_text()
     replace(store / "zarr.json", text.replace('"twopass_format": 1', '"twopass_format": 2').encode())
+    assert only_damage(store).file == "zarr.json"
+    shutil.rmtree(store / "journal" / "ingest" / "metadata")
     with pytest.raises(FormatVersionError):
         verify_store(store)
 

@@ -133,7 +133,7 @@ def scan_tree(
     if present is None:
         store.remove(group)
     with store.step(as_planned, hint=HINT) as journal:
-        store.ensure_group(group, attrs)
+        store.make_group(as_planned.stage, group, attrs)
         for spec in SCAN:
             store.ensure_array(group, spec, [len(asked)])
             journal.commit(store.write_all(f"{group}/{spec.name}", np.array(columns[spec.name], spec.dtype)))

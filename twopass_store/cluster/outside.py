@@ -171,7 +171,7 @@ def _adopt(
                 opened.remove(f"journal/{each}-{name}")
             opened.remove(group)
         with opened.step(as_planned, hint=HINT) as journal:
-            opened.ensure_group(group, found.attrs)
+            opened.make_group(stage, group, found.attrs)
             for spec, array in arrays:
                 opened.ensure_array(group, spec, array.shape)
                 journal.commit(opened.write_all(f"{group}/{spec.name}", array))

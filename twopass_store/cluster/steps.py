@@ -61,7 +61,7 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
     n_subset = len(plan.subset_frame)
     total = n_subset * (n_subset - 1) // 2
     with store.step(plan.distances, hint=HINT) as journal:
-        store.ensure_group(plan.subset_group, plan.subset_attrs)
+        store.make_group(plan.distances.stage, plan.subset_group, plan.subset_attrs)
         for spec, length in zip(SUBSET, (n_subset, total), strict=True):
             store.ensure_array(plan.subset_group, spec, [length], _described(spec, plan))
         journal.commit(store.write_all(f"{plan.subset_group}/subset_frame", plan.subset_frame))
@@ -245,7 +245,7 @@ def cut_and_choose(
     }
     clustering = replace(as_planned, products=products)
     with store.step(clustering, hint=HINT) as journal:
-        store.ensure_group(plan.clustering_group, attrs)
+        store.make_group(clustering.stage, plan.clustering_group, attrs)
         for spec, array in arrays:
             store.ensure_array(plan.clustering_group, spec, array.shape)
             journal.commit(store.write_all(f"{plan.clustering_group}/{spec.name}", array))

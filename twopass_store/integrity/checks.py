@@ -1,7 +1,7 @@
 """The checks of single files, each of which can be made again when a writer may have come in between."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -10,19 +10,22 @@ from typing import Any
 import numpy as np
 
 from ..errors import CorruptChunkError, StoreError
-from ..journal import ABSENT, METADATA, StageJournal
+from ..journal import ABSENT, METADATA, StageJournal, digest
 from ..store import (
     CHUNK_PREFIX,
+    COPIES,
     GROWTH,
     JournalFiles,
     checksum_holds,
+    copies_problem,
+    group_of,
     inside,
     ledger_problem,
     open_regular,
     regular_file,
 )
 from .damage import Damage
-from .layout import HOLDERS, Layout, chunk_key, group_of, group_problem, layout_of, read_metadata, spec_of
+from .layout import HOLDERS, Layout, chunk_key, group_problem, layout_of, read_metadata, spec_of
 
 __all__ = ["Check", "Journals", "checks_of", "examine"]
 
@@ -42,6 +45,7 @@ class Journals:
         self.root = root
         self.files = JournalFiles(root)
         self._loaded: dict[str, StageJournal | None] = {}
+        self._copies: dict[str, Mapping[str, str]] = {}
 
     def get(self, stage: str) -> StageJournal | None:
         """Return a stage's journal, None where there is none, or none that can be read."""
@@ -51,6 +55,15 @@ class Journals:
             except StoreError:
                 self._loaded[stage] = None
         return self._loaded[stage]
+
+    def copies(self, stage: str) -> Mapping[str, str]:
+        """Return the copies of metadata in a stage's journal; none where they can't be read."""
+        if stage not in self._copies:
+            try:
+                self._copies[stage] = self.files.read_copies(stage)
+            except StoreError:
+                self._copies[stage] = {}
+        return self._copies[stage]
 
     def digest_of(self, stage: str, path: str, chunk: int) -> int:
         """Return what is recorded, `ABSENT` where nothing is."""
@@ -73,12 +86,14 @@ class Check:
 def checks_of(journals: Journals) -> Iterator[Check]:
     """Yield what is to be checked in a store."""
     stages = journals.files.stages()
-    yield Check("group", "", "")
+    yield Check("group", "ingest", "")
     yield from (Check("group", "", holder) for holder in HOLDERS)
     for stage in stages:
         yield Check("plan", stage, f"journal/{stage}")
         yield Check("ledger", stage, f"journal/{stage}/ledger", 0)
         yield Check("ledger", stage, f"journal/{stage}/ledger")
+        yield Check("copies", stage, f"journal/{stage}/{COPIES}", 0)
+        yield Check("copies", stage, f"journal/{stage}/{COPIES}")
         group = group_of(stage)
         if group:
             yield Check("group", stage, group)
@@ -101,7 +116,14 @@ def examine(journals: Journals, check: Check) -> tuple[Damage | None, int]:
     StoreError
         If it may not be read.
     """
-    made = {"group": _group, "plan": _plan, "ledger": _ledger, "metadata": _metadata, "chunk": _chunk}
+    made = {
+        "group": _group,
+        "plan": _plan,
+        "ledger": _ledger,
+        "copies": _copies,
+        "metadata": _metadata,
+        "chunk": _chunk,
+    }
     return made[check.kind](journals, check)
 
 
@@ -109,6 +131,10 @@ def _group(journals: Journals, check: Check) -> tuple[Damage | None, int]:
     folder = journals.root / check.path
     if check.path and not (folder.is_dir() and any(folder.iterdir())):
         return None, 0
+    copy = journals.copies(check.stage).get(check.path)
+    if copy is not None:
+        key = f"{check.path}/zarr.json" if check.path else "zarr.json"
+        return _compared(check, journals.root, key, digest(copy.encode()))
     return _parsed(check, journals.root, kind="metadata", problem_of=group_problem)
 
 
@@ -160,6 +186,26 @@ def _ledger(journals: Journals, check: Check) -> tuple[Damage | None, int]:
         journals.files.load(check.stage)
     except CorruptChunkError:
         return _damage(check, "ledger", key, "altered"), size
+    return None, size
+
+
+def _copies(journals: Journals, check: Check) -> tuple[Damage | None, int]:
+    key = f"{check.path}/{CHUNK_PREFIX}0"
+    file = regular_file(journals.root, key)
+    if check.chunk == METADATA:
+        damage, size = _parsed(check, journals.root, kind="copies", problem_of=copies_problem)
+        return (None if file is None else damage), size
+    if file is None:
+        # They are kept before the ledger is begun; in stores of old, there are none.
+        is_begun = regular_file(journals.root, f"{check.path}/zarr.json") is not None
+        ledger = f"journal/{check.stage}/ledger/{CHUNK_PREFIX}0"
+        is_begun = is_begun and regular_file(journals.root, ledger) is not None
+        return (_damage(check, "copies", key, "missing") if is_begun else None), 0
+    size = file.stat().st_size
+    try:
+        journals.files.read_copies(check.stage)
+    except CorruptChunkError:
+        return _damage(check, "copies", key, "altered"), size
     return None, size
 
 

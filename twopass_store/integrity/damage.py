@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 __all__ = ["ITEMS", "KINDS", "Damage", "Verification"]
 
-KINDS = ("chunk", "metadata", "plan", "ledger")
-"""What may be damaged: a chunk (or shard) of an array, the metadata of a group or array, a journal."""
+KINDS = ("chunk", "metadata", "plan", "ledger", "copies")
+"""What may be: a chunk (or shard) of an array, the metadata of a group or array, parts of a journal."""
 
 ITEMS = {
     "frame": "frames",

@@ -21,13 +21,12 @@ from ..schema import (
     SUBSET,
     ArraySpec,
 )
-from ..store import CHUNK_PREFIX, inside, read_regular
+from ..store import CHUNK_PREFIX, MAX_METADATA_BYTES, inside, read_regular
 
 __all__ = [
     "HOLDERS",
     "Layout",
     "chunk_key",
-    "group_of",
     "group_problem",
     "layout_of",
     "read_metadata",
@@ -114,7 +113,7 @@ def read_metadata(root: Path, path: str) -> Any:
         If they are damaged.
     """
     try:
-        return json.loads(read_regular(inside(root, path) / "zarr.json"))
+        return json.loads(read_regular(inside(root, path) / "zarr.json", limit=MAX_METADATA_BYTES))
     except (StoreError, RecursionError) as error:
         raise ValueError(str(error)) from error
 
@@ -130,15 +129,6 @@ def group_problem(metadata: Any) -> str:
         return "they have no attributes"
     unknown = metadata.keys() - {*_GROUP_KEYS, "attributes", "consolidated_metadata"}
     return f"they have {sorted(unknown)[0][:60]!r}" if unknown else ""
-
-
-def group_of(stage: str) -> str | None:
-    """Return the path of the group that a stage makes, None where it makes arrays only."""
-    if stage == "ingest":
-        return ""
-    kind, _, name = stage.partition("-")
-    holder = {"subset": "subsets", "clustering": "clusterings", "scan": "scans"}.get(kind)
-    return None if holder is None or not name else f"{holder}/{name}"
 
 
 def spec_of(path: str) -> ArraySpec | None:

@@ -1,5 +1,6 @@
 """`verify_store`: every recorded file compared with its digest."""
 
+import json
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -9,10 +10,10 @@ from ..errors import FormatVersionError, StoreError, StoreNotFoundError
 from ..executors import ThreadExecutor, available_cpus
 from ..progress import Progress, Silent
 from ..schema import FORMAT_VERSION
-from ..store import CHUNK_PREFIX, GROWTH, lock_folder, store_path
+from ..store import CHUNK_PREFIX, COPIES, GROWTH, group_of, lock_folder, store_path
 from .checks import Check, Journals, checks_of, examine
 from .damage import Damage, Verification
-from .layout import HOLDERS, group_of, read_metadata
+from .layout import HOLDERS, read_metadata
 
 __all__ = ["verify_store"]
 
@@ -119,11 +120,20 @@ def _require_store(root: Path) -> None:
         version = None
     if version is None and not Journals(root).files.stages():
         raise StoreNotFoundError(f"{root} is no twopass store.")
-    if isinstance(version, int) and version != FORMAT_VERSION:
+    # Where the journal's copy says otherwise, it is the version that is damaged.
+    written = _version(Journals(root).copies("ingest").get("", "{}"))
+    if isinstance(version, int) and version != FORMAT_VERSION and written != FORMAT_VERSION:
         raise FormatVersionError(
             f"{root} has format version {version}, and this version of twopass-store reads {FORMAT_VERSION}. "
             "Install the version of twopass-store that wrote it, or a newer one."
         )
+
+
+def _version(text: str) -> object:
+    try:
+        return json.loads(text)["attributes"]["twopass_format"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _unfinished(journals: Journals) -> Iterable[str]:
@@ -138,16 +148,26 @@ def _notes(root: Path, journals: Journals, n_damaged: int) -> Iterable[str]:
         yield f"only the first {MAX_DAMAGE:,} damaged files are listed"
     if journals.get(GROWTH) is not None:
         yield "an append was interrupted while it made the store longer: run it again"
+    bare = [stage for stage in journals.files.stages() if _is_bare(root, journals, stage)]
+    if bare:
+        yield f"made by an older version, without a record of the attributes of groups: {', '.join(bare)}"
     foreign = _foreign(root, journals)
     if foreign:
         more = f" and {len(foreign) - SHOWN} more" if foreign[SHOWN:] else ""
         yield f"not the store's, and left alone: {', '.join(foreign[:SHOWN])}{more}"
 
 
+def _is_bare(root: Path, journals: Journals, stage: str) -> bool:
+    group = group_of(stage)
+    return (
+        group is not None and group not in journals.copies(stage) and (root / group / "zarr.json").is_file()
+    )
+
+
 def _foreign(root: Path, journals: Journals) -> Sequence[str]:
     """List what no journal speaks of: files, and the folders of other arrays and groups."""
     stages = journals.files.stages()
-    arrays = {f"journal/{stage}/ledger" for stage in stages}
+    arrays = {f"journal/{stage}/{name}" for stage in stages for name in ("ledger", COPIES)}
     groups = {"", *HOLDERS, *(f"journal/{stage}" for stage in stages)}
     for stage in stages:
         journal = journals.get(stage)

@@ -136,6 +136,10 @@ class StageJournal:
         """Return the recorded digest of a chunk (or of `METADATA`), `ABSENT` where there is none."""
         return int(self._entries[self._index(path, chunk)])
 
+    def has(self, path: str) -> bool:
+        """Tell whether it speaks of an array."""
+        return path in self._product
+
     @property
     def complete(self) -> bool:
         """Whether every chunk of every product, and its metadata, is recorded."""

@@ -2,18 +2,22 @@
 
 from .confined import inside, open_regular, read_regular, regular_file
 from .h5md import H5mdWriter
-from .journal_files import JournalFiles, checksum_holds, ledger_problem
-from .local import CHUNK_PREFIX
+from .journal_files import COPIES, JournalFiles, checksum_holds, copies_problem, ledger_problem
+from .limits import MAX_METADATA_BYTES
+from .names import CHUNK_PREFIX
 from .packing import LOSSLESS, Misfit, Packing
 from .provenance import differing_versions, provenance
+from .recorded import group_of
 from .results import only_clustering, open_results
 from .store import GROWTH, Store, check_name, lock_folder, store_path
 from .watch import Watch, at_one_state
 
 __all__ = [
     "CHUNK_PREFIX",
+    "COPIES",
     "GROWTH",
     "LOSSLESS",
+    "MAX_METADATA_BYTES",
     "H5mdWriter",
     "JournalFiles",
     "Misfit",
@@ -23,7 +27,9 @@ __all__ = [
     "at_one_state",
     "check_name",
     "checksum_holds",
+    "copies_problem",
     "differing_versions",
+    "group_of",
     "inside",
     "ledger_problem",
     "lock_folder",

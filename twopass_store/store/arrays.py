@@ -1,21 +1,22 @@
 """The arrays of a store: made, read and written, chunk by chunk."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptChunkError
+from ..errors import CorruptChunkError, StoreError, TwopassError
 from ..journal import METADATA, Product, Record, uninterrupted
 from ..partition import FrameRange, n_chunks
 from ..schema import DEFAULT_CODEC, PACKING_ATTRS, ArraySpec, attributes, chunk_shape
 from .codecs import codec_of, codecs
-from .confined import read_regular
+from .confined import read_regular, regular_file
 from .groups import CONFIG, Groups
 from .limits import MAX_METADATA_BYTES, known_spec
-from .local import CHUNK_PREFIX
+from .names import CHUNK_PREFIX
 from .packing import Packing
 
 __all__ = ["Arrays"]
@@ -130,7 +131,7 @@ class Arrays(Groups):
         return found
 
     def _first_dimension(self, path: str) -> str | None:
-        metadata = json.loads(read_regular(self.at(path) / "zarr.json"))
+        metadata = json.loads(self._files.read_metadata(path))
         names = metadata.get("dimension_names") or [None]
         return None if names[0] is None else str(names[0])
 
@@ -175,12 +176,9 @@ class Arrays(Groups):
 
     def _stored(self, path: str, rows: FrameRange | None) -> NDArray[Any]:
         array = self._array(path)
-        try:
+        where = "" if rows is None else f", elements {rows.start} to {rows.stop}"
+        with self._reading(path, where):
             return np.asarray(array[:] if rows is None else array[rows.start : rows.stop])
-        except (RuntimeError, ValueError) as error:
-            # blosc and crc32c raise these; a chunk's own message doesn't say which file it was.
-            where = "" if rows is None else f", elements {rows.start} to {rows.stop}"
-            raise CorruptChunkError(f"{self.path / path} is damaged{where}: {error}") from error
 
     def read_positions(
         self,
@@ -216,16 +214,29 @@ class Arrays(Groups):
         for chunk in range(frames.start // length, n_chunks(frames.stop, length)):
             first = chunk * length
             start, stop = max(frames.start, first), min(frames.stop, first + length)
-            try:
+            with self._reading("position", f", frames {start} to {stop}"):
                 stored = files.read(chunk)[start - first : stop - first]
-            except (RuntimeError, ValueError) as error:
-                raise CorruptChunkError(
-                    f"{self.path / 'position'} is damaged, frames {start} to {stop}: {error}"
-                ) from error
             if atoms is not None:
                 stored = stored[:, atoms]
             packing.unpack(stored, positions[start - frames.start : stop - frames.start])
         return positions
+
+    @contextmanager
+    def _reading(self, path: str, where: str) -> Iterator[None]:
+        """Say which array it was: codecs raise errors of many kinds, and know nothing of files."""
+        try:
+            yield
+        except (TwopassError, MemoryError):
+            raise
+        except PermissionError as error:
+            raise StoreError(
+                f"Cannot read {self.path / path}: {error.strerror}. Mend its permissions."
+            ) from error
+        except Exception as error:
+            raise CorruptChunkError(
+                f"{self.path / path} is damaged{where}: {error}. `twopass verify {self.path}` tells what "
+                "else is; `twopass repair` discards it, so that it is made anew."
+            ) from error
 
     def packing(self) -> Packing:
         """Return how positions are stored."""
@@ -267,3 +278,21 @@ class Arrays(Groups):
         with uninterrupted():
             self._array(path).update_attributes({"complete": True})
         return Record(path, METADATA, self._files.take_digest(f"{path}/zarr.json"))
+
+    def discard_chunk(self, path: str, chunk: int, n_dims: int) -> None:
+        """Remove the file of a chunk (or shard), for the next run to write it anew."""
+        if self._files.writer is None:
+            raise ValueError("the store is open for reading only")
+        with uninterrupted():
+            self._files.writer.remove(self.at(f"{path}/{CHUNK_PREFIX}{chunk}{'.0' * (n_dims - 1)}"))
+
+    def unmark_complete(self, path: str) -> None:
+        """Say of an array that it isn't complete any more, once its metadata have no entry in the ledger."""
+        with uninterrupted():
+            if self._array(path).attrs.get("complete", False):
+                self._array(path).update_attributes({"complete": False})
+
+    def has_chunk(self, path: str, chunk: int) -> bool:
+        """Tell whether the file of a chunk (or shard) is there."""
+        n_dims = self._array(path).ndim
+        return regular_file(self.path, f"{path}/{CHUNK_PREFIX}{chunk}{'.0' * (n_dims - 1)}") is not None

@@ -20,14 +20,14 @@ import zarr
 from numpy.typing import NDArray
 
 from .confined import open_regular, read_regular
-from .local import CHUNK_PREFIX, missing_chunk
+from .local import missing_chunk
+from .names import CHECKSUM_BYTES, CHUNK_PREFIX
 
 __all__ = ["ChunkFiles"]
 
 # In the main thread it would start threads of its own; zarr never calls it from there.
 numcodecs.blosc.use_threads = False
 
-_CHECKSUM_BYTES = 4
 _ABSENT = np.iinfo(np.uint64).max
 _SHUFFLES = {
     "noshuffle": numcodecs.Blosc.NOSHUFFLE,
@@ -71,9 +71,9 @@ class ChunkFiles:
         )
 
     @classmethod
-    def of(cls, array: "zarr.Array[Any]", folder: Path) -> Self | None:
+    def of(cls, array: "zarr.Array[Any]", folder: Path, metadata: bytes) -> Self | None:
         """Return the reader of an array, None where its codecs aren't those that we write."""
-        chain: list[dict[str, Any]] = json.loads(read_regular(folder / "zarr.json"))["codecs"]
+        chain: list[dict[str, Any]] = json.loads(metadata)["codecs"]
         if [codec["name"] for codec in chain] == ["sharding_indexed"]:
             sharding = chain[0]["configuration"]
             index = [codec["name"] for codec in sharding["index_codecs"]]
@@ -147,7 +147,7 @@ class ChunkFiles:
                 return read_regular(path, limit=self._limit)
             with os.fdopen(open_regular(path), "rb") as shard:
                 # A pair of offset and length for each chunk, at the end.
-                index_bytes = 16 * self._chunks_per_file + _CHECKSUM_BYTES
+                index_bytes = 16 * self._chunks_per_file + CHECKSUM_BYTES
                 shard.seek(max(0, shard.seek(0, os.SEEK_END) - index_bytes))
                 index = _checked(shard.read()).view("<u8").reshape(-1, 2)
                 offset, length = (int(number) for number in index[within])
@@ -163,12 +163,15 @@ class ChunkFiles:
 
 def _checked(data: bytes) -> NDArray[np.uint8]:
     """Return what the checksum at the end speaks of."""
-    content = np.frombuffer(data, np.uint8)[:-_CHECKSUM_BYTES]
-    if google_crc32c.value(content) != int.from_bytes(data[-_CHECKSUM_BYTES:], "little"):
+    if len(data) <= CHECKSUM_BYTES:
+        # The checksum of nothing is 0.
+        raise ValueError("it is cut short")
+    content = np.frombuffer(data, np.uint8)[:-CHECKSUM_BYTES]
+    if google_crc32c.value(content) != int.from_bytes(data[-CHECKSUM_BYTES:], "little"):
         raise ValueError("its checksum differs")
     return content
 
 
 def _with_checksum(data: bytes) -> bytes:
     checksum: int = google_crc32c.value(data)
-    return data + checksum.to_bytes(_CHECKSUM_BYTES, "little")
+    return data + checksum.to_bytes(CHECKSUM_BYTES, "little")

@@ -1,5 +1,6 @@
 """A store's folder: opened or made, with its groups and their attributes."""
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,8 +22,10 @@ from ..journal import Writer, uninterrupted
 from ..schema import FORMAT_VERSION
 from .attributes import check_group
 from .chunk_files import ChunkFiles
-from .confined import inside, regular_file
+from .confined import inside, read_regular, regular_file
+from .limits import MAX_METADATA_BYTES
 from .local import DurableLocalStore
+from .names import METADATA_FILE
 
 __all__ = ["CONFIG", "GROWTH", "Groups"]
 
@@ -115,6 +118,8 @@ class Groups:
             raise StoreNotFoundError(f"There is no store at {path}. Make one with `twopass ingest {path} …`.")
         if not has_metadata:
             raise StoreNotFoundError(f"{path} is no twopass store: it has no zarr.json.")
+        # Before anything else is understood: the journals of another version may be otherwise, too.
+        _require_format(path)
         files = DurableLocalStore(path, read_only=writer is None, writer=writer)
         try:
             # What begins an interrupted append decides how the store is opened, so it is looked at too.
@@ -124,8 +129,8 @@ class Groups:
             )
             found = dict(root.attrs).get("twopass_format")
         except StoreError as error:
-            if not isinstance(error, CorruptChunkError):
-                raise  # a link
+            if not isinstance(error, CorruptChunkError) or files.recorded.digest_of(""):
+                raise  # a link, or a store whose journal knows what it was
             raise StoreNotFoundError(
                 f"{path} is no twopass store: its zarr.json can't be read ({error})"
             ) from error
@@ -137,11 +142,6 @@ class Groups:
             ) from error
         if found is None:
             raise StoreNotFoundError(f"{path} is a Zarr group, but no twopass store.")
-        if found != FORMAT_VERSION:
-            raise FormatVersionError(
-                f"{path} has format version {found}, and this version of twopass-store reads "
-                f"{FORMAT_VERSION}. Install the version of twopass-store that wrote it, or a newer one."
-            )
         if writer is not None and not grows and grown:
             raise StageIncompleteError(
                 f"{path}: an append was interrupted while it made the store longer. Run the same "
@@ -163,8 +163,17 @@ class Groups:
         return found
 
     def has(self, path: str) -> bool:
-        """Tell whether a group or array is there."""
-        return regular_file(self.path, f"{path}/zarr.json" if path else "zarr.json") is not None
+        """Tell whether a group or array is there.
+
+        Raises
+        ------
+        CorruptChunkError
+            If it isn't, though the journal has it on record.
+        """
+        if regular_file(self.path, f"{path}/{METADATA_FILE}" if path else METADATA_FILE) is not None:
+            return True
+        self._files.recorded.require_present(path)
+        return False
 
     def at(self, path: str) -> Path:
         """Return the folder of a group or array, which is none that lies outside, or behind a link."""
@@ -202,7 +211,9 @@ class Groups:
 
     def _chunk_files(self, path: str) -> ChunkFiles | None:
         if path not in self._files_of:
-            self._files_of[path] = ChunkFiles.of(self._array(path), self.at(path))
+            self._files_of[path] = ChunkFiles.of(
+                self._array(path), self.at(path), self._files.read_metadata(path)
+            )
         return self._files_of[path]
 
     def _array(self, path: str) -> "zarr.Array[Any]":
@@ -221,3 +232,17 @@ class Groups:
             # open_array takes a config, but heeds it only where it creates.
             array = self._arrays[path] = opened.with_config(CONFIG)
         return array
+
+
+def _require_format(path: Path) -> None:
+    try:
+        found = json.loads(read_regular(path / METADATA_FILE, limit=MAX_METADATA_BYTES))["attributes"][
+            "twopass_format"
+        ]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return  # no store, or a damaged one: told where it is opened
+    if found != FORMAT_VERSION:
+        raise FormatVersionError(
+            f"{path} has format version {found}, and this version of twopass-store reads "
+            f"{FORMAT_VERSION}. Install the version of twopass-store that wrote it, or a newer one."
+        )

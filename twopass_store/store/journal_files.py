@@ -15,11 +15,12 @@ from ..journal import MAX_CHUNKS, StageJournal
 from .attributes import check_plan
 from .confined import inside, open_regular, read_regular, regular_file
 from .limits import MAX_METADATA_BYTES
-from .local import CHUNK_PREFIX
+from .names import CHECKSUM_BYTES, CHUNK_PREFIX
 
-__all__ = ["JournalFiles", "checksum_holds", "ledger_problem"]
+__all__ = ["COPIES", "JournalFiles", "checksum_holds", "copies_problem", "ledger_problem"]
 
-CHECKSUM_BYTES = 4
+COPIES = "metadata"
+"""Name of the array in a stage's journal that holds copies of metadata."""
 
 LEDGER_BYTES = 8 * MAX_CHUNKS + 1024
 """The largest ledger that a plan can have."""
@@ -86,10 +87,38 @@ class JournalFiles:
         if file is None:
             return None
         try:
-            return np.frombuffer(_decoded(read_regular(file, limit=LEDGER_BYTES)), "<u8").astype(np.uint64)
+            return np.frombuffer(
+                _decoded(read_regular(file, limit=LEDGER_BYTES), LEDGER_BYTES), "<u8"
+            ).astype(np.uint64)
         except FileNotFoundError:
             return None
         except (ValueError, RuntimeError) as error:
+            raise _damaged(file, error) from error
+
+    def read_copies(self, stage: str) -> dict[str, str]:
+        """Return the copies that are kept of the metadata of what a stage made, by path; empty without any.
+
+        Raises
+        ------
+        CorruptChunkError
+            If their file is damaged.
+        """
+        file = regular_file(self.root, f"journal/{stage}/{COPIES}/{CHUNK_PREFIX}0")
+        if file is None:
+            return {}
+        try:
+            # How Zarr encodes texts: their number, then each one's length and itself.
+            data = _decoded(read_regular(file, limit=MAX_METADATA_BYTES), 2 * MAX_METADATA_BYTES)
+            n_texts, length = np.frombuffer(data, "<u4", 2).tolist()
+            if n_texts != 1 or len(data) != 8 + length:
+                raise ValueError("it doesn't hold one text")
+            copies = json.loads(data[8:])
+            if not all(isinstance(text, str) for text in (*copies, *copies.values())):
+                raise ValueError("it doesn't hold texts")
+            return dict(copies)
+        except FileNotFoundError:
+            return {}
+        except (ValueError, RuntimeError, TypeError, AttributeError, RecursionError) as error:
             raise _damaged(file, error) from error
 
     def write_plan(self, stage: str, text: str) -> None:
@@ -110,21 +139,32 @@ def ledger_problem(metadata: Any, n_entries: int) -> str:
 
     They are no part of what `JournalFiles` reads: they are for readers of plain Zarr.
     """
+    return _array_problem(metadata, n_entries, "uint64", 0, "entry", ["bytes", "blosc", "crc32c"])
+
+
+def copies_problem(metadata: Any) -> str:
+    """Say in what the metadata of an array of copies are not what they should be; empty if they are."""
+    return _array_problem(metadata, 1, "string", "", "copy", ["vlen-utf8", "blosc", "crc32c"])
+
+
+def _array_problem(
+    metadata: Any, length: int, dtype: str, fill_value: int | str, dim: str, codecs: list[str]
+) -> str:
     expected = {
         "zarr_format": 3,
         "node_type": "array",
-        "shape": [n_entries],
-        "data_type": "uint64",
-        "fill_value": 0,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [max(1, n_entries)]}},
+        "shape": [length],
+        "data_type": dtype,
+        "fill_value": fill_value,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [max(1, length)]}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
-        "dimension_names": ["entry"],
+        "dimension_names": [dim],
     }
     for key, value in expected.items():
         if metadata.get(key) != value:
             return f"its {key} is {str(metadata.get(key))[:60]}"
     names = [codec.get("name") for codec in metadata.get("codecs", [])]
-    return "" if names == ["bytes", "blosc", "crc32c"] else f"its codecs are {str(names)[:60]}"
+    return "" if names == codecs else f"its codecs are {str(names)[:60]}"
 
 
 def checksum_holds(file: Path) -> bool:
@@ -138,17 +178,14 @@ def checksum_holds(file: Path) -> bool:
     return len(tail) == CHECKSUM_BYTES and checksum == int.from_bytes(tail, "little")
 
 
-def _decoded(data: bytes) -> bytes:
+def _decoded(data: bytes, limit: int) -> bytes:
     content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
     if not content or google_crc32c.value(content) != int.from_bytes(checksum, "little"):
         raise ValueError("its checksum differs")
     # The header of blosc says how much memory is taken.
-    if int.from_bytes(content[4:8], "little") > LEDGER_BYTES:
-        raise ValueError("it is larger than any ledger")
-    entries: bytes = numcodecs.blosc.decompress(content)
-    if len(entries) % 8:
-        raise ValueError("it doesn't hold whole numbers")
-    return entries
+    if int.from_bytes(content[4:8], "little") > limit:
+        raise ValueError("it is larger than it may be")
+    return bytes(numcodecs.blosc.decompress(content))
 
 
 def _damaged(file: Path, error: Exception) -> CorruptChunkError:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
+import numpy as np
 from zarr.abc.store import ByteRequest
 from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, BufferPrototype
@@ -16,21 +18,18 @@ from ..errors import CorruptChunkError, StoreError
 from ..journal import Writer, digest
 from .confined import inside, read_regular, regular_file
 from .limits import MAX_METADATA_BYTES, ArrayFormat, check_metadata, known_spec
+from .names import CHECKSUM_BYTES, CHUNK_PREFIX, METADATA_FILE
+from .recorded import RecordedMetadata, read_file
 
-__all__ = ["CHUNK_PREFIX", "DurableLocalStore", "missing_chunk"]
-
-CHUNK_PREFIX = "c."
-"""File names of chunks begin so: they lie flat in their array's folder (``c.12.0.0``)."""
-
-METADATA_FILE = "zarr.json"
-"""Each group and each array has one in its folder."""
+__all__ = ["DurableLocalStore", "missing_chunk"]
 
 
 class DurableLocalStore(LocalStore):
     """Writes through the journal's durable write and notes the digest of what it wrote.
 
     zarr's own `LocalStore` renames whole files into place but never syncs them, and reads a missing chunk
-    as fill. Here a missing chunk is an error: every chunk of ours is written, also one that is all fill.
+    as fill. Here a missing chunk is an error: every chunk of ours is written, also one that is all fill. So
+    are metadata of which the journal has another digest: numbers would be read as others.
 
     Parameters
     ----------
@@ -60,6 +59,7 @@ class DurableLocalStore(LocalStore):
     ) -> None:
         super().__init__(root, read_only=read_only)
         self.writer = writer
+        self.recorded = RecordedMetadata(self.root)
         self._absent_is_fill = absent_is_fill
         self._known_only = known_only
         self._check = check
@@ -96,15 +96,17 @@ class DurableLocalStore(LocalStore):
         """Read a file; a missing chunk is an error."""
         with self._checking(key):
             regular_file(self.root, key, limit=self._limit(key))
-            value = self._present(key, await super().get(key, prototype, byte_range))
-            return self._allowed(key, value, is_whole=byte_range is None)
+            with self._told(key):
+                value = await super().get(key, prototype, byte_range)
+            return self._allowed(key, self._checked(key, value), is_whole=byte_range is None)
 
     def get_sync(self, key: str, **kwargs: Any) -> Buffer | None:
         """Read a file; a missing chunk is an error."""
         with self._checking(key):
             regular_file(self.root, key, limit=self._limit(key))
-            value = self._present(key, super().get_sync(key, **kwargs))
-            return self._allowed(key, value, is_whole=kwargs.get("byte_range") is None)
+            with self._told(key):
+                value = super().get_sync(key, **kwargs)
+            return self._allowed(key, self._checked(key, value), is_whole=kwargs.get("byte_range") is None)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """List what is in a folder."""
@@ -183,15 +185,66 @@ class DurableLocalStore(LocalStore):
             raise
         self._check(key)
 
-    def _present(self, key: str, value: Buffer | None) -> Buffer | None:
-        if value is None and not self._absent_is_fill and key.rpartition("/")[2].startswith(CHUNK_PREFIX):
-            raise missing_chunk(self.root / key)
-        return value
+    def read_metadata(self, path: str) -> bytes:
+        """Return the metadata of a group or array, if they are as recorded.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there are none.
+        CorruptChunkError
+            If they are not as recorded.
+        """
+        key = f"{path}/{METADATA_FILE}" if path else METADATA_FILE
+        data = read_file(self.root, key)
+        if data is None:
+            raise FileNotFoundError(key)
+        return self.recorded.settled(path, data, lambda: read_file(self.root, key))
+
+    def _checked(self, key: str, value: Buffer | None) -> Buffer | None:
+        path, _, name = key.rpartition("/")
+        if name.startswith(CHUNK_PREFIX):
+            if value is None and not (self._absent_is_fill and not self.recorded.has_chunk(path, name)):
+                raise missing_chunk(self.root / key)
+            # zarr would raise too, but not say which file it was. Also an index of shards, and each chunk in
+            # a shard, end with a checksum.
+            if value is not None and not _ends_with_checksum(value) and self.recorded.knows(path):
+                raise damaged_chunk(self.root / key, "its checksum differs")
+        if value is None or name != METADATA_FILE:
+            return value
+        found = self.recorded.settled(path, value.to_bytes(), lambda: read_file(self.root, key))
+        return type(value).from_bytes(found)
+
+    @contextmanager
+    def _told(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except PermissionError as error:
+            raise StoreError(
+                f"Cannot read {self.root / key}: {error.strerror}. Mend its permissions."
+            ) from error
+        except (OSError, ValueError) as error:
+            # A shard that is shorter than its index, or a disk that can't read it any more.
+            raise damaged_chunk(self.root / key, str(error)) from error
+
+
+def _ends_with_checksum(value: Buffer) -> bool:
+    data = value.as_numpy_array().view(np.uint8)
+    stored = int.from_bytes(data[-CHECKSUM_BYTES:].tobytes(), "little")
+    return len(data) > CHECKSUM_BYTES and google_crc32c.value(data[:-CHECKSUM_BYTES]) == stored
+
+
+def damaged_chunk(path: Path, why: str) -> CorruptChunkError:
+    """Return the error that says so."""
+    return CorruptChunkError(
+        f"{path} is damaged: {why}. `twopass verify` tells what else is; `twopass repair` discards it, so "
+        "that it is made anew."
+    )
 
 
 def missing_chunk(path: Path) -> CorruptChunkError:
     """Return the error that says so."""
     return CorruptChunkError(
-        f"{path} is missing: the store is damaged, or the copy of it is incomplete. "
-        "Copy it again whole, or make it anew."
+        f"{path} is missing: the store is damaged, or the copy of it is incomplete. Copy it again whole; or "
+        "`twopass verify` tells what else is, and `twopass repair` has it made anew."
     )

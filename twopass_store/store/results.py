@@ -96,6 +96,10 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
     attrs = opened.attrs(group)
     linkage = attrs["linkage"]
 
+    # Where the metadata of one are lost, xarray would take it for absent.
+    of_clustering = (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS, *ASSIGNMENT, *MARGIN)
+    for path in [spec.name for spec in INGESTED] + [f"{group}/{spec.name}" for spec in of_clustering]:
+        opened.has(path)
     check = Watch(opened.path, name).require
     files = DurableLocalStore(opened.path, read_only=True, known_only=True, check=check)
     partial_files = DurableLocalStore(

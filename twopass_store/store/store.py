@@ -1,12 +1,15 @@
 """`Store`: the groups and arrays of the format, and the journals kept among them."""
 
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
@@ -16,7 +19,9 @@ from ..journal import Plan, StageJournal, uninterrupted
 from .arrays import Arrays
 from .attributes import check_plan
 from .groups import CONFIG, GROWTH
-from .journal_files import JournalFiles
+from .journal_files import COPIES, JournalFiles
+from .names import METADATA_FILE
+from .recorded import group_of
 
 __all__ = ["GROWTH", "Store", "check_name", "lock_folder", "store_path"]
 
@@ -68,6 +73,11 @@ class Store(Arrays):
     Paths of groups and arrays are relative to its root and have no leading slash. Threads may share it.
     """
 
+    def members(self, path: str) -> list[str]:
+        """List the names of the groups and arrays in a group, sorted; none where the group is absent."""
+        # Also journals whose plans are lost: who asks for them is told.
+        return self.journals.stages() if path == "journal" else super().members(path)
+
     @property
     def journals(self) -> JournalFiles:
         """The journals as they stand, for reading."""
@@ -85,6 +95,10 @@ class Store(Arrays):
         """Put another text in the place of the plan's, at one stroke."""
         with uninterrupted():
             self._root[f"journal/{stage}"].update_attributes({"plan": text})
+        copies = self.journals.read_copies(stage)
+        if copies:
+            plan = f"journal/{stage}"
+            self._write_copies(stage, {**copies, plan: self._files.read_metadata(plan).decode()})
 
     def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
         """Return a ledger's entries, None where none was written yet."""
@@ -95,22 +109,45 @@ class Store(Arrays):
         path = f"journal/{stage}/ledger"
         if not self.has(path):
             with uninterrupted():
-                self._root.create_array(
-                    path,
-                    shape=entries.shape,
-                    dtype="uint64",
-                    chunks=(max(1, len(entries)),),
-                    compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()],
-                    fill_value=0,
-                    attributes={
-                        "units": "1",
-                        "long_name": "digests of the chunks that are finished; 0: not yet",
-                    },
-                    dimension_names=("entry",),
-                    chunk_key_encoding={"name": "default", "separator": "."},
-                    config=CONFIG,
-                )
+                self._root.create_array(path, **_ledger_array(len(entries)))
         self.write_chunk(path, 0, entries)
+
+    def keep_metadata(self, stage: str, paths: Iterable[str]) -> None:
+        """Keep copies of the plan of a stage and of the metadata of what it made, to mend damage from.
+
+        The copy of a group is kept as it is where there is one already: what stands in the group's place may
+        be damaged since.
+        """
+        copies, group = self.journals.read_copies(stage), group_of(stage)
+        kept = {path: copies[path] for path in copies if path == group}
+        for path in (f"journal/{stage}", *paths):
+            if path not in kept:
+                kept[path] = self._files.read_metadata(path).decode()
+        if kept != copies:
+            self._write_copies(stage, kept)
+
+    def _write_copies(self, stage: str, copies: Mapping[str, str]) -> None:
+        path = f"journal/{stage}/{COPIES}"
+        text = json.dumps(copies, sort_keys=True, ensure_ascii=False)
+        with uninterrupted():
+            if not self.has(path):
+                self._root.create_array(path, **_COPIES_ARRAY)
+            self._array(path)[:] = np.array([text], object)
+
+    def mend_journal_array(self, stage: str, name: str) -> None:
+        """Write the metadata of a ledger, or of an array of copies, anew."""
+        plan = self.journals.read_plan(stage)
+        products = () if plan is None else Plan.from_json(plan).products
+        n_entries = sum(product.n_chunks + 1 for product in products)
+        made: dict[str, Any] = {}
+        zarr.create_array(made, **(_COPIES_ARRAY if name == COPIES else _ledger_array(n_entries)))
+        with uninterrupted():
+            self._files.put(f"journal/{stage}/{name}/{METADATA_FILE}", made[METADATA_FILE].to_bytes())
+
+    def make_group(self, stage: str, path: str, attrs: Mapping[str, Any]) -> None:
+        """Make the group of a stage that was begun, unless it is there, and keep a copy of its metadata."""
+        self.ensure_group(path, attrs)
+        self.keep_metadata(stage, [path])
 
     def remove_journal(self, stage: str) -> None:
         """Remove plan and ledger."""
@@ -127,5 +164,38 @@ class Store(Arrays):
     def step(self, plan: Plan, *, hint: str) -> Iterator[StageJournal]:
         """Begin or go on with a stage's plan; when the block ends well, mark its products complete."""
         journal = StageJournal.begin(self, plan, hint=hint)
+        group = group_of(plan.stage)
+        groups = [group] if group is not None and self.has(group) else []
+        self.keep_metadata(plan.stage, groups)
         yield journal
-        journal.commit(self.mark_complete(product.path) for product in plan.products)
+        paths = [product.path for product in journal.plan.products]
+        records = [self.mark_complete(path) for path in paths]
+        self.keep_metadata(plan.stage, [*paths, *([] if group is None else [group])])
+        journal.commit(records)
+
+
+_COPIES_ARRAY: dict[str, Any] = {
+    "shape": (1,),
+    "dtype": str,
+    "chunks": (1,),
+    "compressors": [BloscCodec(cname="zstd", clevel=5, shuffle="noshuffle"), Crc32cCodec()],
+    "fill_value": "",
+    "attributes": {"units": "1", "long_name": "copies of metadata, a table in JSON"},
+    "dimension_names": ("copy",),
+    "chunk_key_encoding": {"name": "default", "separator": "."},
+    "config": CONFIG,
+}
+
+
+def _ledger_array(n_entries: int) -> dict[str, Any]:
+    return {
+        "shape": (n_entries,),
+        "dtype": "uint64",
+        "chunks": (max(1, n_entries),),
+        "compressors": [BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()],
+        "fill_value": 0,
+        "attributes": {"units": "1", "long_name": "digests of the chunks that are finished; 0: not yet"},
+        "dimension_names": ("entry",),
+        "chunk_key_encoding": {"name": "default", "separator": "."},
+        "config": CONFIG,
+    }
