@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         ingest_trajectories,
         relocate_trajectories,
     )
-    from .integrity import Damage, Verification, verify_store
+    from .integrity import Damage, Repair, Verification, repair_store, verify_store
     from .pipeline import RunResult, run_pipeline
     from .progress import Progress
     from .report import (
@@ -60,6 +60,7 @@ __all__ = [
     "IngestResult",
     "Progress",
     "RelocateResult",
+    "Repair",
     "RunConfig",
     "RunResult",
     "Summary",
@@ -78,6 +79,7 @@ __all__ = [
     "plot_scan",
     "recut_clustering",
     "relocate_trajectories",
+    "repair_store",
     "run_pipeline",
     "scan_cuts",
     "store_status",
@@ -110,7 +112,7 @@ _ROOMS = {
         "ingest_trajectories",
         "relocate_trajectories",
     ),
-    "integrity": ("Damage", "Verification", "verify_store"),
+    "integrity": ("Damage", "Repair", "Verification", "repair_store", "verify_store"),
     "pipeline": ("RunResult", "run_pipeline"),
     "progress": ("Progress",),
     "report": (

@@ -21,6 +21,7 @@ from .export import export
 from .ingest import ingest
 from .options import BreakLock, Debug, Quiet, Restart, StoreArgument
 from .relocate import relocate
+from .repair import repair
 from .summary import summary
 from .verify import verify
 
@@ -126,6 +127,7 @@ for _command, _example in (
     (compare, "twopass compare run.zarr --with cnumvtime.dat"),
     (export, "twopass export run.zarr coordinates --to C1.xtc --cluster C1 --top-to C1.pdb"),
     (verify, "twopass verify run.zarr --json | jq .damage"),
+    (repair, "twopass repair run.zarr --dry-run"),
     (relocate, "twopass relocate run.zarr /scratch/md /archive/md --dry-run"),
 ):
     app.command(epilog=f"Example: {_example}")(_command)

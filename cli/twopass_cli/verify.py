@@ -75,10 +75,10 @@ def print_damage(console: Any, damage: "tuple[Damage, ...]") -> None:
     rows.add_column("part", no_wrap=True)
     rows.add_column("elements", no_wrap=True)
     rows.add_column("problem", overflow="fold")
-    rows.add_column("file", overflow="fold")
+    rows.add_column("repair", overflow="fold", ratio=1)
     for each in damage:
         part = each.kind if each.chunk is None else f"{each.kind} {each.chunk}"
-        cells = [each.path or "the store", part, each.elements or "–", each.problem, each.file]
+        cells = [each.path or "the store", part, each.elements or "–", each.problem, each.mend]
         rows.add_row(*map(Text, cells))
     console.print(rows)
 

@@ -166,7 +166,7 @@ def _assign(
             with store.step(plan, hint=HINT) as journal:
                 for spec in ASSIGNMENT:
                     store.ensure_array(group, spec, [n_frames], _attrs(spec, config, metric))
-                unit = replace(unit, covered=_covered(journal))
+                unit = replace(unit, covered=_covered(store, journal))
                 labelled = _run(store, journal, unit, ASSIGNMENT, workers, config, progress)
         if margin is not None:
             if store.journal(margin.stage) is None:
@@ -175,7 +175,7 @@ def _assign(
             with store.step(margin, hint=HINT) as journal:
                 for spec in MARGIN:
                     store.ensure_array(group, spec, [n_frames], _attrs(spec, config, metric))
-                margins = MarginUnit(unit, _covered(journal))
+                margins = MarginUnit(unit, _covered(store, journal))
                 measured = _run(store, journal, margins, MARGIN, workers, config, progress)
     return AssignResult(path, name, n_frames, labelled, measured)
 
@@ -185,9 +185,13 @@ def _is_complete(store: Store, plan: Plan) -> bool:
     return present is not None and present.complete and present.plan.fingerprint == plan.fingerprint
 
 
-def _covered(journal: StageJournal) -> int:
-    """Return how many frames were done before others were appended."""
-    return int(journal.plan.request.get("covered", 0))
+def _covered(store: Store, journal: StageJournal) -> int:
+    """Return how many frames were done before others were appended, and still have their values."""
+    covered = int(journal.plan.request.get("covered", 0))
+    edge, n_present = divmod(covered, FRAME_CHUNK)
+    # Where a repair has discarded it, the chunk is begun anew.
+    is_there = all(store.has_chunk(product.path, edge) for product in journal.plan.products)
+    return covered if n_present == 0 or is_there else edge * FRAME_CHUNK
 
 
 def _only_clustering(store: Store) -> str:

@@ -89,7 +89,10 @@ def scan_cuts(
             plan = plan_cluster(opened, validated(ClusterConfig, values), like=like)
             group = scan_group(plan, low, high)
             journal = opened.journal(scan_stage(plan, low, high))
-            if journal is None or not journal.complete:
+            assert plan.tree is not None
+            steps = (opened.journal(stage) for stage in (plan.distances.stage, plan.tree.stage))
+            # A repair may have discarded distances of which the figures are there.
+            if not all(each is not None and each.complete for each in (journal, *steps)):
                 _scan(path, plan, low, high, progress, break_lock=break_lock)
             else:
                 clear_dead(lock_folder(path))

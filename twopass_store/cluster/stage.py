@@ -228,7 +228,8 @@ def _make(
     present = store.journal(stage)
     # What a file says may have changed.
     has_files = config.masses is not None or isinstance(config.align_to, str)
-    if present is not None and present.complete and present.plan.request == request and not has_files:
+    is_done = present is not None and present.complete and _has_base(store, config.name)
+    if is_done and present is not None and present.plan.request == request and not has_files:
         clear_dead(lock_folder(path))
         return _result(store, config.name, 0, was_complete=True)
 
@@ -248,7 +249,7 @@ def _make(
     as_planned = Plan(stage=stage, parameters=plan.parameters, products=(), request=request)
     if present is not None and not (restart and present.plan.fingerprint != as_planned.fingerprint):
         present.require(as_planned, hint=HINT)
-        if present.complete:
+        if is_done:
             clear_dead(lock_folder(path))
             return _result(store, config.name, 0, was_complete=True)
     progress.note(f"RMSD over {plan.atoms_text}")
@@ -272,8 +273,20 @@ def _make(
             present.require(as_planned, hint=HINT)
         computed = compute_distances(store, plan, progress)
         tree = link(store, plan, progress)
-        cut_and_choose(store, plan, tree, as_planned, progress)
+        present = store.journal(stage)
+        if present is None or not present.complete:
+            cut_and_choose(store, plan, tree, as_planned, progress)
     return _result(store, config.name, computed, was_complete=False)
+
+
+def _has_base(store: Store, name: str) -> bool:
+    """Tell whether the distances and the tree of a clustering are there: a repair may have discarded some."""
+    attrs = store.attrs(f"clusterings/{name}")
+    subset, linkage = attrs["subset"], attrs["linkage"]
+    stages = [] if subset is None else [f"subset-{subset}"]
+    stages += [] if linkage is None else [f"linkage-{subset}-{linkage}"]
+    journals = [store.journal(stage) for stage in stages]
+    return all(journal is not None and journal.complete for journal in journals)
 
 
 def _result(store: Store, name: str, n_pairs_computed: int, *, was_complete: bool) -> ClusterResult:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["ITEMS", "KINDS", "Damage", "Verification"]
+__all__ = ["ITEMS", "KINDS", "Damage", "Repair", "Verification"]
 
 KINDS = ("chunk", "metadata", "plan", "ledger", "copies")
 """What may be: a chunk (or shard) of an array, the metadata of a group or array, parts of a journal."""
@@ -47,6 +47,8 @@ class Damage:
     dimension, start, stop
         The array's first dimension, and what of it lies in the chunk, half-open; None where the array's own
         metadata are damaged as well, and for other kinds.
+    mend
+        What a repair does about it.
     """
 
     stage: str
@@ -58,6 +60,7 @@ class Damage:
     dimension: str | None = None
     start: int | None = None
     stop: int | None = None
+    mend: str = ""
 
     @property
     def elements(self) -> str:
@@ -95,4 +98,34 @@ class Verification:
     @property
     def is_whole(self) -> bool:
         """Whether there is no damage."""
+        return not self.damage
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a repair did, or would do.
+
+    Attributes
+    ----------
+    path
+        The store.
+    damage
+        What was damaged.
+    left
+        Of that, what can't be mended.
+    sources
+        Source files of trajectories that the next ingest reads again.
+    commands
+        What to run, in this order, to make anew what was discarded.
+    """
+
+    path: str
+    damage: tuple[Damage, ...]
+    left: tuple[Damage, ...]
+    sources: tuple[str, ...]
+    commands: tuple[str, ...]
+
+    @property
+    def was_whole(self) -> bool:
+        """Whether there was no damage."""
         return not self.damage

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import FormatVersionError, StoreError, StoreNotFoundError
@@ -14,6 +15,7 @@ from ..store import CHUNK_PREFIX, COPIES, GROWTH, group_of, lock_folder, store_p
 from .checks import Check, Journals, checks_of, examine
 from .damage import Damage, Verification
 from .layout import HOLDERS, read_metadata
+from .mends import mend_of
 
 __all__ = ["verify_store"]
 
@@ -78,7 +80,11 @@ def verify_store(
     found = _again(root, found)
     lost = {damage.stage for damage in found.values() if damage.kind == "ledger"}
     order = {check: place for place, check in enumerate(checks_of(journals)) if check in found}
-    listed = [found[check] for check in sorted(found, key=lambda check: order.get(check, -1))]
+    at_last = Journals(root)
+    listed = [
+        replace(found[check], mend=mend_of(at_last, found[check]).text)
+        for check in sorted(found, key=lambda check: order.get(check, -1))
+    ]
     return Verification(
         path=str(root),
         n_files=n_files,

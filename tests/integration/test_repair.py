@@ -1,0 +1,234 @@
+"""`repair`: discards what is damaged, and the next run makes the very same bytes."""
+
+import shutil
+
+import pytest
+
+from small_chunks import small_chunks
+from small_stores import SMALL, copied, files_of, flip, make_small, replace, run_small
+from twopass_store import (
+    assign_frames,
+    cluster_subset,
+    ingest_trajectories,
+    open_results,
+    repair_store,
+    verify_store,
+)
+from twopass_store.errors import StageIncompleteError, StoreLockedError, TwopassError
+from twopass_store.journal import Lock, Writer, hold
+from twopass_store.store import Store, lock_folder
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    with small_chunks(**SMALL):
+        yield make_small(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture
+def store(small):
+    """The store itself, which must be as it was after each test."""
+    before = files_of(small)
+    yield small
+    for path in files_of(small).keys() | before.keys():
+        if path in before:
+            (small / path).parent.mkdir(parents=True, exist_ok=True)
+            replace(small / path, before[path])
+        else:
+            (small / path).unlink()
+
+
+DAMAGED = [
+    "position/c.2.0.0",
+    "time/c.1",
+    "trajectory_path/c.0",
+    "atom_name/c.0",
+    "subsets/*/rmsd/c.1",
+    "subsets/*/subset_frame/c.0",
+    "subsets/*/linkage_average/c.0.0",
+    "clusterings/default/leader_position/c.0.0.0",
+    "clusterings/default/subset_label/c.1",
+    "clusterings/default/label/c.1",
+    "clusterings/default/second_label/c.2",
+    "scans/*/silhouette/c.0",
+    "zarr.json",
+    "journal/zarr.json",
+    "subsets/zarr.json",
+    "position/zarr.json",
+    "subsets/*/zarr.json",
+    "clusterings/default/zarr.json",
+    "clusterings/default/label/zarr.json",
+    "scans/*/zarr.json",
+    "journal/ingest/zarr.json",
+    "journal/assign-default/zarr.json",
+    "journal/ingest/ledger/c.0",
+    "journal/clustering-default/ledger/c.0",
+    "journal/margin-default/ledger/zarr.json",
+    "journal/ingest/metadata/c.0",
+    "journal/subset-*/metadata/zarr.json",
+]
+
+
+@pytest.mark.parametrize("pattern", DAMAGED)
+@pytest.mark.parametrize("kind", ["flipped", "cut short", "missing"])
+def test_repair_and_rerun__give_the_very_bytes(store, pattern, kind):
+    before = files_of(store)
+    (file, *_) = sorted(store.glob(pattern))
+    if kind == "flipped":
+        flip(file, len(file.read_bytes()) // 2)
+    elif kind == "cut short":
+        replace(file, file.read_bytes()[:5])
+    else:
+        file.unlink()
+    assert not verify_store(store, workers=1).is_whole
+    planned = repair_store(store, dry_run=True)
+    assert planned.damage and all(each.mend for each in planned.damage)
+    repaired = repair_store(store)
+    assert repaired.left == ()
+    assert verify_store(store, workers=1).is_whole
+    chunk = file.name != "zarr.json" and "journal" not in file.parts
+    assert bool(repaired.commands) == chunk
+    if pattern.startswith(("position", "time")) and chunk:
+        assert repaired.sources == (str(store.parent / "md0.xtc"),)
+    run_small(store)
+    assert verify_store(store, workers=1).is_whole and not verify_store(store).unfinished
+    assert files_of(store) == before
+    assert repair_store(store).was_whole
+
+
+def test_dry_run__changes_nothing(store):
+    flip(store / "position" / "c.0.0.0", 3)
+    (store / "time" / "zarr.json").unlink()
+    before = files_of(store)
+    assert len(repair_store(store, dry_run=True).damage) == 2
+    assert files_of(store) == before
+
+
+def test_repair__of_much_at_once(store):
+    before = files_of(store)
+    for pattern in DAMAGED[::2]:
+        (file, *_) = sorted(store.glob(pattern))
+        flip(file, 6)
+    assert repair_store(store).left == ()
+    run_small(store)
+    assert files_of(store) == before
+
+
+def test_repair__computes_only_what_was_damaged(store):
+    (rmsd,) = store.glob("subsets/*/rmsd/c.1")
+    label = store / "clusterings" / "default" / "label" / "c.2"
+    rmsd.unlink()
+    label.unlink()
+    (store / "position" / "c.1.0.0").unlink()
+    commands = repair_store(store).commands
+    # Ingest and cluster were called by one program.
+    assert len(commands) == 2 and commands[1] == f"twopass assign {store}"
+    ingested = ingest_trajectories(store, store.parent / "md0.xtc", top=store.parent / "top.pdb", workers=1)
+    assert ingested.n_frames_computed == 16
+    clustered = cluster_subset(store, select="all", stride=4, n_clusters=3, workers=1)
+    assert clustered.n_pairs_computed == 64
+    assert assign_frames(store, workers=1, margin=True).n_frames_computed == 6
+
+
+def test_repair__that_is_stopped_at_any_write_goes_on(store, monkeypatch):
+    before = files_of(store)
+    n_steps = 0
+    limit = None
+
+    class _StopError(BaseException):
+        pass
+
+    def counted(method):
+        def acting(self, *arguments):
+            nonlocal n_steps
+            n_steps += 1
+            if limit is not None and n_steps > limit:
+                raise _StopError
+            return method(self, *arguments)
+
+        return acting
+
+    for name in ("write", "remove", "make_folder"):
+        monkeypatch.setattr(Writer, name, counted(getattr(Writer, name)))
+    damaged = ["position/c.1.0.0", "time/c.1", "clusterings/default/label/c.0", "zarr.json"]
+    damaged += ["journal/margin-default/ledger/c.0", "journal/ingest/metadata/c.0", "position/zarr.json"]
+    for at in range(100):
+        for path in damaged:
+            flip(store / path, 9)
+        n_steps, limit = 0, at
+        try:
+            repair_store(store)
+        except _StopError:
+            stopped = True
+        else:
+            stopped = False
+        limit = None
+        assert repair_store(store).left == ()
+        run_small(store)
+        assert files_of(store) == before, at
+        if not stopped:
+            break
+    assert at > 10
+
+
+def test_repair__of_what_was_appended(small, tmp_path):
+    store = tmp_path / "s.zarr"
+    trajectory = make_small(tmp_path / "two", files=2).parent
+    files, top = sorted(trajectory.glob("md*.xtc")), trajectory / "top.pdb"
+    ingest_trajectories(store, files[0], top=top, workers=1)
+    cluster_subset(store, select="all", stride=4, n_clusters=3, workers=1)
+    assign_frames(store, workers=1, margin=True)
+    ingest_trajectories(store, files[1], append=True, workers=1)
+    assign_frames(store, workers=1, margin=True)
+    before = files_of(store)
+    # 35 frames were there: the chunk 32 to 63 of labels was completed.
+    for path in (
+        "position/c.0.0.0",
+        "clusterings/default/label/c.1",
+        "clusterings/default/rmsd_to_second/c.1",
+    ):
+        flip(store / path, 8)
+    repaired = repair_store(store)
+    assert repaired.sources == (str(files[0]),)
+    assert repaired.commands[0] == f"twopass ingest {store} {files[0]} {files[1]} --top {top}"
+    ingest_trajectories(store, files, top=top, workers=1)
+    assign_frames(store, workers=1, margin=True)
+    after = files_of(store)
+    assert after.keys() == before.keys()
+    different = {path for path in before if after[path] != before[path]}
+    assert different == set()
+
+
+def test_store_without_copies__is_mended_as_far_as_it_can_be(small, tmp_path):
+    store = copied(small, tmp_path / "old")
+    for folder in store.glob("journal/*/metadata"):
+        shutil.rmtree(folder)
+    assert verify_store(store).is_whole
+    assert "older version" in verify_store(store).notes[0]
+    before = files_of(store)
+    for path in ("time/zarr.json", "clusterings/default/label/zarr.json", "subsets/zarr.json"):
+        (store / path).unlink()
+    assert repair_store(store).left == ()
+    files, top = sorted(small.parent.glob("md*.xtc")), small.parent / "top.pdb"
+    ingest_trajectories(store, files, top=top, workers=1)
+    assign_frames(store, workers=1, margin=True)
+    after = files_of(store)
+    assert {path: after[path] for path in before} == before
+    replace(store / "zarr.json", b"{")
+    (left,) = repair_store(store).left
+    assert left.file == "zarr.json" and "can't be mended" in left.mend
+    with pytest.raises(TwopassError):
+        open_results(store)
+
+
+def test_repair__takes_its_lock_and_refuses_a_half_grown_store(store):
+    flip(store / "time" / "c.0", 3)
+    with hold(lock_folder(store), [Lock("clustering-x")]), pytest.raises(StoreLockedError):
+        repair_store(store)
+    with hold(lock_folder(store), [Lock("x")]) as writer:
+        from twopass_store.journal import Plan
+
+        text = Plan("growth", {"n_before": 70, "lengths": {}, "journals": {}}, (), {}).to_json()
+        Store.open(store, writer=writer).write_plan("growth", text)
+    with pytest.raises(StageIncompleteError, match="append"):
+        repair_store(store)

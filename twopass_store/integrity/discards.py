@@ -1,0 +1,101 @@
+"""Which units have to be done again where some of their files are damaged."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import StoreError
+from ..journal import StageJournal
+from ..partition import FrameRange
+from ..store import Store
+from .checks import Journals
+from .damage import Damage
+from .layout import layout_of, spec_of
+
+__all__ = ["Discarded", "discarded", "source_files"]
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """What is discarded of a stage.
+
+    Attributes
+    ----------
+    arrays
+        Paths of arrays that are removed whole.
+    files
+        Chunks (path, index) whose files are removed.
+    entries
+        Chunks that the ledger has no entry of any more.
+    """
+
+    arrays: tuple[str, ...]
+    files: tuple[tuple[str, int], ...]
+    entries: tuple[tuple[str, int], ...]
+
+
+def discarded(root: Path, journal: StageJournal, damage: Iterable[Damage]) -> Discarded:
+    """Return what has to be discarded for a stage to make what is damaged anew."""
+    n_chunks = {product.path: product.n_chunks for product in journal.plan.products}
+    arrays = {each.path for each in damage if each.kind == "metadata"}
+    files = {(each.path, each.chunk) for each in damage if each.chunk is not None and each.path not in arrays}
+    entries = files | {(path, chunk) for path in arrays for chunk in range(n_chunks[path])}
+    if journal.plan.stage == "ingest":
+        entries |= _positions_of(root, n_chunks, entries)
+    if journal.plan.stage.startswith(("assign-", "margin-")):
+        # Frames before an append keep the values that their chunk has, unless it is gone: so all of it goes.
+        layouts = [layout for path, n in n_chunks.items() if (layout := layout_of(root, path, n)) is not None]
+        length = layouts[0].file_length if layouts else 1
+        edge = int(journal.plan.request.get("covered", 0)) // length
+        if edge in {chunk for _, chunk in entries}:
+            entries |= {(path, edge) for path in n_chunks}
+            files |= {(path, edge) for path in n_chunks if path not in arrays}
+    return Discarded(tuple(sorted(arrays)), tuple(sorted(files)), tuple(sorted(entries)))
+
+
+def _positions_of(
+    root: Path, n_chunks: dict[str, int], entries: set[tuple[str, int]]
+) -> set[tuple[str, int]]:
+    """Return the chunks of positions whose frames have values in other chunks that are discarded.
+
+    What a file says of a frame beside its positions is read with these.
+    """
+    positions = layout_of(root, "position", n_chunks["position"])
+    found = set()
+    for path, chunk in entries:
+        spec = spec_of(path)
+        if path == "position" or spec is None or spec.dims[0] != "frame":
+            continue
+        layout = layout_of(root, path, n_chunks[path])
+        if layout is None or positions is None:
+            found |= {("position", each) for each in range(n_chunks["position"])}
+            continue
+        start, stop = layout.elements(chunk)
+        length = positions.file_length
+        found |= {("position", each) for each in range(start // length, -(-stop // length))}
+    return found
+
+
+def source_files(journals: Journals, damage: Sequence[Damage]) -> tuple[str, ...]:
+    """List the source files that are needed to make what is damaged of an ingest anew."""
+    journal = journals.get("ingest")
+    lost = [each for each in damage if each.stage == "ingest" and each.kind in ("chunk", "metadata")]
+    if journal is None or not lost:
+        return ()
+    asked = [str(path) for path, *_ in journal.plan.request.get("trajectories", [])]
+    added = journal.plan.request.get("append", {}).get("files", [])
+    everything = tuple(dict.fromkeys([*asked, *(str(path) for path, *_ in added)]))
+    ranges = [
+        FrameRange(each.start, each.stop)
+        for each in lost
+        if each.dimension == "frame" and each.start is not None and each.stop is not None
+    ]
+    try:
+        store = Store.open(journals.root)
+        paths = store.read("trajectory_path")
+        indices = {int(index) for each in ranges for index in np.unique(store.read("trajectory", each))}
+        return tuple(str(paths[index]) for index in sorted(indices)) or everything
+    except (StoreError, IndexError):
+        return everything
