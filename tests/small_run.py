@@ -124,7 +124,7 @@ def small_runs(
     frames
         Frames at first.
     workers
-        Threads of the first and the second pass.
+        Threads of the first and the second pass, and what an ingest takes for processes.
     only
         The last one that is needed.
     """
@@ -143,14 +143,14 @@ def small_runs(
 
     def ingest(store: Path) -> None:
         shutil.copy2(short, first)
-        ingest_trajectories(store, first, top=top, workers=1)
+        ingest_trajectories(store, first, top=top, workers=workers)
 
     def stopped(store: Path) -> None:
         with pytest.raises(PrecisionError):
-            ingest_trajectories(store, wide, top=top, workers=1)
+            ingest_trajectories(store, wide, top=top, workers=workers)
 
     def transcode(store: Path) -> None:
-        ingest_trajectories(store, wide, top=top, workers=1, wide=True)
+        ingest_trajectories(store, wide, top=top, workers=workers, wide=True)
 
     def cluster(store: Path) -> None:
         cluster_subset(store, select="all", n_clusters=3, stride=2, workers=workers)
@@ -172,11 +172,11 @@ def small_runs(
 
     def append(store: Path) -> None:
         shutil.copy2(long, first)
-        ingest_trajectories(store, [first, more], append=True, workers=1)
+        ingest_trajectories(store, [first, more], append=True, workers=workers)
 
     def ingest_anew(store: Path) -> None:
         shutil.copy2(short, first)
-        ingest_trajectories(store, first, top=top, workers=1, stride=2, restart=True)
+        ingest_trajectories(store, first, top=top, workers=workers, stride=2, restart=True)
 
     made: dict[str, Run] = {}
     right: dict[str, dict[str, list[xr.Dataset]]] = {}
