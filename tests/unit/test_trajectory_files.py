@@ -131,6 +131,14 @@ def test_frame_index__of_few_atoms_is_mdtrajs(n_atoms: int, tmp_path: Path) -> N
         FrameIndex(str(path)).count()
 
 
+@pytest.mark.parametrize("n_frames", [1, 2])
+def test_frame_index__of_few_atoms_and_few_frames(n_frames: int, tmp_path: Path) -> None:
+    path = tmp_path / "few.xtc"
+    with XTCTrajectoryFile(str(path), "w") as file:
+        file.write(np.ones((n_frames, 1, 3), np.float32))
+    assert FrameIndex(str(path)).count() == n_frames
+
+
 def test_frame_index__shared_until_the_file_changes(tmp_path: Path) -> None:
     path = str(write(make_trajectory(5), tmp_path / "run.xtc"))
     first = frame_index(path)

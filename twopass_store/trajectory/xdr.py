@@ -187,8 +187,9 @@ class FrameIndex:
         frame, start = self._frontier
         length = _XTC_UNPACKED_BYTES + 12 * self.n_atoms
         n_frames = len(window) // length
-        numbers = np.frombuffer(window, np.dtype(">i4"), n_frames * length // 4).reshape(n_frames, -1)
+        numbers = np.frombuffer(window, np.dtype(">i4"), n_frames * length // 4)
         expected = np.array([_XTC_MAGIC, self.n_atoms, self.n_atoms])
+        numbers = numbers.reshape(n_frames, length // 4)
         is_plain = (numbers[:, [0, 1, _XTC_UNPACKED_BYTES // 4 - 1]] == expected).all(axis=1)
         n_plain = n_frames if is_plain.all() else int(np.argmin(is_plain))
         for plain in range(-frame % self._every, n_plain, self._every):
