@@ -59,7 +59,8 @@ _KNOWN: dict[str, dict[str, ArraySpec]] = {
 _TYPES = {"str": ("string",), "position": ("float32", "int16", "int32")}
 _SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
 _COMPRESSORS = ("lz4", "lz4hc", "blosclz", "zstd", "zlib", "snappy")
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# Possessive: to go back it would keep as much for each escaped quote of a topology as twenty times the file.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SMALL = 4 << 20
 _OVERHEAD = 1024
 
