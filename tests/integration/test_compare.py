@@ -89,3 +89,11 @@ def test_command__prints_table_csv_and_json(store, labels, tmp_path, twopass):
     # As many clusters as frames don't fit on a line.
     other = write_cpptraj(tmp_path / "all.dat", np.arange(len(labels)))
     assert "more" in twopass("compare", store, "--with", other, "--name", "default").stdout
+
+
+def test_column_of_something_else__is_refused_before_it_fills_the_memory(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("twopass_store.report.compare.MAX_PAIRS", 300)
+    other = tmp_path / "numbers.txt"
+    np.savetxt(other, np.arange(1000) % 250, fmt="%d")
+    with pytest.raises(ConfigError, match="more than 300 different labels"):
+        compare_labels(store, other, "default")

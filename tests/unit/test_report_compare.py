@@ -116,3 +116,12 @@ def test_what_is_no_label__is_named_by_its_line(tmp_path, text, words):
 def test_missing_file__is_a_clear_error(tmp_path):
     with pytest.raises(ConfigError, match="Cannot read labels"):
         list(read_labels(tmp_path / "nowhere", times=no_times))
+
+
+def test_gmx_log__is_refused_at_the_first_time_that_is_there_twice(tmp_path):
+    """Six digits tell a million frames apart, not ten millions; their texts would take a gigabyte."""
+    log = tmp_path / "cluster.log"
+    log.write_text("cl. | #st  rmsd | middle rmsd | cluster members\n  1 | 1 | 0 | 0\n")
+    times = np.concatenate([np.arange(1000.0), [1.0], np.full(1000, np.nan)])
+    with pytest.raises(ConfigError, match="same time to six digits"):
+        list(read_labels(log, times=lambda: times))

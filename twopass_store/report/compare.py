@@ -23,6 +23,9 @@ __all__ = ["Comparison", "adjusted_rand", "compare_labels"]
 MAX_CELLS = 4_000_000
 """Of the confusion table: more are no clusters, but a column of something else."""
 
+MAX_PAIRS = 500_000
+"""Of labels that frames have: more are no clusters either, and would fill the memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -174,6 +177,11 @@ def _count_pairs(store: Store, name: str, path: Path, column: int | None) -> "Co
         if stop <= n_frames:
             label = store.read(f"clusterings/{name}/label", FrameRange(start, stop))
             counts.update(_pairs(label, theirs))
+            if len(counts) > MAX_PAIRS:
+                raise ConfigError(
+                    f"{path} has more than {MAX_PAIRS:,} different labels beside those of {name}: is that "
+                    "the column of clusters? Say which with --column."
+                )
         start = stop
     if start != n_frames:
         raise ConfigError(

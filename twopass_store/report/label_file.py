@@ -126,13 +126,13 @@ def _numbers(
 def _members(path: Path, lines: Iterator[str], times: NDArray[np.float64]) -> NDArray[np.int64]:
     """Read the log of gmx cluster: clusters with the times of their members, six digits each."""
     frame_at: dict[str, int] = {}
-    for frame, time in enumerate(times.tolist()):
-        frame_at.setdefault(f"{time:.6g}", frame)
-    if len(frame_at) < len(times):
-        raise ConfigError(
-            f"{path} is a log of gmx cluster, which tells frames by their times, and several frames of the "
-            "store have the same time to six digits. Use its clid.xvg (gmx cluster -clid) instead."
-        )
+    for frame, time in enumerate(times):
+        # Refused at the first, so that a long trajectory doesn't fill the memory with its times.
+        if frame_at.setdefault(f"{time:.6g}", frame) != frame:
+            raise ConfigError(
+                f"{path} is a log of gmx cluster, which tells frames by their times, and several frames of "
+                "the store have the same time to six digits. Use its clid.xvg (gmx cluster -clid) instead."
+            )
     labels = np.full(len(times), -1, np.int64)
     inside, label, n_listed = False, 0, 0
     for number, line in enumerate(lines, 1):
