@@ -1,7 +1,6 @@
 """Runs of the command that are stopped in the middle, and what may have become of the store after them."""
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -41,42 +40,7 @@ from twopass_cli.main import app
 app()
 """
 
-# Measures in a process of its own: a child counts the peak of whoever forked it as its own.
-_MEASURE = """
-import json, os, subprocess, sys
-with open(sys.argv[1], "w") as out, open(sys.argv[2], "w") as err:
-    child = subprocess.Popen(sys.argv[3:], stdout=out, stderr=err)
-_, status, usage = os.wait4(child.pid, 0)
-print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss]))
-"""
-
 Stamp = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A finished run of the command; `peak_bytes` is the largest resident size of any of its processes."""
-
-    code: int
-    peak_bytes: int
-    stdout: str
-    stderr: str
-
-
-def measure(*arguments: object, folder: Path, env: dict[str, str] | None = None) -> Measured:
-    """Run ``twopass`` and measure its peak."""
-    out, err = folder / "stdout.txt", folder / "stderr.txt"
-    result = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _MEASURE, out, err, COMMAND, *map(str, arguments)],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        cwd=folder,
-        env={**os.environ, **(env or {})},
-    )
-    code, peak_kib = json.loads(result.stdout)
-    return Measured(code, peak_kib << 10, out.read_text(), err.read_text())
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from conftest import EXAMPLE
-from faults import Measured, measure, write_trajectories
+from faults import write_trajectories
+from measuring import MEBIBYTE, Runs
 from trajectory_files import make_topology
 from twopass_store.partition import n_pairs
 
-MEBIBYTE = 1 << 20
 SUBSET_FRAMES = 2_000
-REFUSED = 5
 
 
 @dataclass(frozen=True)
@@ -51,47 +50,6 @@ def protein(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
                 noise = rng.normal(scale=0.05, size=(1_000, topology.n_atoms, 3))
                 file.write((start + noise).astype(np.float32))
     return inputs
-
-
-class Runs:
-    """Runs of the command in one folder, each measured and printed (to be read with ``pytest -s``)."""
-
-    def __init__(self, folder: Path, env: dict[str, str] | None = None) -> None:
-        self.folder = folder
-        self._env = env
-
-    def figure(self, *arguments: object) -> int:
-        """Return the MiB that the command says it needs when it may use next to nothing."""
-        refused = self._run(*arguments, memory=1)
-        assert refused.code == REFUSED, refused.stderr
-        named = re.search(r"--memory (\d+)MiB", refused.stderr)
-        assert named, refused.stderr
-        return int(named[1])
-
-    def refused(self, *arguments: object, memory: int) -> str:
-        """Run with so many MiB, which must be too little; returns what it said."""
-        refused = self._run(*arguments, memory=memory)
-        assert refused.code == REFUSED, refused.stderr
-        return refused.stderr
-
-    def within(self, *arguments: object, memory: int) -> Measured:
-        """Run with so many MiB and assert that it keeps to them."""
-        result = self._run(*arguments, memory=memory)
-        assert result.code == 0, result.stderr
-        peak = result.peak_bytes / MEBIBYTE
-        print(f"{peak:6.1f} of {memory} MiB: twopass {' '.join(map(str, arguments))}")
-        assert peak <= memory
-        return result
-
-    def exactly(self, *arguments: object) -> int:
-        """Run with the very figure that the command names, which is the least; returns it."""
-        figure = self.figure(*arguments)
-        self.refused(*arguments, memory=figure - 1)
-        self.within(*arguments, memory=figure)
-        return figure
-
-    def _run(self, *arguments: object, memory: int) -> Measured:
-        return measure(*arguments, "--memory", f"{memory}MiB", folder=self.folder, env=self._env)
 
 
 def cluster_arguments(store: str, *, subset_frames: int = SUBSET_FRAMES) -> list[object]:

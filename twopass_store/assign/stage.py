@@ -257,7 +257,7 @@ def _affordable_workers(store: Store, name: str, config: AssignConfig, progress:
     per_worker = block * (2 * n_atoms + n_selected) * 12
     per_worker += assign_bytes(block, n_compared, n_leaders, n_frame_atoms=metric.n_frame_atoms)
     per_worker += 2 * FRAME_CHUNK * 13
-    shared = PROCESS_BYTES + 2 * n_leaders * n_atoms * 12 + 64 * n_leaders * n_selected
+    shared = PROCESS_BYTES + store.metadata_bytes + 2 * n_leaders * n_atoms * 12 + 64 * n_leaders * n_selected
     budget = memory_budget(config.memory)
     require_within(budget, shared + per_worker, stage="assign", mend="Or use fewer leaders or atoms.")
     if config.scheduler is not None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from ..executors import PROCESS_BYTES, memory_budget, require_within
+from ..executors import memory_budget, require_within
 from ..journal import Plan
 from ..linkage import (
     CutQuality,
@@ -83,7 +83,7 @@ def scan_tree(
     if present is not None and present.complete:
         attrs = store.attrs(group)
         return Suggestion(attrs["suggested_n_clusters"], attrs["suggestion_reason"])
-    needed = PROCESS_BYTES + scanning_bytes(n_subset, high, rows=plan.config.linkage_input == "rows")
+    needed = plan.fixed_bytes + scanning_bytes(n_subset, high, rows=plan.config.linkage_input == "rows")
     require_within(
         memory_budget(plan.config.memory),
         needed + 3 * 4 * PAIR_CHUNK,

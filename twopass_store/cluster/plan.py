@@ -15,15 +15,24 @@ from ..linkage import FAITHFUL_PER_CLUSTER, choosing_bytes, linkage_bytes
 from ..metric import ClusterMetric, read_metric
 from ..partition import PAIR_CHUNK, format_ranges, largest_subset, n_pairs, stride_for_subset
 from ..rmsd import pairwise_bytes
-from ..schema import SUBSET, ArraySpec, linkage_spec
+from ..schema import LEADER_CHUNK_BYTES, SUBSET, ArraySpec, linkage_spec
 from ..store import Store, provenance
-from ..trajectory import default_rmsd_atoms, describe_selection, select_atoms, topology_from_json
+from ..trajectory import (
+    default_rmsd_atoms,
+    describe_selection,
+    select_atoms,
+    topology_bytes,
+    topology_from_json,
+)
 from .metric import resolve_metric
 
 __all__ = ["DEFAULT_FAITHFULNESS", "ClusterPlan", "leader_options", "plan_cluster"]
 
 DEFAULT_SUBSET_FRAMES = 10_000
 DEFAULT_FAITHFULNESS = 0.95
+
+LARGE_TOPOLOGY_BYTES = 64 << 20
+"""A topology that takes more isn't read to find out that the plan needs more than it may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,8 @@ class ClusterPlan:
         The journals' plans of the two shared steps, and the parameters of the clustering itself.
     workers
         Threads for the distances.
+    fixed_bytes
+        Upper bound of the memory of the process and of the topology.
     """
 
     config: ClusterConfig
@@ -67,6 +78,7 @@ class ClusterPlan:
     tree: Plan | None
     parameters: dict[str, Any]
     workers: int
+    fixed_bytes: int
 
 
 def plan_cluster(store: Store, config: ClusterConfig, *, like: str | None = None) -> ClusterPlan:
@@ -90,8 +102,13 @@ def plan_cluster(store: Store, config: ClusterConfig, *, like: str | None = None
         If the subset's distances need more memory than allowed; names the largest subset that fits.
     """
     stored, n_atoms, _ = store.shape("position")
+    fixed_bytes = PROCESS_BYTES + store.metadata_bytes
     if like is None:
         n_frames = stored
+        fixed_bytes += topology_bytes(store.attrs()["topology"])
+        if fixed_bytes > PROCESS_BYTES + LARGE_TOPOLOGY_BYTES:
+            mend = "That is for the topology of the store alone; the subset comes on top."
+            require_within(memory_budget(config.memory), fixed_bytes, stage="cluster", mend=mend)
         metric, atoms_text = _resolved(store, config)
     else:
         attrs = store.attrs(f"clusterings/{like}")
@@ -102,8 +119,8 @@ def plan_cluster(store: Store, config: ClusterConfig, *, like: str | None = None
     stride = _stride(config, n_frames)
     subset_frame = np.arange(0, n_frames, stride, dtype=np.int64)
     n_subset = len(subset_frame)
-    _check_counts(config, subset_frame)
-    workers = _affordable_workers(store, config, n_atoms, metric, n_subset)
+    _check_counts(config, subset_frame, n_frames)
+    workers = _affordable_workers(store, config, n_atoms, metric, n_subset, fixed_bytes)
 
     ingest = store.journal("ingest")
     assert ingest is not None
@@ -155,6 +172,7 @@ def plan_cluster(store: Store, config: ClusterConfig, *, like: str | None = None
         ),
         parameters=_parameters(config, source, len(atoms)),
         workers=workers,
+        fixed_bytes=fixed_bytes,
     )
 
 
@@ -179,8 +197,13 @@ def _stride(config: ClusterConfig, n_frames: int) -> int:
     return config.stride
 
 
-def _check_counts(config: ClusterConfig, subset_frame: NDArray[np.int64]) -> None:
+def _check_counts(config: ClusterConfig, subset_frame: NDArray[np.int64], n_frames: int) -> None:
     n_subset = len(subset_frame)
+    if n_frames < 2:
+        raise ConfigError(
+            f"The store has {n_frames} frame; clustering needs at least 2. Add frames with "
+            "`twopass ingest --append`."
+        )
     if n_subset < 2:
         raise ConfigError(
             f"The subset has {n_subset} frame; clustering needs at least 2. Use a smaller --stride."
@@ -221,7 +244,12 @@ def _parameters(config: ClusterConfig, source: dict[str, Any], n_selected: int) 
 
 
 def _affordable_workers(
-    store: Store, config: ClusterConfig, n_atoms: int, metric: ClusterMetric, n_subset: int
+    store: Store,
+    config: ClusterConfig,
+    n_atoms: int,
+    metric: ClusterMetric,
+    n_subset: int,
+    fixed_bytes: int,
 ) -> int:
     """Return the threads to use, fewer than asked where memory is short; refuse where one is too much."""
     budget = memory_budget(config.memory)
@@ -243,8 +271,10 @@ def _affordable_workers(
         if config.method != "linkage":
             linking = 0
         choosing = choosing_bytes(n_frames, n_threads=workers) + PAIR_CHUNK * 4 * 3
+        # Distances, one chunk of positions at a time, and one of leaders with all their atoms.
+        leading = n_pairs(n_frames) * 4 + 3 * (chunk * n_atoms * 12 + max(LEADER_CHUNK_BYTES, 12 * n_atoms))
         # What the threads wrote from isn't given back to the system before the linkage begins.
-        return PROCESS_BYTES + max(reading, pairs + writing, linking + writing, choosing + writing)
+        return fixed_bytes + max(reading, writing + max(pairs, linking, choosing, leading))
 
     try:
         require_within(budget, projected(n_subset, 1), stage="cluster", mend="")

@@ -22,7 +22,7 @@ from ..partition import FrameRange, chunk_range, n_chunks
 from ..progress import Progress
 from ..rmsd import PairwiseRmsd
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET, ArraySpec
-from ..store import Store, provenance
+from ..store import Rows, Store, provenance
 from .choice import choose, groups_of, warning
 from .judge import DEFAULT_RANGE, scan_tree
 from .plan import ClusterPlan, leader_options
@@ -109,6 +109,24 @@ def _positions_at(
         rows = chunk_range(int(chunk), chunk=length, length=n_stored)
         positions[wanted] = store.read_positions(rows, atoms)[frames[wanted] - rows.start]
     return positions
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPositions:
+    """Positions of all atoms of some frames, read by slicing: of many leaders they may be large."""
+
+    store: Store
+    frames: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.frames), *self.store.shape("position")[1:])
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        return _positions_at(self.store, self.frames[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,12 +227,12 @@ def cut_and_choose(
     if unled:
         progress.note(f"no leader for {unled} of {labels.max()} clusters: they get no frames")
     leader_frame = plan.subset_frame[leaders.subset_index]
-    values: dict[str, NDArray[Any]] = {
+    values: dict[str, Rows] = {
         "selected_atom_index": plan.metric.atoms,
         "subset_label": labels,
         "leader_frame": leader_frame,
         "leader_label": leaders.label,
-        "leader_position": _positions_at(store, leader_frame),
+        "leader_position": StoredPositions(store, leader_frame),
         "medoid_frame": plan.subset_frame[chosen.medoids],
         **chosen.arrays(),
     }

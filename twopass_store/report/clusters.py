@@ -206,7 +206,7 @@ def _require_memory(
     tallies = 3 * (n_runs + n_files + n_groups) * (n_labels + 2) * 8 + n_runs * 8 * 300
     resampling = N_RESAMPLES * 8 * (n_runs + n_clusters)
     # Some thirty columns of a chunk at once; rows of distances, and a chunk of them in two types.
-    needed = PROCESS_BYTES + histograms + tallies + resampling + 240 * FRAME_CHUNK
+    needed = PROCESS_BYTES + store.metadata_bytes + histograms + tallies + resampling + 240 * FRAME_CHUNK
     needed += 32 * n_subset + 12 * PAIR_CHUNK
     budget = memory_budget(memory)
     require_within(budget, needed, stage="summary", mend="Or use fewer clusters, runs or groups.")

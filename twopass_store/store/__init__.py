@@ -1,5 +1,6 @@
 """The store on disk: created, opened, read and written here, and nowhere else; the only importer of zarr."""
 
+from .arrays import Rows
 from .confined import inside, open_regular, read_regular, regular_file
 from .h5md import H5mdWriter
 from .journal_files import COPIES, JournalFiles, checksum_holds, copies_problem, ledger_problem
@@ -22,6 +23,7 @@ __all__ = [
     "JournalFiles",
     "Misfit",
     "Packing",
+    "Rows",
     "Store",
     "Watch",
     "at_one_state",

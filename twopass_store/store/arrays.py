@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,21 @@ from .limits import MAX_METADATA_BYTES, known_spec
 from .names import CHUNK_PREFIX
 from .packing import Packing
 
-__all__ = ["Arrays"]
+__all__ = ["Arrays", "Rows"]
+
+
+class Rows(Protocol):
+    """A numpy array, or anything that gives parts of one when it is sliced."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+
+    def __len__(self) -> int:
+        """Its length along the first dimension."""
+
+    def __getitem__(self, rows: slice, /) -> NDArray[Any]:
+        """Some of its rows."""
 
 
 class Arrays(Groups):
@@ -260,7 +274,7 @@ class Arrays(Groups):
                 array[start : start + len(data)] = data
         return Record(path, chunk, self._files.take_digest(key))
 
-    def write_all(self, path: str, data: NDArray[Any]) -> list[Record]:
+    def write_all(self, path: str, data: Rows) -> list[Record]:
         """Write a whole array chunk by chunk, durably; returns the ledger's entries."""
         length = self.unit_length(path)
         return [

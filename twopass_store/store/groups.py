@@ -32,6 +32,9 @@ __all__ = ["CONFIG", "GROWTH", "Groups"]
 GROWTH = "growth"
 """Name of the journal that is there only while arrays along ``frame`` are made longer."""
 
+METADATA_FACTOR = 6
+"""Memory that the root's metadata take while they are read, per byte of the file (measured: 4)."""
+
 # Chunks that are all fill are written too: what is absent then is missing, not empty.
 CONFIG: ArrayConfigParams = {"write_empty_chunks": True}
 
@@ -148,6 +151,11 @@ class Groups:
                 "`twopass ingest --append` again; it goes on where it was stopped."
             )
         return cls(path, root, files)
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Upper bound of the memory that opening takes for the root's metadata, which hold the topology."""
+        return METADATA_FACTOR * (self.path / "zarr.json").stat().st_size
 
     def attrs(self, path: str = "") -> dict[str, Any]:
         """Return the attributes of a group or array."""

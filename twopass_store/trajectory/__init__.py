@@ -25,7 +25,13 @@ from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import select_atoms
 from .structures import load_structure, load_structures, write_pdb_models
 from .times import read_times
-from .topology import load_topology, shared_topology, topology_from_json, topology_to_json
+from .topology import (
+    load_topology,
+    shared_topology,
+    topology_bytes,
+    topology_from_json,
+    topology_to_json,
+)
 from .writers import WrittenFrames, open_writer
 from .xdr import grid_step
 
@@ -75,6 +81,7 @@ __all__ = [
     "shared_topology",
     "solvent_fraction",
     "supported_extensions",
+    "topology_bytes",
     "topology_from_json",
     "topology_to_json",
     "unusual_residues",
