@@ -105,4 +105,12 @@ class MemoryBudgetError(TwopassError, MemoryError):
 
 
 class WorkerError(TwopassError, RuntimeError):
-    """A worker process ended without finishing its work; everything committed before it stays."""
+    """A worker process ended without finishing its work; everything committed before it stays.
+
+    Attributes
+    ----------
+    task
+        The last task that it was given; None where it had none.
+    """
+
+    task: object = None

@@ -6,8 +6,13 @@ from trajectory_files import make_trajectory, write
 from twopass_store import export_coordinates, ingest_trajectories
 
 
-@pytest.mark.parametrize("name", ["two\nlines", "\x1b[31mred", "Ångström", "軌跡", "[a]*?", " ", "x" * 200])
-@pytest.mark.parametrize("suffix", [".xtc", ".trr", ".dcd", ".h5", ".nc", ".pdb", ".gro"])
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        *((name, ".xtc") for name in ("two\nlines", "\x1b[31mred", "軌跡", "[a]*?", " ", "x" * 200)),
+        *(("Ångström", suffix) for suffix in (".xtc", ".trr", ".dcd", ".h5", ".nc", ".pdb", ".gro")),
+    ],
+)
 def test_names__any_that_the_system_takes(name, suffix, tmp_path):
     trajectory = make_trajectory(3, n_residues=2)
     folder = tmp_path / name

@@ -135,13 +135,13 @@ def as_toml(value: object) -> str:
     return repr(value)
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(derandomize=True, max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), values, min_size=1, max_size=4))
 def test_config__any_values(folder, table):
     assigned(folder, *(f"{key}={as_toml(value)}" for key, value in table.items()))
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(derandomize=True, max_examples=100, deadline=None)
 @given(text=st.text(st.sampled_from("0123456789.eE+-nmAåKMGTiBps µ²٣"), max_size=24))
 @example(text="9" * 100_000 + "x")
 @example(text="1e308TB")
@@ -185,7 +185,7 @@ LISTS = {
 def test_list__damaged(form, folder):
     path = folder / f"damaged.{form}"
     found = []
-    for seed in range(300):
+    for seed in range(100):
         path.write_bytes(damaged(LISTS[form], seed).encode("utf-8", "surrogatepass"))
         found.append(answers(lambda: read_manifest(path)))
     path.write_text(LISTS[form])
@@ -205,7 +205,7 @@ GROUPS = "[ System ]\n" + " ".join(map(str, range(1, 15))) + "\n[ CA ]\n3 10 ; a
 
 def test_index_file__damaged(folder):
     path = folder / "index.ndx"
-    for seed in range(300):
+    for seed in range(100):
         path.write_bytes(damaged(GROUPS, seed).encode("utf-8", "surrogatepass"))
         for group in ("System", "CA", "1"):
             answers(lambda group=group: read_index_group(path, group, n_atoms=14))
@@ -218,7 +218,7 @@ def test_index_file__damaged(folder):
 def test_masses_and_labels__damaged(folder):
     topology = load_topology(folder / "t.pdb")
     path = folder / "text.dat"
-    for seed in range(150):
+    for seed in range(60):
         path.write_bytes(
             damaged("N 14.007\nCA 12.011\nALA:O 15.999 # oxygen\n", seed).encode("utf-8", "surrogatepass")
         )
@@ -287,7 +287,6 @@ def test_pattern__links_that_go_round(tmp_path):
     "arguments",
     [
         ("run", "run.toml", "--set", f"cluster.n_clusters={10**30}"),
-        ("run", "run.toml", "--set", "ingest.memory=" + "9" * 70_000 + "A"),
         ("ingest", "new.zarr", "a.xtc", "--top", "t.pdb", "--workers", 10**9),
     ],
 )

@@ -16,8 +16,8 @@ def sound(request, tmp_path):
 
 def test_damage__is_told_or_unknowable(sound):
     random = Random(5)
-    counts = sweep(sound, [damaged(sound.data, random) for _ in range(40)])
-    assert sum(counts.values()) == 40 and counts["right"] < 40
+    counts = sweep(sound, [damaged(sound.data, random) for _ in range(30)])
+    assert sum(counts.values()) == 30 and counts["right"] < 30
 
 
 @pytest.mark.slow

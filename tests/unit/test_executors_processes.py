@@ -60,7 +60,7 @@ def test_killed_worker__gives_one_error_that_says_how_to_go_on() -> None:
     with pytest.raises(WorkerError, match=r"killed by signal 9.*resume.*--workers") as caught:
         found.extend(ProcessExecutor(1).stream(streams.die_at_three, range(9)))
     assert found == [0, 1, 2]
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and caught.value.task == 3
 
 
 def test_close__ends_the_workers_in_the_middle() -> None:

@@ -93,7 +93,7 @@ def importable(monkeypatch):
     return module
 
 
-@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
+@pytest.mark.parametrize("number", [signal.SIGSEGV])
 def test_crash__is_an_error_of_the_file(number, importable, tmp_path):
     path = tmp_path / "run.h5"
     path.write_bytes(b"x")
@@ -148,7 +148,7 @@ def test_file__that_is_mended_is_read(file):
     path, trajectory = file
     data = path.read_bytes()
     refused = 0
-    for place in range(0, len(data), len(data) // 60):
+    for place in range(0, len(data), len(data) // 12):
         path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
         try:
             probe(path, trajectory.topology)
@@ -164,14 +164,14 @@ class _Shell:
         return os.system, ("touch was-run",)
 
 
-@pytest.mark.parametrize("place", ["/", "/coordinates", "/topology"])
-def test_pickles__in_attributes_are_not_run(place, tmp_path, monkeypatch):
+def test_pickles__in_attributes_are_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write(make_trajectory(3), tmp_path / "run.h5")
     text = pickle.dumps(_Shell(), protocol=0)
     assert text.endswith(b".")
     with h5py.File(path, "a") as opened:
-        opened[place].attrs["note"] = np.bytes_(text)
+        for place in ("/", "/coordinates", "/topology"):
+            opened[place].attrs["note"] = np.bytes_(text)
     # PyTables itself would run it.
     subprocess.run([sys.executable, "-c", f"import mdtraj; mdtraj.load({str(path)!r})"], check=True)
     assert (tmp_path / "was-run").exists()

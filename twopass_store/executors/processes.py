@@ -89,6 +89,7 @@ _END: Any = object()
 
 class _Worker:
     def __init__(self) -> None:
+        self._task: object = None
         self.connection, theirs = Pipe()
         watched, self._lifeline = os.pipe()
         inherited = (theirs.fileno(), watched)
@@ -112,14 +113,17 @@ class _Worker:
         except (EOFError, ConnectionResetError):
             code = self._process.wait()
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            return FAILED, WorkerError(
+            error = WorkerError(
                 f"Worker process {self._process.pid} {how}; if nobody did that, the system may have run "
                 "out of memory. What was committed stays: run the same command again to resume, perhaps "
                 "with fewer --workers."
             )
+            error.task = self._task
+            return FAILED, error
         return message
 
     def hand_out(self, task: object) -> None:
+        self._task = None if task is _END else task
         self.send(pickle.dumps((False, None) if task is _END else (True, task)))
 
     def join(self) -> None:

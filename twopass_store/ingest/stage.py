@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config import IngestConfig, validated
-from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError
+from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError, WorkerError
 from ..executors import available_cpus, make_stream_executor, memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold, naming_writer
 from ..partition import FrameRange, chunk_range, format_ranges
@@ -369,7 +369,7 @@ def _run(
 ) -> int:
     from ..trajectory import check_unchanged
     from .packing import Advice, choose_packing, describe_packing
-    from .stretches import cut_stretches
+    from .stretches import cut_stretches, files_of
     from .tables import write_tables
     from .unit import IngestUnit
 
@@ -432,6 +432,11 @@ def _run(
                 finished(receipt.record)
                 stored = len(edge) if receipt.frames.start == edge.start else 0
                 progress.advance(len(receipt.frames) - stored)
+    except WorkerError as error:
+        if not isinstance(error.task, FrameRange):
+            raise
+        read = files_of(error.task, plan.reading, chunk_frames=chunk_frames)
+        raise WorkerError(f"{error} It was reading {read}: look whether that is damaged.") from error
     finally:
         progress.finish()
     for source in plan.sources:
