@@ -176,3 +176,12 @@ def test_everything__opens_as_a_tree_without_a_warning(store):
         tree = xr.open_datatree(store.path, engine="zarr", consolidated=False)
     assert tree["position"].attrs["units"] == "nm"
     assert tree["atom_name"].dtype.kind in "OTU"
+
+
+def test_store_that_is_renamed_while_it_is_open__is_told_as_such(store, tmp_path):
+    store.ensure_array("", SPEC["subset_frame"], [3])
+    store.write_all("subset_frame", np.arange(3))
+    (tmp_path / "s.zarr").rename(tmp_path / "away.zarr")
+    for path in ("subset_frame", "rmsd"):
+        with pytest.raises(StoreNotFoundError, match=r"s\.zarr was removed or renamed meanwhile"):
+            store.read(path)

@@ -24,7 +24,7 @@ from .attributes import check_group
 from .chunk_files import ChunkFiles
 from .confined import inside, read_regular, regular_file
 from .limits import MAX_METADATA_BYTES
-from .local import DurableLocalStore
+from .local import DurableLocalStore, gone
 from .names import METADATA_FILE
 
 __all__ = ["CONFIG", "GROWTH", "Groups"]
@@ -231,6 +231,8 @@ class Groups:
             try:
                 opened = zarr.open_array(self._files, path=path, mode=mode, zarr_format=3)
             except FileNotFoundError as error:
+                if not self.path.is_dir():
+                    raise gone(self.path) from error
                 raise StageIncompleteError(f"{self.path} has no {path} yet.") from error
             except (KeyError, ValueError) as error:
                 raise CorruptChunkError(

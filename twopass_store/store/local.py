@@ -14,14 +14,14 @@ from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
-from ..errors import CorruptChunkError, StoreError
+from ..errors import CorruptChunkError, StoreError, StoreNotFoundError
 from ..journal import Writer, digest
 from .confined import inside, read_regular, regular_file
 from .limits import MAX_METADATA_BYTES, ArrayFormat, check_metadata, known_spec
 from .names import CHECKSUM_BYTES, CHUNK_PREFIX, METADATA_FILE
 from .recorded import RecordedMetadata, read_file
 
-__all__ = ["DurableLocalStore", "missing_chunk"]
+__all__ = ["DurableLocalStore", "gone", "missing_chunk"]
 
 
 class DurableLocalStore(LocalStore):
@@ -242,8 +242,17 @@ def damaged_chunk(path: Path, why: str) -> CorruptChunkError:
     )
 
 
-def missing_chunk(path: Path) -> CorruptChunkError:
+def gone(path: Path) -> StoreNotFoundError:
+    """Return the error that says that a store, or a group of it, went away while it was open."""
+    return StoreNotFoundError(
+        f"{path} was removed or renamed meanwhile. Put it back, and run the same command again to resume."
+    )
+
+
+def missing_chunk(path: Path) -> StoreError:
     """Return the error that says so."""
+    if not path.parent.parent.is_dir():
+        return gone(path.parent.parent)
     return CorruptChunkError(
         f"{path} is missing: the store is damaged, or the copy of it is incomplete. Copy it again whole; or "
         "`twopass verify` tells what else is, and `twopass repair` has it made anew."
