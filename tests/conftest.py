@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from forked import ForkedCommand
+from strangers import make_finished
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
@@ -45,6 +46,13 @@ def example_xtc() -> Path:
 @pytest.fixture
 def example_top() -> Path:
     return EXAMPLE / "alanine-dipeptide.pdb"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with all stages done, beside its source files; to be copied before it is changed."""
+    xtc, top = (EXAMPLE / f"alanine-dipeptide.{extension}" for extension in ("xtc", "pdb"))
+    return make_finished(tmp_path_factory.mktemp("finished"), xtc, top)
 
 
 def shared_file(name: str) -> Path:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 
 import google_crc32c
 import numcodecs
@@ -10,16 +9,10 @@ import numpy as np
 import pytest
 
 import twopass_store
-from strangers import change_metadata, copied, make_finished
+from strangers import change_metadata, copied
 from twopass_store.errors import CorruptChunkError, StoreError, TwopassError
-from twopass_store.store import Store
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    data = Path(twopass_store.__file__).parent / "data"
-    xtc, top = data / "alanine-dipeptide.xtc", data / "alanine-dipeptide.pdb"
-    return make_finished(tmp_path_factory.mktemp("finished"), xtc, top)
+from twopass_store.journal import Lock, hold
+from twopass_store.store import Store, lock_folder
 
 
 @pytest.fixture
@@ -191,3 +184,47 @@ def test_array_of_ones_own__is_left_alone(store):
     results = twopass_store.open_results(store)
     assert "my notes" not in results
     assert json.loads((store / "my notes" / "zarr.json").read_text())["data_type"] == "complex128"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("clusterings/default/subset_label", 1 << 30),
+        ("clusterings/default/subset_label", 0),
+        ("clusterings/default/leader_label", 7),
+        ("clusterings/default/leader_frame", 120),
+        ("clusterings/default/selected_atom_index", -5),
+        ("clusterings/default/selected_atom_index", 22),
+        ("clusterings/default/label", 4),
+        ("clusterings/default/label", -2),
+        ("clusterings/default/leader_index", 99),
+        ("clusterings/default/label_status", 9),
+        ("clusterings/default/medoid_frame", -1),
+        ("subsets/*/subset_frame", 1 << 40),
+        ("subsets/*/subset_frame", 3),
+        ("subsets/*/linkage_average", 1e9),
+        ("subsets/*/linkage_average", float("nan")),
+        ("trajectory", 1),
+    ],
+)
+def test_value_out_of_range__is_refused_before_a_kernel_has_it(store, path, value):
+    found = next(store.glob(path))
+    path = str(found.relative_to(store))
+    with hold(lock_folder(store), [Lock("ingest")]) as writer:
+        opened = Store.open(store, writer=writer)
+        values = opened.read(path)
+        values.reshape(-1)[5 % values.size] = value
+        opened.write_all(path, values)
+    with pytest.raises(CorruptChunkError, match="damaged"):
+        Store.open(store).read(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["time", "clusterings/default/label", "clusterings/default/subset_label", "trajectory"],
+)
+def test_array_of_another_length__is_refused(store, path):
+    path = str(next(store.glob(path)).relative_to(store))
+    change_metadata(store, path, lambda metadata: metadata.update(shape=[metadata["shape"][0] - 1]))
+    with pytest.raises(CorruptChunkError, match=r"elements along"):
+        twopass_store.summarize_clusters(store)

@@ -8,17 +8,10 @@ from pathlib import Path
 import pytest
 
 import twopass_store
-from strangers import add_growth, change_plan, copied, make_finished
+from strangers import add_growth, change_plan, copied
 from twopass_store.errors import StoreError, TwopassError
 from twopass_store.report import store_status, summarize
 from twopass_store.store import Store
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    data = Path(twopass_store.__file__).parent / "data"
-    xtc, top = data / "alanine-dipeptide.xtc", data / "alanine-dipeptide.pdb"
-    return make_finished(tmp_path_factory.mktemp("finished"), xtc, top)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 import twopass_store
 from conftest import command
-from strangers import change_metadata, change_plan, copied, make_finished
+from strangers import change_metadata, change_plan, copied
 from twopass_store.errors import StoreError, TrajectoryError, TwopassError
 from twopass_store.export import write_medoids
 from twopass_store.journal import Lock, hold
@@ -20,13 +20,6 @@ from twopass_store.store import Store, lock_folder
 from twopass_store.trajectory import load_topology, topology_from_json, topology_to_json
 
 EVIL = "\x1b]0;owned\x07\x1b[31mred[bold][link=http://x]\x9b2J\u202e\nNext: rm -rf ~ :smile:"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    data = Path(twopass_store.__file__).parent / "data"
-    xtc, top = data / "alanine-dipeptide.xtc", data / "alanine-dipeptide.pdb"
-    return make_finished(tmp_path_factory.mktemp("finished"), xtc, top)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,14 +13,18 @@ from ..errors import CorruptChunkError, StoreError, TwopassError
 from ..journal import METADATA, Product, Record, uninterrupted
 from ..partition import FrameRange, n_chunks
 from ..schema import DEFAULT_CODEC, PACKING_ATTRS, ArraySpec, attributes, chunk_shape
+from .bounds import REFERENCES, check_size, check_values
 from .codecs import codec_of, codecs
 from .confined import read_regular, regular_file
-from .groups import CONFIG, Groups
+from .groups import CONFIG, GROWTH, Groups
 from .limits import MAX_METADATA_BYTES, known_spec
 from .names import CHUNK_PREFIX
 from .packing import Packing
 
 __all__ = ["Arrays", "Rows"]
+
+GROWING = ("frame", "trajectory_file", "simulation_run")
+"""Dimensions that an append makes longer, one array after the other."""
 
 
 class Rows(Protocol):
@@ -157,6 +162,7 @@ class Arrays(Groups):
 
     def shape(self, path: str) -> tuple[int, ...]:
         """Return an array's shape."""
+        self._require_sizes(path)
         return tuple(self._array(path).shape)
 
     def chunk_length(self, path: str) -> int:
@@ -186,7 +192,48 @@ class Arrays(Groups):
         """
         if path == "position":
             return self.read_positions(FrameRange(0, self.shape(path)[0]) if rows is None else rows)
-        return self._stored(path, rows)
+        self._require_sizes(path)
+        values = self._stored(path, rows)
+        check_values(path, values, is_complete=self.is_complete(path), size_of=partial(self._size_of, path))
+        return values
+
+    def _require_sizes(self, path: str) -> None:
+        """Raise `CorruptChunkError` unless an array of the format is as long as those that go with it."""
+        spec = known_spec(path)
+        if spec is None or path in self._sized:
+            return
+        for axis, dim in enumerate(spec.dims):
+            reference = self._reference(path, dim)
+            if reference is None or reference == path or not self.has(reference):
+                continue
+            at = 1 if dim == "atom" else 0
+            try:
+                check_size(path, dim, self._array(path).shape[axis], self._array(reference).shape[at])
+            except CorruptChunkError:
+                if dim in GROWING and self.has(f"journal/{GROWTH}"):
+                    return
+                # An append may have ended since one of them was opened.
+                self._forget(path)
+                self._forget(reference)
+                check_size(path, dim, self._array(path).shape[axis], self._array(reference).shape[at])
+        self._sized.add(path)
+
+    def _reference(self, path: str, dim: str) -> str | None:
+        """Return the array that tells the size along a dimension, None where the format fixes it."""
+        if dim not in REFERENCES:
+            return None
+        group = "" if dim in (*GROWING, "atom") else path.rpartition("/")[0]
+        if dim == "subset" and group.startswith("clusterings/"):
+            subset = self.attrs(group)["subset"]
+            return None if subset is None else f"subsets/{subset}/{REFERENCES[dim]}"
+        return f"{group}/{REFERENCES[dim]}".lstrip("/")
+
+    def _size_of(self, path: str, dim: str) -> int:
+        if dim == "clusters":
+            return int(self.attrs(path.rpartition("/")[0])["n_clusters_found"])
+        reference = self._reference(path, dim)
+        assert reference is not None
+        return int(self._array(reference).shape[1 if dim == "atom" else 0])
 
     def _stored(self, path: str, rows: FrameRange | None) -> NDArray[Any]:
         array = self._array(path)

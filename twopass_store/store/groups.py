@@ -48,6 +48,7 @@ class Groups:
         self._files = files
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._files_of: dict[str, ChunkFiles | None] = {}
+        self._sized: set[str] = set()
 
     @classmethod
     def exists(cls, path: Path) -> bool:
@@ -214,6 +215,7 @@ class Groups:
 
     def _forget(self, path: str) -> None:
         self._files.forget(path)
+        self._sized = {name for name in self._sized if not name.startswith(path)}
         self._arrays = {name: array for name, array in self._arrays.items() if not name.startswith(path)}
         self._files_of = {name: files for name, files in self._files_of.items() if not name.startswith(path)}
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ..config import expanded
-from ..errors import ConfigError
+from ..errors import ConfigError, CorruptChunkError
 from ..journal import Plan, StageJournal, uninterrupted
 from .arrays import Arrays
 from .attributes import check_plan
@@ -77,6 +77,21 @@ class Store(Arrays):
         """List the names of the groups and arrays in a group, sorted; none where the group is absent."""
         # Also journals whose plans are lost: who asks for them is told.
         return self.journals.stages() if path == "journal" else super().members(path)
+
+    def attrs(self, path: str = "") -> dict[str, Any]:
+        """Return the attributes of a group or array."""
+        found = super().attrs(path)
+        holder, _, name = path.partition("/")
+        if holder == "clusterings" and name and "/" not in name:
+            counted = f"{path}/{'leader_frame' if found['subset'] is None else 'medoid_frame'}"
+            # Tables are made with a row for each cluster.
+            n_rows = self._array(counted).shape[0] if self.has(counted) else None
+            if n_rows is not None and found["n_clusters_found"] > n_rows:
+                raise CorruptChunkError(
+                    f"{self.path / path} is damaged: it has {n_rows} clusters, and says "
+                    f"{found['n_clusters_found']}. Copy the store again whole, or make the clustering anew."
+                )
+        return found
 
     @property
     def journals(self) -> JournalFiles:
