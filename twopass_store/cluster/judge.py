@@ -7,28 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from ..executors import memory_budget, require_within
 from ..journal import Plan
 from ..linkage import (
     CutQuality,
     assess_cuts,
     cophenetic_correlation,
     cut,
-    scanning_bytes,
     stability_of_cuts,
 )
-from ..partition import PAIR_CHUNK
 from ..progress import Progress
 from ..schema import SCAN
 from ..store import Store, provenance
 from .plan import ClusterPlan
 
-__all__ = ["DEFAULT_RANGE", "Suggestion", "scan_group", "scan_stage", "scan_tree", "suggest"]
+__all__ = ["Suggestion", "scan_group", "scan_stage", "scan_tree", "suggest"]
 
 HINT = "Scan another range, or remove the store's group /scans."
-
-DEFAULT_RANGE = (2, 30)
-"""First and last number of clusters that are judged where none are given."""
 
 STABLE = 0.8
 """Adjusted Rand index of two halves from which on a cut counts as stable."""
@@ -73,8 +67,6 @@ def scan_tree(
     ------
     ConfigError
         If the subset doesn't have so many frames.
-    MemoryBudgetError
-        If it needs more memory than allowed.
     """
     n_subset = len(plan.subset_frame)
     _check_range(low, high, n_subset)
@@ -83,13 +75,6 @@ def scan_tree(
     if present is not None and present.complete:
         attrs = store.attrs(group)
         return Suggestion(attrs["suggested_n_clusters"], attrs["suggestion_reason"])
-    needed = plan.fixed_bytes + scanning_bytes(n_subset, high, rows=plan.config.linkage_input == "rows")
-    require_within(
-        memory_budget(plan.config.memory),
-        needed + 3 * 4 * PAIR_CHUNK,
-        stage="scan",
-        mend="Or take a smaller subset (--subset-frames).",
-    )
     progress.note(f"judging {low} to {high} clusters of {n_subset:,} frames ({plan.config.linkage} linkage)")
     asked = list(range(low, high + 1))
     cuts = assess_cuts(distances, [cut(tree, n_clusters=wanted) for wanted in asked])

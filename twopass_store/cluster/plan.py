@@ -11,7 +11,7 @@ from ..config import ClusterConfig, format_length
 from ..errors import ConfigError, MemoryBudgetError
 from ..executors import PROCESS_BYTES, available_cpus, memory_budget, require_within
 from ..journal import Plan
-from ..linkage import FAITHFUL_PER_CLUSTER, choosing_bytes, linkage_bytes
+from ..linkage import FAITHFUL_PER_CLUSTER, choosing_bytes, linkage_bytes, scanning_bytes
 from ..metric import ClusterMetric, read_metric
 from ..partition import PAIR_CHUNK, format_ranges, largest_subset, n_pairs, stride_for_subset
 from ..rmsd import pairwise_bytes
@@ -26,10 +26,12 @@ from ..trajectory import (
 )
 from .metric import resolve_metric
 
-__all__ = ["DEFAULT_FAITHFULNESS", "ClusterPlan", "leader_options", "plan_cluster"]
+__all__ = ["DEFAULT_FAITHFULNESS", "DEFAULT_RANGE", "ClusterPlan", "leader_options", "plan_cluster"]
 
 DEFAULT_SUBSET_FRAMES = 10_000
 DEFAULT_FAITHFULNESS = 0.95
+DEFAULT_RANGE = (2, 30)
+"""First and last number of clusters that are judged where none are given."""
 
 LARGE_TOPOLOGY_BYTES = 64 << 20
 """A topology that takes more isn't read to find out that the plan needs more than it may use."""
@@ -81,7 +83,9 @@ class ClusterPlan:
     fixed_bytes: int
 
 
-def plan_cluster(store: Store, config: ClusterConfig, *, like: str | None = None) -> ClusterPlan:
+def plan_cluster(
+    store: Store, config: ClusterConfig, *, like: str | None = None, n_judged: int | None = None
+) -> ClusterPlan:
     """Resolve the parameters against the store.
 
     Parameters
@@ -91,6 +95,8 @@ def plan_cluster(store: Store, config: ClusterConfig, *, like: str | None = None
     like
         A finished clustering whose subset and metric are taken. Both are whole in the store: no selection is
         parsed, and no file read again.
+    n_judged
+        Clusters of the finest cut that a scan is to judge; None where it is a clustering that is planned.
 
     Raises
     ------
@@ -108,7 +114,12 @@ def plan_cluster(store: Store, config: ClusterConfig, *, like: str | None = None
         fixed_bytes += topology_bytes(store.attrs()["topology"])
         if fixed_bytes > PROCESS_BYTES + LARGE_TOPOLOGY_BYTES:
             mend = "That is for the topology of the store alone; the subset comes on top."
-            require_within(memory_budget(config.memory), fixed_bytes, stage="cluster", mend=mend)
+            require_within(
+                memory_budget(config.memory),
+                fixed_bytes,
+                stage="cluster" if n_judged is None else "scan",
+                mend=mend,
+            )
         metric, atoms_text = _resolved(store, config)
     else:
         attrs = store.attrs(f"clusterings/{like}")
@@ -120,7 +131,7 @@ def plan_cluster(store: Store, config: ClusterConfig, *, like: str | None = None
     subset_frame = np.arange(0, n_frames, stride, dtype=np.int64)
     n_subset = len(subset_frame)
     _check_counts(config, subset_frame, n_frames)
-    workers = _affordable_workers(store, config, n_atoms, metric, n_subset, fixed_bytes)
+    workers = _affordable_workers(store, config, n_atoms, metric, n_subset, fixed_bytes, n_judged)
 
     ingest = store.journal("ingest")
     assert ingest is not None
@@ -250,11 +261,15 @@ def _affordable_workers(
     metric: ClusterMetric,
     n_subset: int,
     fixed_bytes: int,
+    n_judged: int | None,
 ) -> int:
     """Return the threads to use, fewer than asked where memory is short; refuse where one is too much."""
     budget = memory_budget(config.memory)
     chunk = store.chunk_length("position")
     rows = config.linkage_input == "rows"
+    stage = "cluster" if n_judged is None else "scan"
+    if config.n_clusters == "auto":
+        n_judged = DEFAULT_RANGE[1]
 
     def pairwise(n_frames: int, n_pairs_at_once: int) -> int:
         sizes = n_frames, len(metric.atoms), n_pairs_at_once
@@ -273,11 +288,14 @@ def _affordable_workers(
         choosing = choosing_bytes(n_frames, n_threads=workers) + PAIR_CHUNK * 4 * 3
         # Distances, one chunk of positions at a time, and one of leaders with all their atoms.
         leading = n_pairs(n_frames) * 4 + 3 * (chunk * n_atoms * 12 + max(LEADER_CHUNK_BYTES, 12 * n_atoms))
+        judging = 0
+        if n_judged is not None:
+            judging = scanning_bytes(n_frames, min(n_judged, n_frames), rows=rows) + PAIR_CHUNK * 4 * 3
         # What the threads wrote from isn't given back to the system before the linkage begins.
-        return fixed_bytes + max(reading, writing + max(pairs, linking, choosing, leading))
+        return fixed_bytes + max(reading, writing + max(pairs, linking, choosing, leading, judging))
 
     try:
-        require_within(budget, projected(n_subset, 1), stage="cluster", mend="")
+        require_within(budget, projected(n_subset, 1), stage=stage, mend="")
     except MemoryBudgetError as error:
         fits = largest_subset(lambda size: projected(size, 1) <= budget, at_most=n_subset)
         advice = (

@@ -86,7 +86,7 @@ def scan_cuts(
         scans = []
         for linkage in dict.fromkeys(linkages):
             values = {**base, "linkage": linkage, "memory": memory, "workers": workers}
-            plan = plan_cluster(opened, validated(ClusterConfig, values), like=like)
+            plan = plan_cluster(opened, validated(ClusterConfig, values), like=like, n_judged=high)
             group = scan_group(plan, low, high)
             journal = opened.journal(scan_stage(plan, low, high))
             assert plan.tree is not None

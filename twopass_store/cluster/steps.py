@@ -24,8 +24,8 @@ from ..rmsd import PairwiseRmsd
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET, ArraySpec
 from ..store import Rows, Store, provenance
 from .choice import choose, groups_of, warning
-from .judge import DEFAULT_RANGE, scan_tree
-from .plan import ClusterPlan, leader_options
+from .judge import scan_tree
+from .plan import DEFAULT_RANGE, ClusterPlan, leader_options
 
 __all__ = ["HINT", "compute_distances", "cut_and_choose", "link", "read_distances", "require_as_planned"]
 
