@@ -22,6 +22,7 @@ from twopass_store import (
     open_results,
     recut_clustering,
     scan_cuts,
+    verify_store,
 )
 from twopass_store.errors import PrecisionError, TwopassError
 from twopass_store.journal import Lock, hold
@@ -68,6 +69,8 @@ def lock_of_a_dead_process(folder: Path) -> bytes:
 def check_readers(store: Path, results: dict[str, list[xr.Dataset]]) -> None:
     """Look at a store after a crash: readers find what is right, or are told that it isn't there.
 
+    What isn't finished is no damage.
+
     Parameters
     ----------
     store
@@ -77,9 +80,11 @@ def check_readers(store: Path, results: dict[str, list[xr.Dataset]]) -> None:
     """
     try:
         store_status(store)
+        damage = verify_store(store, workers=1).damage
         names = Store.open(store).members("clusterings")
     except TwopassError:
         return
+    assert damage == ()
     for name in names:
         try:
             found = open_results(store, name).load()

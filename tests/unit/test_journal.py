@@ -453,3 +453,16 @@ def test_make_folder__syncs_the_name_of_one_that_another_has_just_made(tmp_path,
     (tmp_path / "group").mkdir()
     Writer(tmp_path / "staging").make_folder(tmp_path / "group")
     assert disk.folders == [tmp_path]
+
+
+def test_hold__takes_over_what_a_power_cut_left_of_a_lock(tmp_path):
+    folder = tmp_path / "run.zarr.lock"
+    with hold(folder, [Lock("ingest")]):
+        whole = (folder / "ingest.json").read_bytes()
+    for length in range(len(whole)):
+        for torn in (whole[:length], bytes(length)):
+            folder.mkdir()
+            (folder / "ingest.json").write_bytes(torn)
+            with hold(folder, [Lock("ingest")]):
+                pass
+            assert not folder.exists()
