@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 EXAMPLE = Path(__file__).parents[1] / "twopass_store" / "data"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
-FEW_RUNS = "21"
+FEW_RUNS = "22"
 """Commands that are killed in the usual run of the tests."""
 
 Twopass = Callable[..., subprocess.CompletedProcess[str]]

@@ -98,6 +98,7 @@ BASES: dict[str, tuple[str | None, tuple[str, ...]]] = {
         ),
     ),
     "configured": ("empty", ()),
+    "damaged": ("labelled", ()),
     "to move": ("empty", ("ingest run.zarr {in}/here/a.xtc {in}/here/b.xtc --top {in}/here/top.pdb",)),
 }
 
@@ -122,6 +123,7 @@ SCENARIOS = (
     Scenario("relocate", "to move", "relocate run.zarr {in}/here {in}/there", workers=()),
     Scenario("export", "exported", f"{EXPORT} --to out.xtc --top-to top.pdb", workers=()),
     Scenario("export a folder", "exported", f"{EXPORT} --to out.zarrmd", workers=()),
+    Scenario("repair", "damaged", "repair run.zarr", workers=()),
     Scenario("run", "configured", "run config.toml", workers=()),
 )
 
@@ -182,6 +184,11 @@ class Bench:
                 shutil.copytree(self.base(before), folder)
             if name == "configured":
                 (folder / "config.toml").write_text(_CONFIG.format(**{"in": self.inputs}))
+            if name == "damaged":
+                (folder / "run.zarr/position/c.3.0.0").unlink()
+                for damaged in ("subsets/stride5-*/rmsd/c.1", "clusterings/default/label/c.1"):
+                    for file in (folder / "run.zarr").glob(damaged):
+                        file.write_bytes(file.read_bytes()[:-1])
             for each in commands:
                 ended = self.run(folder, self.words(each))
                 assert (ended.code == 0) == (name != "too wide"), ended.said
