@@ -12,6 +12,7 @@ Whoever takes a lock away removes the folder through which its holder writes. Ea
 made there and renamed into the store, so that none can arrive after that, however late the holder notices.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -163,7 +164,7 @@ def _take(folder: Path, locks: Sequence[Lock], token: str, kept: list[int], *, b
             new.write_text("")
             kept.append(os.open(new, os.O_RDWR | os.O_CLOEXEC))
             new.write_text(json.dumps(asdict(replace(own, flocked=bool(_flock(kept[-1]))))))
-            new.rename(folder / f"{lock.name}.json")
+            _put(new, folder / f"{lock.name}.json")
             written.append(folder / f"{lock.name}.json")
         for rival in _conflicts(locks, _present(folder)):
             if rival.holder.token != token:
@@ -171,14 +172,14 @@ def _take(folder: Path, locks: Sequence[Lock], token: str, kept: list[int], *, b
         if not staging.is_dir():
             raise FileNotFoundError(staging)
     except _CollisionError:
-        _step_back(folder, staging, written, kept)
+        _step_back(folder, staging, written, kept, token)
         raise
     except StoreError:
         raise
     except OSError as error:
         with suppress(OSError):
-            _step_back(folder, staging, written, kept)
-        if isinstance(error, FileNotFoundError) and folder.parent.is_dir():
+            _step_back(folder, staging, written, kept, token)
+        if isinstance(error, FileNotFoundError | FileExistsError) and folder.parent.is_dir():
             raise _CollisionError(
                 f"Other processes take and give back locks in {folder} at this moment. Run the same command "
                 "again."
@@ -203,22 +204,25 @@ def _conflicts(locks: Sequence[Lock], others: Sequence[_Held]) -> list[_Held]:
 
 def _give_back(folder: Path, locks: Sequence[Lock], staging: Path, kept: list[int]) -> None:
     try:
-        if not staging.is_dir():
-            return  # not taken, or lost: what stands there may be another's
+        if not kept or not folder.is_dir():
+            return
         with _guarded(folder):
             try:
-                if staging.is_dir():
-                    _step_back(folder, staging, [folder / f"{lock.name}.json" for lock in locks], kept)
+                written = [folder / f"{lock.name}.json" for lock in locks]
+                _step_back(folder, staging, written, kept, staging.suffix[1:])
             except OSError as error:
                 raise _refused(folder, error) from error
     finally:
         _close(kept)
 
 
-def _step_back(folder: Path, staging: Path, written: Sequence[Path], kept: list[int]) -> None:
+def _step_back(folder: Path, staging: Path, written: Sequence[Path], kept: list[int], token: str) -> None:
     sweep(staging)
     for path in written:
-        path.unlink(missing_ok=True)
+        # Where the lock was taken away, what stands there is another's.
+        held = _look_at(path)
+        if held is not None and held.holder.token == token:
+            path.unlink(missing_ok=True)
     _close(kept)
     _remove_if_unused(folder)
 
@@ -236,7 +240,35 @@ def _take_away(folder: Path, locks: Sequence[_Held]) -> None:
     if locks:
         settle(folder.with_suffix(""))
     for held in locks:
-        held.path.unlink(missing_ok=True)
+        gone = folder / f"{STAGING}.gone.{uuid.uuid4().hex}"
+        with suppress(FileNotFoundError):
+            held.path.rename(gone)
+            found = _look_at(gone)
+            if found is not None and found.holder.token != held.holder.token:
+                # Where nothing keeps others out, one has taken it at this very moment.
+                try:
+                    _put(gone, held.path)
+                except FileExistsError:
+                    _cut_off(folder / f"{STAGING}.{found.holder.token}")
+            gone.unlink(missing_ok=True)
+
+
+def _put(new: Path, path: Path) -> None:
+    """Give a file another name, at which nothing may stand.
+
+    Raises
+    ------
+    FileExistsError
+        If something does.
+    """
+    try:
+        os.link(new, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
+        new.rename(path)  # a file system without hard links
+    else:
+        new.unlink()
 
 
 def _cut_off(staging: Path) -> None:
@@ -245,6 +277,8 @@ def _cut_off(staging: Path) -> None:
     with suppress(FileNotFoundError):
         staging.rename(gone)
         sweep(gone)
+        if gone.is_file():
+            gone.unlink()
 
 
 def _remove_if_unused(folder: Path) -> None:
