@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Debug, Quiet, StoreArgument
+from .options import BreakLock, Debug, Quiet, StoreArgument
 
 __all__ = ["repair"]
 
@@ -15,6 +15,7 @@ def repair(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; tell what would be done.")
     ] = False,
+    break_lock: BreakLock = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -34,7 +35,9 @@ def repair(
         from .tables import count, stdout_console
         from .verify import print_damage
 
-        result = repair_store(store, dry_run=dry_run, progress=make_progress(quiet=quiet))
+        result = repair_store(
+            store, dry_run=dry_run, break_lock=break_lock, progress=make_progress(quiet=quiet)
+        )
         console = stdout_console()
         if result.was_whole:
             typer.echo(f"{store}: all as recorded; nothing to repair.")

@@ -125,12 +125,20 @@ WRITERS = {
 }
 
 
+def make_newer(store: Path) -> None:
+    """Let a store say that it is of the next version, without what only this one has on record of it."""
+    for folder in store.glob("journal/*/metadata"):
+        shutil.rmtree(folder)
+    rewrite(store / "zarr.json", twopass_format=FORMAT_VERSION + 1)
+
+
 WORDS = f"has format version {FORMAT_VERSION + 1}, and this version of twopass-store reads {FORMAT_VERSION}"
 
 
 def test_newer_store__is_refused_with_both_versions_before_all_else(store: Path, more: Path) -> None:
     """What a later version may have changed isn't looked at: here nothing else is as it should be."""
-    rewrite(store / "zarr.json", twopass_format=FORMAT_VERSION + 1, topology=[], provenance=0)
+    make_newer(store)
+    rewrite(store / "zarr.json", topology=[], provenance=0)
     for file in store.rglob("zarr.json"):
         if file.parent != store:
             file.write_text("{}")
@@ -146,7 +154,7 @@ def test_newer_store__is_refused_with_both_versions_before_all_else(store: Path,
 
 
 def test_newer_store__is_refused_by_the_command(store: Path, twopass: Twopass) -> None:
-    rewrite(store / "zarr.json", twopass_format=FORMAT_VERSION + 1)
+    make_newer(store)
     for command in ("status", "verify"):
         assert twopass(command, store, code=12).stderr.startswith(f"Error: {store} {WORDS}")
 

@@ -27,7 +27,11 @@ ROUNDS = 6
 
 
 def repair_store(
-    store: str | os.PathLike[str], *, dry_run: bool = False, progress: Progress | None = None
+    store: str | os.PathLike[str],
+    *,
+    dry_run: bool = False,
+    break_lock: bool = False,
+    progress: Progress | None = None,
 ) -> Repair:
     """Mend what is damaged, or discard it, so that the next run makes exactly that anew.
 
@@ -40,6 +44,9 @@ def repair_store(
         Path of the store.
     dry_run
         Tell only. What else a damaged journal hides is found when that is mended.
+    break_lock
+        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
+        another host. Only where you are sure that it doesn't.
     progress
         Who is told how it goes.
 
@@ -60,7 +67,7 @@ def repair_store(
         left = tuple(each for each in found.damage if mend_of(journals, each).how == "none")
         commands = next_commands(root) if found.is_whole else ()
         return Repair(str(root), found.damage, left, source_files(journals, found.damage), commands)
-    with hold(lock_folder(root), [Lock("ingest")]) as writer:
+    with hold(lock_folder(root), [Lock("ingest")], break_lock=break_lock) as writer:
         return _repaired(root, writer, progress)
 
 
