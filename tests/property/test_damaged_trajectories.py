@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from damage import FORMATS, damaged, make_sound, sweep
-from twopass_store.trajectory import end_reader
+from twopass_store.trajectory import end_reader, is_fragile
 
 
 @pytest.fixture(params=FORMATS)
@@ -16,15 +16,18 @@ def sound(request, tmp_path):
 
 def test_damage__is_told_or_unknowable(sound):
     random = Random(5)
-    counts = sweep(sound, [damaged(sound.data, random) for _ in range(30)])
-    assert sum(counts.values()) == 30 and counts["right"] < 30
+    # Each error of HDF5 costs the start of another reader.
+    n_mutants = 8 if is_fragile(sound.path) else 30
+    counts = sweep(sound, [damaged(sound.data, random) for _ in range(n_mutants)])
+    assert sum(counts.values()) == n_mutants and counts["right"] < n_mutants
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_damage__thousands_in_each_format(sound, record_property):
     random = Random(11)
-    counts = sweep(sound, [damaged(sound.data, random) for _ in range(3000)])
+    n_mutants = 1000 if is_fragile(sound.path) else 3000
+    counts = sweep(sound, [damaged(sound.data, random) for _ in range(n_mutants)])
     print(sound.path.suffix, len(sound.data), dict(sorted(counts.items())))
     record_property("counts", str(counts))
 
@@ -32,7 +35,7 @@ def test_damage__thousands_in_each_format(sound, record_property):
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_truncation__at_every_length(sound):
-    step = 1 + len(sound.data) // 4000
+    step = 1 + len(sound.data) // (300 if is_fragile(sound.path) else 4000)
     counts = sweep(sound, [sound.data[:length] for length in range(1, len(sound.data), step)])
     print(sound.path.suffix, len(sound.data), dict(sorted(counts.items())))
     # Cut exactly between two frames, a file of a format that doesn't say how many it has is one of fewer.

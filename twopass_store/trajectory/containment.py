@@ -129,6 +129,9 @@ class _Reader:
             raise
         if is_result:
             return answer
+        # The library keeps what it couldn't close, and reads that in place of the file when it is mended.
+        _forget(self)
+        self.end()
         if isinstance(answer, MemoryError):
             raise TrajectoryError(
                 f"Cannot read {what} of {path}: it would take more memory than any sound file of its size. "
@@ -210,18 +213,9 @@ def serve(channel: int) -> NoReturn:
                     answer = True, function(*arguments)
             except TwopassError as error:
                 answer = False, error.__cause__ if isinstance(error.__cause__, MemoryError) else error
-                _close_files()
             signal.alarm(0)
             connection.send(answer)
     os._exit(0)
-
-
-def _close_files() -> None:
-    """Close what an error has left open: PyTables would refuse to open it again, mended or not."""
-    import tables
-
-    with suppress(Exception):
-        tables.file._open_files.close_all()
 
 
 def _limit_memory(more_bytes: int) -> None:

@@ -298,8 +298,13 @@ class _ContainedSource(Source):
     def __init__(self, path: str, topology: md.Topology) -> None:
         self._path = path
         self._topology = topology
+        self._open()
+
+    def _open(self) -> None:
         self._number = next(_numbers)
-        self.has_time = contained(_open_there, self._number, path, topology, path=path, what="the frames")
+        self.has_time = contained(
+            _open_there, self._number, self._path, self._topology, path=self._path, what="the frames"
+        )
         self._reader = reader_serial()
 
     def raw_frames(self, n_frames: int, step: int) -> int:
@@ -310,6 +315,8 @@ class _ContainedSource(Source):
         return md.Trajectory(xyz, self._topology, time=time, unitcell_lengths=lengths, unitcell_angles=angles)
 
     def _ask(self, method: str, *arguments: int, n_frames: int) -> Any:
+        if reader_serial() != self._reader:  # it ended over another file
+            self._open()
         needs_bytes = 200 * n_frames * int(self._topology.n_atoms)
         return contained(
             _ask_there,
