@@ -187,3 +187,14 @@ def test_lock_that_is_a_pipe__holds_nobody_up(store):
     folder.mkdir()
     os.mkfifo(folder / "ingest.json")
     twopass_store.recut_clustering(store, new_name="fine", n_clusters=4)
+
+
+def test_append__takes_neither_files_nor_memory_from_the_store(store, outside, tmp_path):
+    shutil.copy(store.parent / "md.xtc", store.parent / "new.xtc")
+    listed = str(outside / "keep.json")
+    options = {"from_list": listed, "memory": 1, "workers": 9999, "trajectories": [listed]}
+    change_plan(store, "ingest", lambda plan: plan["request"]["options"].update(options))
+    result = twopass_store.ingest_trajectories(
+        store, str(store.parent / "new.xtc"), top=str(store.parent / "md.pdb"), append=True
+    )
+    assert result.n_frames == 240

@@ -22,6 +22,9 @@ __all__ = ["plan_append"]
 CHOICES = ("topology", "stride", "discard_first", "precision", "image")
 """Parameters of an ingest that hold for all of its files."""
 
+NOT_RECORDED = ("trajectories", "from_list", "top", "ndx", "memory", "workers")
+"""What an append doesn't take from the options of a store; topology and groups are in other places."""
+
 
 def plan_append(store: Store, config: IngestConfig) -> IngestPlan | None:
     """Find out which frames the files have that the store hasn't.
@@ -178,7 +181,8 @@ def _as_before(config: IngestConfig, request: Mapping[str, Any]) -> IngestConfig
     """Return the config with what it leaves open as it was when the store was made."""
     given = config.model_dump(exclude_defaults=True)
     stamps = iter(request.get("top", []))
-    before = dict(request.get("options", {}))
+    # What isn't recorded by us: files to read, and more memory than is allowed, are for the user to say.
+    before = {key: value for key, value in request.get("options", {}).items() if key not in NOT_RECORDED}
     before |= {name: next(stamps)[0] for name in request.get("named", [])}
     if config.from_list is not None:
         before.pop("top", None)
