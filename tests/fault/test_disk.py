@@ -144,6 +144,7 @@ def test_disk_that_refuses__is_one_error_and_resumes_once_mended(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("halfway", [False, True])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("name", NAMES)

@@ -107,6 +107,8 @@ def relocate_trajectories(
         _refuse((*result.trajectories, *result.topologies))
         if not result.was_done:
             _record(opened, _journal(opened), result, before, after)
+        else:
+            opened.renew_plan_copy("ingest")
     return result
 
 

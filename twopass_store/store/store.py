@@ -110,10 +110,14 @@ class Store(Arrays):
         """Put another text in the place of the plan's, at one stroke."""
         with uninterrupted():
             self._root[f"journal/{stage}"].update_attributes({"plan": text})
-        copies = self.journals.read_copies(stage)
-        if copies:
-            plan = f"journal/{stage}"
-            self._write_copies(stage, {**copies, plan: self._files.read_metadata(plan).decode()})
+        self.renew_plan_copy(stage)
+
+    def renew_plan_copy(self, stage: str) -> None:
+        """Let the copy of a plan be that of the plan, also where an interruption came between the two."""
+        copies, plan = self.journals.read_copies(stage), f"journal/{stage}"
+        text = self._files.read_metadata(plan).decode()
+        if copies and copies.get(plan) != text:
+            self._write_copies(stage, {**copies, plan: text})
 
     def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
         """Return a ledger's entries, None where none was written yet."""
