@@ -151,7 +151,11 @@ def test_repair__that_is_stopped_at_any_write_goes_on(store, monkeypatch):
     for name in ("write", "remove", "make_folder"):
         monkeypatch.setattr(Writer, name, counted(getattr(Writer, name)))
     damaged = ["position/c.1.0.0", "time/c.1", "clusterings/default/label/c.0", "zarr.json"]
-    damaged += ["journal/margin-default/ledger/c.0", "journal/ingest/metadata/c.0", "position/zarr.json"]
+    damaged += [
+        "journal/margin-default/ledger/c.0",
+        "journal/assign-default/metadata/c.0",
+        "position/zarr.json",
+    ]
     for at in range(100):
         for path in damaged:
             flip(store / path, 9)
@@ -219,6 +223,24 @@ def test_store_without_copies__is_mended_as_far_as_it_can_be(small, tmp_path):
     assert left.file == "zarr.json" and "can't be mended" in left.mend
     with pytest.raises(TwopassError):
         open_results(store)
+
+
+def test_repair__of_all_frames_keeps_what_hangs_on_them(store):
+    before = files_of(store)
+    for file in store.glob("position/c.*"):
+        flip(file, 5)
+    assert repair_store(store).left == ()
+    run_small(store)
+    assert files_of(store) == before
+
+
+def test_damaged_root_and_copy__are_told(small, tmp_path):
+    store = copied(small, tmp_path / "lost")
+    flip(store / "zarr.json", 9)
+    flip(store / "journal" / "ingest" / "metadata" / "c.0", 9)
+    flip(store / "time" / "c.0", 9)
+    left = repair_store(store).left
+    assert {each.file for each in left} == {"zarr.json", "journal/ingest/metadata/c.0", "time/c.0"}
 
 
 def test_repair__takes_its_lock_and_refuses_a_half_grown_store(store):

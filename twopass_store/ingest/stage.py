@@ -312,7 +312,7 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
         journal = store.journal("ingest")
         # Where no frame is finished there is nothing to lose; without a journal, it is what a kill left in
         # the first instant.
-        is_begun = journal is not None and bool(journal.done("position").any())
+        is_begun = journal is not None and (bool(journal.done("position").any()) or _was_complete(store))
         if is_begun and journal is not None and journal.plan.fingerprint == plan.journal.fingerprint:
             changed = differing_versions(store.attrs()["provenance"], provenance())
             if changed:
@@ -324,6 +324,12 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
         store.remove("")
     attrs = {"provenance": provenance(), "topology": topology_to_json(plan.stored_topology)}
     return Store.create(path, attrs, writer=writer)
+
+
+def _was_complete(store: Store) -> bool:
+    """Tell whether an ingest had finished: a repair may have discarded all frames, and more hangs on them."""
+    names = [name for name in ("position", "time", "atom_name") if store.has(name)]
+    return any("complete" in store.attrs(name) for name in names) or bool(store.members("clusterings"))
 
 
 def _refuse_changed(store: Store, plan: "IngestPlan") -> None:

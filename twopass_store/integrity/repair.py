@@ -86,6 +86,8 @@ def _repaired(root: Path, writer: Writer, progress: Progress) -> Repair:
                 break
         else:
             break
+        if how != ("write",) and any(each.path == "" for each in damage):
+            break  # without its root's metadata it is no store
         if Journals(root).get(GROWTH) is not None and how != ("write",):
             raise StageIncompleteError(
                 f"{root}: an append was interrupted while it made the store longer. Run the same "
