@@ -32,8 +32,10 @@ __all__ = ["CONFIG", "GROWTH", "Groups"]
 GROWTH = "growth"
 """Name of the journal that is there only while arrays along ``frame`` are made longer."""
 
-METADATA_FACTOR = 6
-"""Memory that the root's metadata take while they are read, per byte of the file (measured: 4)."""
+METADATA_FACTOR = 20
+"""Memory that the root's metadata take while they are read, per byte of the file.
+
+Measured: 4, and 17 where a stage opens the store three times."""
 
 # Chunks that are all fill are written too: what is absent then is missing, not empty.
 CONFIG: ArrayConfigParams = {"write_empty_chunks": True}
