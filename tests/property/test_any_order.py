@@ -8,6 +8,7 @@ read is read here, after every step: it must be what the model has, or an error 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +21,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -30,7 +30,7 @@ from scipy.spatial.distance import squareform
 
 from kabsch import kabsch_condensed, kabsch_matrix
 from trajectory_files import make_trajectory
-from twopass_store import open_results
+from twopass_store import open_results, verify_store
 from twopass_store.errors import StoreError
 from warm_process import KILLED, WarmProcess
 
@@ -39,6 +39,10 @@ CHUNKS = {"frames": 64, "pairs": 256, "position_bytes": 8192}
 # A command has some 150 to 500 moments.
 KILLS = st.none() | st.integers(1, 400)
 CLUSTERS = st.integers(2, 6)
+DAMAGES = st.sampled_from(["flipped", "cut", "removed"])
+ANY = st.integers(0, 9_999)
+PLACES = st.floats(0, 1, exclude_max=True)
+BY_DAMAGE = ("CorruptChunkError", "StageIncompleteError", "StoreNotFoundError")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,6 +52,10 @@ def warm() -> Iterator[None]:
 
 
 _PROCESS: list[Any] = [None]
+
+
+def one_of(choices: list[str], which: int) -> str:
+    return choices[which % len(choices)]
 
 
 def process() -> WarmProcess:
@@ -61,6 +69,8 @@ class _Clustering:
     n_clusters: int
     stride: int
     n_frames: int | None
+    made_by: "_Command | None" = None
+    labelled_by: "_Command | None" = None
     n_labelled: int = 0
 
 
@@ -72,6 +82,23 @@ class _Command:
     options: dict[str, Any]
     apply: Callable[[], None]
     n_frames: int
+
+
+def when(condition: Callable[["AnyOrder"], object]) -> Callable[..., Any]:
+    """Let a rule do nothing unless the condition holds.
+
+    Not hypothesis's own preconditions: they would have it draw otherwise where a kill came a step later.
+    """
+
+    def decorate(method: Callable[..., None]) -> Callable[..., None]:
+        @wraps(method)
+        def conditional(self: "AnyOrder", **drawn: Any) -> None:
+            if condition(self):
+                method(self, **drawn)
+
+        return conditional
+
+    return decorate
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -92,6 +119,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.n_files = 0
         self.clusterings: dict[str, _Clustering] = {}
         self.killed: dict[str, _Command] = {}
+        self.is_damaged = False
 
     def teardown(self) -> None:
         self.stack.close()
@@ -101,7 +129,7 @@ class AnyOrder(RuleBasedStateMachine):
     def run(self, key: str, command: _Command, kill_at: int | None) -> None:
         """Call it, to its end or to a kill; `key` tells whose result it makes."""
         outcome = process().run(command.function, self.store, kill_at=kill_at, **command.options)
-        if outcome == KILLED:
+        if outcome == KILLED or (self.is_damaged and str(outcome).startswith(BY_DAMAGE)):
             self.killed[key] = command
             return
         assert outcome is None, outcome
@@ -121,8 +149,8 @@ class AnyOrder(RuleBasedStateMachine):
     def is_growing(self) -> bool:
         return "ingest" in self.killed
 
-    @precondition(lambda self: self.n_files == 0)
     @rule(n_files=st.integers(1, 2), kill_at=KILLS)
+    @when(lambda self: self.n_files == 0)
     def ingest(self, n_files: int, kill_at: int | None) -> None:
         if self.is_growing:
             self.resume("ingest", kill_at)
@@ -130,8 +158,8 @@ class AnyOrder(RuleBasedStateMachine):
         options = {"trajectories": [str(file) for file in self.files[:n_files]], "top": str(self.top)}
         self.run("ingest", self.ingesting(n_files, options), kill_at)
 
-    @precondition(lambda self: 0 < self.n_files < len(self.files))
     @rule(kill_at=KILLS)
+    @when(lambda self: 0 < self.n_files < len(self.files))
     def append(self, kill_at: int | None) -> None:
         if self.is_growing:
             self.resume("ingest", kill_at)
@@ -145,15 +173,15 @@ class AnyOrder(RuleBasedStateMachine):
 
         return _Command("ingest_trajectories", {**options, "workers": 1}, apply, self.n_frames)
 
-    @precondition(lambda self: self.n_files and not self.is_growing)
     @rule(name=st.sampled_from(NAMES[:2]), n_clusters=CLUSTERS, stride=st.integers(3, 9), kill_at=KILLS)
+    @when(lambda self: self.n_files and not self.is_growing)
     def cluster(self, name: str, n_clusters: int, stride: int, kill_at: int | None) -> None:
         options = {"name": name, "stride": stride, "select": "all", "leader_method": "medoid"}
         wanted = _Clustering(n_clusters, stride, n_frames=None)
         self.make(name, wanted, "cluster_subset", options, kill_at)
 
-    @precondition(lambda self: "default" in self.clusterings and not self.is_growing)
     @rule(n_clusters=CLUSTERS, kill_at=KILLS)
+    @when(lambda self: "default" in self.clusterings and not self.is_growing)
     def recut(self, n_clusters: int, kill_at: int | None) -> None:
         base = self.clusterings["default"]
         wanted = _Clustering(n_clusters, base.stride, base.n_frames)
@@ -169,12 +197,13 @@ class AnyOrder(RuleBasedStateMachine):
 
         def apply() -> None:
             n_frames = self.n_frames if wanted.n_frames is None else wanted.n_frames
-            self.clusterings.setdefault(name, replace(wanted, n_frames=n_frames))
+            self.clusterings.setdefault(name, replace(wanted, n_frames=n_frames, made_by=command))
 
         options |= {"n_clusters": wanted.n_clusters, "workers": 1}
         present = self.clusterings.get(name)
+        command = _Command(function, options, apply, self.n_frames)
         if present is None:
-            self.run(name, _Command(function, options, apply, self.n_frames), kill_at)
+            self.run(name, command, kill_at)
         else:
             outcome = process().run(function, self.store, **options)
             same = (present.n_clusters, present.stride) == (wanted.n_clusters, wanted.stride)
@@ -182,24 +211,85 @@ class AnyOrder(RuleBasedStateMachine):
                 outcome
             )
 
-    @precondition(lambda self: self.clusterings and not self.is_growing)
-    @rule(data=st.data(), margin=st.booleans(), kill_at=KILLS)
-    def assign(self, data: st.DataObject, margin: bool, kill_at: int | None) -> None:
-        name = data.draw(st.sampled_from(sorted(self.clusterings)))
+    @rule(which=ANY, margin=st.booleans(), kill_at=KILLS)
+    @when(lambda self: self.clusterings and not self.is_growing)
+    def assign(self, which: int, margin: bool, kill_at: int | None) -> None:
+        name = one_of(sorted(self.clusterings), which)
 
         def apply() -> None:
-            self.clusterings[name].n_labelled = self.n_frames
+            clustering = self.clusterings[name]
+            clustering.n_labelled = self.n_frames
+            if margin or clustering.labelled_by is None:
+                clustering.labelled_by = command
 
         options = {"name": name, "margin": margin, "workers": 1}
-        self.run(f"labels of {name}", _Command("assign_frames", options, apply, self.n_frames), kill_at)
+        command = _Command("assign_frames", options, apply, self.n_frames)
+        self.run(f"labels of {name}", command, kill_at)
 
-    @precondition(lambda self: self.killed)
-    @rule(data=st.data(), kill_at=KILLS)
-    def resume_any(self, data: st.DataObject, kill_at: int | None) -> None:
+    @rule(which=ANY, kill_at=KILLS)
+    @when(lambda self: self.killed)
+    def resume_any(self, which: int, kill_at: int | None) -> None:
         keys = ["ingest"] if self.is_growing else sorted(self.killed)
-        self.resume(data.draw(st.sampled_from(keys)), kill_at)
+        self.resume(one_of(keys, which), kill_at)
+
+    @rule(which=ANY, how=DAMAGES, at=PLACES, undo=st.booleans())
+    @when(lambda self: self.n_files and not self.is_damaged)
+    def damage(self, which: int, how: str, at: float, undo: bool) -> None:
+        """Damage a file, look whether that is found, and perhaps put it back."""
+        files = sorted(str(file.relative_to(self.store)) for file in self.store.rglob("*") if file.is_file())
+        name = one_of(files, which)
+        file = self.store / name
+        content = file.read_bytes()
+        place = int(at * len(content))
+        file.unlink()
+        if how == "flipped":
+            file.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        elif how == "cut":
+            file.write_bytes(content[:place])
+        self.is_damaged = True
+        found = verify_store(self.store, workers=1)
+        # A run that was killed leaves files that no ledger speaks of: they are written again.
+        assert name in {damage.file for damage in found.damage} or self.killed, (
+            f"damage of {name} isn't found"
+        )
+        if undo or self.killed:
+            self.results_are_right()
+            file.unlink(missing_ok=True)
+            file.write_bytes(content)
+            self.is_damaged = False
+
+    @rule(kill_at=KILLS)
+    @when(lambda self: self.is_damaged)
+    def repair(self, kill_at: int | None) -> None:
+        outcome = process().run("repair_store", self.store, kill_at=kill_at)
+        if outcome == KILLED:
+            return
+        assert outcome is None, outcome
+        for command in self.again():
+            outcome = process().run(command.function, self.store, **command.options)
+            assert outcome is None, (command, outcome)
+        self.is_damaged = False
+
+    def again(self) -> Iterator[_Command]:
+        """All that the model has, and what damage stopped, once more."""
+        if not self.is_growing:
+            options = {
+                "trajectories": [str(file) for file in self.files[: self.n_files]],
+                "top": str(self.top),
+            }
+            yield self.ingesting(self.n_files, options)
+        for clustering in self.clusterings.values():
+            yield clustering.made_by
+            if clustering.labelled_by is not None and clustering.n_labelled == self.n_frames:
+                yield clustering.labelled_by
 
     # What is there
+
+    @invariant()
+    def nothing_is_damaged(self) -> None:
+        if self.store.is_dir() and any(self.store.iterdir()):
+            found = verify_store(self.store, workers=1)
+            assert self.is_damaged or not found.damage, found.damage
 
     @property
     def n_frames(self) -> int:
@@ -211,7 +301,7 @@ class AnyOrder(RuleBasedStateMachine):
             try:
                 found = open_results(self.store, name).load()
             except StoreError:
-                assert self.is_growing, f"{name} was finished, and can't be opened"
+                assert self.is_growing or self.is_damaged, f"{name} was finished, and can't be opened"
                 continue
             self.check(found, name, wanted)
 
