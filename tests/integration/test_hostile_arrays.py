@@ -228,3 +228,14 @@ def test_array_of_another_length__is_refused(store, path):
     change_metadata(store, path, lambda metadata: metadata.update(shape=[metadata["shape"][0] - 1]))
     with pytest.raises(CorruptChunkError, match=r"elements along"):
         twopass_store.summarize_clusters(store)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"node_type": None}, {"node_type": "array"}, {"zarr_format": None}, {"zarr_format": 2}, {"own": 3}],
+)
+@pytest.mark.parametrize("path", ["journal/ingest", "journal", "clusterings/default"])
+def test_group_that_is_none__is_refused(store, path, change):
+    change_metadata(store, path, lambda metadata: metadata.update(change))
+    with pytest.raises(CorruptChunkError, match="damaged"):
+        Store.open(store).attrs(path)

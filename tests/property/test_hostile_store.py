@@ -173,7 +173,8 @@ TARGETS = {"metadata": _metadata, "plan": _plan, "topology": _topology, "values"
 def test_changed_store__gives_an_error_of_ours_or_a_result(fresh, target, n_examples):
     n_examples = int(os.environ.get("TWOPASS_EXAMPLES", n_examples))
 
-    @settings(max_examples=n_examples, database=None, **CHECKS)
+    # The few examples of every run are always the same.
+    @settings(max_examples=n_examples, derandomize=n_examples == 1, database=None, **CHECKS)
     @given(st.data())
     def check(data):
         TARGETS[target](fresh, data)

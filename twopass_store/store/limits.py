@@ -57,6 +57,7 @@ _KNOWN: dict[str, dict[str, ArraySpec]] = {
     }.items()
 }
 _TYPES = {"str": ("string",), "position": ("float32", "int16", "int32")}
+_GROUP_KEYS = {"zarr_format", "node_type", "attributes", "consolidated_metadata"}
 _SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
 _COMPRESSORS = ("lz4", "lz4hc", "blosclz", "zstd", "zlib", "snappy")
 # Possessive: to go back it would keep as much for each escaped quote of a topology as twenty times the file.
@@ -178,10 +179,19 @@ def check_metadata(path: str, data: bytes) -> ArrayFormat | None:
             raise ValueError("it is no table with attributes")
         spec = known_spec(path)
         if spec is None:
+            if _is_group(path):
+                is_group = metadata.get("node_type") == "group" and metadata.get("zarr_format") == 3
+                _require(is_group and metadata.keys() <= _GROUP_KEYS, "it is no group")
             return None
         return _array_format(spec, metadata)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise _damaged(f"{path}/zarr.json".lstrip("/"), _reason(error)) from error
+
+
+def _is_group(path: str) -> bool:
+    """Tell whether the format has a group at a path."""
+    holder, *names = path.split("/")
+    return not path or (holder in (*_KNOWN, "journal") and len(names) <= 1)
 
 
 def _array_format(spec: ArraySpec, metadata: Mapping[str, Any]) -> ArrayFormat:
