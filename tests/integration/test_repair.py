@@ -218,6 +218,8 @@ def test_store_without_copies__is_mended_as_far_as_it_can_be(small, tmp_path):
     assign_frames(store, workers=1, margin=True)
     after = files_of(store)
     assert {path: after[path] for path in before} == before
+    # The ingest that came after the repair has made a copy.
+    shutil.rmtree(store / "journal" / "ingest" / "metadata")
     replace(store / "zarr.json", b"{")
     (left,) = repair_store(store).left
     assert left.file == "zarr.json" and "can't be mended" in left.mend
