@@ -18,7 +18,7 @@ from .damage import Damage, Repair
 from .discards import discarded, source_files
 from .layout import layout_of, spec_of
 from .mends import hanging_on, mend_of
-from .verify import verify_store
+from .verify import verify_locked, verify_store
 
 __all__ = ["repair_store"]
 
@@ -75,7 +75,7 @@ def _repaired(root: Path, writer: Writer, progress: Progress) -> Repair:
     seen: dict[Damage, None] = {}
     sources: dict[str, None] = {}
     for _ in range(ROUNDS):
-        damage = verify_store(root, progress=progress).damage
+        damage = verify_locked(root, progress=progress).damage
         seen.update(dict.fromkeys(damage))
         sources.update(dict.fromkeys(source_files(Journals(root), damage)))
         # What there is a copy of first, then the journals, then what they speak of: the one tells what is
@@ -95,7 +95,7 @@ def _repaired(root: Path, writer: Writer, progress: Progress) -> Repair:
             )
         _mend(root, writer, chosen)
     _finish_discards(root, writer)
-    left = verify_store(root, progress=progress).damage
+    left = verify_locked(root, progress=progress).damage
     return Repair(str(root), tuple(seen), left, tuple(sources), next_commands(root))
 
 

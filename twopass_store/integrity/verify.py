@@ -17,7 +17,7 @@ from .damage import Damage, Verification
 from .layout import HOLDERS, read_metadata
 from .mends import mend_of
 
-__all__ = ["verify_store"]
+__all__ = ["verify_locked", "verify_store"]
 
 RECHECKS = 5
 """How often what differs is looked at again while a process writes to the store."""
@@ -56,8 +56,15 @@ def verify_store(
     StoreError
         If a file may not be read.
     """
-    root = store_path(store)
-    progress = progress or Silent()
+    return _verified(store_path(store), workers, progress or Silent(), rechecks=RECHECKS)
+
+
+def verify_locked(root: Path, *, progress: Progress) -> Verification:
+    """Do what `verify_store` does, for who holds the store's lock: no writer comes in between."""
+    return _verified(root, None, progress, rechecks=0)
+
+
+def _verified(root: Path, workers: int | None, progress: Progress, *, rechecks: int) -> Verification:
     _require_store(root)
     journals = Journals(root)
     n_files = n_bytes = 0
@@ -77,7 +84,7 @@ def verify_store(
                 found[check] = damage
     finally:
         progress.finish()
-    found = _again(root, found)
+    found = _again(root, found, rechecks)
     lost = {damage.stage for damage in found.values() if damage.kind == "ledger"}
     order = {check: place for place, check in enumerate(checks_of(journals)) if check in found}
     at_last = Journals(root)
@@ -95,9 +102,9 @@ def verify_store(
     )
 
 
-def _again(root: Path, found: dict[Check, Damage]) -> dict[Check, Damage]:
+def _again(root: Path, found: dict[Check, Damage], rechecks: int) -> dict[Check, Damage]:
     """Look again at what differs: a writer may have been between its file and its ledger."""
-    for _ in range(RECHECKS if found else 0):
+    for _ in range(rechecks if found else 0):
         is_locked = lock_folder(root).is_dir()
         if is_locked:
             time.sleep(RECHECK_SECONDS)
