@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from conftest import EXAMPLE
 from small_chunks import small_chunks
 from small_stores import SMALL, copied, files_of, flip, make_small, replace, run_small
 from twopass_store import (
@@ -256,3 +257,21 @@ def test_repair__takes_its_lock_and_refuses_a_half_grown_store(store):
         Store.open(store, writer=writer).write_plan("growth", text)
     with pytest.raises(StageIncompleteError, match="append"):
         repair_store(store)
+
+
+def test_command__repairs_and_says_what_to_run(tmp_path, twopass):
+    top, frames = EXAMPLE / "alanine-dipeptide.pdb", EXAMPLE / "alanine-dipeptide.xtc"
+    store = tmp_path / "s.zarr"
+    ingest = ("ingest", store, frames, "--top", top, "-q")
+    twopass(*ingest)
+    before = files_of(store)
+    flip(store / "position" / "c.0.0.0", 1000)
+    flip(store / "zarr.json", 30)
+    planned = twopass("repair", store, "--dry-run", "-q").stdout
+    assert "frames 0 to 3,999" in planned and planned.endswith("Nothing was changed.\n")
+    said = twopass("repair", store, "-q").stdout
+    assert f"Read again from {frames}\n" in said and "Next: twopass ingest" in said
+    assert "ingest has not finished; that is no damage" in twopass("verify", store, "-q").stdout
+    twopass(*ingest)
+    assert "all as recorded" in twopass("verify", store, "-q").stdout
+    assert files_of(store) == before
