@@ -206,9 +206,11 @@ class DurableLocalStore(LocalStore):
         if name.startswith(CHUNK_PREFIX):
             if value is None and not (self._absent_is_fill and not self.recorded.has_chunk(path, name)):
                 raise missing_chunk(self.root / key)
-            # zarr would raise too, but not say which file it was. Also an index of shards, and each chunk in
-            # a shard, end with a checksum.
-            if value is not None and not _ends_with_checksum(value) and self.recorded.knows(path):
+            # zarr would raise too, but not say which file it was. Of shards it reads any number of chunks at
+            # once, and checks each.
+            array = self._format(path) if self.recorded.knows(path) else None
+            is_chunk = value is not None and array is not None and not array.chunks_per_file
+            if is_chunk and value is not None and not _ends_with_checksum(value):
                 raise damaged_chunk(self.root / key, "its checksum differs")
         if value is None or name != METADATA_FILE:
             return value
