@@ -32,6 +32,7 @@ from kabsch import kabsch_condensed, kabsch_matrix
 from trajectory_files import make_trajectory
 from twopass_store import open_results, verify_store
 from twopass_store.errors import StoreError
+from twopass_store.store import Store
 from warm_process import KILLED, WarmProcess
 
 NAMES = ("default", "other", "third")
@@ -139,13 +140,7 @@ class AnyOrder(RuleBasedStateMachine):
         command.apply()
 
     def resume(self, key: str, kill_at: int | None) -> None:
-        command = self.killed[key]
-        if command.function == "cluster_subset" and command.n_frames != self.n_frames:
-            # Frames were appended to what it was begun with: it may say so, or hasn't begun.
-            outcome = process().run(command.function, self.store, **command.options, kill_at=1)
-            assert outcome == KILLED or outcome.startswith("FingerprintMismatchError"), outcome
-            command = replace(command, options={**command.options, "restart": True}, n_frames=self.n_frames)
-        self.run(key, command, kill_at)
+        self.run(key, self.killed[key], kill_at)
 
     @property
     def is_growing(self) -> bool:
@@ -211,7 +206,11 @@ class AnyOrder(RuleBasedStateMachine):
             return
 
         def apply() -> None:
-            n_frames = self.n_frames if wanted.n_frames is None else wanted.n_frames
+            # One that was begun before frames were appended goes on with those of then.
+            store = Store.open(self.store)
+            subset = store.attrs(f"clusterings/{name}")["subset"]
+            n_frames = store.attrs(f"subsets/{subset}")["frame_stop"]
+            assert n_frames in {wanted.n_frames or self.n_frames, command.n_frames}
             self.clusterings.setdefault(name, replace(wanted, n_frames=n_frames, made_by=command))
 
         options |= {"n_clusters": wanted.n_clusters, "workers": 1}

@@ -1,5 +1,6 @@
 """What a first pass will do: its atoms, its subset, the steps' names, and the memory that it needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -61,6 +62,8 @@ class ClusterPlan:
         Spec of the linkage's array; None where no tree is made.
     distances, tree, parameters
         The journals' plans of the two shared steps, and the parameters of the clustering itself.
+    ingest
+        Fingerprint of the ingest as it is now.
     workers
         Threads for the distances.
     fixed_bytes
@@ -79,12 +82,18 @@ class ClusterPlan:
     distances: Plan
     tree: Plan | None
     parameters: dict[str, Any]
+    ingest: str
     workers: int
     fixed_bytes: int
 
 
 def plan_cluster(
-    store: Store, config: ClusterConfig, *, like: str | None = None, n_judged: int | None = None
+    store: Store,
+    config: ClusterConfig,
+    *,
+    like: str | None = None,
+    begun: Mapping[str, Any] | None = None,
+    n_judged: int | None = None,
 ) -> ClusterPlan:
     """Resolve the parameters against the store.
 
@@ -95,6 +104,9 @@ def plan_cluster(
     like
         A finished clustering whose subset and metric are taken. Both are whole in the store: no selection is
         parsed, and no file read again.
+    begun
+        The parameters of the same clustering where it was begun: it goes on with the frames of then, also
+        where others were appended since.
     n_judged
         Clusters of the finest cut that a scan is to judge; None where it is a clustering that is planned.
 
@@ -110,7 +122,7 @@ def plan_cluster(
     stored, n_atoms, _ = store.shape("position")
     fixed_bytes = PROCESS_BYTES + store.metadata_bytes
     if like is None:
-        n_frames = stored
+        n_frames = stored if begun is None else min(stored, int(begun.get("frames", stored)))
         fixed_bytes += topology_bytes(store.attrs()["topology"])
         if fixed_bytes > PROCESS_BYTES + LARGE_TOPOLOGY_BYTES:
             mend = "That is for the topology of the store alone; the subset comes on top."
@@ -147,7 +159,10 @@ def plan_cluster(
     linkage = None
     if config.method == "linkage":
         linkage = linkage_spec(config.linkage, rows=config.linkage_input == "rows")
-    source = {"ingest": ingest.plan.fingerprint, **key_of}
+    # Frames that are there never change: what was made of them stays what it is when others are appended.
+    subset = store.journal(f"subset-{key}")
+    made_from = begun if begun is not None else None if subset is None else subset.plan.parameters
+    source = {"ingest": (made_from or {}).get("ingest", ingest.plan.fingerprint), **key_of}
     return ClusterPlan(
         config=config,
         metric=metric,
@@ -182,6 +197,7 @@ def plan_cluster(
             request={},
         ),
         parameters=_parameters(config, source, len(atoms)),
+        ingest=ingest.plan.fingerprint,
         workers=workers,
         fixed_bytes=fixed_bytes,
     )

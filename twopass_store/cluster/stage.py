@@ -238,7 +238,8 @@ def _make(
     from .steps import HINT, compute_distances, cut_and_choose, link, require_as_planned
 
     if like is None:
-        plan = plan_cluster(store, config)
+        is_begun = present is not None and present.plan.request == request and not has_files and not restart
+        plan = plan_cluster(store, config, begun=present.plan.parameters if present and is_begun else None)
     else:
         plan = plan_cluster(store, config, like=like)
         if plan.subset_group != f"subsets/{store.attrs(f'clusterings/{like}')['subset']}":

@@ -44,8 +44,7 @@ def require_as_planned(store: Store, plan: ClusterPlan) -> None:
         If the store was appended to, or made anew.
     """
     ingest = store.journal("ingest")
-    planned = plan.distances.parameters["ingest"]
-    if ingest is None or not ingest.complete or ingest.plan.fingerprint != planned:
+    if ingest is None or not ingest.complete or ingest.plan.fingerprint != plan.ingest:
         raise StageIncompleteError(
             f"{store.path} got other frames at the moment when this was begun. Run the same command again."
         )
