@@ -4,11 +4,11 @@ import json
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -229,10 +229,12 @@ def test_kill__in_the_last_instant_leaves_nothing_beside_the_store(
     shutil.copytree(finished.after["assign"], store)
     dead = subprocess.Popen(["true"])
     dead.wait()
-    holder = Holder(socket.gethostname(), dead.pid, process_start=time.time(), since="a moment ago")
+    token = uuid.uuid4().hex
+    holder = replace(Holder.this_process(token), pid=dead.pid)
     lock = lock_file(store, stage.lock)
-    (lock.parent / "staging").mkdir(parents=True)
-    (lock.parent / "staging" / "half-written").write_bytes(bytes(10))
+    staging = lock.parent / f"staging.{token}"
+    staging.mkdir(parents=True)
+    (staging / "half-written").write_bytes(bytes(10))
     lock.write_text(json.dumps(asdict(holder)))
     stage.finish(store)
     assert_same(store, finished.after["assign"])

@@ -172,6 +172,9 @@ def kill_until_done(bench: Bench, case: Case, folder: Path, rng: random.Random) 
         planned = "let run" if kill is None and delay is None else f"kill {kill}, after {delay} s"
         case.said.append(f"{planned}: ended with {ended.code} at {ended.killed_at}")
         for file, stamp in settled.items():
+            # A ledger speaks of what is damaged until that is discarded.
+            if case.scenario.name == "repair" and file not in stamps([file]):
+                continue
             assert stamps([file]) == {file: stamp}, f"{file} was in the ledger and was written again"
         settled = finished_files(store, reference.folder / "run.zarr")
     assert differences(folder, reference.folder) == []

@@ -226,6 +226,7 @@ def test_labels_in_progress__are_shown_only_where_asked_for(ingested):
     labels = ingested / "clusterings" / "half" / "label" / "zarr.json"
     labels.write_text(labels.read_text().replace('"complete": true', '"complete": false'))
     (labels.parent / "c.0").unlink()
+    shutil.rmtree(ingested / "journal" / "assign-half")
     assert "label" not in open_results(ingested, "half")
     partial = open_results(ingested, "half", partial=True)
     assert (partial.label.values == -1).all()

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from scipy.spatial.distance import squareform
 
+from older_stores import forget_metadata
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results
 from twopass_store.errors import ConfigError
 
@@ -124,8 +125,10 @@ def test_clustering_without_faithfulness__of_an_older_version_still_opens(ingest
     store = tmp_path / "old.zarr"
     shutil.copytree(ingested, store)
     cluster_subset(store, name="old", stride=10, n_clusters=3)
-    for name in ("faithfulness", "faithfulness_held_out", "confused_label", "confused_with", "n_confused"):
+    names = ("faithfulness", "faithfulness_held_out", "confused_label", "confused_with", "n_confused")
+    for name in names:
         shutil.rmtree(store / "clusterings" / "old" / name)
+    forget_metadata(store, absent=[f"clusterings/old/{name}" for name in names])
     with open_results(store, "old") as results:
         assert "faithfulness" not in results
         assert results.sizes["cluster"] == 3

@@ -43,6 +43,17 @@ def test_recut__gives_what_cluster_would_and_computes_nothing(ingested, tmp_path
     )
     assert again.was_complete
     assert recut_clustering(ingested, name="base", new_name="seven", n_clusters=7).was_complete
+    with open_results(ingested, "seven") as results:
+        labels = hierarchy.fcluster(results.linkage.values, 7, "maxclust")
+        np.testing.assert_array_equal(results.subset_label.values, labels)
+        assert results.sizes["leader"] == 14
+
+    by_height = recut_clustering(ingested, name="base", new_name="height", cutoff="0.6A")
+    with open_results(ingested, "height") as results:
+        labels = hierarchy.fcluster(results.linkage.values, 0.06, "distance")
+        np.testing.assert_array_equal(results.subset_label.values, labels)
+        assert by_height.n_clusters == labels.max() > 1
+        assert results.attrs["cutoff_nm"] == 0.06
 
 
 def test_recut__of_the_only_clustering_can_be_repeated(ingested, tmp_path):
@@ -56,17 +67,6 @@ def test_recut__of_the_only_clustering_can_be_repeated(ingested, tmp_path):
     assert recut_clustering(store, new_name="six", n_clusters=6).was_complete
     with pytest.raises(ConfigError, match="several clusterings; say which: base, six"):
         recut_clustering(store, new_name="five", n_clusters=5)
-    with open_results(ingested, "seven") as results:
-        labels = hierarchy.fcluster(results.linkage.values, 7, "maxclust")
-        np.testing.assert_array_equal(results.subset_label.values, labels)
-        assert results.sizes["leader"] == 14
-
-    by_height = recut_clustering(ingested, name="base", new_name="height", cutoff="0.6A")
-    with open_results(ingested, "height") as results:
-        labels = hierarchy.fcluster(results.linkage.values, 0.06, "distance")
-        np.testing.assert_array_equal(results.subset_label.values, labels)
-        assert by_height.n_clusters == labels.max() > 1
-        assert results.attrs["cutoff_nm"] == 0.06
 
 
 def test_recut__refuses_what_makes_no_sense(ingested):

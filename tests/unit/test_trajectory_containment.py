@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -31,8 +32,13 @@ def no_reader_left():
 
 
 def readers() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "containment import serve" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        # One that has just ended, of whatever test, has no command line any more.
+        with suppress(psutil.NoSuchProcess):
+            if "containment import serve" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def as_netcdf4(source: Path, target: Path) -> Path:
