@@ -11,7 +11,8 @@ from small_chunks import small_chunks
 from small_stores import SMALL, copied, files_of, flip, make_small, replace
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories, verify_store
 from twopass_store.errors import FormatVersionError, StoreNotFoundError
-from twopass_store.journal import Lock, Writer, hold
+from twopass_store.integrity.checks import Journals
+from twopass_store.journal import ABSENT, METADATA, Lock, Writer, hold
 from twopass_store.store import Store, lock_folder
 
 
@@ -124,6 +125,16 @@ def test_verify__takes_an_unfinished_stage_for_no_damage(small, tmp_path):
     assert ledger.exists()
     found = verify_store(store.path)
     assert found.is_whole and found.unfinished == ("clustering-default",)
+
+
+def test_journals__have_nothing_of_chunks_that_a_stage_has_no_more(store):
+    journals = Journals(store)
+    path = "clusterings/default/label"
+    assert journals.digest_of("assign-default", path, 2) and journals.digest_of(
+        "assign-default", path, METADATA
+    )
+    assert journals.digest_of("assign-default", path, 3) == ABSENT
+    assert journals.digest_of("assign-default", "clusterings/default/gone", 0) == ABSENT
 
 
 def test_verify__refuses_what_is_no_store_or_of_another_format(tmp_path, store):

@@ -68,7 +68,8 @@ class Journals:
     def digest_of(self, stage: str, path: str, chunk: int) -> int:
         """Return what is recorded, `ABSENT` where nothing is."""
         journal = self.get(stage)
-        if journal is None or not any(product.path == path for product in journal.plan.products):
+        # A stage that was begun anew meanwhile may have fewer chunks, or another array.
+        if journal is None or not journal.has(path) or chunk >= len(journal.done(path)):
             return ABSENT
         return journal.digest_of(path, chunk)
 
