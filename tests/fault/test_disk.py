@@ -140,7 +140,7 @@ def test_disk_that_refuses__is_one_error_and_resumes_once_mended(
     name: str, refuses_until_mended: Callable[..., None]
 ) -> None:
     code = CODES[NAMES.index(name) % len(CODES)]
-    refuses_until_mended(name, code=code, halfway=True, n_points=4)
+    refuses_until_mended(name, code=code, halfway=True, n_points=2)
 
 
 @pytest.mark.slow

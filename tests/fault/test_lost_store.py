@@ -67,7 +67,7 @@ def see_no_lock(store: Path) -> None:
     assert not store.with_name("s.zarr.lock").exists()
 
 
-N_POINTS = [3, pytest.param(None, marks=pytest.mark.slow)]
+N_POINTS = [2, pytest.param(None, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("n_points", N_POINTS)
