@@ -109,7 +109,11 @@ def test_topology__takes_no_more_memory_than_its_bound(atoms_of_residue: int) ->
 
 def test_metadata__are_looked_at_in_little_memory() -> None:
     """A topology is text with a quote, which is escaped, wherever there is a name."""
-    data = b'{"attributes": {"topology": "' + 1_000_000 * rb"\"CA\"," + b'"}, "node_type": "group"}'
+    data = (
+        b'{"attributes": {"topology": "'
+        + 1_000_000 * rb"\"CA\","
+        + b'"}, "node_type": "group", "zarr_format": 3}'
+    )
     with allocating() as peak:
         check_metadata("", data)
     assert peak[0] < 4 * len(data)

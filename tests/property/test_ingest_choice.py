@@ -71,6 +71,10 @@ def test_choice__is_that_of_a_plain_loop(parts, burn_in, begin, end, every, stri
     assert pairs(choose_by_time(parts, config)) == plain(parts, **options)
 
 
+def test_typical_spacing__where_no_step_is_near_the_median():
+    assert typical_spacing([np.array([0.0, 2, 10])]) == 5
+
+
 @given(parts=runs(), stride=st.integers(1, 4))
 def test_overlap_keep__keeps_all(parts, stride):
     config = IngestConfig(trajectories=("a",), overlap="keep", stride=stride)

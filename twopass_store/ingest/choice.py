@@ -125,7 +125,9 @@ def typical_spacing(parts: Sequence[Times]) -> float:
         return np.nan
     median = np.median(forward)
     # Late times in float32 are 0.06 ps apart and more; over many steps that evens out.
-    return float(np.mean(forward[np.abs(forward - median) <= 0.5 * median]))
+    near = forward[np.abs(forward - median) <= 0.5 * median]
+    # The median of an even number may be near none of them.
+    return float(np.mean(near) if len(near) else median)
 
 
 def _tolerance(time: Times, spacing: float) -> float:
