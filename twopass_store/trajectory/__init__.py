@@ -15,14 +15,13 @@ from .containment import READER_BYTES, end_reader, is_fragile
 from .elements import guessed_elements
 from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
 from .imaging import Imager, Jump, JumpCheck, make_imager
-from .index_groups import read_index_group
 from .masses import element_masses, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
 from .output_formats import XTC_GRID_NM, ZARRMD, OutputFormat, output_format, rounding_nm
 from .output_names import fit_names
 from .probe import TrajectoryInfo, check_unchanged, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
-from .selection import select_atoms
+from .selection import read_index_group, select_atoms
 from .structures import load_structure, load_structures, write_pdb_models
 from .times import read_times
 from .topology import (

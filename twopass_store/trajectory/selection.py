@@ -1,31 +1,25 @@
-"""Atoms by an expression of mdtraj's selection language, which is run as code and so looked at first."""
+"""Atoms by an expression of mdtraj's selection language, or by a group of a GROMACS index file (.ndx)."""
 
 import ast
+import re
 import warnings
-from typing import Any
+from difflib import get_close_matches
+from pathlib import Path
 
 import mdtraj as md
 import numpy as np
-from mdtraj.core.selection import parse_selection
+from mdtraj.core.selection import SelectionKeyword, parse_selection
 from numpy.typing import NDArray
 
 from ..errors import SelectionError
-from .predicate import make_predicate
+from .formats import check_file, reading
 
-__all__ = ["select_atoms"]
+__all__ = ["read_index_group", "select_atoms"]
 
-_MAX_LENGTH = 20_000
-# mdtraj's grammar tries each of its 17 operators at each level, so nesting is what makes it slow.
-_MAX_NESTING = 12
-_MAX_NEGATIONS = 100
-
-_ATTRIBUTES = {
-    "atom": {"is_backbone", "is_sidechain", "residue", "name", "index", "n_bonds", "segment_id", "element"},
-    "residue": {"is_protein", "is_nucleic", "is_water", "code", "resSeq", "name", "index", "chain"},
-    "chain": {"index"},
-    "element": {"symbol", "mass"},
-}
-_COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.In)
+_HELP = (
+    "Note that `resid` counts residues from 0 while `residue` is the number in the file, `protein` omits "
+    'unusual residues, and names with characters other than letters and digits need quotes (name "O5\'").'
+)
 
 
 def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
@@ -47,150 +41,125 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
     SelectionError
         If the expression can't be parsed or matches no atom.
     """
-    tree = _checked(selection)
     try:
-        matches = make_predicate(tree, topology)
-        found = [atom.index for atom in topology.atoms if matches(atom)]
-    except SelectionError:
-        raise
-    except Exception as error:  # str < int, a bad regular expression, an atom without element
-        raise SelectionError(f"{_cannot(selection)}: {type(error).__name__}: {error}. {_HELP}") from error
+        with warnings.catch_warnings():
+            # mdtraj makes Python strings of regular expressions, and Python warns of escapes such as \d.
+            warnings.simplefilter("ignore")
+            parsed = parse_selection(selection)
+        _refuse_lone_words(parsed.astnode)
+        found = [atom.index for atom in topology.atoms if parsed.expr(atom)]
+    except Exception as error:  # mdtraj lets through whatever parsing and comparing raise
+        raise SelectionError(
+            f"Cannot use the selection {selection!r:.120}: {_reason(error)}.{_suggestion(selection)} {_HELP}"
+        ) from error
     if not found:
         raise SelectionError(
-            f"The selection {_quote(selection)} matches none of the {topology.n_atoms} atoms. {_HELP}"
+            f"The selection {selection!r:.120} matches none of the {topology.n_atoms} atoms. {_HELP}"
         )
     return np.array(found, dtype=np.int64)
 
 
-_HELP = (
-    "Note that `resid` counts residues from 0 while `residue` is the number in the file, `protein` leaves "
-    "out "
-    'unusual residues, and names with other signs than letters and digits want quotes (name "O5\'").'
-)
+def _refuse_lone_words(tree: ast.expr) -> None:
+    """Refuse a lone ``name`` or ``1`` in place of a condition; mdtraj takes it as true of every atom."""
+    conditions = [tree]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BoolOp):
+            conditions += node.values
+        elif isinstance(node, ast.UnaryOp):
+            conditions.append(node.operand)
+    for node in conditions:
+        if isinstance(node, ast.Attribute) and not node.attr.startswith("is_"):
+            raise ValueError(f"{node.attr!r} is compared with nothing")
+        if isinstance(node, ast.Constant) and not isinstance(node.value, bool):
+            raise ValueError(f"{node.value!r} is compared with nothing")
 
 
-def _quote(selection: str) -> str:
-    return repr(selection if len(selection) <= 80 else selection[:77] + "...")
+def _reason(error: Exception) -> str:
+    text = str(error)
+    # The parser's own message lists its whole grammar.
+    if found := re.search(r"found (.{1,80}?)\s+\(at char|with value (.{1,80})", text):
+        return f"it doesn't make sense at {found[1] or found[2]}"
+    if text.startswith("Expected"):
+        return 'it is empty (use "all" for all atoms)'
+    return (text.splitlines() or [type(error).__name__])[0][:200].rstrip(".")
 
 
-def _cannot(selection: str) -> str:
-    return f"Cannot use the selection {_quote(selection)}"
+def _suggestion(selection: str) -> str:
+    keywords = {*SelectionKeyword.keyword_aliases, "and", "or", "not", "to"}
+    for word in re.findall(r"[A-Za-z_]+", selection):
+        if word not in keywords and (close := get_close_matches(word, keywords, n=1, cutoff=0.7)):
+            return f" Did you mean {close[0]!r} instead of {word!r}?"
+    return ""
 
 
-def _checked(selection: str) -> ast.expr:
-    """Syntax tree of an expression, made by mdtraj, if it holds nothing but what the language has.
+def read_index_group(path: str | Path, group: str, *, n_atoms: int) -> tuple[NDArray[np.int64], str]:
+    """Atoms of a group, in the order of the topology.
 
-    mdtraj compiles the tree to a Python lambda too. Making that runs nothing of it, and it is never called.
+    Parameters
+    ----------
+    path
+        An index file: ``[ name ]`` lines, each followed by the numbers of its atoms, from 1.
+    group
+        Name of the group, or its number as GROMACS counts, from 0, if no group has that name.
+    n_atoms
+        Number of atoms in the topology.
+
+    Returns
+    -------
+    Ascending indices from 0, shape (n_selected,), and a remark if the file's order or duplicates are not
+    kept, otherwise empty.
+
+    Raises
+    ------
+    TrajectoryError
+        If the file is missing or is no index file.
+    SelectionError
+        If there is no such group, several that differ, or it is empty or beyond the topology.
     """
-    if not isinstance(selection, str) or not selection.strip():
-        raise SelectionError('The selection is empty. Use "all" for all atoms.')
-    if len(selection) > _MAX_LENGTH or "\0" in selection:
+    file = check_file(path)
+    wanted = group.strip()
+    with reading(file, "the index groups"):
+        groups = _parse_index_groups(file)
+    found = [numbers for name, numbers in groups if name == wanted]
+    if not found and wanted.isdecimal() and int(wanted) < len(groups):
+        found = [groups[int(wanted)][1]]
+    listed = ", ".join(f"{k} {name[:40]} ({len(atoms)} atoms)" for k, (name, atoms) in enumerate(groups[:30]))
+    listed += ", …" if len(groups) > 30 else ""
+    if not found:
+        raise SelectionError(f"There is no group {wanted!r:.80} in {file}. There are: {listed}.")
+    if any(not np.array_equal(numbers, found[0]) for numbers in found):
         raise SelectionError(
-            f"{_cannot(selection)}: it is {len(selection)} characters long (at most {_MAX_LENGTH}) or "
-            "holds a NUL."
+            f"{file} has {len(found)} groups {wanted!r}, and their atoms differ. Give the number of one: "
+            f"{listed}."
         )
-    if _nesting(selection) > _MAX_NESTING or selection.count("not ") + selection.count("!") > _MAX_NEGATIONS:
+    numbers = found[0]
+    if not len(numbers):
+        raise SelectionError(f"The group {group!r} of {file} is empty. Use another one: {listed}.")
+    outside = numbers[(numbers < 1) | (numbers > n_atoms)]
+    if len(outside):
         raise SelectionError(
-            f"{_cannot(selection)}: it nests parentheses deeper than {_MAX_NESTING}, or negates more "
-            "often than "
-            f"{_MAX_NEGATIONS} times. Write it flatter."
+            f"The group {group!r} of {file} has atom {outside[0]}, and the topology has atoms 1 to "
+            f"{n_atoms}. Give the index file that was made for these very atoms."
         )
-    try:
-        parsed = _parse(selection)
-        _check_truth(parsed.astnode)
-    except SelectionError:
-        raise
-    except RecursionError as error:
-        raise SelectionError(f"{_cannot(selection)}: it is nested too deeply. Write it flatter.") from error
-    except Exception as error:  # ValueError, SyntaxError, AssertionError, TypeError, ParseException
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SelectionError(f"{_cannot(selection)}: {reason[:200]}. {_HELP}") from error
-    tree: ast.expr = parsed.astnode
-    return tree
+    unique = np.unique(numbers)
+    remarks = []
+    if len(unique) < len(numbers):
+        remarks.append(f"{len(numbers) - len(unique)} atoms are listed twice and taken once")
+    if (np.diff(numbers) < 0).any():
+        remarks.append("its atoms are taken in the topology's order, not in the file's")
+    return unique - 1, "; ".join(remarks)
 
 
-def _parse(selection: str) -> Any:
-    if "\\" not in selection:
-        return parse_selection(selection)
-    # Regular expressions with \d and the like are not valid escapes of the Python strings that mdtraj makes
-    # of them; Python keeps the backslash, but warns.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", SyntaxWarning)
-        return parse_selection(selection)
-
-
-def _nesting(selection: str) -> int:
-    depth = deepest = 0
-    for character in selection:
-        depth += (character == "(") - (character == ")")
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def _check_truth(node: Any) -> None:
-    """Refuse any syntax that the selection language doesn't have where something true or false stands.
-
-    mdtraj takes a lone ``name`` or ``1`` there, which is true of every atom.
-    """
-    if isinstance(node, ast.BoolOp):
-        for value in node.values:
-            _check_truth(value)
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        _check_truth(node.operand)
-    elif isinstance(node, (ast.Attribute, ast.Constant)):
-        _check_value(node)
-        what = node.attr if isinstance(node, ast.Attribute) else node.value
-        if not str(what).startswith("is_") and not isinstance(what, bool):
-            raise SelectionError(f"The selection compares {str(what)[:40]!r} with nothing. {_HELP}")
-    else:
-        _check_value(node)
-
-
-def _check_value(node: Any) -> None:
-    """Refuse any syntax that the selection language doesn't have."""
-    if isinstance(node, ast.Compare) and _is_match(node):
-        children = list(node.left.args)  # type: ignore[attr-defined]
-    elif isinstance(node, ast.Compare) and all(isinstance(op, _COMPARISONS) for op in node.ops):
-        children = [node.left, *node.comparators]
-    elif isinstance(node, ast.List):
-        children = node.elts
-    elif isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, (str, int, float))):
-        children = []
-    elif isinstance(node, ast.Attribute):
-        _attribute_owner(node)
-        children = []
-    else:
-        raise SelectionError(
-            f"The selection holds {type(node).__name__}, which the language doesn't have. {_HELP}"
-        )
-    for child in children:
-        _check_value(child)
-
-
-def _is_match(node: ast.Compare) -> bool:
-    """Whether a comparison is ``re.match(pattern, string) is not None``, the form of ``=~``."""
-    call = node.left
-    return (
-        len(node.ops) == 1
-        and isinstance(node.ops[0], ast.IsNot)
-        and isinstance(node.comparators[0], ast.Constant)
-        and node.comparators[0].value is None
-        and isinstance(call, ast.Call)
-        and not call.keywords
-        and isinstance(call.func, ast.Attribute)
-        and call.func.attr == "match"
-        and isinstance(call.func.value, ast.Name)
-        and call.func.value.id == "re"
-    )
-
-
-def _attribute_owner(node: Any) -> str:
-    """Name of what an attribute chain such as ``atom.residue.chain`` ends in, each step allowed."""
-    if isinstance(node, ast.Name) and node.id == "atom":
-        return "atom"
-    if isinstance(node, ast.Attribute):
-        owner = _attribute_owner(node.value)
-        if node.attr in _ATTRIBUTES.get(owner, ()):
-            return node.attr
-    raise SelectionError(f"The selection reaches for what the language doesn't have. {_HELP}")
+def _parse_index_groups(file: Path) -> list[tuple[str, NDArray[np.int64]]]:
+    groups: list[tuple[str, list[NDArray[np.int64]]]] = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        text = line.partition(";")[0].strip()
+        if text.startswith("[") and text.endswith("]"):
+            groups.append((text[1:-1].strip(), [np.empty(0, np.int64)]))
+        elif text and not groups:
+            raise ValueError(f"line {number} comes before the first [ group ]")
+        elif text:
+            groups[-1][1].append(np.array(text.split(), np.int64))
+    if not groups:
+        raise ValueError("there is no [ group ] in it")
+    return [(name, np.concatenate(lines)) for name, lines in groups]
