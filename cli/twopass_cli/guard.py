@@ -3,17 +3,18 @@
 import errno
 import os
 import shlex
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from types import FrameType
+from typing import NoReturn, TextIO
 
 from twopass_store import errors
 
-from .interrupts import INTERRUPTED, Interrupts
 from .plain import plain, plain_lines, plain_streams
 
 __all__ = ["EXIT_CODES", "guarded"]
@@ -35,34 +36,31 @@ EXIT_CODES: dict[type[errors.TwopassError], int] = {
 }
 """Exit codes by kind; a kind that isn't listed has that of its nearest base."""
 
+INTERRUPTED = 130
+"""Exit code of an interrupted command."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @contextmanager
 def guarded(*, debug: bool) -> Iterator[None]:
     """Turn errors into one line on stderr and an exit code; show a traceback only with `debug`.
 
-    The first Ctrl-C, SIGTERM or SIGHUP drops the units in hand and leaves in good order; one more Ctrl-C or
-    SIGTERM ends at once.
+    Ctrl-C, SIGTERM and SIGHUP end the process at once: the store survives a kill at any moment.
     """
     _open_standard_streams()
     # mdtraj warns of its own doings, with lines of its code.
     warnings.filterwarnings("ignore", module="mdtraj")
-    interrupts = Interrupts()
     try:
-        with interrupts, plain_streams():
+        with _ending_at_once(), plain_streams():
             yield
             # Here, where what can't be written is told: at the end of the process it would be a traceback.
             sys.stdout.flush()
     except BaseException as error:
-        if isinstance(error, SystemExit) and not interrupts.heard:
+        if isinstance(error, SystemExit):
             raise
-        if debug and not isinstance(error, KeyboardInterrupt):
+        if debug:
             _say(traceback.format_exc().rstrip())
-        # In the middle of an import, or of C code, an interrupt may come out as any other error.
-        if interrupts.heard or isinstance(error, KeyboardInterrupt):
-            again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-            _say(f"Interrupted. What was committed stays: run the same command again to resume: {again}")
-            # Not through Python's own end, which waits for threads that work for nobody any more.
-            os._exit(INTERRUPTED)
         message, code = _explained(error, debug=debug)
         if message:
             _say(message)
@@ -70,6 +68,28 @@ def guarded(*, debug: bool) -> Iterator[None]:
     finally:
         for stream in (sys.stdout, sys.stderr):
             _is_writable(stream)
+
+
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if number != signal.SIGHUP or handler is not signal.SIG_IGN:  # `nohup` ignores it
+            signal.signal(number, _interrupted)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
+    again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    message = f"Interrupted; run the same command again to resume: {again}"
+    with suppress(OSError):  # the terminal may be gone
+        os.write(2, f"{plain_lines(message)}\n".encode(errors="replace"))
+    # Not through Python's own end, which waits for threads that are in the middle of their work.
+    os._exit(INTERRUPTED)
 
 
 def _explained(error: BaseException, *, debug: bool) -> tuple[str | None, int]:

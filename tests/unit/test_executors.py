@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import threading
 import time
 
@@ -7,12 +5,9 @@ import pytest
 
 from twopass_store.errors import ConfigError, MemoryBudgetError
 from twopass_store.executors import (
-    DroppedError,
     ThreadExecutor,
-    abandonable,
     available_cpus,
     available_memory,
-    drop_check,
     make_executor,
     memory_budget,
     require_within,
@@ -25,55 +20,6 @@ def test_threads__give_every_result_once(workers):
     assert sorted(ThreadExecutor(workers).map_unordered(lambda x: x * x, range(50))) == [
         x * x for x in range(50)
     ]
-
-
-def test_threads__let_tasks_know_that_they_are_for_nobody():
-    begun, ended = threading.Event(), []
-
-    def task(_):
-        check = drop_check()
-        begun.set()
-        try:
-            for _ in range(1000):
-                check()
-                time.sleep(0.01)
-        except DroppedError:
-            ended.append("dropped")
-            raise
-        ended.append("finished")
-
-    def interrupted():
-        for _ in ThreadExecutor(2).map_unordered(task, tasks()):
-            pass
-
-    def tasks():
-        yield 1
-        begun.wait(10)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert ended == ["dropped"]
-    drop_check()()  # nothing outside of a task
-
-
-def test_abandonable__passes_results_and_errors_on():
-    assert abandonable(lambda: 3) == 3
-    with pytest.raises(ValueError, match="so it is"):
-        abandonable(lambda: exec("raise ValueError('so it is')"))
-
-
-def test_abandonable__leaves_c_code_to_itself_where_it_is_interrupted():
-    program = (
-        "import ctypes, os, signal, threading\n"
-        "from twopass_store.executors import abandonable\n"
-        "sleep = ctypes.CDLL(None).sleep\n"
-        "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-        "try: abandonable(lambda: [sleep(100) for _ in range(10)])\n"
-        "except KeyboardInterrupt: os._exit(3)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=90)
-    assert done.returncode == 3
 
 
 @pytest.mark.parametrize("queued", [0, 2])

@@ -2,12 +2,10 @@ import errno
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +31,6 @@ from twopass_store.journal import (
     digest,
     fingerprint,
     hold,
-    uninterrupted,
 )
 
 
@@ -288,44 +285,6 @@ def test_writer__that_is_closed_waits_and_then_refuses(writer, tmp_path, monkeyp
     thread.join()
     with pytest.raises(StoreWriteError, match="given back"):
         writer.write(tmp_path / "file", b"late")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_uninterrupted__raises_when_the_block_is_done(number):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    before = signal.signal(number, interrupt)
-    done = []
-
-    def work():
-        with uninterrupted():
-            os.kill(os.getpid(), number)
-            with uninterrupted():
-                done.append("inner")
-            done.append("outer")
-        done.append("after")
-
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            work()
-        assert done == ["inner", "outer"]
-        assert signal.getsignal(number) is interrupt
-    finally:
-        signal.signal(number, before)
-
-
-def test_uninterrupted__does_nothing_on_other_threads_and_passes_errors_on():
-    def fail():
-        with uninterrupted():
-            raise OSError("disk")
-
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(OSError, match="disk"):
-        fail()
-    with ThreadPoolExecutor(1) as pool, pytest.raises(OSError, match="disk"):
-        pool.submit(fail).result()
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_hold__leaves_nothing_behind(tmp_path):

@@ -6,7 +6,6 @@ from typing import Self
 
 import numpy as np
 
-from ..executors import drop_check
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range
 from ..rmsd import Nearest, nearest_other_leaders
 from .unit import AssignUnit, Receipt, complete_chunk, read_inputs
@@ -55,10 +54,7 @@ class MarginUnit:
             FrameRange(start, min(start + step, frames.stop)) for start in range(first, frames.stop, step)
         ]
 
-        check = drop_check()
-
         def nearest(block: FrameRange) -> Nearest:
-            check()
             own = label[block.start - frames.start : block.stop - frames.start]
             positions = store.read_positions(block, inputs.atoms)
             return nearest_other_leaders(positions, inputs.leaders, inputs.leader_label, own)

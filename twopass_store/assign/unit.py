@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..executors import drop_check
 from ..journal import Record, Writer
 from ..metric import read_metric
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range
@@ -80,10 +79,7 @@ class AssignUnit:
             FrameRange(start, min(start + step, frames.stop)) for start in range(first, frames.stop, step)
         ]
 
-        check = drop_check()
-
         def nearest(block: FrameRange) -> Nearest:
-            check()
             return nearest_leaders(store.read_positions(block, inputs.atoms), inputs.leaders)
 
         if self.threads == 1:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..config import HEIGHT_IS_RMSD, ClusterConfig, format_length
 from ..errors import ConfigError, StageIncompleteError
-from ..executors import ThreadExecutor, abandonable
+from ..executors import ThreadExecutor
 from ..journal import Plan, Record
 from ..linkage import (
     cut,
@@ -164,7 +164,8 @@ def link(store: Store, plan: ClusterPlan, progress: Progress) -> NDArray[np.floa
         else:
             gathered = _gathered(distances, np.dtype(np.float64))
             linking = partial(link_in_place, gathered, method=plan.config.linkage)
-        tree = abandonable(linking)
+        # On a thread, since Ctrl-C can't end a process whose main thread is in the middle of C code.
+        (tree,) = ThreadExecutor(1).map_unordered(lambda call: call(), [linking])
         journal.commit(store.write_all(path, tree))
     return tree
 

@@ -3,26 +3,20 @@
 from ..errors import ConfigError
 from .budget import PROCESS_BYTES, available_memory, memory_budget, require_within
 from .local import (
-    DroppedError,
     Executor,
     InProcess,
     StreamExecutor,
     ThreadExecutor,
-    abandonable,
-    drop_check,
 )
 from .resources import available_cpus
 
 __all__ = [
     "PROCESS_BYTES",
-    "DroppedError",
     "Executor",
     "StreamExecutor",
     "ThreadExecutor",
-    "abandonable",
     "available_cpus",
     "available_memory",
-    "drop_check",
     "make_executor",
     "make_stream_executor",
     "memory_budget",

@@ -1,62 +1,18 @@
 """Units of work on threads of this process."""
 
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 __all__ = [
-    "DroppedError",
     "Executor",
     "InProcess",
     "StreamExecutor",
     "ThreadExecutor",
-    "abandonable",
-    "drop_check",
 ]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-
-_task = threading.local()
-
-
-class DroppedError(Exception):
-    """The result of a task is for nobody any more."""
-
-
-def drop_check() -> Callable[[], None]:
-    """Return a function that raises `DroppedError` once the result of this thread's task is for nobody.
-
-    For long tasks: whoever is interrupted waits for those that run. The function may be called in any thread.
-    """
-    dropped: threading.Event | None = getattr(_task, "dropped", None)
-
-    def check() -> None:
-        if dropped is not None and dropped.is_set():
-            raise DroppedError
-
-    return check
-
-
-def abandonable(function: Callable[[], Result]) -> Result:
-    """Call a function that is one long piece of C code so that an interrupt needn't wait for it.
-
-    Python hears an interrupt when C code returns. Here it is left alone on a thread of its own, which goes on
-    for nobody; the function must not write anything.
-    """
-    future: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="twopass-long", daemon=True).start()
-    return future.result()
 
 
 class Executor(Protocol):
@@ -75,16 +31,6 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Let go of what the executor holds."""
-
-
-@contextmanager
-def _set_where_left(event: threading.Event) -> Iterator[None]:
-    """Set the event where the block is left by an interrupt, or by whoever wants no more results."""
-    try:
-        yield
-    except BaseException:
-        event.set()
-        raise
 
 
 class StreamExecutor(Protocol):
@@ -137,15 +83,7 @@ class ThreadExecutor:
         running: set[Future[Result]] = set()
         failure: Exception | None = None
         exhausted = False
-        dropped = threading.Event()
-
-        def enter() -> None:
-            _task.dropped = dropped
-
-        with (
-            ThreadPoolExecutor(self._workers, thread_name_prefix="twopass", initializer=enter) as pool,
-            _set_where_left(dropped),
-        ):
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="twopass") as pool:
             while running or not exhausted:
                 if not exhausted:
                     try:

@@ -3,11 +3,10 @@
 import json
 import os
 import pickle
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, TypeVar
 
@@ -58,11 +57,8 @@ class ProcessExecutor:
                 if len(handed) == self._workers:
                     break
             for _ in handed:
-                # An interrupt between the start of a process and its entry would leave it behind. What is
-                # blocked here stays so in the worker: only the driver answers to interrupts.
-                with _blocked(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                    worker = _Worker()
-                    workers[worker.connection] = worker
+                worker = _Worker()
+                workers[worker.connection] = worker
             for worker in workers.values():
                 worker.send(payload)
             while workers:
@@ -98,6 +94,7 @@ class _Worker:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # C code of readers prints there
             pass_fds=inherited,
+            process_group=0,  # Ctrl-C is for the driver, with which it ends
         )
         theirs.close()
         os.close(watched)
@@ -148,12 +145,3 @@ def _received(workers: "dict[Connection[Any, Any], _Worker]") -> Iterator[Any]:
                 kind, content = worker.connection.recv()
                 if kind == RESULT:
                     yield content
-
-
-@contextmanager
-def _blocked(*numbers: signal.Signals) -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -10,7 +10,6 @@ Storage is handed to the journal (`JournalStorage`), so that it serves object st
 
 from .disk import Disk, Writer, digest, sync_tree
 from .holder import Fate, Holder
-from .interrupts import uninterrupted
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
 from .locks import Lock, clear_dead, hold, naming_writer
 from .plan import MAX_CHUNKS, Plan, Product, differences, fingerprint
@@ -36,5 +35,4 @@ __all__ = [
     "hold",
     "naming_writer",
     "sync_tree",
-    "uninterrupted",
 ]

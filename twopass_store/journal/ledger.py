@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptChunkError, FingerprintMismatchError, StoreError
-from .interrupts import uninterrupted
 from .plan import Plan, Product, differences
 
 __all__ = ["ABSENT", "JournalStorage", "Record", "StageJournal"]
@@ -187,8 +186,7 @@ class StageJournal:
 
         Notes
         -----
-        When the block ends, also by an error or Ctrl-C, what it was given is committed: what is durable
-        counts. A kill loses at most one batch.
+        When the block ends, also by an error, what it was given is committed. A kill loses at most one batch.
         """
         waiting: list[Record] = []
         last = time.monotonic()
@@ -209,11 +207,10 @@ class StageJournal:
             yield add
         except BaseException:
             # What went wrong first is what counts; a disk that refused that may refuse this as well.
-            with uninterrupted(), suppress(OSError, StoreError):
+            with suppress(OSError, StoreError):
                 commit()
             raise
-        with uninterrupted():
-            commit()
+        commit()
 
     def _index(self, path: str, chunk: int) -> int:
         product = self._product[path]

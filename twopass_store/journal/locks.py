@@ -28,7 +28,6 @@ from pathlib import Path
 from ..errors import StoreError, StoreLockedError, StoreWriteError
 from .disk import Writer, settle, sweep
 from .holder import Fate, Holder
-from .interrupts import uninterrupted
 
 __all__ = ["Lock", "clear_dead", "hold", "naming_writer"]
 
@@ -95,7 +94,7 @@ def hold(folder: Path, locks: Sequence[Lock], *, break_lock: bool = False) -> It
     try:
         for attempt in range(ATTEMPTS):
             try:
-                with uninterrupted(), _guarded(folder):
+                with _guarded(folder):
                     _take(folder, locks, token, kept, break_lock=break_lock)
                 break
             except _CollisionError as collision:
@@ -105,13 +104,12 @@ def hold(folder: Path, locks: Sequence[Lock], *, break_lock: bool = False) -> It
         yield writer
     except BaseException:
         # What went wrong first is what counts.
-        with uninterrupted(), suppress(OSError, StoreError):
+        with suppress(OSError, StoreError):
             writer.close()
             _give_back(folder, locks, staging, kept)
         raise
-    with uninterrupted():
-        writer.close()
-        _give_back(folder, locks, staging, kept)
+    writer.close()
+    _give_back(folder, locks, staging, kept)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptChunkError, StoreError, TwopassError
-from ..journal import METADATA, Product, Record, uninterrupted
+from ..journal import METADATA, Product, Record
 from ..partition import FrameRange, n_chunks
 from ..schema import DEFAULT_CODEC, PACKING_ATTRS, ArraySpec, attributes, chunk_shape
 from .bounds import REFERENCES, check_size, check_values
@@ -70,20 +70,19 @@ class Arrays(Groups):
         product = self.product(group, spec, shape, shard_chunks=shard_chunks)
         chunks = chunk_shape(spec, tuple(shape))
         if not self.has(product.path):
-            with uninterrupted():
-                self._root.create_array(
-                    product.path,
-                    shape=tuple(shape),
-                    dtype=str if spec.dtype == "str" else spec.dtype,
-                    chunks=chunks,
-                    shards=(shard_chunks * chunks[0], *chunks[1:]) if shard_chunks > 1 else None,
-                    **codecs(spec, codec=codec),
-                    fill_value=spec.fill_value,
-                    attributes={**attributes(spec), **(attrs or {})},
-                    dimension_names=spec.dims,
-                    chunk_key_encoding={"name": "default", "separator": "."},
-                    config=CONFIG,
-                )
+            self._root.create_array(
+                product.path,
+                shape=tuple(shape),
+                dtype=str if spec.dtype == "str" else spec.dtype,
+                chunks=chunks,
+                shards=(shard_chunks * chunks[0], *chunks[1:]) if shard_chunks > 1 else None,
+                **codecs(spec, codec=codec),
+                fill_value=spec.fill_value,
+                attributes={**attributes(spec), **(attrs or {})},
+                dimension_names=spec.dims,
+                chunk_key_encoding={"name": "default", "separator": "."},
+                config=CONFIG,
+            )
         return product
 
     def ensure_array_like(self, path: str, new: str, spec: ArraySpec) -> None:
@@ -92,29 +91,27 @@ class Arrays(Groups):
             return
         like = self._array(path)
         kept = {key: value for key, value in like.attrs.items() if key not in PACKING_ATTRS}
-        with uninterrupted():
-            self._root.create_array(
-                new,
-                shape=like.shape,
-                dtype=spec.dtype,
-                chunks=like.chunks,
-                shards=like.shards,
-                **codecs(spec, codec=codec_of(like)),
-                fill_value=spec.fill_value,
-                attributes={**kept, **spec.attrs},
-                dimension_names=spec.dims,
-                chunk_key_encoding={"name": "default", "separator": "."},
-                config=CONFIG,
-            )
+        self._root.create_array(
+            new,
+            shape=like.shape,
+            dtype=spec.dtype,
+            chunks=like.chunks,
+            shards=like.shards,
+            **codecs(spec, codec=codec_of(like)),
+            fill_value=spec.fill_value,
+            attributes={**kept, **spec.attrs},
+            dimension_names=spec.dims,
+            chunk_key_encoding={"name": "default", "separator": "."},
+            config=CONFIG,
+        )
 
     def exchange(self, path: str, new: str) -> None:
         """Put the array `new` in the place of another; after a crash in between, `new` is there whole."""
         if self._files.writer is None:
             raise ValueError("the store is open for reading only")
         self._forget(path)
-        with uninterrupted():
-            self._files.writer.remove(self.at(path))
-            self._files.writer.move(self.at(new), self.at(path))
+        self._files.writer.remove(self.at(path))
+        self._files.writer.move(self.at(new), self.at(path))
 
     def grow(self, path: str, length: int) -> None:
         """Lengthen an array along its first dimension; what is new reads as fill, and it is not complete.
@@ -122,11 +119,10 @@ class Arrays(Groups):
         Chunks stay as they are: those at the edge are stored filled up. Can be repeated.
         """
         array = self._array(path)
-        with uninterrupted():
-            if array.attrs.get("complete", False):
-                array.update_attributes({"complete": False})
-            if array.shape[0] != length:
-                array.resize((length, *array.shape[1:]))
+        if array.attrs.get("complete", False):
+            array.update_attributes({"complete": False})
+        if array.shape[0] != length:
+            array.resize((length, *array.shape[1:]))
         self._forget(path)
 
     def along_frame(self, group: str) -> list[str]:
@@ -313,12 +309,10 @@ class Arrays(Groups):
         key = f"{path}/{CHUNK_PREFIX}{'.'.join([str(chunk), *['0'] * (array.ndim - 1)])}"
         if files is not None:
             content = files.encode(data)
-            with uninterrupted():
-                self._files.put(key, content)
+            self._files.put(key, content)
         else:
             start = chunk * self.unit_length(path)
-            with uninterrupted():
-                array[start : start + len(data)] = data
+            array[start : start + len(data)] = data
         return Record(path, chunk, self._files.take_digest(key))
 
     def write_all(self, path: str, data: Rows) -> list[Record]:
@@ -331,27 +325,23 @@ class Arrays(Groups):
 
     def set_attrs(self, path: str, attrs: Mapping[str, Any]) -> None:
         """Set attributes of an array that isn't complete yet."""
-        with uninterrupted():
-            self._array(path).update_attributes(dict(attrs))
+        self._array(path).update_attributes(dict(attrs))
 
     def mark_complete(self, path: str) -> Record:
         """Set ``complete`` on an array; returns the ledger's entry for its metadata."""
-        with uninterrupted():
-            self._array(path).update_attributes({"complete": True})
+        self._array(path).update_attributes({"complete": True})
         return Record(path, METADATA, self._files.take_digest(f"{path}/zarr.json"))
 
     def discard_chunk(self, path: str, chunk: int, n_dims: int) -> None:
         """Remove the file of a chunk (or shard), for the next run to write it anew."""
         if self._files.writer is None:
             raise ValueError("the store is open for reading only")
-        with uninterrupted():
-            self._files.writer.remove(self.at(f"{path}/{CHUNK_PREFIX}{chunk}{'.0' * (n_dims - 1)}"))
+        self._files.writer.remove(self.at(f"{path}/{CHUNK_PREFIX}{chunk}{'.0' * (n_dims - 1)}"))
 
     def unmark_complete(self, path: str) -> None:
         """Say of an array that it isn't complete any more, once its metadata have no entry in the ledger."""
-        with uninterrupted():
-            if self._array(path).attrs.get("complete", False):
-                self._array(path).update_attributes({"complete": False})
+        if self._array(path).attrs.get("complete", False):
+            self._array(path).update_attributes({"complete": False})
 
     def has_chunk(self, path: str, chunk: int) -> bool:
         """Tell whether the file of a chunk (or shard) is there."""

@@ -18,7 +18,7 @@ from ..errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
-from ..journal import Writer, uninterrupted
+from ..journal import Writer
 from ..schema import FORMAT_VERSION
 from .attributes import check_group
 from .chunk_files import ChunkFiles
@@ -89,9 +89,8 @@ class Groups:
         """
         files = DurableLocalStore(path, writer=writer)
         marked = {"twopass_format": FORMAT_VERSION, **attrs}
-        with uninterrupted():
-            writer.make_folder(path)
-            zarr.create_group(files, zarr_format=3, attributes=marked)
+        writer.make_folder(path)
+        zarr.create_group(files, zarr_format=3, attributes=marked)
         return cls.open(path, writer=writer)
 
     @classmethod
@@ -204,7 +203,7 @@ class Groups:
         if not self.has(path):
             # What has no lock of its own, such as the group of all clusterings, another process may have made
             # in this moment.
-            with uninterrupted(), suppress(ContainsGroupError):
+            with suppress(ContainsGroupError):
                 zarr.create_group(self._files, path=path, zarr_format=3, attributes=dict(attrs))
 
     def remove(self, path: str) -> None:
@@ -212,8 +211,7 @@ class Groups:
         if self._files.writer is None:
             raise ValueError("the store is open for reading only")
         self._forget(path)
-        with uninterrupted():
-            self._files.writer.remove(self.at(path))
+        self._files.writer.remove(self.at(path))
 
     def _forget(self, path: str) -> None:
         self._files.forget(path)

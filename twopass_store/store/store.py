@@ -15,7 +15,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ..config import expanded
 from ..errors import ConfigError, CorruptChunkError
-from ..journal import Plan, StageJournal, uninterrupted
+from ..journal import Plan, StageJournal
 from .arrays import Arrays
 from .attributes import check_plan
 from .groups import CONFIG, GROWTH
@@ -108,8 +108,7 @@ class Store(Arrays):
 
     def replace_plan(self, stage: str, text: str) -> None:
         """Put another text in the place of the plan's, at one stroke."""
-        with uninterrupted():
-            self._root[f"journal/{stage}"].update_attributes({"plan": text})
+        self._root[f"journal/{stage}"].update_attributes({"plan": text})
         self.renew_plan_copy(stage)
 
     def renew_plan_copy(self, stage: str) -> None:
@@ -127,8 +126,7 @@ class Store(Arrays):
         """Replace a ledger's entries."""
         path = f"journal/{stage}/ledger"
         if not self.has(path):
-            with uninterrupted():
-                self._root.create_array(path, **_ledger_array(len(entries)))
+            self._root.create_array(path, **_ledger_array(len(entries)))
         self.write_chunk(path, 0, entries)
 
     def keep_metadata(self, stage: str, paths: Iterable[str]) -> None:
@@ -148,10 +146,9 @@ class Store(Arrays):
     def _write_copies(self, stage: str, copies: Mapping[str, str]) -> None:
         path = f"journal/{stage}/{COPIES}"
         text = json.dumps(copies, sort_keys=True, ensure_ascii=False)
-        with uninterrupted():
-            if not self.has(path):
-                self._root.create_array(path, **_COPIES_ARRAY)
-            self._array(path)[:] = np.array([text], object)
+        if not self.has(path):
+            self._root.create_array(path, **_COPIES_ARRAY)
+        self._array(path)[:] = np.array([text], object)
 
     def mend_journal_array(self, stage: str, name: str) -> None:
         """Write the metadata of a ledger, or of an array of copies, anew."""
@@ -160,8 +157,7 @@ class Store(Arrays):
         n_entries = sum(product.n_chunks + 1 for product in products)
         made: dict[str, Any] = {}
         zarr.create_array(made, **(_COPIES_ARRAY if name == COPIES else _ledger_array(n_entries)))
-        with uninterrupted():
-            self._files.put(f"journal/{stage}/{name}/{METADATA_FILE}", made[METADATA_FILE].to_bytes())
+        self._files.put(f"journal/{stage}/{name}/{METADATA_FILE}", made[METADATA_FILE].to_bytes())
 
     def make_group(self, stage: str, path: str, attrs: Mapping[str, Any]) -> None:
         """Make the group of a stage that was begun, unless it is there, and keep a copy of its metadata."""

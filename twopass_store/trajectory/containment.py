@@ -13,8 +13,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -102,14 +102,14 @@ class _Reader:
         self.owner = os.getpid()
         self.serial = next(_serials)
         self._connection, theirs = Pipe()
-        with _blocked():  # it has to live on while the driver leaves in good order
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            process_group=0,  # Ctrl-C is for the driver, with which it ends
+        )
         theirs.close()
 
     def call(
@@ -187,19 +187,8 @@ def _forget(reader: _Reader) -> None:
 atexit.register(end_reader)
 
 
-@contextmanager
-def _blocked() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def serve(channel: int) -> NoReturn:
     """Answer the questions of the process at the other end of a connection, as long as it is there."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _forbid_pickles()
     connection = Connection(channel)
     with suppress(EOFError, OSError):
