@@ -25,13 +25,13 @@ from twopass_store import (
     relocate_trajectories,
     scan_cuts,
 )
-from twopass_store.assign import stage as assign_stage
 from twopass_store.cluster import outside
 from twopass_store.cluster import scan as scan_stage
 from twopass_store.cluster import stage as cluster_stage
 from twopass_store.errors import StageIncompleteError, StoreLockedError, TwopassError
 from twopass_store.journal import Disk, Writer
 from twopass_store.pipeline import run_pipeline
+from twopass_store.store import stage as run_stage
 
 TOP = EXAMPLE / "alanine-dipeptide.pdb"
 ALL = "everything"
@@ -182,15 +182,18 @@ def just_before_its_lock(
     assert done
 
 
-def test_assign__sees_what_came_between_its_plan_and_its_lock(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("between", ["append", "restart"])
+def test_assign__refuses_what_came_between_its_plan_and_its_lock(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, between: str
 ) -> None:
     path = folder / "s.zarr"
-    with just_before_its_lock(assign_stage, lambda: COMMANDS["append"][1](folder), monkeypatch):
-        assert assign_frames(path, name="a", workers=1).n_frames == 500
+    with (
+        just_before_its_lock(run_stage, lambda: COMMANDS[between][1](folder), monkeypatch),
+        pytest.raises(StageIncompleteError, match="changed by another command"),
+    ):
+        assign_frames(path, name="a", workers=1)
+    assign_frames(path, name="a", workers=1)
     assert_opens(path)
-    with just_before_its_lock(assign_stage, lambda: COMMANDS["restart"][1](folder), monkeypatch):
-        assign_frames(path, name="a", noise_cutoff=0.05, restart=True, workers=1)
     with open_results(path, "a") as results:
         labels = results.leader_label.values[results.leader_index.values]
         assert results.sizes["leader"] == len(results.leader_label)

@@ -1,7 +1,7 @@
 """The stage itself: plan, map units, commit."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,11 @@ import numpy as np
 from ..config import AssignConfig, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..executors import PROCESS_BYTES, available_cpus, make_executor, memory_budget, require_within
-from ..journal import Lock, Plan, StageJournal, clear_dead, hold, naming_writer
+from ..journal import Lock, Plan, StageJournal, Writer
 from ..partition import FRAME_CHUNK, chunk_range
 from ..progress import Progress, Silent
 from ..schema import ASSIGNMENT, DEFAULT_METRIC, MARGIN, ArraySpec
-from ..store import Store, differing_versions, lock_folder, provenance, store_path
+from ..store import Stage, Step, Store, is_complete, run_stage, store_path
 
 if TYPE_CHECKING:
     from .margin import MarginUnit
@@ -115,74 +115,62 @@ def assign_frames(
         "workers": workers,
         "scheduler": scheduler,
     }
-    config = validated(AssignConfig, values)
-    path = store_path(store)
-    lock = Lock(f"clustering-{name or 'default'}")
-    with naming_writer(lock_folder(path), lock, break_lock=break_lock):
-        return _assign(path, config, restart=restart, break_lock=break_lock, progress=progress or Silent())
+    stage = _Assign(store_path(store), validated(AssignConfig, values), progress or Silent())
+    counts = run_stage(stage.path, stage, restart=restart, break_lock=break_lock, progress=stage.progress)
+    labelled, measured = counts or (0, 0)
+    return AssignResult(stage.path, stage.name, stage.n_frames, labelled, measured)
 
 
-def _assign(
-    path: Path, config: AssignConfig, *, restart: bool, break_lock: bool, progress: Progress
-) -> AssignResult:
-    store = Store.open(path)
-    name = config.name or _only_clustering(store)
-    plan = _plan(store, name, config)
-    margin = _margin_plan(store, name, plan) if config.margin else None
-    n_frames = store.shape("position")[0]
-    if all(_is_complete(store, each) for each in (plan, margin) if each is not None):
-        clear_dead(lock_folder(path))
-        return AssignResult(path, name, n_frames, 0)
+class _Assign(Stage[tuple[int, int]]):
+    """The stage; its work returns how many frames it labelled, and of how many it found the margin."""
 
-    workers = _affordable_workers(store, name, config, progress)
-    with hold(lock_folder(path), [Lock(f"clustering-{name}")], break_lock=break_lock) as writer:
-        store = Store.open(path, writer=writer)
-        # Until the lock was there, others could append frames or make the clustering anew.
-        plan = _plan(store, name, config)
-        margin = _margin_plan(store, name, plan) if config.margin else None
-        n_frames = store.shape("position")[0]
-        present = store.journal(plan.stage)
-        if restart and present is not None and present.plan.fingerprint != plan.fingerprint:
-            # What hangs on it first.
-            store.remove(f"journal/margin-{name}")
-            store.remove(f"journal/{plan.stage}")
-            present = None
-        changed = differing_versions(store.attrs(f"clusterings/{name}")["provenance"], provenance())
-        if present is not None and changed:
-            progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
-        if present is None:
-            # What a discarded assign left.
-            for spec in (*MARGIN, *ASSIGNMENT):
-                store.remove(f"clusterings/{name}/{spec.name}")
+    hint = HINT
+
+    def __init__(self, path: Path, config: AssignConfig, progress: Progress) -> None:
+        self.path = path
+        self.config = config
+        self.progress = progress
+        self.name = config.name or "default"
+        self.n_frames = 0
+        self.workers = 1
+
+    def locks(self) -> Sequence[Lock]:
+        return [Lock(f"clustering-{self.name}")]
+
+    def plan(self, store: Store) -> Sequence[Step]:
+        self.name = self.config.name or _only_clustering(store)
+        self.n_frames = store.shape("position")[0]
+        labels = _plan(store, self.name, self.config)
+        steps = [Step(labels, followers=(f"margin-{self.name}",))]
+        return [*steps, Step(_margin_plan(store, self.name, labels))] if self.config.margin else steps
+
+    def prepare(self, store: Store) -> None:
+        self.workers = _affordable_workers(store, self.name, self.config, self.progress)
+
+    def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> tuple[int, int]:
         # numba takes a second to import: not for a command that finds all done.
         from .margin import MarginUnit
         from .unit import AssignUnit
 
-        group = f"clusterings/{name}"
-        metric = store.attrs(group).get("metric", DEFAULT_METRIC)
-        unit = AssignUnit(path, writer.staging, group, plan.fingerprint, config.noise_cutoff)
-        labelled = measured = 0
-        if not _is_complete(store, plan):
+        labels, *margins = [step.plan for step in steps]
+        group = f"clusterings/{self.name}"
+        unit = AssignUnit(self.path, writer.staging, group, labels.fingerprint, self.config.noise_cutoff)
+
+        def run(
+            plan: Plan, specs: Sequence[ArraySpec], make: Callable[[int], AssignUnit | MarginUnit]
+        ) -> int:
+            if is_complete(store, plan):
+                return 0
+            metric = store.attrs(group).get("metric", DEFAULT_METRIC)
             with store.step(plan, hint=HINT) as journal:
-                for spec in ASSIGNMENT:
-                    store.ensure_array(group, spec, [n_frames], _attrs(spec, config, metric))
-                unit = replace(unit, covered=_covered(store, journal))
-                labelled = _run(store, journal, unit, ASSIGNMENT, workers, config, progress)
-        if margin is not None:
-            if store.journal(margin.stage) is None:
-                for spec in MARGIN:
-                    store.remove(f"{group}/{spec.name}")
-            with store.step(margin, hint=HINT) as journal:
-                for spec in MARGIN:
-                    store.ensure_array(group, spec, [n_frames], _attrs(spec, config, metric))
-                margins = MarginUnit(unit, _covered(store, journal))
-                measured = _run(store, journal, margins, MARGIN, workers, config, progress)
-    return AssignResult(path, name, n_frames, labelled, measured)
+                for spec in specs:
+                    store.ensure_array(group, spec, [self.n_frames], _attrs(spec, self.config, metric))
+                ready = make(_covered(store, journal))
+                return _run(store, journal, ready, specs, self.workers, self.config, self.progress)
 
-
-def _is_complete(store: Store, plan: Plan) -> bool:
-    present = store.journal(plan.stage)
-    return present is not None and present.complete and present.plan.fingerprint == plan.fingerprint
+        labelled = run(labels, ASSIGNMENT, lambda covered: replace(unit, covered=covered))
+        measured = sum(run(each, MARGIN, lambda covered: MarginUnit(unit, covered)) for each in margins)
+        return labelled, measured
 
 
 def _covered(store: Store, journal: StageJournal) -> int:

@@ -16,7 +16,7 @@ from ..journal import Lock, Plan, clear_dead, hold, naming_writer
 from ..partition import format_ranges
 from ..progress import Progress, Silent
 from ..schema import CLUSTERING, OUTSIDE
-from ..store import Store, check_name, lock_folder, provenance, store_path
+from ..store import Store, check_name, discard, lock_folder, present_journal, provenance, store_path
 
 __all__ = ["AdoptResult", "adopt_leaders"]
 
@@ -143,7 +143,7 @@ def _adopt(
             "labels_by": labels_by,
         },
     )
-    present = opened.journal(stage)
+    present = present_journal(opened, stage, restart=restart)
     result = AdoptResult(
         path, name, len(found.values["leader_label"]), found.n_clusters, found.n_missing, was_complete=False
     )
@@ -158,7 +158,7 @@ def _adopt(
     )
     with hold(lock_folder(path), [Lock(stage)], break_lock=break_lock) as writer:
         before, opened = opened, Store.open(path, writer=writer)
-        ingest, present = opened.journal("ingest"), opened.journal(stage)
+        ingest, present = opened.journal("ingest"), present_journal(opened, stage, restart=restart)
         # Until the lock was there, others could make the store or the clustering anew.
         if ingest is None or not ingest.complete or opened.attrs()["topology"] != before.attrs()["topology"]:
             raise StageIncompleteError(f"{path} was made anew meanwhile. Run the same command again.")
@@ -166,10 +166,7 @@ def _adopt(
         if present is not None and not is_same and not restart:
             present.require(as_planned, hint=HINT)
         if not is_same:
-            # What hangs on it first: a kill in between must leave nothing that looks finished.
-            for each in ("margin", "assign", "clustering"):
-                opened.remove(f"journal/{each}-{name}")
-            opened.remove(group)
+            discard(opened, f"margin-{name}", f"assign-{name}", stage)
         with opened.step(as_planned, hint=HINT) as journal:
             opened.make_group(stage, group, found.attrs)
             for spec, array in arrays:

@@ -9,7 +9,7 @@ from ..config import METRIC_OPTIONS, ClusterConfig, format_length, validated
 from ..errors import CorruptChunkError, StageIncompleteError
 from ..journal import Lock, Plan, clear_dead, hold, naming_writer
 from ..progress import Progress, Silent
-from ..store import Store, check_name, lock_folder, store_path
+from ..store import Store, check_name, discard, lock_folder, present_journal, store_path
 
 __all__ = ["ClusterResult", "cluster_subset", "make_clustering"]
 
@@ -225,7 +225,7 @@ def _make(
     # A metric only where one is chosen, so that clusterings of before there was a choice are known again.
     request = config.model_dump(mode="json", exclude={"memory", "workers", *METRIC_OPTIONS})
     request |= config.metric_options()
-    present = store.journal(stage)
+    present = present_journal(store, stage, restart=restart)
     # What a file says may have changed.
     has_files = config.masses is not None or isinstance(config.align_to, str)
     is_done = present is not None and present.complete and _has_base(store, config.name)
@@ -267,9 +267,9 @@ def _make(
     with hold(lock_folder(path), locks, break_lock=break_lock) as writer:
         store = Store.open(path, writer=writer)
         require_as_planned(store, plan)
-        present = store.journal(stage)
-        if present is not None and restart and present.plan.fingerprint != as_planned.fingerprint:
-            _discard(store, config.name)
+        present = present_journal(store, stage, restart=restart)
+        if restart and (present is None or present.plan.fingerprint != as_planned.fingerprint):
+            discard(store, f"margin-{config.name}", f"assign-{config.name}", stage)
         elif present is not None:
             present.require(as_planned, hint=HINT)
         computed = compute_distances(store, plan, progress)
@@ -315,10 +315,3 @@ def _most_confused(store: Store, group: str, count: int = 3) -> tuple[tuple[int,
         return ()
     columns = (store.read(f"{group}/{name}")[:count].tolist() for name in names)
     return tuple(zip(*columns, strict=True))
-
-
-def _discard(store: Store, name: str) -> None:
-    # What hangs on it first: a kill in between must leave nothing that looks finished without its base.
-    for stage in ("margin", "assign", "clustering"):
-        store.remove(f"journal/{stage}-{name}")
-    store.remove(f"clusterings/{name}")

@@ -16,7 +16,7 @@ from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold, nami
 from ..partition import FrameRange, chunk_range, format_ranges
 from ..progress import Progress, Silent
 from ..schema import DEFAULT_CODEC, position_spec
-from ..store import Store, differing_versions, lock_folder, provenance, store_path
+from ..store import Store, differing_versions, lock_folder, present_journal, provenance, store_path
 from .columns import FrameColumns, columns_at_once
 from .outcome import IngestEstimate, IngestResult
 from .request import requested
@@ -221,7 +221,7 @@ def _config(
 def _ingest(
     path: Path, config: IngestConfig, *, restart: bool, break_lock: bool, progress: Progress
 ) -> IngestResult:
-    present = _finished(path, config, progress)
+    present = _finished(path, config, progress, restart=restart)
     if present is not None:
         return present
 
@@ -280,12 +280,12 @@ def _append(path: Path, config: IngestConfig, *, break_lock: bool, progress: Pro
     return _result(store, path, computed)
 
 
-def _finished(path: Path, config: IngestConfig, progress: Progress) -> IngestResult | None:
+def _finished(path: Path, config: IngestConfig, progress: Progress, *, restart: bool) -> IngestResult | None:
     """Return the result if the very same request is complete already, judged without opening a file."""
     if not Store.exists(path):
         return None
     store = Store.open(path)
-    journal = store.journal("ingest")
+    journal = present_journal(store, "ingest", restart=restart)
     if journal is None or not journal.complete:
         return None
     if journal.plan.request != requested(config):
@@ -309,7 +309,7 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
 
     if Store.exists(path):
         store = Store.open(path, writer=writer)
-        journal = store.journal("ingest")
+        journal = present_journal(store, "ingest", restart=restart)
         # Where no frame is finished there is nothing to lose; without a journal, it is what a kill left in
         # the first instant.
         is_begun = journal is not None and (bool(journal.done("position").any()) or _was_complete(store))

@@ -170,6 +170,12 @@ class StageJournal:
             self._entries[self._index(record.path, record.chunk)] = record.digest
         self._storage.write_ledger(self.plan.stage, self._entries)
 
+    def reset(self) -> None:
+        """Record that nothing is finished any more, before what it speaks of is discarded."""
+        if (self._entries != ABSENT).any():
+            self._entries[:] = ABSENT
+            self._storage.write_ledger(self.plan.stage, self._entries)
+
     def amend(self, request: Mapping[str, Any]) -> None:
         """Record that what was planned is asked for in other words now; what was done stays as it is."""
         self.plan = replace(self.plan, request=request)

@@ -10,6 +10,7 @@ from .packing import LOSSLESS, Misfit, Packing
 from .provenance import differing_versions, provenance
 from .recorded import group_of
 from .results import only_clustering, open_results
+from .stage import Stage, Step, discard, is_complete, present_journal, run_stage
 from .store import GROWTH, Store, check_name, lock_folder, store_path
 from .watch import Watch, at_one_state
 
@@ -24,6 +25,8 @@ __all__ = [
     "Misfit",
     "Packing",
     "Rows",
+    "Stage",
+    "Step",
     "Store",
     "Watch",
     "at_one_state",
@@ -31,15 +34,19 @@ __all__ = [
     "checksum_holds",
     "copies_problem",
     "differing_versions",
+    "discard",
     "group_of",
     "inside",
+    "is_complete",
     "ledger_problem",
     "lock_folder",
     "only_clustering",
     "open_regular",
     "open_results",
+    "present_journal",
     "provenance",
     "read_regular",
     "regular_file",
+    "run_stage",
     "store_path",
 ]

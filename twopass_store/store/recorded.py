@@ -11,17 +11,36 @@ from pathlib import Path
 
 from ..errors import CorruptChunkError, StoreError
 from ..journal import ABSENT, METADATA, StageJournal, digest
+from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, OUTSIDE, SCAN, SUBSET
 from .confined import read_regular, regular_file
 from .journal_files import JournalFiles
 from .limits import MAX_METADATA_BYTES
 from .names import CHUNK_PREFIX, METADATA_FILE
 
-__all__ = ["RecordedMetadata", "group_of", "stages_of"]
+__all__ = ["RecordedMetadata", "arrays_of", "group_of", "stages_of"]
 
+_MADE = {
+    "ingest": ("", INGESTED),
+    "subset": ("subsets", SUBSET),
+    "clustering": ("clusterings", (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS)),
+    "assign": ("clusterings", ASSIGNMENT),
+    "margin": ("clusterings", MARGIN),
+    "scan": ("scans", SCAN),
+}
 _HOLDERS = {"subsets": "subset", "clusterings": "clustering", "scans": "scan"}
 
 ATTEMPTS = 20
 """How often a writer may come in between before it is taken for damage."""
+
+
+def arrays_of(stage: str) -> tuple[str, ...]:
+    """Return the paths of all arrays that a stage may make."""
+    kind, _, name = stage.partition("-")
+    if kind == "linkage":
+        subset, _, array = name.rpartition("-")
+        return (f"subsets/{subset}/{array}",)
+    holder, specs = _MADE.get(kind, ("", ()))
+    return tuple(f"{holder}/{name}/{spec.name}" if holder else spec.name for spec in specs)
 
 
 def group_of(stage: str) -> str | None:

@@ -21,7 +21,7 @@ from .attributes import check_plan
 from .groups import CONFIG, GROWTH
 from .journal_files import COPIES, JournalFiles
 from .names import METADATA_FILE
-from .recorded import group_of
+from .recorded import arrays_of, group_of
 
 __all__ = ["GROWTH", "Store", "check_name", "lock_folder", "store_path"]
 
@@ -169,8 +169,22 @@ class Store(Arrays):
         self.remove(f"journal/{stage}")
 
     def journal(self, stage: str) -> StageJournal | None:
-        """Return a stage's journal as it stands, None where the stage was never planned."""
+        """Return a stage's journal as it stands, None if the stage was never planned.
+
+        Raises
+        ------
+        CorruptChunkError
+            If plan or ledger are damaged, or arrays are there that only this stage makes, but no plan.
+        """
         journal = StageJournal.load(self, stage)
+        if journal is None and (left := [path for path in arrays_of(stage) if self.at(path).is_dir()]):
+            # A stage writes its plan first, and removes it last; so it may be there by now.
+            journal = StageJournal.load(self, stage)
+            if journal is None and self.at(left[0]).is_dir():
+                raise CorruptChunkError(
+                    f"{self.path} is damaged: {left[0]} is there, but not its plan, journal/{stage}. "
+                    "Copy the store again whole, or make this stage anew with --restart."
+                )
         if journal is not None:
             check_plan(journal.plan)
         return journal

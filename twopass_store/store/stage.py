@@ -1,0 +1,185 @@
+"""`run_stage`: what every stage does before and around its own work."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ..errors import CorruptChunkError, StageIncompleteError
+from ..journal import Lock, Plan, StageJournal, Writer, clear_dead, hold, naming_writer
+from ..progress import Progress
+from .provenance import differing_versions, provenance
+from .recorded import arrays_of, group_of
+from .store import Store, lock_folder
+
+__all__ = ["Stage", "Step", "discard", "is_complete", "present_journal", "run_stage"]
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One journaled step of a stage.
+
+    Attributes
+    ----------
+    plan
+        What it does; without products if their shapes are known only when it runs.
+    followers
+        Journals of the stages that are made from it, the last first. They are discarded with it.
+    """
+
+    plan: Plan
+    followers: tuple[str, ...] = ()
+
+
+class Stage(ABC, Generic[Result]):
+    """A stage, as `run_stage` runs it."""
+
+    hint: str
+    """How a user gets past a plan with other parameters, the end of an error message."""
+
+    @abstractmethod
+    def locks(self) -> Sequence[Lock]:
+        """Return the locks to hold; asked for before `plan` as well, to name a rival in error messages."""
+
+    @abstractmethod
+    def plan(self, store: Store) -> Sequence[Step]:
+        """Plan the steps, in their order; called before the lock is taken, and once more under it.
+
+        Raises
+        ------
+        StageIncompleteError
+            If what the stage builds on has not finished.
+        """
+
+    def prepare(self, store: Store) -> None:
+        """Settle what the work needs, such as memory; called before the lock, if there is work to do."""
+
+    @abstractmethod
+    def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> Result:
+        """Do what is missing, step by step, each inside `Store.step`; called under the lock."""
+
+
+def run_stage(
+    path: Path,
+    stage: Stage[Result],
+    *,
+    restart: bool = False,
+    break_lock: bool = False,
+    progress: Progress,
+) -> Result | None:
+    """Run a stage, or go on with it; returns what its work returns, None if all was done already.
+
+    Parameters
+    ----------
+    path
+        The store.
+    stage
+        What to do.
+    restart
+        Discard steps that exist with other parameters or whose journal is damaged, with all that was made
+        from them. Nothing is discarded otherwise.
+    break_lock
+        Take the lock from a process that may still be running.
+    progress
+        Progress reporter.
+
+    Raises
+    ------
+    StageIncompleteError
+        If what the stage builds on has not finished, or changed before the lock was taken.
+    FingerprintMismatchError
+        If a step exists with other parameters.
+    CorruptChunkError
+        If a step left arrays, but its plan is missing or damaged.
+    StoreError
+        If the store is missing, locked, or can't be written.
+    """
+    folder = lock_folder(path)
+    with naming_writer(folder, *stage.locks(), break_lock=break_lock):
+        store = Store.open(path)
+        steps = stage.plan(store)
+        for step in steps:
+            journal = present_journal(store, step.plan.stage, restart=restart)
+            if journal is not None and not restart:
+                journal.require(step.plan, hint=stage.hint)
+        if all(is_complete(store, step.plan, restart=restart) for step in steps):
+            clear_dead(folder)
+            return None
+        stage.prepare(store)
+        with hold(folder, stage.locks(), break_lock=break_lock) as writer:
+            store = Store.open(path, writer=writer)
+            planned = [step.plan.fingerprint for step in steps]
+            steps = stage.plan(store)
+            if [step.plan.fingerprint for step in steps] != planned:
+                raise StageIncompleteError(
+                    f"{path} was changed by another command just now. Run the same command again."
+                )
+            for step in steps:
+                _admit(store, step, hint=stage.hint, restart=restart, progress=progress)
+            return stage.work(store, steps, writer)
+
+
+def is_complete(store: Store, plan: Plan, *, restart: bool = False) -> bool:
+    """Tell whether a plan was carried out."""
+    journal = present_journal(store, plan.stage, restart=restart)
+    return journal is not None and journal.complete and journal.plan.fingerprint == plan.fingerprint
+
+
+def present_journal(store: Store, stage: str, *, restart: bool) -> StageJournal | None:
+    """Return a stage's journal as `Store.journal` does; damage counts as absence if it is restarted."""
+    try:
+        return store.journal(stage)
+    except CorruptChunkError:
+        if not restart:
+            raise
+        return None
+
+
+def discard(store: Store, *stages: str) -> None:
+    """Discard stages with all that they made.
+
+    Arrays go before their plans, since arrays without a plan are damage; before that, nothing counts as
+    finished any more. So a kill at any moment leaves stages that were begun.
+
+    Parameters
+    ----------
+    store
+        Open for writing.
+    stages
+        Names of journals, dependent ones first.
+    """
+    for stage in stages:
+        journal = present_journal(store, stage, restart=True)
+        if journal is not None:
+            journal.reset()
+    for stage in stages:
+        group = group_of(stage)
+        is_own = group is not None and group.startswith(("clusterings/", "scans/"))
+        for path in [group] if is_own and group else arrays_of(stage):
+            store.remove(path)
+    for stage in stages:
+        store.remove_journal(stage)
+
+
+def _admit(store: Store, step: Step, *, hint: str, restart: bool, progress: Progress) -> None:
+    """Make way for a step: refuse another plan, or discard it at a restart; note other versions."""
+    stage = step.plan.stage
+    journal = present_journal(store, stage, restart=restart)
+    if journal is None or journal.plan.fingerprint != step.plan.fingerprint:
+        if journal is not None and not restart:
+            journal.require(step.plan, hint=hint)
+        # Without a journal there are no arrays, unless this is a restart: then they go.
+        discard(store, *step.followers, stage)
+    elif not journal.complete and (begun := _begun_with(store, stage)):
+        changed = differing_versions(begun, provenance())
+        if changed:
+            progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
+
+
+def _begun_with(store: Store, stage: str) -> dict[str, Any]:
+    """Return the provenance of the group that a stage writes to; empty if it isn't there yet."""
+    group = arrays_of(stage)[0].rpartition("/")[0]
+    return dict(store.attrs(group).get("provenance", {})) if store.has(group) else {}
