@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from .progress import Progress
     from .report import (
         ClusterSummary,
-        Comparison,
         Summary,
         compare_labels,
         plot_scan,
@@ -52,7 +51,6 @@ __all__ = [
     "ClusterConfig",
     "ClusterResult",
     "ClusterSummary",
-    "Comparison",
     "Damage",
     "ExportResult",
     "IngestConfig",
@@ -117,7 +115,6 @@ _ROOMS = {
     "progress": ("Progress",),
     "report": (
         "ClusterSummary",
-        "Comparison",
         "Summary",
         "compare_labels",
         "plot_scan",

@@ -40,11 +40,14 @@ def compare(
     with guarded(debug=debug):
         from twopass_store.report import compare_labels
 
-        from .compare_tables import comparison_csv, comparison_json, print_comparison
+        from .compare_tables import print_comparison
+        from .tables import csv_text, json_text
 
         found = compare_labels(store, other, name, column=column)
         if format_ is Format.TEXT:
             print_comparison(found)
+        elif format_ is Format.JSON:
+            typer.echo(json_text(found), nl=False)
         else:
-            text = comparison_csv(found) if format_ is Format.CSV else comparison_json(found)
-            typer.echo(text, nl=False)
+            pairs = found.n_frames.to_dataframe().reset_index()
+            typer.echo(csv_text(pairs[pairs.n_frames > 0]), nl=False)

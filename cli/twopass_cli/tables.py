@@ -4,9 +4,9 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -19,14 +19,21 @@ from twopass_store.schema import DEFAULT_METRIC
 
 from .plain import plain, plain_console
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
 __all__ = [
     "count",
+    "csv_text",
     "decimal",
+    "json_text",
     "plain_table",
     "print_estimate",
     "print_facts",
     "print_status",
     "print_summary",
+    "print_table",
     "status_json",
     "stdout_console",
 ]
@@ -63,6 +70,54 @@ def print_summary(summary: Summary) -> None:
         ]
         rows.add_row(*map(Text, map(plain, cells[: len(rows.columns)])))
     console.print(rows)
+
+
+def print_table(
+    console: Console,
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    text: Sequence[str] = (),
+    title: str = "",
+    note: str = "",
+) -> None:
+    """Print a table; columns whose headings are in `text` are folded, the others are numbers."""
+    if title:
+        console.print("", Text(title, style="bold underline"), sep="\n")
+    table = plain_table(console)
+    for heading in headings:
+        if heading in text:
+            table.add_column(heading, overflow="fold")
+        else:
+            table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, map(plain, row)))
+    console.print(table)
+    if note:
+        console.print(note, style="dim")
+
+
+def csv_text(frame: "pd.DataFrame") -> str:
+    """Write a table as CSV; text that a spreadsheet would take for a formula begins with an apostrophe."""
+
+    def neutral(cell: object) -> object:
+        return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
+
+    return str(frame.map(neutral).to_csv(index=False, lineterminator="\n"))
+
+
+def json_text(dataset: "xr.Dataset") -> str:
+    """Write a dataset as JSON: its attributes, and a list of rows for each set of dimensions."""
+    tables: dict[str, Any] = {}
+    for dims in dict.fromkeys(variable.dims for variable in dataset.data_vars.values()):
+        names = [name for name, variable in dataset.data_vars.items() if variable.dims == dims]
+        frame = dataset[names].to_dataframe().reset_index()
+        tables["_by_".join(map(str, dims))] = json.loads(frame.to_json(orient="records", double_precision=15))
+    attrs = {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in dataset.attrs.items()
+    }
+    return json.dumps({**attrs, **tables}, indent=2, ensure_ascii=False) + "\n"
 
 
 def print_facts(console: Console, summary: Summary) -> None:

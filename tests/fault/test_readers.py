@@ -325,7 +325,7 @@ def test_reports__are_of_one_state_or_say_what_is_missing(
         for report in (
             lambda: summarize_clusters(path, "default", by="trajectory").groups,
             lambda: summarize_clusters(path, "default").clusters,
-            lambda: compare_labels(path, labels, "default").counts,
+            lambda: compare_labels(path, labels, "default").n_frames.values.tolist(),
         ):
             try:
                 found.append(repr(report()))

@@ -40,29 +40,32 @@ def test_itself_under_other_names__agrees_fully(store, labels, tmp_path):
     # cpptraj counts clusters from 0, and -1 is noise.
     other = write_cpptraj(tmp_path / "cnumvtime.dat", np.where(labels > 0, labels - 1, -1))
     found = compare_labels(store, other, "default")
-    assert found.adjusted_rand == found.adjusted_rand_all == 1.0
+    assert found.attrs["adjusted_rand"] == found.attrs["adjusted_rand_all"] == 1.0
     counts = np.bincount(labels[labels > 0], minlength=5)
-    assert [sum(row) for row in found.counts] == [counts[label] for label in found.labels]
-    assert [other + 1 for other in found.other_labels] == list(found.labels)
-    assert found.n_unlabelled_both == (labels < 0).sum() > 0
-    assert not any(found.unlabelled_there)
+    assert found.n_frames.sum("other_label").values[:-1].tolist() == [
+        counts[label] for label in found.label.values[:-1]
+    ]
+    assert (found.other_label.values[:-1] + 1).tolist() == found.label.values[:-1].tolist()
+    assert found.n_frames[-1, -1] == (labels < 0).sum() > 0
+    assert found.n_frames[:-1, -1].sum() == 0
 
 
 def test_table__counts_every_pair_of_labels(store, labels, tmp_path):
     rng = np.random.default_rng(0)
     other = np.where(rng.random(len(labels)) < 0.7, labels + 10, rng.integers(-1, 3, len(labels)))
     found = compare_labels(store, write_cpptraj(tmp_path / "other.dat", other), "default")
-    for label, row, none in zip(found.labels, found.counts, found.unlabelled_there, strict=True):
-        assert row == tuple(((labels == label) & (other == one)).sum() for one in found.other_labels)
-        assert none == ((labels == label) & (other < 0)).sum()
-    dataset = found.to_xarray()
-    assert dataset.n_frames.sum() == len(labels)
-    assert dataset.n_frames.sel(label=-1, other_label=-1) == ((labels < 0) & (other < 0)).sum()
+    noise = np.maximum(other, -1)
+    assert set(found.other_label.values) == set(noise)
+    for label in found.label.values:
+        for one in found.other_label.values:
+            count = ((labels == label) & (noise == one)).sum()
+            assert found.n_frames.sel(label=label, other_label=one) == count
+    assert all({"units", "long_name"} <= set(one.attrs) for one in found.variables.values())
     metrics = pytest.importorskip("sklearn.metrics")
     both = (labels >= 0) & (other >= 0)
-    assert found.adjusted_rand == pytest.approx(metrics.adjusted_rand_score(labels[both], other[both]))
-    noise = np.maximum(other, -1)
-    assert found.adjusted_rand_all == pytest.approx(metrics.adjusted_rand_score(labels, noise))
+    expected = metrics.adjusted_rand_score(labels[both], other[both])
+    assert found.attrs["adjusted_rand"] == pytest.approx(expected)
+    assert found.attrs["adjusted_rand_all"] == pytest.approx(metrics.adjusted_rand_score(labels, noise))
 
 
 def test_another_number_of_frames__is_refused(store, labels, tmp_path):
@@ -81,11 +84,12 @@ def test_command__prints_table_csv_and_json(store, labels, tmp_path, twopass):
     arguments = ("compare", store, "--with", other, "--name", "default")
     text = twopass(*arguments).stdout
     found = compare_labels(store, other, "default")
-    assert f"Adjusted Rand index {found.adjusted_rand:.4f}" in text
+    assert f"Adjusted Rand index {found.attrs['adjusted_rand']:.4f}" in text
     assert " C4 " in text
     rows = list(csv.DictReader(io.StringIO(twopass(*arguments, "--format", "csv").stdout)))
     assert sum(int(row["n_frames"]) for row in rows) == 1000
-    assert json.loads(twopass(*arguments, "--format", "json").stdout)["n_frames"] == 1000
+    found = json.loads(twopass(*arguments, "--format", "json").stdout)
+    assert sum(row["n_frames"] for row in found["label_by_other_label"]) == 1000
     # As many clusters as frames don't fit on a line.
     other = write_cpptraj(tmp_path / "all.dat", np.arange(len(labels)))
     assert "more" in twopass("compare", store, "--with", other, "--name", "default").stdout
@@ -95,5 +99,5 @@ def test_column_of_something_else__is_refused_before_it_fills_the_memory(store, 
     monkeypatch.setattr("twopass_store.report.compare.MAX_PAIRS", 300)
     other = tmp_path / "numbers.txt"
     np.savetxt(other, np.arange(1000) % 250, fmt="%d")
-    with pytest.raises(ConfigError, match="more than 300 different labels"):
+    with pytest.raises(ConfigError, match="more than 300 different pairs"):
         compare_labels(store, other, "default")

@@ -27,7 +27,7 @@ from .leaders import (
     choosing_bytes,
 )
 from .link import link_in_place, link_rows, linkage_bytes
-from .quality import CutQuality, adjusted_rand, assess_cuts, cophenetic_correlation
+from .quality import CutQuality, adjusted_rand, assess_cuts, cophenetic_correlation, rand_index
 from .stability import scanning_bytes, stability_of_cuts
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "linkage_bytes",
     "measure_faithfulness",
     "n_clusters_found",
+    "rand_index",
     "scanning_bytes",
     "second_pass_labels",
     "stability_of_cuts",

@@ -1,7 +1,7 @@
 """What a store holds and what came out of it, read from committed results only."""
 
 from .clusters import ClusterSummary, summarize_clusters
-from .compare import Comparison, compare_labels
+from .compare import compare_labels
 from .plot import plot_scan
 from .rows import ClusterDetails, Convergence, GroupRow, StrideRow, TimeBin
 from .status import StageStatus, StoreStatus, store_status
@@ -11,7 +11,6 @@ __all__ = [
     "ClusterDetails",
     "ClusterRow",
     "ClusterSummary",
-    "Comparison",
     "Convergence",
     "GroupRow",
     "StageStatus",

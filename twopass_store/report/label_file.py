@@ -1,9 +1,9 @@
 """Labels that other programs gave the same frames: cpptraj, gmx cluster, or any column of integers."""
 
-import re
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +14,28 @@ __all__ = ["read_labels"]
 
 LINES_AT_ONCE = 65_536
 
-COMMENTS = "#@&"
-"""What begins a line that holds no label: cpptraj's headings, xvg's settings and its ends of data."""
+COMMENTS = ("#", "@", "&")
+"""Start of lines without a label: headings of cpptraj, settings and ends of data of xvg."""
 
-_LOG_HEADER = re.compile(r"\s*cl\.\s*\|\s*#st")
-_NUMBER = re.compile(r"[+-]?(\d|\.\d)")
+LOG_HEADER = "cl. | #st"
 
 
 def read_labels(
     path: Path, *, column: int | None = None, times: Callable[[], NDArray[np.float64]]
 ) -> Iterator[NDArray[np.int64]]:
-    """Read one label a frame, piece by piece.
+    """Read one label a frame, block by block.
 
     Parameters
     ----------
     path
         A table of numbers, one frame a line, with the label in its last column: ``cnumvtime`` of cpptraj
         (frame, cluster), ``clid.xvg`` of gmx cluster (time, cluster), labels alone, CSV with or without a
-        heading. Lines that begin with ``#``, ``@`` or ``&`` are passed over. Or the log of gmx cluster, which
+        heading. Lines that begin with ``#``, ``@`` or ``&`` are skipped. Or the log of gmx cluster, which
         lists the times of each cluster's members.
     column
-        Which column instead of the last, from 1.
+        Column of the labels, from 1; by default the last.
     times
-        Gives the times of all frames, ps, in their order; called for a log only.
+        Returns the times of all frames in their order, ps; called for a log only.
 
     Yields
     ------
@@ -45,116 +44,86 @@ def read_labels(
     Raises
     ------
     ConfigError
-        If the file can't be read, a line has no integer there, or frames are numbered with gaps.
+        If the file can't be read, or a frame has no integer there.
     """
     try:
         if path.exists() and not path.is_file():
-            raise ConfigError(f"Cannot read labels from {path}: it is no regular file. Save them in one.")
+            raise ConfigError(f"Cannot read labels from {path}: it is not a regular file.")
         with path.open(encoding="utf-8") as lines:
-            if any(_LOG_HEADER.match(line) for line in islice(lines, 10_000)):
-                lines.seek(0)
-                yield _members(path, lines, times())
-                return
+            is_log = any(line.lstrip().startswith(LOG_HEADER) for line in islice(lines, 10_000))
             lines.seek(0)
-            yield from _table(path, lines, column)
+            if is_log:
+                yield _members(path, lines, times())
+            else:
+                yield from _table(path, lines, column)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Cannot read labels from {path}: {error}.") from error
 
 
-def _table(path: Path, lines: Iterator[str], column: int | None) -> Iterator[NDArray[np.int64]]:
-    is_numbered = has_heading = False
-    rows = _rows(lines)
-    for first in rows:
-        if first[1][0] in COMMENTS:
-            # As cpptraj heads its columns; the first then has the frames, from 1.
-            is_numbered |= first[1].startswith("#Frame")
-        elif has_heading or _NUMBER.match(first[1]):
-            break
-        else:
-            has_heading = True
-    else:
-        raise ConfigError(f"{path} holds no labels: give a file with one line a frame.")
-    separator = "," if "," in first[1] else ";" if ";" in first[1] else None
-    n_columns = len(first[1].split(separator))
-    place = n_columns - 1 if column is None else column - 1
-    if not 0 <= place < n_columns:
-        raise ConfigError(f"{path} has {n_columns} columns, and no column {column}.")
+def _table(path: Path, lines: TextIO, column: int | None) -> Iterator[NDArray[np.int64]]:
+    rows: Iterator[str] = (line for line in lines if line.strip() and not line.lstrip().startswith(COMMENTS))
+    first = next(rows, None)
+    if first is None:
+        raise ConfigError(f"{path} has no labels: give a file with one line a frame.")
+    separator = next((one for one in ",;" if one in first), None)
+    fields = first.split(separator)
+    if not 1 <= (column or 1) <= len(fields):
+        raise ConfigError(f"{path} has {len(fields)} columns, and no column {column}.")
+    place = len(fields) - 1 if column is None else column - 1
+    has_heading = not _is_number(fields[place])
+    rows = rows if has_heading else chain([first], rows)
     n_read = 0
-    rows = chain([first], (row for row in rows if row[1][0] not in COMMENTS))
-    while part := list(islice(rows, LINES_AT_ONCE)):
-        fields = [row.split(separator) for _, row in part]
-        values = _numbers(path, part, fields, place)
-        if is_numbered and n_columns > 1:
-            numbers = _numbers(path, part, fields, 0)
-            wrong = np.flatnonzero(numbers != np.arange(n_read + 1, n_read + 1 + len(part)))
-            if len(wrong):
-                line, due = part[wrong[0]][0], n_read + int(wrong[0]) + 1
-                raise ConfigError(
-                    f"{path}, line {line}: frame {numbers[wrong[0]]} stands where frame {due} is due. Labels "
-                    "must be those of all frames of the store, in its order."
-                )
-        n_read += len(part)
-        yield values
-
-
-def _rows(lines: Iterator[str]) -> Iterator[tuple[int, str]]:
-    """Yield the lines that hold something, numbered from 1."""
-    return ((number, text) for number, line in enumerate(lines, 1) if (text := line.strip()))
-
-
-def _numbers(
-    path: Path, part: list[tuple[int, str]], fields: list[list[str]], place: int
-) -> NDArray[np.int64]:
-    try:
-        values = np.array([field[place] for field in fields], dtype=np.float64)
-        with np.errstate(invalid="ignore"):
-            integers = values.astype(np.int64)
-        if (integers == values).all():
-            return integers
-    except (ValueError, IndexError):
-        pass
-    for (number, text), field in zip(part, fields, strict=True):
+    while block := list(islice(rows, LINES_AT_ONCE)):
         try:
-            is_integer = float(field[place]).is_integer()
-        except (ValueError, IndexError):
-            is_integer = False
-        if not is_integer:
-            raise ConfigError(f"{path}, line {number}: {text[:40]!r} has no integer in column {place + 1}.")
-    raise ConfigError(f"{path}: a label is too large.")
+            values = np.loadtxt(block, delimiter=separator, usecols=place, ndmin=1, comments=None)
+        except ValueError as error:
+            raise ConfigError(f"Cannot read labels from {path} after frame {n_read:,}: {error}") from error
+        wrong = np.flatnonzero((values != np.round(values)) | ~(np.abs(values) < 2**53))
+        if len(wrong):
+            frame = n_read + int(wrong[0]) + 1
+            raise ConfigError(
+                f"{path}: the label of frame {frame} is {values[wrong[0]]:g}, and not an integer. "
+                "Name another --column if this is not the column of clusters."
+            )
+        n_read += len(values)
+        yield values.astype(np.int64)
 
 
-def _members(path: Path, lines: Iterator[str], times: NDArray[np.float64]) -> NDArray[np.int64]:
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _members(path: Path, lines: TextIO, times: NDArray[np.float64]) -> NDArray[np.int64]:
     """Read the log of gmx cluster: clusters with the times of their members, six digits each."""
     frame_at: dict[str, int] = {}
     for frame, time in enumerate(times):
-        # Refused at the first, so that a long trajectory doesn't fill the memory with its times.
+        # Refused at the first duplicate, so that a long trajectory doesn't fill the memory with its times.
         if frame_at.setdefault(f"{time:.6g}", frame) != frame:
             raise ConfigError(
-                f"{path} is a log of gmx cluster, which tells frames by their times, and several frames of "
+                f"{path} is a log of gmx cluster, which names frames by their times, and several frames of "
                 "the store have the same time to six digits. Use its clid.xvg (gmx cluster -clid) instead."
             )
     labels = np.full(len(times), -1, np.int64)
-    inside, label, n_listed = False, 0, 0
-    for number, line in enumerate(lines, 1):
-        if _LOG_HEADER.match(line):
-            inside = True
-            continue
+    label, n_listed = 0, 0
+    for line in lines:
         fields = line.split("|")
-        if not inside or len(fields) != 4:
+        if len(fields) != 4 or line.lstrip().startswith(LOG_HEADER):
             continue
         try:
             label = int(np.int64(fields[0])) if fields[0].strip() else label
-            members = [f"{float(text):.6g}" for text in fields[3].split()]
+            members = [frame_at[f"{float(text):.6g}"] for text in fields[3].split()]
         except (ValueError, OverflowError) as error:
-            raise ConfigError(f"{path}, line {number}: {line.strip()[:40]!r} lists no frames.") from error
-        for text in members:
-            if text not in frame_at:
-                raise ConfigError(f"{path}, line {number}: no frame of the store has the time {text} ps.")
-            labels[frame_at[text]] = label
+            raise ConfigError(f"{path}: {line.strip()[:40]!r} lists no frames.") from error
+        except KeyError as error:
+            raise ConfigError(f"{path}: no frame of the store has the time {error.args[0]} ps.") from error
+        labels[members] = label
         n_listed += len(members)
     if n_listed != len(times):
         raise ConfigError(
-            f"{path} lists {n_listed:,} frames and the store has {len(times):,}. Labels must be those of all "
-            "frames of the store."
+            f"{path} lists {n_listed:,} frames and the store has {len(times):,}. Give the labels of all."
         )
     return labels
