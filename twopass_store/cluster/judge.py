@@ -114,9 +114,6 @@ def scan_tree(
         products=tuple(store.product(group, spec, [len(asked)]) for spec in SCAN),
         request={},
     )
-    # Without a journal, a group is what a kill left.
-    if present is None:
-        store.remove(group)
     with store.step(as_planned, hint=HINT) as journal:
         store.make_group(as_planned.stage, group, attrs)
         for spec in SCAN:

@@ -17,7 +17,7 @@ from ..metric import ClusterMetric, read_metric
 from ..partition import PAIR_CHUNK, format_ranges, largest_subset, n_pairs, stride_for_subset
 from ..rmsd import pairwise_bytes
 from ..schema import LEADER_CHUNK_BYTES, SUBSET, ArraySpec, linkage_spec
-from ..store import Store, provenance
+from ..store import Store, present_journal, provenance
 from ..trajectory import (
     default_rmsd_atoms,
     describe_selection,
@@ -94,6 +94,7 @@ def plan_cluster(
     like: str | None = None,
     begun: Mapping[str, Any] | None = None,
     n_judged: int | None = None,
+    restart: bool = False,
 ) -> ClusterPlan:
     """Resolve the parameters against the store.
 
@@ -109,6 +110,8 @@ def plan_cluster(
         where others were appended since.
     n_judged
         Clusters of the finest cut that a scan is to judge; None where it is a clustering that is planned.
+    restart
+        Whether a subset whose journal is damaged may be made anew.
 
     Raises
     ------
@@ -160,7 +163,7 @@ def plan_cluster(
     if config.method == "linkage":
         linkage = linkage_spec(config.linkage, rows=config.linkage_input == "rows")
     # Frames that are there never change: what was made of them stays what it is when others are appended.
-    subset = store.journal(f"subset-{key}")
+    subset = present_journal(store, f"subset-{key}", restart=restart)
     made_from = begun if begun is not None else None if subset is None else subset.plan.parameters
     source = {"ingest": (made_from or {}).get("ingest", ingest.plan.fingerprint), **key_of}
     return ClusterPlan(

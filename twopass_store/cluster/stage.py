@@ -4,12 +4,16 @@ import os
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config import METRIC_OPTIONS, ClusterConfig, format_length, validated
 from ..errors import CorruptChunkError, StageIncompleteError
 from ..journal import Lock, Plan, clear_dead, hold, naming_writer
 from ..progress import Progress, Silent
 from ..store import Store, check_name, discard, lock_folder, present_journal, store_path
+
+if TYPE_CHECKING:
+    from .plan import ClusterPlan
 
 __all__ = ["ClusterResult", "cluster_subset", "make_clustering"]
 
@@ -228,7 +232,7 @@ def _make(
     present = present_journal(store, stage, restart=restart)
     # What a file says may have changed.
     has_files = config.masses is not None or isinstance(config.align_to, str)
-    is_done = present is not None and present.complete and _has_base(store, config.name)
+    is_done = present is not None and present.complete and _has_base(store, config.name, restart=restart)
     if is_done and present is not None and present.plan.request == request and not has_files:
         clear_dead(lock_folder(path))
         return _result(store, config.name, 0, was_complete=True)
@@ -239,9 +243,10 @@ def _make(
 
     if like is None:
         is_begun = present is not None and present.plan.request == request and not has_files and not restart
-        plan = plan_cluster(store, config, begun=present.plan.parameters if present and is_begun else None)
+        begun = present.plan.parameters if present and is_begun else None
+        plan = plan_cluster(store, config, begun=begun, restart=restart)
     else:
-        plan = plan_cluster(store, config, like=like)
+        plan = plan_cluster(store, config, like=like, restart=restart)
         if plan.subset_group != f"subsets/{store.attrs(f'clusterings/{like}')['subset']}":
             raise CorruptChunkError(
                 f"{path}: the subset of {like} isn't one of its atoms, stride and metric. The store was "
@@ -272,6 +277,8 @@ def _make(
             discard(store, f"margin-{config.name}", f"assign-{config.name}", stage)
         elif present is not None:
             present.require(as_planned, hint=HINT)
+        if restart:
+            _discard_lost_base(store, plan)
         computed = compute_distances(store, plan, progress)
         tree = link(store, plan, progress)
         present = store.journal(stage)
@@ -280,13 +287,13 @@ def _make(
     return _result(store, config.name, computed, was_complete=False)
 
 
-def _has_base(store: Store, name: str) -> bool:
+def _has_base(store: Store, name: str, *, restart: bool) -> bool:
     """Tell whether the distances and the tree of a clustering are there: a repair may have discarded some."""
     attrs = store.attrs(f"clusterings/{name}")
     subset, linkage = attrs["subset"], attrs["linkage"]
     stages = [] if subset is None else [f"subset-{subset}"]
     stages += [] if linkage is None else [f"linkage-{subset}-{linkage}"]
-    journals = [store.journal(stage) for stage in stages]
+    journals = [present_journal(store, stage, restart=restart) for stage in stages]
     return all(journal is not None and journal.complete for journal in journals)
 
 
@@ -315,3 +322,12 @@ def _most_confused(store: Store, group: str, count: int = 3) -> tuple[tuple[int,
         return ()
     columns = (store.read(f"{group}/{name}")[:count].tolist() for name in names)
     return tuple(zip(*columns, strict=True))
+
+
+def _discard_lost_base(store: Store, plan: "ClusterPlan") -> None:
+    """Discard distances and trees of a subset if a journal of theirs is lost."""
+    subset = plan.distances.stage
+    trees = subset.replace("subset-", "linkage-", 1)
+    stages = [stage for stage in store.members("journal") if stage == subset or stage.startswith(trees)]
+    if any(present_journal(store, stage, restart=True) is None for stage in stages):
+        discard(store, *stages)

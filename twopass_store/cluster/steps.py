@@ -239,9 +239,6 @@ def cut_and_choose(
     # Those that may be absent are complete before the others, which tell that a clustering is.
     arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in (*FAITHFULNESS, *CLUSTERING))]
     products = tuple(store.product(plan.clustering_group, spec, array.shape) for spec, array in arrays)
-    # Without a journal, a group is what a kill left of a discarded clustering.
-    if store.journal(as_planned.stage) is None:
-        store.remove(plan.clustering_group)
     found = int(labels.max())
     attrs = {
         "subset": plan.subset_group.removeprefix("subsets/"),

@@ -16,7 +16,15 @@ from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold, nami
 from ..partition import FrameRange, chunk_range, format_ranges
 from ..progress import Progress, Silent
 from ..schema import DEFAULT_CODEC, position_spec
-from ..store import Store, differing_versions, lock_folder, present_journal, provenance, store_path
+from ..store import (
+    CHUNK_PREFIX,
+    Store,
+    differing_versions,
+    lock_folder,
+    present_journal,
+    provenance,
+    store_path,
+)
 from .columns import FrameColumns, columns_at_once
 from .outcome import IngestEstimate, IngestResult
 from .request import requested
@@ -310,9 +318,8 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
     if Store.exists(path):
         store = Store.open(path, writer=writer)
         journal = present_journal(store, "ingest", restart=restart)
-        # Where no frame is finished there is nothing to lose; without a journal, it is what a kill left in
-        # the first instant.
-        is_begun = journal is not None and (bool(journal.done("position").any()) or _was_complete(store))
+        # Without a journal, it is what a kill left in the first instant, or to be discarded.
+        is_begun = journal is not None and _holds_results(store)
         if is_begun and journal is not None and journal.plan.fingerprint == plan.journal.fingerprint:
             changed = differing_versions(store.attrs()["provenance"], provenance())
             if changed:
@@ -326,10 +333,13 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
     return Store.create(path, attrs, writer=writer)
 
 
-def _was_complete(store: Store) -> bool:
-    """Tell whether an ingest had finished: a repair may have discarded all frames, and more hangs on them."""
+def _holds_results(store: Store) -> bool:
+    """Tell whether there are frames, or anything made from frames: these are removed on request only."""
+    has_frames = any(store.at("position").glob(f"{CHUNK_PREFIX}*"))
+    # A repair may have discarded all frames of an ingest that had finished.
     names = [name for name in ("position", "time", "atom_name") if store.has(name)]
-    return any("complete" in store.attrs(name) for name in names) or bool(store.members("clusterings"))
+    was_complete = any("complete" in store.attrs(name) for name in names)
+    return has_frames or was_complete or any(map(store.members, ("subsets", "clusterings", "scans")))
 
 
 def _refuse_changed(store: Store, plan: "IngestPlan") -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import CorruptChunkError
 from ..journal import METADATA, Plan, digest
-from ..store import GROWTH, group_of
+from ..store import group_of
 from .checks import Journals
 from .damage import Damage
 from .layout import HOLDERS, group_problem
@@ -77,13 +77,11 @@ def _plan(journals: Journals, damage: Damage) -> Mend:
     copy = journals.copies(damage.stage).get(damage.path)
     if copy is not None and _fits(journals, damage.stage, copy):
         return Mend("write", "restored from the copy in the journal", copy.encode())
-    if damage.stage in ("ingest", GROWTH):
-        return Mend(
-            "none",
-            "can't be mended: what was to be ingested stood there. Take the file from a copy of the store, "
-            "or ingest into a new one",
-        )
-    return Mend("stage", "the stage is discarded with what hangs on it, and done anew by the next run")
+    return Mend(
+        "none",
+        "can't be mended: what was to be done stood there. Take the folder from a copy of the store, or run "
+        "the stage anew with --restart",
+    )
 
 
 def _fits(journals: Journals, stage: str, text: str) -> bool:

@@ -11,7 +11,17 @@ from ..errors import CorruptChunkError, StageIncompleteError, StoreError
 from ..journal import ABSENT, METADATA, Lock, Record, StageJournal, Writer, digest, hold
 from ..partition import FrameRange
 from ..progress import Progress, Silent
-from ..store import COPIES, GROWTH, JournalFiles, Store, group_of, lock_folder, read_regular, store_path
+from ..store import (
+    COPIES,
+    GROWTH,
+    JournalFiles,
+    Store,
+    discard,
+    group_of,
+    lock_folder,
+    read_regular,
+    store_path,
+)
 from .checks import Journals
 from .commands import next_commands
 from .damage import Damage, Repair
@@ -96,7 +106,9 @@ def _repaired(root: Path, writer: Writer, progress: Progress) -> Repair:
         _mend(root, writer, chosen)
     _finish_discards(root, writer)
     left = verify_locked(root, progress=progress).damage
-    return Repair(str(root), tuple(seen), left, tuple(sources), next_commands(root))
+    # What to run next can be told once every journal can be read.
+    commands = () if any(each.kind in ("plan", "ledger") for each in left) else next_commands(root)
+    return Repair(str(root), tuple(seen), left, tuple(sources), commands)
 
 
 def _mend(root: Path, writer: Writer, damage: list[Damage]) -> None:
@@ -182,12 +194,9 @@ def _mend_copies(root: Path, writer: Writer, damage: Damage) -> None:
 
 
 def _discard_stage(root: Path, writer: Writer, stage: str) -> None:
-    """Discard a stage with what hangs on it, its own journal last: until then, another repair goes on."""
-    for each in hanging_on(stage, JournalFiles(root).stages()):
-        group = group_of(each)
-        if group:
-            writer.remove(root / group)
-        writer.remove(root / "journal" / each)
+    """Discard a stage with what hangs on it."""
+    store = Store.open(root, writer=writer, grows=True)
+    discard(store, *hanging_on(stage, JournalFiles(root).stages()))
 
 
 def _discard_chunks(root: Path, writer: Writer, stage: str, damage: list[Damage]) -> None:

@@ -15,6 +15,7 @@ from ..journal import MAX_CHUNKS, StageJournal
 from .attributes import check_plan
 from .confined import inside, open_regular, read_regular, regular_file
 from .limits import MAX_METADATA_BYTES
+from .lost import stages_with_arrays
 from .names import CHECKSUM_BYTES, CHUNK_PREFIX
 
 __all__ = ["COPIES", "JournalFiles", "checksum_holds", "copies_problem", "ledger_problem"]
@@ -39,12 +40,12 @@ class JournalFiles:
         self.root = root
 
     def stages(self) -> list[str]:
-        """List the stages that have a folder with anything in it, sorted."""
+        """List the stages that have a journal, and those that have lost it but left arrays; sorted."""
         folder = inside(self.root, "journal")
-        if not folder.is_dir():
-            return []
+        planned = folder.iterdir() if folder.is_dir() else ()
         # A folder that is empty is what a kill left in the first instant.
-        return sorted(each.name for each in folder.iterdir() if each.is_dir() and any(each.iterdir()))
+        found = {each.name for each in planned if each.is_dir() and any(each.iterdir())}
+        return sorted(found.union(stages_with_arrays(self.root)))
 
     def load(self, stage: str) -> StageJournal | None:
         """Return a stage's journal, None where the stage was never planned.

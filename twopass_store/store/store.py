@@ -187,7 +187,19 @@ class Store(Arrays):
                 )
         if journal is not None:
             check_plan(journal.plan)
+            self._require_ledger(journal.plan)
         return journal
+
+    def _require_ledger(self, plan: Plan) -> None:
+        # It is written before an array is complete, and absent while a store becomes longer.
+        if any(self.has(f"journal/{each}") for each in (f"{plan.stage}/ledger", GROWTH)):
+            return
+        left = [each.path for each in plan.products if self.has(each.path)]
+        if any(self.attrs(path).get("complete") for path in left):
+            raise CorruptChunkError(
+                f"{self.path} is damaged: {left[0]} is there, but not the ledger of {plan.stage}. "
+                "Run `twopass repair`, or make this stage anew with --restart."
+            )
 
     @contextmanager
     def step(self, plan: Plan, *, hint: str) -> Iterator[StageJournal]:

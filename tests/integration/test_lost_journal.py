@@ -1,0 +1,65 @@
+"""A store that has lost plans or ledgers is refused and named, and nothing is removed without a request."""
+
+import shutil
+
+import pytest
+
+from small_stores import files_of
+
+INGEST = ["ingest", "s.zarr", "md.xtc", "--top", "md.pdb"]
+CLUSTER = ["cluster", "s.zarr", "--n-clusters", "3", "--stride", "4", "--select", "element != H"]
+ASSIGN = ["assign", "s.zarr", "--margin"]
+AGAIN = {"ingest": INGEST, "subset-*": CLUSTER, "clustering-default": CLUSTER, "assign-default": ASSIGN}
+REFUSED = {
+    "ingest": [
+        INGEST,
+        [*INGEST, "--stride", "2"],
+        ["ingest", "s.zarr", "md.xtc", "--append"],
+        CLUSTER,
+        [*CLUSTER, "--restart"],
+        ASSIGN,
+        [*ASSIGN, "--restart"],
+    ],
+    "subset-*": [CLUSTER, [*CLUSTER[:3], "4", *CLUSTER[4:], "--name", "other"]],
+    "clustering-default": [CLUSTER, [*CLUSTER[:3], "4", *CLUSTER[4:]], ASSIGN],
+    "assign-default": [ASSIGN, [*ASSIGN, "--noise-cutoff", "0.1"]],
+}
+
+
+@pytest.mark.parametrize("part", ["", "ledger"])
+@pytest.mark.parametrize("stage", REFUSED)
+def test_lost_journal__is_damage_and_nothing_is_removed(twopass, finished, tmp_path, stage, part):
+    shutil.copytree(finished.parent, tmp_path, dirs_exist_ok=True)
+    store = tmp_path / "s.zarr"
+    (folder,) = (store / "journal").glob(stage)
+    shutil.rmtree(folder / part)
+    before = files_of(store)
+    for command in (["verify", "s.zarr"], ["status", "s.zarr"], *REFUSED[stage]):
+        said = twopass(*command, code=9)
+        assert folder.name in said.stdout + said.stderr, command
+        assert files_of(store) == before, command
+    twopass("repair", "s.zarr", code=0 if part else 9)
+    assert files_of(store).keys() >= before.keys()
+    twopass(*AGAIN[stage], *([] if part else ["--restart"]))
+    twopass("verify", "s.zarr")
+
+
+def test_frames_without_a_ledger__are_kept(twopass, finished, tmp_path):
+    shutil.copytree(finished.parent, tmp_path, dirs_exist_ok=True)
+    twopass("ingest", "begun.zarr", "md.xtc", "--top", "md.pdb")
+    store = tmp_path / "begun.zarr"
+    for file in [*store.glob("*/zarr.json")]:
+        file.write_text(file.read_text().replace('"complete": true', '"complete": false'))
+    shutil.rmtree(store / "journal" / "ingest" / "ledger")
+    before = files_of(store)
+    twopass("ingest", "begun.zarr", "md.xtc", "--top", "md.pdb", "--stride", "2", code=7)
+    assert files_of(store) == before
+
+
+def test_store_of_the_first_instant__is_begun_anew(twopass, finished, tmp_path):
+    shutil.copytree(finished.parent, tmp_path, dirs_exist_ok=True)
+    store = tmp_path / "s.zarr"
+    for folder in [each for each in store.iterdir() if each.is_dir()]:
+        shutil.rmtree(folder)
+    twopass(*INGEST)
+    twopass("verify", "s.zarr")
