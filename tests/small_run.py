@@ -167,7 +167,7 @@ def small_runs(
         recut_clustering(store, name="default", new_name="fine", n_clusters=4, workers=workers)
 
     def scan(store: Path) -> None:
-        scan_cuts(store, n_clusters="2:4", linkages=["ward"], like="default", workers=workers)
+        scan_cuts(store, n_clusters="2:4", linkage=["ward"], name="default", workers=workers)
 
     def assign(store: Path) -> None:
         assign_frames(store, name="default", margin=True, workers=workers)

@@ -28,7 +28,7 @@ def make_finished(folder: Path, example_xtc: Path, example_top: Path) -> Path:
     twopass_store.ingest_trajectories(store, str(folder / "md.xtc"), top=str(folder / "md.pdb"))
     twopass_store.cluster_subset(store, n_clusters=3, stride=4, select="element != H")
     twopass_store.assign_frames(store, margin=True)
-    twopass_store.scan_cuts(store, n_clusters="2:4", like="default")
+    twopass_store.scan_cuts(store, n_clusters="2:4", name="default")
     return store
 
 

@@ -83,7 +83,7 @@ def assign(
                 leaders,
                 name=name,
                 select=select,
-                labels_by=leader_labels,
+                leader_labels=leader_labels,
                 restart=restart,
                 break_lock=break_lock,
                 progress=progress,

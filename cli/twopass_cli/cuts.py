@@ -65,8 +65,8 @@ def scan(
         found = scan_cuts(
             store,
             n_clusters=n_clusters,
-            linkages=linkage or ["average"],
-            like=name,
+            linkage=linkage or ["average"],
+            name=name,
             select=select,
             subset_frames=subset_frames,
             stride=stride,

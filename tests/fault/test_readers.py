@@ -301,12 +301,12 @@ def test_export__that_was_begun_before_is_of_one_state_or_leaves_no_file(
                     act(store, made)
 
     with pytest.raises(StoreError, match=r"was changed while it was read.*label is no longer what it was"):
-        export_coordinates(store, target, labels=1, progress=Slow())
+        export_coordinates(store, target, label=1, progress=Slow())
     assert not target.exists()
-    export_coordinates(store, target, labels=1)
+    export_coordinates(store, target, label=1)
     slow = Slow()
     slow.is_done = True
-    export_coordinates(store, target, labels=1, progress=slow, overwrite=True)
+    export_coordinates(store, target, label=1, progress=slow, overwrite=True)
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ def test_export__several_files_with_stride_and_selection(trajectory, tmp_path):
     sources = [tmp_path / "a.xtc", tmp_path / "b.trr"]
     top = write(trajectory[:1], tmp_path / "top.pdb")
     ingest_trajectories(tmp_path / "run.zarr", sources, top=top, select="name CA CB", stride=2)
-    export_coordinates(tmp_path / "run.zarr", tmp_path / "out.trr", top_path=tmp_path / "out.pdb")
+    export_coordinates(tmp_path / "run.zarr", tmp_path / "out.trr", top_to=tmp_path / "out.pdb")
     chosen = trajectory.topology.select("name CA CB")
     parts = [load(source, trajectory.topology)[::2].atom_slice(chosen) for source in sources]
     found = md.load(tmp_path / "out.trr", top=tmp_path / "out.pdb")
@@ -405,13 +405,13 @@ def test_export__refusals(dipeptide, walk, tmp_path, twopass):
     assert ".xtc, .trr, .dcd" in refused("out.tng")
     assert "lies in the store" in refused(dipeptide / "out.xtc")
     assert "There is no folder" in refused("nowhere/out.xtc")
-    assert "has no label 9; there are: 1, 2, 3, 4" in refused("out.xtc", labels=9)
-    assert "no cluster C5; they are C1, the largest, to C4" in refused("out.xtc", clusters="C5")
-    assert "no clustering 'fine'" in refused("out.xtc", labels=1, name="fine")
+    assert "has no label 9; there are: 1, 2, 3, 4" in refused("out.xtc", label=9)
+    assert "no cluster C5; they are C1, the largest, to C4" in refused("out.xtc", cluster="C5")
+    assert "no clustering 'fine'" in refused("out.xtc", label=1, name="fine")
     assert "Give --label or --cluster" in refused("out.xtc", name="default")
-    assert "(.h5, .gro, .pdb, .pdb.gz" in refused("out.xtc", top_path="out.xtc")
-    assert "can't both be" in refused("out.pdb", top_path=tmp_path / "out.pdb")
-    assert "no clustering yet" in refused("out.xtc", labels=1, store=walk, error=StageIncompleteError)
+    assert "(.h5, .gro, .pdb, .pdb.gz" in refused("out.xtc", top_to="out.xtc")
+    assert "can't both be" in refused("out.pdb", top_to=tmp_path / "out.pdb")
+    assert "no clustering yet" in refused("out.xtc", label=1, store=walk, error=StageIncompleteError)
     assert "was made from" in refused(walk.with_name("walk.h5"), overwrite=True, store=walk)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there.xtc"]
 
@@ -421,7 +421,7 @@ def test_export__of_an_unfinished_assign_is_refused(tmp_path, dipeptide):
     ingest_trajectories(store, "example:alanine-dipeptide.xtc", top="example:alanine-dipeptide.pdb")
     cluster_subset(store, stride=100, n_clusters=2)
     with pytest.raises(StageIncompleteError, match="assign has not finished"):
-        export_coordinates(store, tmp_path / "out.xtc", labels=1)
+        export_coordinates(store, tmp_path / "out.xtc", label=1)
     export_coordinates(store, tmp_path / "out.xtc", frames="0")
 
 

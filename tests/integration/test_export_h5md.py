@@ -70,7 +70,7 @@ def test_zarrmd__is_read_by_zarrtraj(walk, tmp_path):
     if python is None:
         pytest.skip("TWOPASS_ZARRTRAJ_PYTHON names no Python that has zarrtraj")
     trajectory, folder = walk
-    export_coordinates(folder / "run.zarr", tmp_path / "out.zarrmd", top_path=tmp_path / "out.pdb")
+    export_coordinates(folder / "run.zarr", tmp_path / "out.zarrmd", top_to=tmp_path / "out.pdb")
     arguments = [tmp_path / "out.pdb", tmp_path / "out.zarrmd", tmp_path / "read.npz"]
     result = subprocess.run([python, "-c", READ, *map(str, arguments)], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

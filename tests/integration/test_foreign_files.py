@@ -89,7 +89,7 @@ def test_ingest__gives_what_mdanalysis_reads(name, topology, tmp_path):
 def test_export__gives_back_what_was_ingested(name, topology, tmp_path):
     store = ingested(name, topology, tmp_path, select="index < 400")
     suffix = Path(datafile(name)).suffix
-    export_coordinates(store.path, tmp_path / f"out{suffix}", top_path=tmp_path / "top.h5")
+    export_coordinates(store.path, tmp_path / f"out{suffix}", top_to=tmp_path / "top.h5")
     again = tmp_path / "again.zarr"
     ingest_trajectories(again, tmp_path / f"out{suffix}", top=tmp_path / "top.h5", select="all")
     before, after = store.read("position"), Store.open(again).read("position")

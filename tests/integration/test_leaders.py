@@ -82,8 +82,8 @@ def test_faithful__stops_at_what_is_asked_for(ingested):
     ("options", "words"),
     [
         ({"leader_method": "faithful", "leaders_per_cluster": 3}, "max_leaders"),
-        ({"leader_method": "medoid", "faithfulness": 0.9}, "faithfulness is for leader_method faithful"),
-        ({"leaders_per_cluster": 2, "max_leaders": 20}, "max_leaders is for leader_method faithful"),
+        ({"leader_method": "medoid", "faithfulness": 0.9}, "`faithfulness` is for leader method faithful"),
+        ({"leaders_per_cluster": 2, "max_leaders": 20}, "`max_leaders` is for leader method faithful"),
         ({"faithfulness": 1.5}, "faithfulness"),
         ({"leader_method": "best"}, "leader_method"),
     ],

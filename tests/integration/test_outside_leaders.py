@@ -69,7 +69,7 @@ def expected_labels(frames, leaders, labels):
 @pytest.mark.parametrize(("labels_by", "labels"), [("order", [1, 2, 3, 4, 5]), ("file", [1, 1, 2, 2, 2])])
 def test_structures__lead_by_order_or_by_file(folder, frames, labels_by, labels):
     store, name = folder / "s.zarr", f"by-{labels_by}"
-    result = adopt_leaders(store, [folder / "a.pdb", folder / "b.pdb"], name=name, labels_by=labels_by)
+    result = adopt_leaders(store, [folder / "a.pdb", folder / "b.pdb"], name=name, leader_labels=labels_by)
     assert (result.n_leaders, result.n_clusters, result.n_missing_atoms) == (5, max(labels), 0)
     assign_frames(store, name=name, margin=True)
     expected, distances = expected_labels(frames, [100, 900, 2000, 3000, 3500], labels)
@@ -88,7 +88,7 @@ def test_structures__lead_by_order_or_by_file(folder, frames, labels_by, labels)
     tree = xr.open_datatree(store, engine="zarr", consolidated=False)
     assert tree[f"clusterings/{name}/leader_position"].shape == (5, 22, 3)
     assert adopt_leaders(
-        store, [folder / "a.pdb", folder / "b.pdb"], name=name, labels_by=labels_by
+        store, [folder / "a.pdb", folder / "b.pdb"], name=name, leader_labels=labels_by
     ).was_complete
 
 
@@ -116,7 +116,7 @@ def test_what_does_not_fit__is_refused(folder):
         ([folder / "heavy.pdb"], {"select": "all"}, TopologyMismatchError, "and 7 more"),
         ([folder / "none.pdb"], {}, TrajectoryError, "none.pdb"),
         ([], {}, ConfigError, "at least one"),
-        ([folder / "a.pdb"], {"labels_by": "name"}, ConfigError, "order or file"),
+        ([folder / "a.pdb"], {"leader_labels": "name"}, ConfigError, "'order' or 'file'"),
         ([folder / "a.pdb"], {"name": "a/b"}, ConfigError, "a/b"),
     ]:
         with pytest.raises(kind, match=words):

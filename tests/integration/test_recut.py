@@ -111,7 +111,7 @@ def test_gromos__goes_through_leaders_and_the_second_pass(ingested):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "needs cutoff"),
+        ({}, "needs `cutoff`"),
         ({"n_clusters": 3}, "as many clusters"),
         ({"cutoff": 0.1, "linkage_input": "rows"}, "makes no tree"),
     ],
@@ -149,7 +149,7 @@ def test_recut__keeps_to_the_subset_of_before_an_append(tmp_path):
     ingest_trajectories(store, [tmp_path / "b.xtc"], append=True)
     result = recut_clustering(store, name="base", new_name="finer", n_clusters=6)
     assert (result.n_pairs_computed, result.n_subset_frames) == (0, 200)
-    scanned = scan_cuts(store, like="base", n_clusters=(2, 4))
+    scanned = scan_cuts(store, name="base", n_clusters=(2, 4))
     assert len(Store.open(store).members("subsets")) == 1
     assert scanned.sizes["cut"] == 3
     assign_frames(store, name="finer")

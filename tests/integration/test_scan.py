@@ -27,7 +27,7 @@ def ingested(tmp_path_factory):
 
 
 def test_scan__gives_figures_with_units_and_keeps_them(ingested):
-    scan = scan_cuts(ingested, stride=10, n_clusters=(2, 9), linkages=["average", "ward"])
+    scan = scan_cuts(ingested, stride=10, n_clusters=(2, 9), linkage=["average", "ward"])
     assert scan.sizes == {"linkage": 2, "cut": 8}
     assert scan.n_clusters.values.tolist() == list(range(2, 10))
     for variable in scan.data_vars.values():
@@ -50,7 +50,7 @@ def test_scan__gives_figures_with_units_and_keeps_them(ingested):
     before = {file: file.stat().st_mtime_ns for file in ingested.rglob("*")}
     left = ingested.with_name("s.zarr.lock")
     left.mkdir()  # by a process that is dead
-    again = scan_cuts(ingested, like="five", n_clusters="2:9", linkages=["average", "ward"])
+    again = scan_cuts(ingested, name="five", n_clusters="2:9", linkage=["average", "ward"])
     assert {file: file.stat().st_mtime_ns for file in ingested.rglob("*")} == before
     assert not left.exists()
     xr.testing.assert_identical(again, scan)
@@ -61,7 +61,7 @@ def test_scan__gives_figures_with_units_and_keeps_them(ingested):
 
 
 def test_auto__takes_the_suggestion(ingested):
-    scan = scan_cuts(ingested, stride=20, linkages=["complete"])
+    scan = scan_cuts(ingested, stride=20, linkage=["complete"])
     result = cluster_subset(ingested, name="auto", stride=20, n_clusters="auto", linkage="complete")
     assert result.n_clusters == scan.suggested_n_clusters.item()
     assert result.n_clusters_reason == scan.suggestion_reason.item()
@@ -116,9 +116,9 @@ def test_states_that_lie_apart__are_found(tmp_path):
         ({"n_clusters": "1:9"}, ConfigError, "at least 2"),
         ({"n_clusters": "9:2"}, ConfigError, "no smaller"),
         ({"n_clusters": "2:900"}, ConfigError, "400 frames"),
-        ({"linkages": ["upgma"]}, ConfigError, "linkage"),
-        ({"like": "nobody", "stride": None}, StageIncompleteError, "nobody"),
-        ({"like": "nobody"}, ConfigError, "leave out"),
+        ({"linkage": ["upgma"]}, ConfigError, "linkage"),
+        ({"name": "nobody", "stride": None}, StageIncompleteError, "nobody"),
+        ({"name": "nobody"}, ConfigError, "leave out"),
         ({"memory": "301MiB"}, MemoryBudgetError, "301MiB"),
     ],
 )

@@ -105,8 +105,8 @@ def test_load_config__an_override_replaces_its_alternative(tmp_path):
         (MINIMAL + "[cluster]\nalign_to = -1\nalign_select = 'all'\n", ["cluster.align_to", "-1"]),
         (MINIMAL + "[cluster]\nname = '../x'\n", ["cluster.name", "'../x'"]),
         (MINIMAL + "[assign]\nname = 'other'\n", ["assign.name", "other", "default"]),
-        ('store = "x"\n', ["ingest is missing"]),
-        ('store = "x"\n[ingest]\ntrajectories = []\n', ["ingest.trajectories"]),
+        ('store = "x"\n', ["`ingest` is missing"]),
+        ('store = "x"\n[ingest]\ntrajectories = []\n', ["[ingest]", "`trajectories`"]),
         ("store = \n", ["no valid TOML", "line 1"]),
     ],
 )

@@ -130,14 +130,14 @@ def test_toml_that_cannot_be_used__names_the_table(folder, text, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "either trajectories or from_list"),
-        ({"trajectories": "a.xtc", "from_list": "list.csv"}, "either trajectories or from_list"),
-        ({"trajectories": "a.xtc", "ndx": "index.ndx"}, "ndx and group belong together"),
-        ({"trajectories": "a.xtc", "ndx": "i.ndx", "group": "A", "select": "all"}, "select and group"),
-        ({"trajectories": "a.xtc", "every": "1 ps", "stride": 2}, "every and stride"),
-        ({"trajectories": "a.xtc", "begin": "2 ns", "end": "1 ns"}, "begin lies after end"),
-        ({"trajectories": "a.xtc", "run_pattern": "("}, "run_pattern is no regular expression"),
-        ({"trajectories": "a.xtc", "burn_in": "soon"}, "burn_in = 'soon': 'soon' is no time"),
+        ({}, "no trajectory was given"),
+        ({"trajectories": "a.xtc", "from_list": "list.csv"}, "either `trajectories` or `from_list`"),
+        ({"trajectories": "a.xtc", "ndx": "index.ndx"}, "`ndx` and `group` belong together"),
+        ({"trajectories": "a.xtc", "ndx": "i.ndx", "group": "A", "select": "all"}, "`select` and `group`"),
+        ({"trajectories": "a.xtc", "every": "1 ps", "stride": 2}, "`every` and `stride`"),
+        ({"trajectories": "a.xtc", "begin": "2 ns", "end": "1 ns"}, "`begin` lies after `end`"),
+        ({"trajectories": "a.xtc", "run_pattern": "("}, "`run_pattern` = .*is no regular expression"),
+        ({"trajectories": "a.xtc", "burn_in": "soon"}, "`burn_in` = 'soon': 'soon' is no time"),
         ({"trajectories": "a.xtc", "dt": "0 ps"}, "dt"),
     ],
 )

@@ -4,11 +4,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from ..config import AssignConfig, validated
+from ..config import AssignConfig, AssignOptions, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..executors import PROCESS_BYTES, available_cpus, make_executor, memory_budget, require_within
 from ..journal import Lock, Plan, StageJournal, Writer
@@ -57,45 +57,26 @@ class AssignResult:
 def assign_frames(
     store: str | os.PathLike[str],
     *,
-    name: str | None = None,
-    noise_cutoff: float | str | None = None,
-    margin: bool = False,
-    memory: int | str | None = None,
-    workers: int | None = None,
-    scheduler: str | None = None,
     restart: bool = False,
     break_lock: bool = False,
     progress: Progress | None = None,
+    **options: Unpack[AssignOptions],
 ) -> AssignResult:
-    """Give every frame the label of its nearest leader, going on where an earlier call was stopped.
+    """Give every frame the label of its nearest leader, resuming an earlier call that was stopped.
 
     Parameters
     ----------
     store
         Path of the store.
-    name
-        The clustering; may be left out where there is only one.
-    noise_cutoff
-        Frames farther than this (nm, or ``"2A"``) from every leader get the label -1 and the status
-        ``beyond_noise_cutoff``; their nearest leader and the distance to it are kept.
-    margin
-        Find for each frame that has a label the nearest leader of any other cluster too: ``second_label``
-        and ``rmsd_to_second``. Takes about as long as the labels; labels that are there already stay.
-    memory
-        Bytes that the process may use (``"4GiB"``), of each worker process where `scheduler` is given;
-        half of what is available where None.
-    workers
-        Threads; all processors available where None.
-    scheduler
-        Address of a `dask.distributed` scheduler whose workers run the units instead. They must see the
-        store under the same path.
     restart
-        Discard labels that exist with another noise cutoff.
+        Discard labels that were made with another noise cutoff.
     break_lock
-        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
-        another host. Only where you are sure that it doesn't.
+        Take the store's lock from a process that may still be running, such as one on another host. Only if
+        you are sure that it isn't.
     progress
-        Who is told how it goes.
+        Progress reporter.
+    **options
+        See `AssignConfig`.
 
     Raises
     ------
@@ -107,15 +88,7 @@ def assign_frames(
         If the store is missing, damaged or locked, can't be written, or has labels with another noise
         cutoff.
     """
-    values = {
-        "name": name,
-        "noise_cutoff": noise_cutoff,
-        "margin": margin,
-        "memory": memory,
-        "workers": workers,
-        "scheduler": scheduler,
-    }
-    stage = _Assign(store_path(store), validated(AssignConfig, values), progress or Silent())
+    stage = _Assign(store_path(store), validated(AssignConfig, options), progress or Silent())
     counts = run_stage(stage.path, stage, restart=restart, break_lock=break_lock, progress=stage.progress)
     labelled, measured = counts or (0, 0)
     return AssignResult(stage.path, stage.name, stage.n_frames, labelled, measured)

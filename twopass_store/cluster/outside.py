@@ -5,22 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import ClusterConfig, expand_paths, validated
+from ..config import ClusterConfig, LeadersConfig, LeadersOptions, expand_paths, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..journal import Lock, Plan, clear_dead, hold, naming_writer
 from ..partition import format_ranges
 from ..progress import Progress, Silent
 from ..schema import CLUSTERING, OUTSIDE
-from ..store import Store, check_name, discard, lock_folder, present_journal, provenance, store_path
+from ..store import Store, discard, lock_folder, present_journal, provenance, store_path
 
 __all__ = ["AdoptResult", "adopt_leaders"]
-
-LABELLINGS = ("order", "file")
 
 HINT = (
     "Use the same structures and options, another name (--name), or --restart to discard that one with its "
@@ -56,12 +54,10 @@ def adopt_leaders(
     store: str | os.PathLike[str],
     structures: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
-    name: str = "default",
-    select: str | None = None,
-    labels_by: str = "order",
     restart: bool = False,
     break_lock: bool = False,
     progress: Progress | None = None,
+    **options: Unpack[LeadersOptions],
 ) -> AdoptResult:
     """Make a clustering whose leaders are structures from files, for `assign_frames` to label all frames by.
 
@@ -73,20 +69,15 @@ def adopt_leaders(
         PDB, GRO or HDF5 files and glob patterns; every model of a file is a leader. Their atoms are matched
         to the stored ones by residue and name, whatever their order; stored atoms that a structure lacks are
         NaN in ``leader_position``.
-    name
-        Name of the clustering.
-    select
-        Atoms of the RMSD, in mdtraj's language, among those stored; C-alphas or heavy atoms where None.
-        Every structure must have them.
-    labels_by
-        ``order``: every structure is a cluster of its own, from 1; ``file``: the models of a file are one.
     restart
         Discard a clustering of that name with other structures or options.
     break_lock
-        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
-        another host. Only where you are sure that it doesn't.
+        Take the store's lock from a process that may still be running, such as one on another host. Only if
+        you are sure that it isn't.
     progress
-        Who is told how it goes.
+        Progress reporter.
+    **options
+        See `LeadersConfig`.
 
     Raises
     ------
@@ -100,16 +91,15 @@ def adopt_leaders(
         If the store is missing, damaged or locked, can't be written, or has another clustering of that name.
     """
     path = store_path(store)
-    if labels_by not in LABELLINGS:
-        raise ConfigError(f"Structures are labelled by {' or '.join(LABELLINGS)}, not by {labels_by!r}.")
-    config = validated(ClusterConfig, {"name": check_name(name), "select": select})
+    asked = validated(LeadersConfig, options)
+    config = validated(ClusterConfig, asked.model_dump(exclude={"leader_labels"}))
     given = [structures] if isinstance(structures, str | os.PathLike) else structures
     if not given:
         raise ConfigError("There is no structure to lead: name at least one file.")
     files = expand_paths([os.fspath(each) for each in given])
     progress = progress or Silent()
-    with naming_writer(lock_folder(path), Lock(f"clustering-{name}"), break_lock=break_lock):
-        return _adopt(path, files, config, labels_by, restart, break_lock, progress)
+    with naming_writer(lock_folder(path), Lock(f"clustering-{config.name}"), break_lock=break_lock):
+        return _adopt(path, files, config, asked.leader_labels, restart, break_lock, progress)
 
 
 def _adopt(

@@ -1,8 +1,9 @@
 """Another cut of a tree that is there."""
 
 import os
+from typing import Unpack
 
-from ..config import ClusterConfig, validated
+from ..config import ClusterConfig, RecutConfig, RecutOptions, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..journal import Lock, StageJournal, naming_writer
 from ..progress import Progress, Silent
@@ -15,15 +16,11 @@ __all__ = ["recut_clustering"]
 def recut_clustering(
     store: str | os.PathLike[str],
     *,
-    name: str | None = None,
     new_name: str,
-    n_clusters: int | str | None = None,
-    cutoff: float | str | None = None,
-    memory: int | str | None = None,
-    workers: int | None = None,
     restart: bool = False,
     break_lock: bool = False,
     progress: Progress | None = None,
+    **options: Unpack[RecutOptions],
 ) -> ClusterResult:
     """Cut the tree of a clustering elsewhere, as a clustering of another name; no distance is computed.
 
@@ -31,16 +28,17 @@ def recut_clustering(
     ----------
     store
         Path of the store.
-    name
-        The clustering whose subset, distances, tree and way to choose leaders are taken; may be left out
-        where there is only one beside the new one.
     new_name
-        Name of the new one.
-    n_clusters, cutoff
-        Where to cut: how many clusters, or at what height (nm, or ``"2A"``). One of them; for a clustering
-        by gromos, the cutoff.
-    memory, workers, restart, break_lock, progress
-        As in `cluster_subset`.
+        Name of the new clustering.
+    restart
+        Discard a clustering of the new name with other options.
+    break_lock
+        Take the store's lock from a process that may still be running, such as one on another host. Only if
+        you are sure that it isn't.
+    progress
+        Progress reporter.
+    **options
+        See `RecutConfig`.
 
     Raises
     ------
@@ -52,17 +50,21 @@ def recut_clustering(
         If the store is missing, damaged or locked, can't be written, or has a clustering of the new name
         with other parameters.
     """
+    asked = validated(RecutConfig, options)
+    n_clusters, cutoff = asked.n_clusters, asked.cutoff
     path = store_path(store)
-    with naming_writer(lock_folder(path), Lock(f"clustering-{name or 'default'}"), break_lock=break_lock):
+    with naming_writer(
+        lock_folder(path), Lock(f"clustering-{asked.name or 'default'}"), break_lock=break_lock
+    ):
         opened = Store.open(path)
-        name = name or _other_clustering(opened, new_name)
+        name = asked.name or _other_clustering(opened, new_name)
         base = _base(opened, name)
     if check_name(new_name) == name:
         raise ConfigError(f"The new cut needs a name of its own, not {name!r} as well: give another (--as).")
     if (n_clusters is None) == (cutoff is None):
         raise ConfigError("Where to cut the tree? Give either --n-clusters K or --cutoff LENGTH.")
-    cut_at = {"name": new_name, "n_clusters": n_clusters, "cutoff": cutoff}
-    config = validated(ClusterConfig, {**base.plan.request, **cut_at, "memory": memory, "workers": workers})
+    cut_at = {**asked.model_dump(), "name": new_name}
+    config = validated(ClusterConfig, {**base.plan.request, **cut_at})
     progress = progress or Silent()
     return make_clustering(path, config, restart=restart, break_lock=break_lock, progress=progress, like=name)
 

@@ -1,14 +1,13 @@
 """Figures of the cuts of several trees, over a range of numbers of clusters."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from ..config import ClusterConfig, validated
+from ..config import ClusterConfig, ScanConfig, ScanOptions, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..journal import Lock, clear_dead, hold, naming_writer
 from ..progress import Progress, Silent
@@ -26,16 +25,9 @@ __all__ = ["scan_cuts"]
 def scan_cuts(
     store: str | os.PathLike[str],
     *,
-    n_clusters: str | tuple[int, int] = "2:30",
-    linkages: Sequence[str] = ("average",),
-    like: str | None = None,
-    select: str | None = None,
-    subset_frames: int | None = None,
-    stride: int | None = None,
-    memory: int | str | None = None,
-    workers: int | None = None,
     break_lock: bool = False,
     progress: Progress | None = None,
+    **options: Unpack[ScanOptions],
 ) -> "xr.Dataset":
     """Judge the cuts of the subset's trees, for several numbers of clusters.
 
@@ -45,15 +37,13 @@ def scan_cuts(
     ----------
     store
         Path of the store.
-    n_clusters
-        First and last number of clusters, as a pair or as ``"2:30"``.
-    linkages
-        Methods to compare.
-    like
-        The clustering whose subset, atoms and metric are taken, instead of `select`, `subset_frames` and
-        `stride`.
-    select, subset_frames, stride, memory, workers, break_lock, progress
-        As in `cluster_subset`.
+    break_lock
+        Take the store's lock from a process that may still be running, such as one on another host. Only if
+        you are sure that it isn't.
+    progress
+        Progress reporter.
+    **options
+        See `ScanConfig`.
 
     Returns
     -------
@@ -65,7 +55,7 @@ def scan_cuts(
     Raises
     ------
     StageIncompleteError
-        If ingest, or the clustering `like`, has not finished.
+        If ingest, or the clustering `name`, has not finished.
     ConfigError, MemoryBudgetError, StoreError
         As in `cluster_subset`.
     """
@@ -73,9 +63,11 @@ def scan_cuts(
     from .judge import scan_group, scan_stage
     from .plan import plan_cluster
 
+    config = validated(ScanConfig, options)
     path = store_path(store)
-    low, high = _parse_range(n_clusters) if isinstance(n_clusters, str) else n_clusters
-    given = {"select": select, "subset_frames": subset_frames, "stride": stride}
+    low, high = config.n_clusters
+    like = config.name
+    given = {"select": config.select, "subset_frames": config.subset_frames, "stride": config.stride}
     with naming_writer(lock_folder(path), Lock("subset"), break_lock=break_lock):
         opened = Store.open(path)
         ingest = opened.journal("ingest")
@@ -84,8 +76,8 @@ def scan_cuts(
         base = given if like is None else _subset_of(opened, like, given)
         progress = progress or Silent()
         scans = []
-        for linkage in dict.fromkeys(linkages):
-            values = {**base, "linkage": linkage, "memory": memory, "workers": workers}
+        for linkage in dict.fromkeys(config.linkage):
+            values = {**base, "linkage": linkage, "memory": config.memory, "workers": config.workers}
             plan = plan_cluster(opened, validated(ClusterConfig, values), like=like, n_judged=high)
             group = scan_group(plan, low, high)
             journal = opened.journal(scan_stage(plan, low, high))
@@ -130,13 +122,6 @@ def _scan(
         tree = link(store, plan, progress)
         assert tree is not None
         scan_tree(store, plan, tree, read_distances(store, plan), low, high, progress)
-
-
-def _parse_range(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
-    if not found:
-        raise ConfigError(f"--n-clusters: {text!r} is no range; write it like 2:30.")
-    return int(found[1]), int(found[2])
 
 
 def _as_dataset(store: Store, scans: Sequence[tuple[str, str]]) -> "xr.Dataset":

@@ -4,13 +4,13 @@ import os
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
-from ..config import METRIC_OPTIONS, ClusterConfig, format_length, validated
+from ..config import METRIC_OPTIONS, ClusterConfig, ClusterOptions, format_length, validated
 from ..errors import CorruptChunkError, StageIncompleteError
 from ..journal import Lock, Plan, clear_dead, hold, naming_writer
 from ..progress import Progress, Silent
-from ..store import Store, check_name, discard, lock_folder, present_journal, store_path
+from ..store import Store, discard, lock_folder, present_journal, store_path
 
 if TYPE_CHECKING:
     from .plan import ClusterPlan
@@ -62,134 +62,43 @@ class ClusterResult:
 def cluster_subset(
     store: str | os.PathLike[str],
     *,
-    name: str = "default",
-    select: str | None = None,
-    mass_weighted: bool = False,
-    masses: str | os.PathLike[str] | None = None,
-    no_fit: bool = False,
-    align_to: int | str | os.PathLike[str] | None = None,
-    align_select: str | None = None,
-    subset_frames: int | None = None,
-    stride: int | None = None,
-    method: str = "linkage",
-    linkage: str = "average",
-    linkage_input: str = "condensed",
-    n_clusters: int | str | None = None,
-    cutoff: float | str | None = None,
-    leader_method: str | None = None,
-    leaders_per_cluster: int | None = None,
-    faithfulness: float | None = None,
-    max_leaders: int | None = None,
-    leader_frames: tuple[int, ...] | list[int] | None = None,
-    seed: int = 0,
-    memory: int | str | None = None,
-    workers: int | None = None,
     restart: bool = False,
     break_lock: bool = False,
     progress: Progress | None = None,
+    **options: Unpack[ClusterOptions],
 ) -> ClusterResult:
-    """Cluster a subset of the frames and pick leaders, going on where an earlier call was stopped.
+    """Cluster a subset of the frames and pick leaders, resuming an earlier call that was stopped.
 
     Parameters
     ----------
     store
         Path of the store.
-    name
-        Name of the clustering. One with another cut or other leaders under a new name reuses the distances
-        and the linkage of the same subset.
-    select
-        Atoms of the RMSD, in mdtraj's language; where None the C-alphas if there is a protein of at least
-        10 residues, else all heavy atoms.
-    mass_weighted
-        Weight atoms by their masses, in the fit and in the RMSD: RMSD² = Σ m |R x + t − y|² / Σ m.
-    masses
-        A text file with the masses, where those of the elements aren't meant or known: a number a line for
-        each stored or each selected atom, or lines ``NAME MASS`` or ``RESIDUE:NAME MASS``.
-    no_fit
-        Compare positions as they are, without centring or turning them.
-    align_to, align_select
-        A frame of the store, or a PDB, GRO or MDTraj HDF5 file, and atoms in mdtraj's language: every frame
-        is superposed once on that reference by these atoms, and the RMSD of `select` is taken as they then
-        lie, as for poses of a ligand. With `mass_weighted` the superposition is weighted too.
-    subset_frames, stride
-        At most so many frames, evenly spaced, or every `stride`-th frame of the store; 10,000 frames where
-        both are None.
-    method
-        ``linkage`` makes a tree and cuts it; ``gromos`` takes the frame with most neighbours nearer than
-        `cutoff`, with them, out of the subset, again and again (Daura et al., 1999).
-    linkage
-        ``average``, ``ward``, ``complete``, ``single``, ``weighted``, ``centroid`` or ``median``.
-    linkage_input
-        ``condensed`` takes the RMSDs as the distances that they are; ``rows`` takes the rows of their
-        square matrix for observations, as scipy does when it is handed that matrix.
-    n_clusters, cutoff
-        Where to cut the tree: how many clusters (``"auto"``: what `scan_cuts` suggests between 2 and 30), or
-        at what height (nm, or ``"2A"``). One of them.
-    leader_method
-        ``faithful``: the medoids, then those subset frames that bring most first-pass labels back;
-        ``medoid``: the medoid, then farthest first; ``random``: drawn without replacement. Where None,
-        ``faithful``, or ``medoid`` if `leaders_per_cluster` is given.
-    leaders_per_cluster, seed
-        Leaders of each cluster by ``medoid`` and ``random``, 1 where None; seed of ``random``.
-    faithfulness, max_leaders
-        ``faithful`` adds leaders until so large a share of the subset frames is nearest to a leader of
-        their own cluster (0.95 where None), or until there are so many (5 for each cluster where None).
-    leader_frames
-        Frames of the store that lead instead, in this order; they must lie in the subset.
-    memory
-        Bytes that the process may use (``"4GiB"``); half of what is available where None.
-    workers
-        Threads; all processors available where None.
     restart
-        Discard a clustering of that name with other parameters.
+        Discard a clustering of that name with other options.
     break_lock
-        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
-        another host. Only where you are sure that it doesn't.
+        Take the store's lock from a process that may still be running, such as one on another host. Only if
+        you are sure that it isn't.
     progress
-        Who is told how it goes.
+        Progress reporter.
+    **options
+        See `ClusterConfig`. With neither `n_clusters` nor `cutoff` the error suggests some, and the
+        distances and the tree are kept.
 
     Raises
     ------
     StageIncompleteError
         If ingest has not finished.
     ConfigError
-        If a parameter doesn't fit, or masses are wanted and the elements aren't known; with neither
-        `n_clusters` nor `cutoff` it suggests some, and distances and linkage are kept.
+        If an option doesn't fit, or masses are wanted and the elements aren't known.
     TrajectoryError
         If the file of masses or of the reference isn't there, or its atoms don't match.
     MemoryBudgetError
         If the distances need more memory than allowed; names the largest subset that fits.
     StoreError
         If the store is missing, damaged or locked, can't be written, or has a clustering of that name with
-        other parameters.
+        other options.
     """
-    config = validated(
-        ClusterConfig,
-        {
-            "name": check_name(name),
-            "select": select,
-            "mass_weighted": mass_weighted,
-            "masses": None if masses is None else os.fspath(masses),
-            "no_fit": no_fit,
-            "align_to": os.fspath(align_to) if isinstance(align_to, os.PathLike) else align_to,
-            "align_select": align_select,
-            "subset_frames": subset_frames,
-            "stride": stride,
-            "method": method,
-            "linkage": linkage,
-            "linkage_input": linkage_input,
-            "n_clusters": n_clusters,
-            "cutoff": cutoff,
-            "leader_method": leader_method,
-            "leaders_per_cluster": leaders_per_cluster,
-            "faithfulness": faithfulness,
-            "max_leaders": max_leaders,
-            "leader_frames": leader_frames,
-            "seed": seed,
-            "memory": memory,
-            "workers": workers,
-        },
-    )
+    config = validated(ClusterConfig, options)
     return make_clustering(
         store_path(store), config, restart=restart, break_lock=break_lock, progress=progress or Silent()
     )

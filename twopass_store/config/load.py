@@ -2,10 +2,9 @@
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,9 +13,15 @@ from .models import RunConfig
 from .paths import EXAMPLE_PREFIX
 from .texts import expanded, parse_toml, read_text, shown
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 __all__ = ["load_config", "validated"]
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_PREFIX = "Value error, "
+"""What pydantic puts before the message of a validator."""
 
 _ALTERNATIVES = (
     ("ingest", {"trajectories", "from_list"}),
@@ -90,39 +95,68 @@ def validated(model: type[Model], values: Mapping[str, Any], *, source: str = ""
     ConfigError
         If a key is unknown or missing, or its value not allowed.
     """
+    given = {
+        key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in values.items()
+    }
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate(given)
     except ValidationError as error:
-        problems = "; ".join(_explain(model, dict(problem)) for problem in error.errors())
+        problems = "; ".join(_explain(model, given, error.errors(include_url=False)))
         raise ConfigError(f"{source}: {problems}." if source else f"{problems}.") from error
 
 
-def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
-    path = [str(part) for part in problem["loc"]]
-    key = ".".join(path)
-    kind, message, found = problem["type"], problem["msg"], problem.get("input")
-    if kind == "extra_forbidden":
-        allowed = _fields(model, path[:-1])
-        close = difflib.get_close_matches(path[-1], allowed, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(allowed)}"
-        return f"unknown key {key} ({hint})"
-    if kind == "missing":
-        return f"{key} is missing"
-    # pydantic's prefix for errors raised in validators
-    message = str(message).removeprefix("Value error, ")
-    if not path or (kind == "value_error" and isinstance(found, Mapping)):
-        return message
-    return f"{key} = {shown(found)}: {message[:1].lower()}{message[1:]}"
+def _explain(
+    model: type[BaseModel], given: Mapping[str, Any], problems: Sequence["ErrorDetails"]
+) -> Iterator[str]:
+    """Word the problems, one for each option even if it may be of several types."""
+    by_key: dict[tuple[str, ...], list[ErrorDetails]] = {}
+    for problem in problems:
+        by_key.setdefault(tuple(_path(model, problem["loc"])), []).append(problem)
+    for path, those in by_key.items():
+        key, first = f"`{'.'.join(path)}`", those[0]
+        if first["type"] == "extra_forbidden":
+            allowed = _fields(model, path[:-1])
+            close = difflib.get_close_matches(path[-1], allowed, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(allowed)}"
+            yield f"unknown option {key} ({hint})"
+        elif first["type"] == "missing":
+            yield f"{key} is missing"
+        elif not path or (first["type"] == "value_error" and isinstance(first["input"], Mapping)):
+            # of a section as a whole
+            section = f"in [{'.'.join(path)}], " if path else ""
+            yield section + "; ".join(each["msg"].removeprefix(_PREFIX) for each in those)
+        else:
+            found: Any = given
+            for part in path:
+                found = found[part]
+            wanted = [each["msg"].removeprefix(_PREFIX).removeprefix("Input ") for each in those]
+            begun = wanted[0].partition(",")[0] if len(wanted) > 1 else wanted[0]
+            others = [each.partition(",")[0].removeprefix("should be ") for each in wanted[1:]]
+            yield f"{key} = {shown(found)}: {' or '.join(dict.fromkeys([begun, *others]))}"
+
+
+def _path(model: type[BaseModel], loc: tuple[int | str, ...]) -> Iterator[str]:
+    """Yield the sections and the option that a place is in, without the parts of its type."""
+    for part in loc:
+        yield str(part)
+        inner = _inner(model, str(part))
+        if inner is None:
+            return
+        model = inner
+
+
+def _inner(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    field = model.model_fields.get(name)
+    annotation = None if field is None else field.annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     for part in path:
-        annotation = model.model_fields[part].annotation
-        if isinstance(annotation, UnionType):
-            annotation = get_args(annotation)[0]
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        inner = _inner(model, part)
+        if inner is None:
             return []
-        model = annotation
+        model = inner
     return list(model.model_fields)
 
 

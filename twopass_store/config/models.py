@@ -1,9 +1,17 @@
-"""The models. A field is named as its option, with underscores."""
+"""The options of every stage: names, types, units, defaults and help, each said here once.
 
+The command line, TOML files, keyword arguments and the reference page derive from these models. In a
+description, the name of another option stands in backticks.
+"""
+
+import os
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .quantities import parse_bytes, parse_length_nm, parse_time_ps
 
@@ -14,9 +22,14 @@ __all__ = [
     "AssignConfig",
     "ClusterConfig",
     "CompareConfig",
+    "ExportConfig",
     "IngestConfig",
+    "LeadersConfig",
+    "RecutConfig",
     "RunConfig",
+    "ScanConfig",
     "SummaryConfig",
+    "Written",
 ]
 
 Linkage = Literal["average", "ward", "complete", "single", "weighted", "centroid", "median"]
@@ -26,9 +39,15 @@ LINKAGE_METHODS: tuple[str, ...] = get_args(Linkage)
 HEIGHT_IS_RMSD = ("average", "complete", "single", "weighted")
 """Linkages whose heights are RMSDs, so that a cutoff in nm means something."""
 
-
 METRIC_OPTIONS = ("mass_weighted", "masses", "no_fit", "align_to", "align_select")
 """Fields of `ClusterConfig` that choose another metric than the minimal RMSD of atoms of equal weight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How a value is written, for help and the reference; what is written as ``FILE`` holds a path."""
+
+    as_: str
 
 
 def _split(value: Any) -> Any:
@@ -37,7 +56,14 @@ def _split(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    """Take one value as well as several."""
+    if value is None:
+        return ()
+    if isinstance(value, str | Integral | os.PathLike):
+        value = [value]
+    if not isinstance(value, Sequence):
+        return value
+    return [os.fspath(each) if isinstance(each, os.PathLike) else each for each in value]
 
 
 def _parse_precision(value: Any) -> Any:
@@ -53,21 +79,76 @@ def _parse_shard(value: Any) -> Any:
     return value if value in (None, "auto", "none") else parse_bytes(value)
 
 
+def _parse_range(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", value)
+    if not found:
+        raise ValueError("is no range; write it like 2:30")
+    return int(found[1]), int(found[2])
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        raise ValueError(
+            "can't be the name of a clustering: use letters, digits, _ and -, beginning with a letter or "
+            "digit, at most 100"
+        )
+    return name
+
+
+def _check_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    return pattern
+
+
 # More than any disk holds, and products of two of them with any count of ours are exact in 64 bits.
 MAX_COUNT = 10**12
 Frame = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-Workers = Annotated[int, Field(ge=1, le=4096)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
-Memory = Annotated[int, BeforeValidator(parse_bytes)]
-LengthNm = Annotated[float, BeforeValidator(parse_length_nm)]
-TimePs = Annotated[float, BeforeValidator(parse_time_ps)]
-Interval = Annotated[float, BeforeValidator(parse_time_ps), Field(gt=0)]
-FrameOrPath = Annotated[
-    Annotated[Frame, Field(strict=True)] | Annotated[str, Field(min_length=1)],
+Length = Annotated[float, BeforeValidator(parse_length_nm), Written("LENGTH")]
+Time = Annotated[float, BeforeValidator(parse_time_ps), Written("TIME")]
+Interval = Annotated[float, BeforeValidator(parse_time_ps), Field(gt=0), Written("TIME")]
+File = Annotated[str, Written("FILE")]
+Selection = Annotated[str, Written("SELECTION")]
+FrameOrFile = Annotated[
+    Annotated[Frame, Field(strict=True)] | Annotated[str, Field(min_length=1), Written("FILE")],
     BeforeValidator(_frame_or_path),
+    Written("FRAME|FILE"),
 ]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+Rank = Annotated[str, Field(coerce_numbers_to_str=True), Written("RANK")]
+Name = Annotated[str, AfterValidator(_check_name), Written("NAME")]
+
+# Options that several stages have.
+Memory = Annotated[
+    Annotated[int, BeforeValidator(parse_bytes), Written("SIZE")] | None,
+    Field(description="Memory that all of it may use, such as 4GiB; by default half of what is available."),
+]
+Threads = Annotated[
+    Annotated[int, Field(ge=1, le=4096)] | None,
+    Field(description="Threads; by default as many as there are processors."),
+]
+OnlyName = Annotated[
+    Name | None, Field(description="Name of the clustering; may be left out if there is only one.")
+]
+RmsdAtoms = Annotated[
+    Selection | None,
+    Field(
+        description="Atoms of the RMSD among those stored, in mdtraj's selection language; by default the "
+        "C-alphas if there is a protein of at least 10 residues, else all heavy atoms."
+    ),
+]
+SubsetFrames = Annotated[
+    Count | None,
+    Field(description="Cluster at most this many frames, evenly spaced; 10,000 unless `stride` is given."),
+]
+SubsetStride = Annotated[
+    Count | None, Field(description="Cluster every nth frame of the store, instead of `subset_frames`.")
+]
 
 
 class _Model(BaseModel):
@@ -75,106 +156,121 @@ class _Model(BaseModel):
 
 
 class IngestConfig(_Model):
-    """Which frames and atoms go into the store.
+    """Which frames and atoms go into the store, and how they are stored."""
 
-    Attributes
-    ----------
-    trajectories
-        Files and glob patterns; a glob's files come in natural order.
-    from_list
-        A list of trajectories with their topologies instead, see `read_manifest`.
-    top
-        Topology file; may be left out where the trajectories carry their own.
-    select
-        Atoms, in mdtraj's language; all atoms where None.
-    ndx, group
-        A GROMACS index file and the name of the group in it that is kept, instead of `select`.
-    image
-        How periodic images are undone: ``none``, ``whole`` (molecules are made whole), or ``anchor=`` and a
-        selection whose molecules are brought together, and all others to them.
-    run_pattern
-        A regular expression over a file's path, whose group ``run``, or first group, names the simulation
-        that the file is a part of.
-    overlap
-        What becomes of frames at times that a later part of the same run covers again.
-    burn_in
-        Left out at the beginning of each run, ps.
-    begin, end
-        First and last time kept, ps.
-    every
-        Time between the frames kept of a run, ps.
-    dt
-        Time between frames of files whose format has no times, ps.
-    stride
-        Every stride-th frame of each file, after `discard_first`; where times or runs are asked for, of each
-        run.
-    discard_first
-        Frames left out at the beginning of each file.
-    precision
-        ``auto`` keeps coordinates on a grid (XTC) as integers, bit for bit, and others as float32;
-        ``lossless`` keeps all as float32; a length (nm) rounds to it.
-    wide
-        Integers of 32 bits from the start, for coordinates that 16 don't hold.
-    codec
-        ``fast`` or ``small``; None for the default, or what a store was begun with.
-    shard
-        Chunks of positions in one file: one with ``none``, as many as keep the number of files low with
-        ``auto``, or as many as fit a size (decoded to float32); None for ``auto``, or what a store was begun
-        with.
-    memory, workers
-        Bytes that the stage may use; processes.
-    """
-
-    trajectories: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    from_list: str | None = None
-    top: str | None = None
-    select: str | None = None
-    ndx: str | None = None
-    group: str | None = None
-    image: Annotated[str, Field(pattern=r"^(none|whole|anchor=.*\S.*)$")] = "none"
-    run_pattern: Annotated[str, Field(max_length=1000)] | None = None
-    overlap: Literal["later", "keep", "error"] = "later"
-    burn_in: TimePs | None = None
-    begin: TimePs | None = None
-    end: TimePs | None = None
-    every: Interval | None = None
-    dt: Interval | None = None
-    stride: Count = 1
-    discard_first: Frame = 0
+    trajectories: Annotated[
+        tuple[File, ...],
+        BeforeValidator(_listed),
+        Field(
+            description="Trajectory files and glob patterns, in the order of their frames; the files of a "
+            "pattern come in natural order."
+        ),
+    ] = ()
+    from_list: File | None = Field(
+        default=None,
+        description="A list of trajectories instead: CSV with the columns path, topology, label, run, "
+        "replica, temperature (only path is required), or TOML with a table [[trajectory]] for each. Paths "
+        "are relative to the list.",
+    )
+    top: File | None = Field(
+        default=None, description="Topology file; not needed if the trajectories carry their own."
+    )
+    select: Selection | None = Field(
+        default=None,
+        description='Atoms to keep, in mdtraj\'s selection language, such as "protein"; by default all.',
+    )
+    ndx: File | None = Field(
+        default=None, description="GROMACS index file with the `group` to keep, instead of `select`."
+    )
+    group: Annotated[str, Written("NAME")] | None = Field(
+        default=None, description="Group of `ndx`: its name, or its number from 0."
+    )
+    image: Annotated[
+        str, Field(pattern=r"^(none|whole|anchor=.*\S.*)$"), Written("none|whole|anchor=SELECTION")
+    ] = Field(
+        default="none",
+        description="Undo periodic images before atoms are selected: whole makes molecules whole; "
+        "anchor=SELECTION, such as anchor=protein, also brings the molecules of the selection together "
+        "and the others to them.",
+    )
+    run_pattern: (
+        Annotated[str, Field(max_length=1000), AfterValidator(_check_pattern), Written("REGEX")] | None
+    ) = Field(
+        default=None,
+        description="Which simulation a file is a part of: what the group (?P<run>...), or the first group, "
+        "matches in its path, such as '(rep[0-9]+)/'. The parts of a run are put in order of time.",
+    )
+    overlap: Literal["later", "keep", "error"] = Field(
+        default="later",
+        description="Frames at times that a later part of the run covers again: later keeps those of the "
+        "later part, keep keeps both, error refuses them.",
+    )
+    burn_in: Time | None = Field(
+        default=None,
+        description='Leave out the beginning of each run, such as "100 ns" (a bare number is ps).',
+    )
+    begin: Time | None = Field(default=None, description="First time to keep (a bare number is ps).")
+    end: Time | None = Field(default=None, description="Last time to keep (a bare number is ps).")
+    every: Interval | None = Field(
+        default=None,
+        description='Time between the frames to keep of each run, such as "100 ps" (a bare number is ps).',
+    )
+    dt: Interval | None = Field(
+        default=None,
+        description='Time between frames, for formats that store no times, such as "10 ps" (a bare number '
+        "is ps).",
+    )
+    stride: Count = Field(
+        default=1, description="Keep every nth frame of each file (of each run, if there are runs)."
+    )
+    discard_first: Frame = Field(default=0, description="Frames to leave out at the beginning of each file.")
     precision: Annotated[
         Literal["auto", "lossless"] | Annotated[float, Field(ge=1e-6, le=0.1)],
         BeforeValidator(_parse_precision),
-    ] = "auto"
-    wide: bool = False
-    codec: Literal["fast", "small"] | None = None
-    shard: Annotated[Literal["auto", "none"] | int | None, BeforeValidator(_parse_shard)] = None
-    memory: Memory | None = None
-    workers: Workers | None = None
-
-    @field_validator("trajectories")
-    @classmethod
-    def _has_some(cls, trajectories: tuple[str, ...]) -> tuple[str, ...]:
-        if not trajectories:
-            raise ValueError("no trajectory was given; name at least one file or pattern")
-        return trajectories
+        Written("auto|lossless|LENGTH"),
+    ] = Field(
+        default="auto",
+        description="How coordinates are stored. auto: exactly, as integers if they lie on a grid (XTC), "
+        "else as float32. lossless: exactly, as float32. A length, 0.001 (nm) or 0.01A, rounds to it.",
+    )
+    wide: bool = Field(
+        default=False,
+        description="Use 32-bit integers, for coordinates that don't fit 16 bits (32.767 nm at 0.001 nm).",
+    )
+    codec: Literal["fast", "small"] | None = Field(
+        default=None,
+        description="How chunks are compressed. small takes a tenth less space, five times the time to "
+        "write and twice the time to read. By default fast, or what the store was begun with.",
+    )
+    shard: Annotated[
+        Literal["auto", "none"] | int | None, BeforeValidator(_parse_shard), Written("auto|none|SIZE")
+    ] = Field(
+        default=None,
+        description="Chunks of coordinates in one file. none: one. auto: as many as keep a store under about "
+        "10,000 files. SIZE: as many as fit, such as 256MiB of float32. By default auto, or what the store "
+        "was begun with.",
+    )
+    memory: Memory = None
+    workers: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        default=None,
+        description="Processes that read, encode and write; by default as many as there are processors, one "
+        "for a small job.",
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if bool(self.trajectories) == (self.from_list is not None):
-            raise ValueError("give either trajectories or from_list, a list of them")
+        if not self.trajectories and self.from_list is None:
+            raise ValueError("no trajectory was given; name at least one file or pattern in `trajectories`")
+        if self.trajectories and self.from_list is not None:
+            raise ValueError("give either `trajectories` or `from_list`, a list of them")
         if (self.ndx is None) != (self.group is None):
-            raise ValueError("ndx and group belong together: an index file and the name of a group in it")
+            raise ValueError("`ndx` and `group` belong together: an index file and the name of a group in it")
         if self.select is not None and self.group is not None:
-            raise ValueError("select and group exclude each other: give one")
+            raise ValueError("`select` and `group` exclude each other: give one")
         if self.every is not None and self.stride > 1:
-            raise ValueError("every and stride exclude each other: give one")
+            raise ValueError("`every` and `stride` exclude each other: give one")
         if self.begin is not None and self.end is not None and self.begin > self.end:
-            raise ValueError("begin lies after end: nothing would be left")
-        if self.run_pattern is not None:
-            try:
-                re.compile(self.run_pattern)
-            except (re.error, RecursionError, OverflowError) as error:
-                raise ValueError(f"run_pattern is no regular expression: {error}") from None
+            raise ValueError("`begin` lies after `end`: nothing would be left")
         return self
 
     @property
@@ -185,111 +281,130 @@ class IngestConfig(_Model):
 
 
 class ClusterConfig(_Model):
-    """How the first pass clusters a subset and picks leaders.
+    """How the first pass clusters a subset and picks leaders."""
 
-    Attributes
-    ----------
-    name
-        Name of the clustering.
-    select
-        Atoms of the RMSD, in mdtraj's language, among those stored; C-alphas or heavy atoms where None.
-    mass_weighted
-        Whether fit and RMSD are weighted by the atoms' masses.
-    masses
-        A file that gives the masses, see `read_masses`; those of the elements where None.
-    no_fit
-        Whether positions are compared as they are, not superposed.
-    align_to, align_select
-        A frame of the store or a structure file on which every frame is superposed once, by these atoms;
-        positions are then compared as they lie.
-    subset_frames, stride
-        At most so many frames, or every stride-th frame of the store; 10,000 frames where both are None.
-    method
-        ``linkage`` cuts a tree; ``gromos`` counts neighbours nearer than `cutoff`.
-    linkage, linkage_input
-        Method of the tree, and whether it takes the condensed RMSDs or the rows of their square matrix.
-    n_clusters, cutoff
-        Where to cut the tree: how many clusters (``auto``: as many as figures of the cuts from 2 to 30
-        suggest), or at what height (nm). One of them.
-    leader_method
-        How leaders are chosen: ``faithful`` where None, or ``medoid`` where `leaders_per_cluster` is given.
-    leaders_per_cluster, seed
-        Leaders of each cluster by ``medoid`` and ``random``, 1 where None; seed of ``random``.
-    faithfulness, max_leaders
-        Share of the subset's labels that ``faithful`` leaders bring back where they can, 0.95 where None;
-        and how many there may be in all, 5 for each cluster where None.
-    leader_frames
-        Frames of the store to lead instead, in this order.
-    memory, workers
-        Bytes that the stage may use; threads.
-    """
-
-    name: Name = "default"
-    select: str | None = None
-    mass_weighted: bool = False
-    masses: str | None = None
-    no_fit: bool = False
-    align_to: FrameOrPath | None = None
-    align_select: str | None = None
-    subset_frames: Count | None = None
-    stride: Count | None = None
-    method: Literal["linkage", "gromos"] = "linkage"
-    linkage: Linkage = "average"
-    linkage_input: Literal["condensed", "rows"] = "condensed"
-    n_clusters: Count | Literal["auto"] | None = None
-    cutoff: LengthNm | None = None
-    leader_method: Literal["faithful", "medoid", "random"] | None = None
-    leaders_per_cluster: Count | None = None
-    faithfulness: float | None = Field(default=None, gt=0, le=1)
-    max_leaders: Count | None = None
-    leader_frames: Annotated[tuple[Frame, ...] | None, BeforeValidator(_split)] = None
-    seed: Seed = 0
-    memory: Memory | None = None
-    workers: Workers | None = None
+    name: Name = Field(default="default", description="Name of the clustering.")
+    select: RmsdAtoms = None
+    mass_weighted: bool = Field(
+        default=False,
+        description="Weight atoms by mass in the fit and in the RMSD: RMSD² = Σ m |R x + t − y|² / Σ m. "
+        "Masses are those of the elements; if the topology file has no elements (gro, beads), `masses` is "
+        "needed.",
+    )
+    masses: File | None = Field(
+        default=None,
+        description="Masses for `mass_weighted`: one number a line for each stored or each selected atom, or "
+        "lines such as CA 12.011 or ALA:BB 72.",
+    )
+    no_fit: bool = Field(default=False, description="Compare positions as they are, without superposition.")
+    align_to: FrameOrFile | None = Field(
+        default=None,
+        description="Superpose every frame once on this frame of the store, or on a structure (pdb, gro, h5) "
+        "with the same atoms, by the atoms of `align_select`; then compare those of `select` as they lie, as "
+        "for poses of a ligand.",
+    )
+    align_select: Selection | None = Field(
+        default=None, description="Atoms to superpose by, with `align_to`."
+    )
+    subset_frames: SubsetFrames = None
+    stride: SubsetStride = None
+    method: Literal["linkage", "gromos"] = Field(
+        default="linkage",
+        description="linkage builds a tree and cuts it. gromos takes the frame with the most neighbours "
+        "within `cutoff` out of the subset, together with them, and goes on with the rest (Daura et al., "
+        "1999; gmx cluster).",
+    )
+    linkage: Linkage = Field(
+        default="average",
+        description="Method of the tree. The heights of average, complete, single and weighted are RMSDs. "
+        "ward, centroid and median are made for distances between vectors, which the RMSD isn't: on it, ward "
+        "still gives compact clusters of similar size, but its heights aren't variances. Centroid and median "
+        "may join clusters at a lower height than before, which gives fewer clusters than requested.",
+    )
+    n_clusters: Annotated[Count | Literal["auto"], Written("N|auto")] | None = Field(
+        default=None,
+        description="Cut the tree into this many clusters; auto takes the number that a scan from 2 to 30 "
+        "suggests.",
+    )
+    cutoff: Length | None = Field(
+        default=None,
+        description="Cut the tree at this height: 0.2, 0.2nm or 2A (a bare number is nm). Not for ward, "
+        "centroid, median and rows, whose heights aren't RMSDs. With gromos, the RMSD of neighbours.",
+    )
+    leader_method: Literal["faithful", "medoid", "random"] | None = Field(
+        default=None,
+        description="faithful: the medoids, then the frames that bring back most first-pass labels. medoid: "
+        "the medoid, then farthest first. random: drawn without replacement. By default faithful, or medoid "
+        "with `leaders_per_cluster`.",
+    )
+    leaders_per_cluster: Count | None = Field(
+        default=None, description="Leaders of each cluster, for medoid and random; 1 if not given."
+    )
+    faithfulness: Annotated[float, Field(gt=0, le=1), Written("SHARE")] | None = Field(
+        default=None,
+        description="Add faithful leaders until this share of the subset frames is nearest to a leader of "
+        "their own cluster; 0.95 if not given.",
+    )
+    max_leaders: Count | None = Field(
+        default=None, description="Faithful leaders at most, in all; 5 for each cluster if not given."
+    )
+    leader_frames: Annotated[tuple[Frame, ...] | None, BeforeValidator(_split), Written("I,J,...")] = Field(
+        default=None,
+        description="Frames of the store that lead instead, in this order; they must lie in the subset.",
+    )
+    seed: Seed = Field(default=0, description="Seed of random leaders.")
+    linkage_input: Literal["condensed", "rows"] = Field(
+        default="condensed",
+        description="condensed takes the RMSDs as distances, which is right. rows takes each frame's row of "
+        "the RMSD matrix as a vector and clusters those, as scipy does when given a square matrix and "
+        "MDTraj's worked example relies on; kept to reproduce such results.",
+    )
+    memory: Memory = None
+    workers: Threads = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if self.masses is not None and not self.mass_weighted:
-            raise ValueError("masses only matters with mass_weighted: set that too, or leave masses out")
+            raise ValueError("`masses` only matters with `mass_weighted`: set that too, or leave it out")
         if self.no_fit and self.align_to is not None:
             raise ValueError(
-                "no_fit and align_to exclude each other: align_to superposes every frame once and then "
-                "compares positions as they lie, no_fit doesn't superpose at all; give one"
+                "`no_fit` and `align_to` exclude each other: `align_to` superposes every frame once and then "
+                "compares positions as they lie, `no_fit` doesn't superpose at all; give one"
             )
         if (self.align_to is None) != (self.align_select is None):
             raise ValueError(
-                "align_to says on what frames are superposed and align_select by which atoms: give both"
+                "`align_to` says on what frames are superposed and `align_select` by which atoms: give both"
             )
         if self.subset_frames is not None and self.stride is not None:
-            raise ValueError("subset_frames and stride exclude each other: give one")
+            raise ValueError("`subset_frames` and `stride` exclude each other: give one")
         if self.n_clusters is not None and self.cutoff is not None:
-            raise ValueError("n_clusters and cutoff exclude each other: give one")
+            raise ValueError("`n_clusters` and `cutoff` exclude each other: give one")
         if self.method == "gromos":
             self._has_what_gromos_needs()
         elif self.cutoff is not None and self.linkage not in HEIGHT_IS_RMSD:
             raise ValueError(
-                f"cutoff: with linkage {self.linkage} a height in the tree isn't an RMSD, so a length "
-                f"can't cut it; use n_clusters, or one of the linkages {', '.join(HEIGHT_IS_RMSD)}"
+                f"`cutoff`: with linkage {self.linkage} a height in the tree isn't an RMSD, so a length "
+                f"can't cut it; use `n_clusters`, or one of the linkages {', '.join(HEIGHT_IS_RMSD)}"
             )
         if self.cutoff is not None and self.linkage_input == "rows":
             raise ValueError(
-                "cutoff: with linkage_input rows a height in the tree is a distance between rows of the "
-                "matrix, not an RMSD; use n_clusters, or linkage_input condensed"
+                "`cutoff`: with linkage input rows a height in the tree is a distance between rows of the "
+                "matrix, not an RMSD; use `n_clusters`, or `linkage_input` condensed"
             )
         if self.leaders_per_cluster is not None and self.leader_method == "faithful":
             raise ValueError(
-                "leaders_per_cluster: leader_method faithful takes as many leaders as it needs; limit them "
-                "with max_leaders, or use leader_method medoid or random"
+                "`leaders_per_cluster`: leader method faithful takes as many leaders as it needs; limit them "
+                "with `max_leaders`, or use `leader_method` medoid or random"
             )
         if self.chosen_by != "faithful":
             for option in ("faithfulness", "max_leaders"):
                 if getattr(self, option) is not None:
-                    raise ValueError(f"{option} is for leader_method faithful, not {self.chosen_by}")
+                    raise ValueError(f"`{option}` is for leader method faithful, not {self.chosen_by}")
         if self.leader_frames is not None:
             if not self.leader_frames:
-                raise ValueError("leader_frames is empty: list frames, or leave it out")
+                raise ValueError("`leader_frames` is empty: list frames, or leave it out")
             if len(set(self.leader_frames)) < len(self.leader_frames):
-                raise ValueError("leader_frames lists a frame twice: a second copy can never be nearest")
+                raise ValueError("`leader_frames` lists a frame twice: a second copy can never be nearest")
         return self
 
     def metric_options(self) -> dict[str, Any]:
@@ -300,89 +415,143 @@ class ClusterConfig(_Model):
     def _has_what_gromos_needs(self) -> None:
         if self.n_clusters is not None:
             raise ValueError(
-                "n_clusters: method gromos finds as many clusters as its cutoff makes; give cutoff, or use "
-                "method linkage"
+                "`n_clusters`: method gromos finds as many clusters as its cutoff makes; give `cutoff`, or "
+                "use `method` linkage"
             )
         if self.cutoff is None:
-            raise ValueError("method gromos needs cutoff, the RMSD below which frames are neighbours")
+            raise ValueError("method gromos needs `cutoff`, the RMSD below which frames are neighbours")
         if self.linkage_input == "rows":
-            raise ValueError("linkage_input: method gromos makes no tree; leave it out")
+            raise ValueError("`linkage_input`: method gromos makes no tree; leave it out")
 
     @property
     def chosen_by(self) -> str:
-        """How leaders come about: ``frames``, ``faithful``, ``medoid`` or ``random``."""
+        """How leaders are chosen: ``frames``, ``faithful``, ``medoid`` or ``random``."""
         if self.leader_frames is not None:
             return "frames"
         return self.leader_method or ("faithful" if self.leaders_per_cluster is None else "medoid")
 
 
+class LeadersConfig(_Model):
+    """How structures from outside lead a clustering."""
+
+    name: Name = Field(default="default", description="Name of the clustering.")
+    select: RmsdAtoms = None
+    leader_labels: Literal["order", "file"] = Field(
+        default="order",
+        description="order: each structure is a cluster of its own, from 1. file: the structures of a file "
+        "are one cluster.",
+    )
+
+
+class ScanConfig(_Model):
+    """Which cuts of which trees are judged."""
+
+    n_clusters: Annotated[tuple[Count, Count], BeforeValidator(_parse_range), Written("FIRST:LAST")] = Field(
+        default=(2, 30), description="First and last number of clusters."
+    )
+    linkage: Annotated[tuple[Linkage, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        default=("average",), description="Methods of the tree to compare."
+    )
+    name: Name | None = Field(
+        default=None, description="Take the subset, atoms and metric of this clustering."
+    )
+    select: RmsdAtoms = None
+    subset_frames: SubsetFrames = None
+    stride: SubsetStride = None
+    memory: Memory = None
+    workers: Threads = None
+
+
+class RecutConfig(_Model):
+    """Where the tree of a clustering is cut anew."""
+
+    name: OnlyName = None
+    n_clusters: Annotated[Count | Literal["auto"], Written("N|auto")] | None = Field(
+        default=None, description="Cut the tree into this many clusters."
+    )
+    cutoff: Length | None = Field(
+        default=None, description="Cut it at this height instead: 0.2, 0.2nm or 2A (a bare number is nm)."
+    )
+    memory: Memory = None
+    workers: Threads = None
+
+
 class AssignConfig(_Model):
-    """How the second pass runs; only the noise cutoff changes its result.
+    """How the second pass runs; only the noise cutoff changes its labels."""
 
-    Attributes
-    ----------
-    name
-        Name of the clustering; may be left out where there is only one.
-    noise_cutoff
-        Frames farther (nm) than this from every leader get no label; all get one where None.
-    margin
-        Whether to find the nearest leader of another cluster too.
-    memory
-        Bytes that the stage may use; half of what is available where None.
-    workers
-        Threads; all processors available where None.
-    scheduler
-        Address of a `dask.distributed` scheduler to run on instead.
-    """
-
-    name: Name | None = None
-    noise_cutoff: LengthNm | None = None
-    margin: bool = False
-    memory: Memory | None = None
-    workers: Workers | None = None
-    scheduler: str | None = None
+    name: OnlyName = None
+    noise_cutoff: Length | None = Field(
+        default=None,
+        description="Give frames farther than this from every leader the label -1 and the status "
+        "beyond_noise_cutoff: 0.2, 0.2nm or 2A (a bare number is nm).",
+    )
+    margin: bool = Field(
+        default=False,
+        description="Find each frame's nearest leader of another cluster too, to tell how certain its label "
+        "is; also if the labels exist already. Takes about as long as the labels.",
+    )
+    memory: Memory = None
+    workers: Threads = None
+    scheduler: Annotated[str, Written("ADDRESS")] | None = Field(
+        default=None,
+        description="Run on the workers of a dask.distributed cluster, such as tcp://host:8786; they must "
+        "see the store under the same path, and `memory` is that of each.",
+    )
 
 
 class SummaryConfig(_Model):
-    """What a summary tells.
+    """What a summary tells."""
 
-    Attributes
-    ----------
-    name
-        Name of the clustering; may be left out where there is only one.
-    by
-        What frames are counted by besides: ``run``, ``trajectory`` or ``blocks:N``.
-    seed
-        Of the bootstrap over runs.
-    memory
-        Bytes that it may use; half of what is available where None.
-    """
-
-    name: Name | None = None
-    by: str | None = None
-    seed: Seed = 0
-    memory: Memory | None = None
+    name: OnlyName = None
+    by: Annotated[str, Written("run|trajectory|blocks:N")] | None = Field(
+        default=None,
+        description="Count frames by run, by source file, or by N blocks of time: each run is cut into N "
+        "blocks, and the kth blocks of all runs are taken together.",
+    )
+    convergence: bool = Field(
+        default=False,
+        description="Repeat the first pass with twice and four times its stride, from the stored distances, "
+        "to see whether the stride was fine enough.",
+    )
+    seed: Seed = Field(default=0, description="Seed of the bootstrap over runs.")
+    memory: Memory = None
 
 
 class CompareConfig(_Model):
-    """What labels are compared.
+    """Which labels are compared."""
 
-    Attributes
-    ----------
-    name
-        Name of the clustering; may be left out where there is only one.
-    column
-        Column of the labels in the file, from 1; the last where None.
-    """
+    name: OnlyName = None
+    column: Count | None = Field(
+        default=None, description="Column of the labels in the file, from 1; by default the last."
+    )
 
-    name: Name | None = None
-    column: Count | None = None
+
+class ExportConfig(_Model):
+    """Which frames are written."""
+
+    frames: Annotated[Any, Written("START:STOP:STEP")] = Field(
+        default=None,
+        description="Frames of the store, counted from 0, STOP left out: 0:1000:10, 5000:, ::2, -100: (the "
+        "last hundred) or 7; by default all.",
+    )
+    label: Annotated[tuple[int, ...], BeforeValidator(_listed)] = Field(
+        default=(), description="Only frames with this label, as stored; may be given several times."
+    )
+    cluster: Annotated[tuple[Rank, ...], BeforeValidator(_listed)] = Field(
+        default=(),
+        description="Only frames of this cluster, such as C1, the largest; may be given several times.",
+    )
+    stride: Count = Field(default=1, description="Every nth of the frames so chosen.")
+    name: OnlyName = None
+    top_to: File | None = Field(
+        default=None, description="Write the first of these frames there as a topology: pdb, gro, h5 or cif."
+    )
 
 
 class RunConfig(_Model):
     """One run of the whole pipeline."""
 
-    store: str
+    store: Annotated[str, Written("FILE")] = Field(description="Path of the store.")
     ingest: IngestConfig
     cluster: ClusterConfig = ClusterConfig()
     assign: AssignConfig = AssignConfig()

@@ -4,17 +4,18 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import ExportConfig, ExportOptions, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..partition import FrameRange
 from ..progress import Progress, Silent
 from ..report import summarize
 from ..store import Store, Watch, store_path
-from .frames import FrameChoice, Frames, chosen_frames, rows_by_chunk, take
+from .frames import FrameChoice, chosen_frames, rows_by_chunk, take
 from .target import checked_target, replacing
 from .writer import fitted_topology, opened_writer
 
@@ -57,14 +58,9 @@ def export_coordinates(
     store: str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
-    frames: Frames = None,
-    labels: int | Sequence[int] | None = None,
-    clusters: int | str | Sequence[int | str] | None = None,
-    stride: int = 1,
-    name: str | None = None,
-    top_path: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    **options: Unpack[ExportOptions],
 ) -> ExportResult:
     """Write frames of a store as a trajectory, with times and unit cells, in memory that doesn't grow.
 
@@ -76,22 +72,12 @@ def export_coordinates(
         The file; its extension says the format: any that mdtraj writes frame by frame (xtc, trr, dcd, h5, nc,
         mdcrd, xyz, lammpstrj, gro, pdb, cif), or ``zarrmd``, a folder that MDAnalysis reads through zarrtraj.
         It appears when it is whole.
-    frames
-        Such as ``"100:2000:10"``, a slice, or indices in the order in which they are written; all where None.
-    labels
-        Only frames with these labels, as they stand in the store.
-    clusters
-        Only frames of these clusters by rank of population: ``"C1"`` or 1 is the largest.
-    stride
-        Every `stride`-th of the frames so chosen.
-    name
-        Name of the clustering of `labels` and `clusters`; may be left out where there is only one.
-    top_path
-        Where to write the first of these frames as a topology (pdb, gro, h5, cif).
     overwrite
-        Whether files that exist are replaced.
+        Replace files that exist.
     progress
-        Who is told how it goes, and what the format has no room for.
+        Progress reporter; it's also told what the format has no room for.
+    **options
+        See `ExportConfig`. `frames` may also be a slice, or indices in the order in which they are written.
 
     Raises
     ------
@@ -106,6 +92,8 @@ def export_coordinates(
     """
     from ..trajectory import output_format, topology_from_json
 
+    config = validated(ExportConfig, options)
+    name, top_path = config.name, config.top_to
     progress = progress or Silent()
     opened = finished_store(store_path(store))
     entry = output_format(path)
@@ -117,14 +105,12 @@ def export_coordinates(
         top_target = checked_target(top_path, store=opened.path, overwrite=overwrite, sources=sources)
         if top_target == target:
             raise ConfigError(f"Trajectory and topology can't both be {target}. Give two names.")
-    if stride < 1:
-        raise ConfigError(f"The stride must be at least 1, not {stride}.")
 
     n_stored, n_atoms, _ = opened.shape("position")
-    needs_labels = labels is not None or clusters is not None
+    needs_labels = bool(config.label or config.cluster)
     watch = Watch(opened.path, clustering_name(opened, name) if needs_labels else None)
-    wanted, label_path = _labels(opened, name, labels, clusters)
-    choice = FrameChoice(opened, chosen_frames(frames, n_stored), label_path, wanted, stride)
+    wanted, label_path = _labels(opened, name, config.label, config.cluster)
+    choice = FrameChoice(opened, chosen_frames(config.frames, n_stored), label_path, wanted, config.stride)
     source = _FrameSource(opened, choice, watch)
     if not source.n_frames:
         raise ConfigError("No frame has these labels in the range asked for. Ask for a wider range.")
@@ -158,11 +144,11 @@ def finished_store(path: Path) -> Store:
 def _labels(
     store: Store,
     name: str | None,
-    labels: int | Sequence[int] | None,
-    clusters: int | str | Sequence[int | str] | None,
+    labels: Sequence[int],
+    clusters: Sequence[str],
 ) -> tuple[frozenset[int] | None, str | None]:
     """Return the labels that are chosen by, and the array that they stand in."""
-    if labels is None and clusters is None:
+    if not labels and not clusters:
         if name is not None:
             raise ConfigError(
                 "A clustering was named, but no label or cluster of it. Give --label or --cluster."
@@ -170,12 +156,12 @@ def _labels(
         return None, None
     name = clustering_name(store, name)
     label_of_rank = {row.rank: row.label for row in summarize(store.path, name).clusters}
-    wanted = {label_of_rank[_rank(each, len(label_of_rank))] for each in _several(clusters)}
-    for label in _several(labels):
+    wanted = {label_of_rank[_rank(each, len(label_of_rank))] for each in clusters}
+    for label in labels:
         if label not in label_of_rank.values():
             known = ", ".join(map(str, sorted(label_of_rank.values())))
             raise ConfigError(f"Clustering {name} has no label {label}; there are: {known}.")
-        wanted.add(int(label))
+        wanted.add(label)
     return frozenset(wanted), f"clusterings/{name}/label"
 
 
@@ -202,14 +188,8 @@ def clustering_name(store: Store, name: str | None) -> str:
     return name
 
 
-def _several(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return [value] if isinstance(value, int | str | np.integer) else list(value)
-
-
-def _rank(cluster: int | str, n_clusters: int) -> int:
-    text = str(cluster).strip().upper().removeprefix("C")
+def _rank(cluster: str, n_clusters: int) -> int:
+    text = cluster.strip().upper().removeprefix("C")
     if not text.isdecimal() or not 1 <= int(text) <= n_clusters:
         raise ConfigError(f"There is no cluster {cluster}; they are C1, the largest, to C{n_clusters}.")
     return int(text)

@@ -2,14 +2,14 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from ..config import IngestConfig, validated
+from ..config import IngestConfig, IngestOptions, Paths, validated
 from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError, WorkerError
 from ..executors import available_cpus, make_stream_executor, memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold, naming_writer
@@ -38,96 +38,34 @@ __all__ = ["estimate_ingest", "ingest_trajectories"]
 
 def ingest_trajectories(
     store: str | os.PathLike[str],
-    trajectories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    trajectories: Paths = (),
     *,
-    from_list: str | os.PathLike[str] | None = None,
-    top: str | os.PathLike[str] | None = None,
-    select: str | None = None,
-    ndx: str | os.PathLike[str] | None = None,
-    group: str | None = None,
-    image: str = "none",
-    run_pattern: str | None = None,
-    overlap: str = "later",
-    burn_in: float | str | None = None,
-    begin: float | str | None = None,
-    end: float | str | None = None,
-    every: float | str | None = None,
-    dt: float | str | None = None,
-    stride: int = 1,
-    discard_first: int = 0,
-    precision: float | str = "auto",
-    wide: bool = False,
-    codec: str | None = None,
-    shard: str | int | None = None,
-    memory: int | str | None = None,
-    workers: int | None = None,
+    append: bool = False,
     restart: bool = False,
     break_lock: bool = False,
-    append: bool = False,
     progress: Progress | None = None,
+    **options: Unpack[IngestOptions],
 ) -> IngestResult:
-    """Stream trajectories into a store, going on where an earlier call was stopped.
+    """Stream trajectories into a store, resuming an earlier call that was stopped.
 
     Parameters
     ----------
     store
-        Path of the store; made where it is missing.
+        Path of the store; created if it is missing.
     trajectories
         Files and glob patterns, in the order of their frames in the store.
-    from_list
-        A CSV or TOML file that lists them instead, with topologies; see `read_manifest`.
-    top
-        Topology file; may be left out where the trajectories carry their own. What files say of their own
-        atoms wins where it differs; the atoms kept must match those of the first file.
-    select
-        Atoms to keep, in mdtraj's language; all where None.
-    ndx, group
-        A GROMACS index file and the group in it to keep, instead of `select`.
-    image
-        How periodic images are undone before atoms are selected: ``none`` takes positions as they are,
-        ``whole`` makes molecules whole, ``anchor=`` and a selection also brings the molecules of the
-        selection together, and the others to them.
-    run_pattern
-        A regular expression over a file's path whose group ``run``, or first group, names the simulation that
-        the file is a part of. The parts of a run are put in order of their first times.
-    overlap
-        What becomes of frames at times that a later part of the same run covers again: ``later`` keeps those
-        of the later part, ``keep`` both, ``error`` refuses.
-    burn_in, begin, end, every
-        Times (``"100 ns"``; numbers are ps): how much of the beginning of each run is left out, first and
-        last time kept, and the time between frames kept.
-    dt
-        Time between frames of files whose format has no times.
-    stride, discard_first
-        Every `stride`-th frame of each file after its first `discard_first`; of each run where runs or times
-        are asked for.
-    precision
-        How coordinates are stored: ``auto`` takes integers where all lie on one grid, as those of XTC do, and
-        float32 elsewhere, exact in both; ``lossless`` takes float32; a length (nm, or ``"0.01A"``) rounds.
-    wide
-        Take integers of 32 bits, for coordinates that 16 don't hold (beyond 32.767 nm at 0.001 nm).
-    codec
-        ``fast`` (the default) or ``small``; a store that was begun keeps its own.
-    shard
-        Chunks of coordinates in one file: ``none`` for one, ``auto`` (the default) for as many as keep the
-        number of files below about 10,000, or the size of a shard (``"256MiB"``), decoded to float32; a store
-        that was begun keeps its own.
-    memory
-        Bytes that all processes may use (``"4GiB"``); half of what is available where None.
-    workers
-        Processes that read and write; where None as many as there are processors, fewer for a small job.
-        Where it is 1, this process does all. Files, and parts of a file whose format finds any frame at
-        once, are shared among them; the store doesn't depend on how many there are.
-    restart
-        Discard a store that was made with other parameters, with all its clusterings.
     append
-        Add to a store what it hasn't: new files, and frames by which files have grown. What isn't given is
-        as it was when the store was made. Frames and labels that are there stay as they are.
+        Add what the store lacks: new files, and frames by which files have grown. Options that aren't given
+        are as they were when the store was made. Existing frames and labels stay as they are.
+    restart
+        Discard a store that was made with other options, with all its clusterings.
     break_lock
-        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
-        another host. Only where you are sure that it doesn't.
+        Take the store's lock from a process that may still be running, such as one on another host. Only if
+        you are sure that it isn't.
     progress
-        Who is told how it goes.
+        Progress reporter.
+    **options
+        See `IngestConfig`.
 
     Raises
     ------
@@ -135,33 +73,10 @@ def ingest_trajectories(
         If a file is missing, unreadable or truncated, its atoms don't match, or a frame isn't finite. What
         was committed before stays.
     ConfigError, MemoryBudgetError
-        If the parameters leave nothing to do, or need more memory than allowed.
+        If the options leave nothing to do, or need more memory than allowed.
     StoreError
-        If the store has other parameters, is locked, or can't be written.
+        If the store has other options, is locked, or can't be written.
     """
-    options = {
-        "from_list": from_list,
-        "top": top,
-        "select": select,
-        "ndx": ndx,
-        "group": group,
-        "image": image,
-        "run_pattern": run_pattern,
-        "overlap": overlap,
-        "burn_in": burn_in,
-        "begin": begin,
-        "end": end,
-        "every": every,
-        "dt": dt,
-        "stride": stride,
-        "discard_first": discard_first,
-        "precision": precision,
-        "wide": wide,
-        "codec": codec,
-        "shard": shard,
-        "memory": memory,
-        "workers": workers,
-    }
     config = _config(trajectories, options)
     path = store_path(store)
     if append and restart:
@@ -185,27 +100,27 @@ def _ending_reader() -> Iterator[None]:
 
 
 def estimate_ingest(
-    trajectories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    trajectories: Paths = (),
     *,
     append_to: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
-    **options: Any,
+    **options: Unpack[IngestOptions],
 ) -> IngestEstimate:
-    """Tell what an ingest would take: frames, memory, disk and time; changes nothing.
+    """Estimate the frames, memory, disk space and time of an ingest; changes nothing.
 
     Parameters
     ----------
-    trajectories, options
+    trajectories, **options
         As for `ingest_trajectories`.
     append_to
-        Path of the store, to tell what appending to it would take.
+        Path of a store, to estimate an append to it.
     progress
-        Who is told what was found.
+        Progress reporter.
 
     Raises
     ------
     TwopassError
-        As `ingest_trajectories` does before its first frame; memory that isn't there is no error here.
+        As `ingest_trajectories` does before its first frame; too little memory is no error here.
     """
     from .estimate import estimate
 
@@ -214,16 +129,11 @@ def estimate_ingest(
         return estimate(_config(trajectories, options), progress or Silent(), append_to=store)
 
 
-def _config(
-    trajectories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], options: Mapping[str, Any]
-) -> IngestConfig:
+def _config(trajectories: Paths, options: IngestOptions) -> IngestConfig:
     files = [trajectories] if isinstance(trajectories, str | os.PathLike) else list(trajectories)
-    values = {
-        key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in options.items()
-    }
-    if files or values.get("from_list") is None:
-        values["trajectories"] = tuple(os.fspath(file) for file in files)
-    return validated(IngestConfig, values)
+    # A list of files takes the place of trajectories; without either, the error is that none was given.
+    given = {} if options.get("from_list") is not None and not files else {"trajectories": files}
+    return validated(IngestConfig, {**options, **given})
 
 
 def _ingest(

@@ -2,12 +2,12 @@
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import SummaryConfig, validated
+from ..config import SummaryConfig, SummaryOptions, validated
 from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..partition import FRAME_CHUNK, PAIR_CHUNK, FrameRange
@@ -76,11 +76,7 @@ class ClusterSummary:
 def summarize_clusters(
     store: str | os.PathLike[str],
     name: str | None = None,
-    *,
-    by: str | None = None,
-    convergence: bool = False,
-    seed: int = 0,
-    memory: int | str | None = None,
+    **options: Unpack[SummaryOptions],
 ) -> ClusterSummary:
     """Summarize a finished clustering, cluster by cluster.
 
@@ -90,16 +86,8 @@ def summarize_clusters(
         Path of the store.
     name
         The clustering; may be left out where there is only one.
-    by
-        Count frames also by ``run``, ``trajectory`` (source file) or ``blocks:N``: each run is cut into N
-        blocks of as many frames, and the k-th blocks of all runs are taken together.
-    convergence
-        Make the first pass again with twice and four times its stride, from the stored distances.
-    seed
-        Of the bootstrap that gives populations a standard error where there are several runs.
-    memory
-        Bytes that the process may use (``"4GiB"``); half of what is available where None. It doesn't grow
-        with the number of frames.
+    **options
+        See `SummaryConfig`.
 
     Raises
     ------
@@ -117,21 +105,17 @@ def summarize_clusters(
     likelihood where leaving is equally likely at any time. The mean of the complete visits alone is given
     beside it; it is too short where visits last as long as the runs.
     """
-    config = validated(SummaryConfig, {"name": name, "by": by, "seed": seed, "memory": memory})
+    config = validated(SummaryConfig, {"name": name, **options})
     opened = Store.open(store_path(store))
     names = opened.members("clusterings")
     if name is None and len(names) > 1:
         raise ConfigError(f"{opened.path} has several clusterings; say which: {', '.join(names)}.")
     chosen, path = name or (names[0] if names else "default"), opened.path
-    return at_one_state(
-        path, lambda: _summarize(Store.open(path), chosen, by, convergence, config), name=chosen
-    )
+    return at_one_state(path, lambda: _summarize(Store.open(path), chosen, config), name=chosen)
 
 
-def _summarize(
-    opened: Store, name: str, by: str | None, convergence: bool, config: SummaryConfig
-) -> ClusterSummary:
-    seed = config.seed
+def _summarize(opened: Store, name: str, config: SummaryConfig) -> ClusterSummary:
+    by, seed = config.by, config.seed
     overview = summarize(opened.path, name)
     runs = Runs.of(opened)
     group_names, group_of = ((), None) if by is None else group_of_frames(opened, runs, by)
@@ -164,7 +148,9 @@ def _summarize(
         near_tie_share=None
         if found.margin_histogram is None
         else _ratio(found.n_near_ties.sum(), found.margin_histogram.counts.sum()),
-        convergence=_convergence(opened, overview, memory_budget(config.memory)) if convergence else None,
+        convergence=_convergence(opened, overview, memory_budget(config.memory))
+        if config.convergence
+        else None,
     )
 
 

@@ -1,0 +1,141 @@
+"""Keyword arguments of the stages as type checkers and editors see them.
+
+Meaning, unit, default and what is allowed stand in the models, whose fields have the same names; a test
+compares them.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+__all__ = [
+    "AssignOptions",
+    "ClusterOptions",
+    "ExportOptions",
+    "IngestOptions",
+    "LeadersOptions",
+    "Paths",
+    "RecutOptions",
+    "ScanOptions",
+    "SummaryOptions",
+]
+
+Path = str | os.PathLike[str]
+Paths = Path | Sequence[Path]
+Number = float | str
+Size = int | str
+
+
+class IngestOptions(TypedDict, total=False):
+    """Fields of `IngestConfig` without ``trajectories``."""
+
+    from_list: Path | None
+    top: Path | None
+    select: str | None
+    ndx: Path | None
+    group: str | None
+    image: str
+    run_pattern: str | None
+    overlap: str
+    burn_in: Number | None
+    begin: Number | None
+    end: Number | None
+    every: Number | None
+    dt: Number | None
+    stride: int
+    discard_first: int
+    precision: Number
+    wide: bool
+    codec: str | None
+    shard: Size | None
+    memory: Size | None
+    workers: int | None
+
+
+class ClusterOptions(TypedDict, total=False):
+    """Fields of `ClusterConfig`."""
+
+    name: str
+    select: str | None
+    mass_weighted: bool
+    masses: Path | None
+    no_fit: bool
+    align_to: int | Path | None
+    align_select: str | None
+    subset_frames: int | None
+    stride: int | None
+    method: str
+    linkage: str
+    linkage_input: str
+    n_clusters: int | str | None
+    cutoff: Number | None
+    leader_method: str | None
+    leaders_per_cluster: int | None
+    faithfulness: float | None
+    max_leaders: int | None
+    leader_frames: Sequence[int] | str | None
+    seed: int
+    memory: Size | None
+    workers: int | None
+
+
+class AssignOptions(TypedDict, total=False):
+    """Fields of `AssignConfig`."""
+
+    name: str | None
+    noise_cutoff: Number | None
+    margin: bool
+    memory: Size | None
+    workers: int | None
+    scheduler: str | None
+
+
+class LeadersOptions(TypedDict, total=False):
+    """Fields of `LeadersConfig`."""
+
+    name: str
+    select: str | None
+    leader_labels: str
+
+
+class ScanOptions(TypedDict, total=False):
+    """Fields of `ScanConfig`."""
+
+    n_clusters: str | tuple[int, int]
+    linkage: str | Sequence[str]
+    name: str | None
+    select: str | None
+    subset_frames: int | None
+    stride: int | None
+    memory: Size | None
+    workers: int | None
+
+
+class RecutOptions(TypedDict, total=False):
+    """Fields of `RecutConfig`."""
+
+    name: str | None
+    n_clusters: int | str | None
+    cutoff: Number | None
+    memory: Size | None
+    workers: int | None
+
+
+class ExportOptions(TypedDict, total=False):
+    """Fields of `ExportConfig`."""
+
+    frames: Any
+    label: int | Sequence[int] | None
+    cluster: int | str | Sequence[int | str] | None
+    stride: int
+    name: str | None
+    top_to: Path | None
+
+
+class SummaryOptions(TypedDict, total=False):
+    """Fields of `SummaryConfig` without ``name``."""
+
+    by: str | None
+    convergence: bool
+    seed: int
+    memory: Size | None
