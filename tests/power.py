@@ -260,14 +260,12 @@ def leave_debris(store: Path, lock: bytes, rng: random.Random) -> None:
     if rng.random() < 0.25:
         return
     folder.mkdir()
-    if rng.random() < 0.7:
-        (folder / "guard").touch()
     for name in ("ingest", "clustering-default"):
         if rng.random() < 0.5:
             length = rng.choice([len(lock), 0, rng.randrange(len(lock))])
             (folder / f"{name}.json").write_bytes(rng.choice([lock[:length], bytes(length)]))
     if rng.random() < 0.5:
-        staging = folder / f"staging.{json.loads(lock)['token']}"
+        staging = folder / json.loads(lock)["staging"]
         (staging / "0123" / "part").mkdir(parents=True)
         (staging / "4567").write_bytes(bytes(rng.randrange(3)))
 

@@ -1,12 +1,5 @@
 import errno
-import json
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,23 +7,19 @@ import pytest
 from twopass_store.errors import (
     CorruptChunkError,
     FingerprintMismatchError,
-    StoreLockedError,
     StoreWriteError,
 )
 from twopass_store.journal import (
     METADATA,
     Disk,
-    Lock,
     Plan,
     Product,
     Record,
     StageJournal,
     Writer,
-    clear_dead,
     differences,
     digest,
     fingerprint,
-    hold,
 )
 
 
@@ -158,27 +147,6 @@ def test_writer__makes_no_folder_of_a_store_that_is_gone(writer, tmp_path):
     assert not list(writer.staging.iterdir())
 
 
-def test_writer__that_lost_its_lock_changes_nothing_more(tmp_path):
-    folder, tree = tmp_path / "s.zarr.lock", tmp_path / "tree"
-    tree.mkdir()
-    lost = hold(folder, [Lock("x")])
-    writer = lost.__enter__()
-    shutil.rmtree(folder)
-    with hold(folder, [Lock("x")]):  # as another process would
-        for act in (
-            lambda: writer.write(tmp_path / "file", b"x"),
-            lambda: writer.make_folder(tmp_path / "folder"),
-            lambda: writer.move(tree, tmp_path / "moved"),
-            lambda: writer.remove(tree),
-        ):
-            with pytest.raises(StoreLockedError, match="lock of this process is gone"):
-                act()
-        lost.__exit__(None, None, None)
-        assert (folder / "x.json").exists()
-        assert sorted(tmp_path.iterdir()) == [folder, tree]
-    assert list(tmp_path.iterdir()) == [tree]
-
-
 @pytest.mark.parametrize("step", ["write", "sync", "rename", "sync_folder"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
 def test_writer__leaves_no_temporary_file_where_the_disk_refuses(writer, tmp_path, monkeypatch, step, code):
@@ -207,39 +175,6 @@ def test_batches__raise_what_went_wrong_first():
         pass
 
 
-def test_hold__raises_what_went_wrong_first(tmp_path, monkeypatch):
-    folder = tmp_path / "s.zarr.lock"
-
-    def refuse(self, **_):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    def work():
-        monkeypatch.setattr(Path, "unlink", refuse)
-        raise ValueError("first")
-
-    with pytest.raises(ValueError, match="first"), hold(folder, [Lock("x")]):
-        work()
-    monkeypatch.undo()
-    with hold(folder, [Lock("y")]):
-        pass
-    # This process lives, and so its lock stands.
-    assert (folder / "x.json").exists()
-
-
-def test_hold__leaves_nothing_where_there_is_no_space_for_a_lock(tmp_path, monkeypatch):
-    folder = tmp_path / "s.zarr.lock"
-    write = Path.write_text
-
-    def refuse(self, text):
-        write(self, text[:9])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_text", refuse)
-    with pytest.raises(StoreWriteError, match="No space left"), hold(folder, [Lock("x")]):
-        pass
-    assert not folder.exists()
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_writer__says_what_the_disk_refused(writer, tmp_path):
     tmp_path.chmod(0o500)
@@ -266,115 +201,6 @@ def test_writer__removes_a_file(writer, tmp_path):
     assert not (tmp_path / "file").exists()
 
 
-def test_writer__that_is_closed_waits_and_then_refuses(writer, tmp_path, monkeypatch):
-    begun, release = threading.Event(), threading.Event()
-    fsync = os.fsync
-
-    def slow(descriptor):
-        begun.set()
-        release.wait(10)
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", slow)
-    thread = threading.Thread(target=writer.write, args=(tmp_path / "file", b"whole"))
-    thread.start()
-    assert begun.wait(10)
-    threading.Timer(0.1, release.set).start()
-    writer.close()
-    assert (tmp_path / "file").read_bytes() == b"whole"
-    thread.join()
-    with pytest.raises(StoreWriteError, match="given back"):
-        writer.write(tmp_path / "file", b"late")
-
-
-def test_hold__leaves_nothing_behind(tmp_path):
-    folder = tmp_path / "run.zarr.lock"
-    with hold(folder, [Lock("ingest")]) as writer:
-        writer.write(tmp_path / "x", b"")
-        assert folder.is_dir()
-    assert not folder.exists()
-
-
-@pytest.mark.parametrize(
-    ("held", "wanted", "conflict"),
-    [
-        ("ingest", "ingest", True),
-        ("ingest", "clustering-a", True),
-        ("clustering-a", "ingest", True),
-        ("clustering-a", "clustering-a", True),
-        ("clustering-a", "clustering-b", False),
-        ("subset-x", "clustering-b", False),
-    ],
-)
-def test_hold__shares_where_it_may(tmp_path, held, wanted, conflict):
-    folder = tmp_path / "run.zarr.lock"
-    with hold(folder, [Lock(held)]):
-        if conflict:
-            with pytest.raises(StoreLockedError) as caught, hold(folder, [Lock(wanted)]):
-                pass
-            for word in (held, str(os.getpid()), socket.gethostname(), "UTC", str(tmp_path / "run.zarr")):
-                assert word in str(caught.value)
-        else:
-            with hold(folder, [Lock(wanted)]):
-                pass
-            assert (folder / f"{held}.json").exists()
-    assert not folder.exists()
-
-
-def test_hold__takes_over_from_a_dead_process_and_sweeps(tmp_path):
-    folder = tmp_path / "run.zarr.lock"
-    program = (
-        "import os, sys; from pathlib import Path; from twopass_store.journal import Lock, hold\n"
-        "with hold(Path(sys.argv[1]), [Lock('ingest')]) as writer:\n"
-        "    (writer.staging / 'debris').touch(); os._exit(9)\n"
-    )
-    assert subprocess.run([sys.executable, "-c", program, str(folder)], check=False).returncode == 9
-    assert (folder / "ingest.json").exists()
-    with hold(folder, [Lock("ingest")]) as writer:
-        assert sorted(folder.iterdir()) == sorted([folder / "guard", folder / "ingest.json", writer.staging])
-    assert not folder.exists()
-
-
-def test_hold__respects_another_host(tmp_path):
-    folder = tmp_path / "run.zarr.lock"
-    folder.mkdir()
-    holder = {"host": "elsewhere", "pid": 1, "process_start": 0.0, "since": "yesterday"}
-    (folder / "ingest.json").write_text(json.dumps(holder))
-    with (
-        pytest.raises(StoreLockedError, match=r"elsewhere since yesterday.*--break-lock"),
-        hold(folder, [Lock("x")]),
-    ):
-        pass
-
-
-COMPETE = """
-import sys
-from pathlib import Path
-from twopass_store.errors import StoreLockedError
-from twopass_store.journal import Lock, hold
-
-won = 0
-while won < 30:
-    try:
-        with hold(Path(sys.argv[1]), [Lock("ingest")]):
-            counter = Path(sys.argv[2])
-            counter.write_text(str(int(counter.read_text()) + 1))
-            won += 1
-    except StoreLockedError:
-        continue
-"""
-
-
-def test_hold__lets_one_process_in_at_a_time(tmp_path):
-    counter = tmp_path / "counter"
-    counter.write_text("0")
-    arguments = [sys.executable, "-c", COMPETE, str(tmp_path / "s.lock"), str(counter)]
-    processes = [subprocess.Popen(arguments) for _ in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
-    assert counter.read_text() == "90"
-    assert not (tmp_path / "s.lock").exists()
-
-
 class CountedSyncs(Disk):
     """Counts what is synced."""
 
@@ -386,25 +212,6 @@ class CountedSyncs(Disk):
         super().sync_folder(path)
 
 
-def test_hold__syncs_the_store_of_a_dead_process_only(tmp_path, monkeypatch):
-    disk = CountedSyncs()
-    monkeypatch.setattr(Writer, "disk", disk)
-    store, folder = tmp_path / "run.zarr", tmp_path / "run.zarr.lock"
-    (store / "position").mkdir(parents=True)
-    with hold(folder, [Lock("ingest")]):
-        pass
-    assert disk.folders == []
-    program = (
-        "import os, sys; from pathlib import Path; from twopass_store.journal import Lock, hold\n"
-        "with hold(Path(sys.argv[1]), [Lock('ingest'), Lock('subset')]):\n"
-        "    os._exit(9)\n"
-    )
-    subprocess.run([sys.executable, "-c", program, str(folder)], check=False)
-    clear_dead(folder)
-    assert disk.folders == [tmp_path, store, store / "position"]
-    assert not folder.exists()
-
-
 def test_make_folder__syncs_the_name_of_one_that_another_has_just_made(tmp_path, monkeypatch):
     disk = CountedSyncs()
     monkeypatch.setattr(Writer, "disk", disk)
@@ -412,16 +219,3 @@ def test_make_folder__syncs_the_name_of_one_that_another_has_just_made(tmp_path,
     (tmp_path / "group").mkdir()
     Writer(tmp_path / "staging").make_folder(tmp_path / "group")
     assert disk.folders == [tmp_path]
-
-
-def test_hold__takes_over_what_a_power_cut_left_of_a_lock(tmp_path):
-    folder = tmp_path / "run.zarr.lock"
-    with hold(folder, [Lock("ingest")]):
-        whole = (folder / "ingest.json").read_bytes()
-    for length in range(len(whole)):
-        for torn in (whole[:length], bytes(length)):
-            folder.mkdir()
-            (folder / "ingest.json").write_bytes(torn)
-            with hold(folder, [Lock("ingest")]):
-                pass
-            assert not folder.exists()

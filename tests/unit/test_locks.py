@@ -1,47 +1,30 @@
-"""Locks: whose they are, who may take them over, and that a broken one lets nothing through any more."""
+"""Locks: who may hold which at once, what dead processes leave, and that a lost one lets nothing through."""
 
+import errno
 import fcntl
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from twopass_store.errors import StoreLockedError
-from twopass_store.journal import Fate, Holder, Lock, Writer, hold, holder, locks
+from twopass_store.errors import StoreLockedError, StoreWriteError
+from twopass_store.journal import Disk, Lock, Writer, clear_dead, hold
 
 HOLD = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from twopass_store.journal import Lock, hold
-with hold(Path(sys.argv[1]), [Lock(name) for name in sys.argv[2:]]):
+with hold(Path(sys.argv[1]), [Lock(name) for name in sys.argv[2:]]) as writer:
+    (writer.staging / "debris").touch()
     print("held", flush=True)
     time.sleep(600)
 """
-
-NAMESPACE = "pid:[4026531836]"
-
-
-def begin(folder, *names, prefix=()):
-    """Start a process that holds locks, and wait until it does."""
-    process = subprocess.Popen(
-        [*prefix, sys.executable, "-c", HOLD, str(folder), *names], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "held\n"
-    return process
-
-
-def edit(folder, name, **changes):
-    """Change what a lock says of its holder."""
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 @pytest.fixture
@@ -50,65 +33,116 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def elsewhere(folder):
-    """A process that lives and holds two locks, as seen from another machine."""
-    process = begin(folder, "subset-x", "clustering-a")
-    for name in ("subset-x", "clustering-a"):
-        edit(folder, name, host="elsewhere", boot="of another kernel")
-    yield process
+def begin(folder):
+    """Start processes that hold locks, and wait until they do."""
+    processes = []
+
+    def begin(*names):
+        command = [sys.executable, "-c", HOLD, str(folder), *names]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        assert processes[-1].stdout.readline() == "held\n"
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(params=["flock", "none"])
+def any_disk(request, monkeypatch):
+    """A file system with advisory locks, or without."""
+    if request.param == "none":
+        monkeypatch.setattr(fcntl, "flock", refuse(errno.ENOLCK))
+
+
+def refuse(code):
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+def assert_refused(folder, *names, match="", **options):
+    with pytest.raises(StoreLockedError, match=match), hold(folder, [Lock(n) for n in names], **options):
+        pass
+
+
+@pytest.mark.usefixtures("any_disk")
+@pytest.mark.parametrize(
+    ("held", "wanted", "conflict"),
+    [
+        ("ingest", "ingest", True),
+        ("ingest", "clustering-a", True),
+        ("clustering-a", "ingest", True),
+        ("clustering-a", "clustering-a", True),
+        ("clustering-a", "clustering-b", False),
+        ("subset-x", "clustering-b", False),
+    ],
+)
+def test_hold__shares_what_may_be_shared(folder, held, wanted, conflict):
+    with hold(folder, [Lock(held)]):
+        if conflict:
+            holder = f"{held} is held by process {os.getpid()} on {socket.gethostname()} since .* UTC"
+            assert_refused(folder, wanted, match=f"s.zarr is being written: {holder}")
+        else:
+            with hold(folder, [Lock(wanted)]):
+                pass
+            assert (folder / f"{held}.json").exists()
+    assert not folder.exists()
+
+
+def test_hold__goes_on_after_a_process_that_was_killed_whatever_its_host_was(folder, begin):
+    process = begin("subset-x", "clustering-a")
+    record = json.loads((folder / "clustering-a.json").read_text())
+    (folder / "clustering-a.json").write_text(json.dumps({**record, "host": "elsewhere"}))
+    assert_refused(folder, "ingest", match=f"process {process.pid} on elsewhere")
+    assert_refused(folder, "clustering-a", "clustering-b", match="elsewhere", break_lock=True)
     process.kill()
     process.wait()
-    process.stdout.close()
-
-
-def test_break_lock__takes_all_that_an_unknown_process_holds_and_nothing_without_it(folder, elsewhere):
-    token = json.loads((folder / "subset-x.json").read_text())["token"]
-    with pytest.raises(StoreLockedError, match=r"clustering-a is held by process \d+ on elsewhere since"):
-        hold(folder, [Lock("clustering-a")]).__enter__()
-    # What doesn't conflict isn't touched.
-    with hold(folder, [Lock("clustering-b")], break_lock=True):
-        assert (folder / f"staging.{token}").is_dir()
-    with hold(folder, [Lock("clustering-a")], break_lock=True):
-        assert [path.name for path in folder.glob("*.json")] == ["clustering-a.json"]
-        assert not (folder / f"staging.{token}").exists()
+    with hold(folder, [Lock("clustering-a")]) as writer:
+        assert sorted(folder.iterdir()) == sorted([folder / "clustering-a.json", writer.staging])
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("names", [["ingest"], ["subset-x", "clustering-a"]])
-def test_break_lock__never_takes_that_of_a_living_process_here(folder, names):
-    process = begin(folder, *names)
+def test_clear_dead__leaves_the_living_alone(folder, begin):
+    begin("clustering-a")
+    dead = begin("clustering-b")
+    dead.kill()
+    dead.wait()
+    clear_dead(folder)
+    staging = json.loads((folder / "clustering-a.json").read_text())["staging"]
+    assert sorted(folder.iterdir()) == sorted([folder / "clustering-a.json", folder / staging])
+
+
+def test_hold__is_not_inherited_by_a_child_that_outlives_its_parent(folder):
+    program = (
+        "import os, sys, time; from pathlib import Path; from twopass_store.journal import Lock, hold\n"
+        "with hold(Path(sys.argv[1]), [Lock('ingest')]):\n"
+        "    pid = os.fork()\n"
+        "    if not pid: time.sleep(600)\n"
+        "    print(pid, flush=True); os._exit(9)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    parent.wait()
     try:
-        # Not by name: that of a container may be any.
-        for name in names:
-            edit(folder, name, host="elsewhere")
-        with pytest.raises(StoreLockedError, match=f"process {process.pid} on elsewhere") as caught:
-            hold(folder, [Lock("ingest")], break_lock=True).__enter__()
-        assert "--break-lock" not in str(caught.value)
-        assert (folder / f"{names[0]}.json").exists()
+        with hold(folder, [Lock("ingest")]):
+            pass
     finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-    with hold(folder, [Lock("ingest")]):
-        pass
-    assert not folder.exists()
+        os.kill(child, 9)
+        parent.stdout.close()
 
 
-def test_writer__whose_lock_was_broken_stops_and_leaves_the_new_holder_alone(folder, tmp_path):
-    lost = hold(folder, [Lock("x")])
-    writer = lost.__enter__()
-    writer.write(tmp_path / "file", b"before")
-    edit(folder, "x", boot="of another kernel", host="elsewhere")
-    with hold(folder, [Lock("x")], break_lock=True) as other:
-        with pytest.raises(StoreLockedError, match="told to break the lock"):
-            writer.write(tmp_path / "file", b"after")
-        with pytest.raises(StoreLockedError, match="told to break the lock"):
-            writer.remove(tmp_path / "file")
-        lost.__exit__(None, None, None)
-        assert (folder / "x.json").exists()
-        assert (tmp_path / "file").read_bytes() == b"before"
-        other.write(tmp_path / "file", b"other")
-    assert not folder.exists()
+def test_hold__without_flock_breaks_a_lock_on_demand_only(folder, begin, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", refuse(errno.ENOSYS))
+    process = begin("subset-x", "clustering-a")
+    process.kill()
+    process.wait()
+    assert_refused(folder, "clustering-a", match=f"process {process.pid} on .*--break-lock")
+    with hold(folder, [Lock("clustering-a")], break_lock=True) as writer:
+        assert (folder / "subset-x.json").exists()
+        assert [path for path in folder.iterdir() if path.is_dir()] == [writer.staging]
 
 
 @pytest.mark.parametrize("step", ["write", "sync", "rename"])
@@ -116,223 +150,113 @@ def test_writer__whose_lock_is_broken_in_the_middle_of_a_write_writes_nothing(
     folder, tmp_path, monkeypatch, step
 ):
     """It may have been stopped there for hours: the rename fails, whatever it checked before."""
+    monkeypatch.setattr(fcntl, "flock", refuse(errno.ENOLCK))
     do = getattr(Writer.disk, step)
-    breaking = []
+    lost, breaking = hold(folder, [Lock("x")]), hold(folder, [Lock("x")], break_lock=True)
+    (tmp_path / "file").write_bytes(b"before")
 
     def broken_off(self, *arguments):
-        if not breaking:
-            edit(folder, "x", boot="of another kernel")
-            breaking.append(hold(folder, [Lock("x")], break_lock=True))
-            breaking[0].__enter__()
+        monkeypatch.undo()
+        monkeypatch.setattr(fcntl, "flock", refuse(errno.ENOLCK))
+        breaking.__enter__()
         return do(*arguments)
 
-    lost = hold(folder, [Lock("x")])
     writer = lost.__enter__()
-    (tmp_path / "file").write_bytes(b"before")
-    monkeypatch.setattr(Writer, "disk", type("Paused", (type(Writer.disk),), {step: broken_off})())
-    with pytest.raises(StoreLockedError, match="told to break the lock"):
+    monkeypatch.setattr(Writer, "disk", type("Paused", (Disk,), {step: broken_off})())
+    with pytest.raises(StoreLockedError, match="lock of this process is gone"):
         writer.write(tmp_path / "file", b"late")
     assert (tmp_path / "file").read_bytes() == b"before"
-    breaking[0].__exit__(None, None, None)
     lost.__exit__(None, None, None)
+    assert (folder / "x.json").exists()
+    breaking.__exit__(None, None, None)
     assert not folder.exists()
 
 
-def record(**changes):
-    return replace(
-        Holder.this_process("a" * 32),
-        **{"since": "2020-01-01 00:00:00 UTC", "namespace": NAMESPACE, "machine": "m", **changes},
-    )
+def test_writer__that_lost_its_lock_changes_nothing_more(folder, tmp_path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    lost = hold(folder, [Lock("x")])
+    writer = lost.__enter__()
+    shutil.rmtree(folder)
+    with hold(folder, [Lock("x")]):  # as another process would
+        for act in (
+            lambda: writer.write(tmp_path / "file", b"x"),
+            lambda: writer.make_folder(tmp_path / "folder"),
+            lambda: writer.move(tree, tmp_path / "moved"),
+            lambda: writer.remove(tree),
+        ):
+            with pytest.raises(StoreLockedError, match="lock of this process is gone"):
+                act()
+        lost.__exit__(None, None, None)
+        assert (folder / "x.json").exists()
+        assert sorted(tmp_path.iterdir()) == [folder, tree]
+    assert list(tmp_path.iterdir()) == [tree]
 
 
-GONE = 2**31 - 2
-"""No process id that is given out."""
+def test_hold__raises_what_went_wrong_first(folder, monkeypatch):
+    def work():
+        monkeypatch.setattr(Path, "unlink", refuse(errno.EROFS))
+        raise ValueError("first")
 
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no boot id")
-@pytest.mark.parametrize(
-    ("changes", "is_locked", "fate"),
-    [
-        ({}, None, Fate.ALIVE),
-        # Its id and start time are exact: no lock that a file system has lost makes it dead.
-        ({}, False, Fate.ALIVE),
-        ({"host": "other name of this machine"}, None, Fate.ALIVE),
-        ({"pid": GONE}, None, Fate.DEAD),
-        ({"pid": GONE, "host": "other name of this machine"}, None, Fate.DEAD),
-        # The same id, but another process: given out again.
-        ({"process_start": 1.0}, None, Fate.DEAD),
-        ({"process_start": 1.0}, False, Fate.DEAD),
-        # Other containers of this machine, where ids mean other processes.
-        ({"namespace": "pid:[1]"}, True, Fate.ALIVE),
-        ({"namespace": "pid:[1]", "pid": GONE}, True, Fate.ALIVE),
-        ({"namespace": "pid:[1]"}, False, Fate.DEAD),
-        ({"namespace": "pid:[1]", "pid": GONE}, None, Fate.UNKNOWN),
-        # This machine before a reboot, when the same process may have had the same id and start time.
-        ({"boot": "b"}, None, Fate.DEAD),
-        ({"boot": "b"}, False, Fate.DEAD),
-        # Others of the same name: a lock taken after this boot, in a container, or with another machine id.
-        ({"boot": "b", "since": "2999-01-01 00:00:00 UTC"}, None, Fate.UNKNOWN),
-        ({"boot": "b", "since": "yesterday"}, None, Fate.UNKNOWN),
-        ({"boot": "b", "namespace": "pid:[1]"}, None, Fate.UNKNOWN),
-        ({"boot": "b", "machine": "other"}, None, Fate.UNKNOWN),
-        ({"boot": "b", "machine": ""}, None, Fate.UNKNOWN),
-        ({"boot": "b", "host": "other"}, None, Fate.UNKNOWN),
-        ({"boot": "b"}, True, Fate.UNKNOWN),
-        # Of a lock that free on another host nothing follows: file systems may keep them for each host alone.
-        ({"boot": "b", "host": "other"}, False, Fate.UNKNOWN),
-        # As an earlier version wrote them.
-        ({"boot": "", "machine": "", "namespace": ""}, None, Fate.UNKNOWN),
-    ],
-)
-def test_fate__is_known_or_said_to_be_unknown(monkeypatch, changes, is_locked, fate):
-    monkeypatch.setattr(holder, "_namespace", lambda: NAMESPACE)
-    machine = lambda path: "m" if path == "/etc/machine-id" else Path(path).read_text().strip()  # noqa: E731
-    monkeypatch.setattr(holder, "_read", machine)
-    assert record(**changes).fate(is_locked=is_locked) is fate
-
-
-def test_fate__in_a_container_says_nothing_of_another_boot(monkeypatch):
-    monkeypatch.setattr(holder, "_namespace", lambda: "pid:[7]")
-    for namespace in ("pid:[7]", NAMESPACE):
-        found = record(boot="b", namespace=namespace, machine=holder._read("/etc/machine-id"))
-        assert found.fate(is_locked=None) is Fate.UNKNOWN
-
-
-def test_fate__of_a_process_that_proc_hides_is_told_by_its_lock(monkeypatch):
-    """As with the mount option hidepid."""
-    monkeypatch.setattr(holder, "_look_up", lambda _: (Fate.UNKNOWN, 0.0))
-    own = replace(Holder.this_process("a" * 32))
-    assert [own.fate(is_locked=each) for each in (True, False, None)] == [Fate.ALIVE, Fate.DEAD, Fate.UNKNOWN]
-
-
-def test_fate__of_a_zombie_is_dead(folder):
-    process = subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE)
-    process.stdout.read()
-    process.stdout.close()
-    found = replace(Holder.this_process("a" * 32), pid=process.pid, process_start=0.0)
-    deadline = time.monotonic() + 20
-    while found.fate(is_locked=None) is not Fate.DEAD and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert Path(f"/proc/{process.pid}").exists() or sys.platform != "linux"
-    assert found.fate(is_locked=None) is Fate.DEAD
-    process.wait()
-
-
-def other_container():
-    """What begins a command in another pid namespace; skips the test where that isn't allowed."""
-    prefix = ["unshare", "--pid", "--fork", "--kill-child"]
-    if shutil.which("unshare") is None or subprocess.run([*prefix, "true"], check=False).returncode:
-        pytest.skip("no pid namespaces here")
-    return prefix
-
-
-def test_hold__knows_whether_a_process_of_another_container_lives(folder):
-    process = begin(folder, "ingest", prefix=other_container())
-    assert json.loads((folder / "ingest.json").read_text())["pid"] == 1
-    try:
-        for break_lock in (False, True):
-            with pytest.raises(StoreLockedError, match="ingest is held by process 1 on"):
-                hold(folder, [Lock("ingest")], break_lock=break_lock).__enter__()
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-    deadline = time.monotonic() + 20
-    while locks._is_locked(folder / "ingest.json") and time.monotonic() < deadline:
-        time.sleep(0.01)
-    with hold(folder, [Lock("ingest")]):
+    with pytest.raises(ValueError, match="first"), hold(folder, [Lock("x")]):
+        work()
+    monkeypatch.undo()
+    with hold(folder, [Lock("x")]):
         pass
     assert not folder.exists()
 
 
-def test_hold__has_no_pity_with_a_stopped_process(folder):
-    process = begin(folder, "ingest")
-    process.send_signal(signal.SIGSTOP)
-    try:
-        began = time.monotonic()
-        with pytest.raises(StoreLockedError, match=f"process {process.pid} on {socket.gethostname()}"):
-            hold(folder, [Lock("ingest")], break_lock=True).__enter__()
-        assert time.monotonic() - began < 10
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+def test_hold__leaves_nothing_if_there_is_no_space_for_a_lock(folder, monkeypatch):
+    monkeypatch.setattr(os, "pwrite", refuse(errno.ENOSPC))
+    with pytest.raises(StoreWriteError, match="No space left"), hold(folder, [Lock("x")]):
+        pass
+    assert not folder.exists()
 
 
-def test_hold__reads_what_a_later_version_says_and_takes_rubbish_for_nothing(folder):
-    folder.mkdir()
-    later = {**asdict(Holder.this_process("a" * 32)), "since_when": 1, "another": []}
-    (folder / "clustering-a.json").write_text(json.dumps(later))
-    for number, text in enumerate(["", "{", "[]", "7", "{}", json.dumps({**later, "token": "../../x"})]):
-        (folder / f"clustering-{number}.json").write_text(text)
-    (folder / "clustering-pipe.json").symlink_to("/dev/stdin")
-    with hold(folder, [Lock("clustering-b")]):
-        assert sorted(path.name for path in folder.glob("*.json")) == [
-            "clustering-a.json",
-            "clustering-b.json",
-        ]
-    with pytest.raises(StoreLockedError, match=f"process {os.getpid()} on"):
-        hold(folder, [Lock("clustering-a")]).__enter__()
+def test_hold__refuses_a_link_in_the_place_of_its_folder(folder, tmp_path):
+    (tmp_path / "decoy").mkdir()
+    folder.symlink_to(tmp_path / "decoy")
+    with pytest.raises(StoreWriteError, match="is a symbolic link"), hold(folder, [Lock("x")]):
+        pass
+    assert not list((tmp_path / "decoy").iterdir())
 
 
-@pytest.fixture
-def without_flock(monkeypatch):
-    def refuse(*_):
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-
-
-def test_hold__works_without_advisory_locks(folder, without_flock):
-    with hold(folder, [Lock("clustering-a")]):
-        assert json.loads((folder / "clustering-a.json").read_text())["flocked"] is False
-        with pytest.raises(StoreLockedError, match="clustering-a is held"):
-            hold(folder, [Lock("clustering-a")], break_lock=True).__enter__()
-        with hold(folder, [Lock("clustering-b")]):
+def test_hold__takes_over_what_a_power_cut_left_of_a_lock(folder):
+    with hold(folder, [Lock("ingest")]):
+        whole = (folder / "ingest.json").read_bytes()
+    for torn in (b"", whole[:9], bytes(len(whole)), b"[]"):
+        folder.mkdir()
+        (folder / "ingest.json").write_bytes(torn)
+        (folder / "staging.abc").mkdir()
+        with hold(folder, [Lock("x")]):
             pass
+        assert not folder.exists()
+
+
+def test_hold__syncs_the_store_of_a_dead_process_only(tmp_path, folder, begin, monkeypatch):
+    synced = []
+
+    class Counted(Disk):
+        def sync_folder(self, path):
+            synced.append(path)
+
+    monkeypatch.setattr(Writer, "disk", Counted())
+    store = folder.with_suffix("")
+    (store / "position").mkdir(parents=True)
+    with hold(folder, [Lock("ingest")]):
+        pass
+    assert not synced
+    process = begin("ingest", "subset")
+    process.kill()
+    process.wait()
+    clear_dead(folder)
+    assert synced == [tmp_path, store, store / "position"]
     assert not folder.exists()
 
 
-def test_hold__steps_back_for_one_that_came_at_the_same_moment(folder, without_flock, monkeypatch):
-    """Another host takes the lock between our look and our lock; it is dead when we try again."""
-    holder_of, seen = locks.Holder, []
-
-    class Slow(holder_of):
-        @classmethod
-        def this_process(cls, token):
-            if not seen:
-                there = replace(holder_of.this_process("b" * 32), host="elsewhere", boot="other")
-                (folder / "ingest.json").write_text(json.dumps(asdict(there)))
-            seen.append(token)
-            return holder_of.this_process(token)
-
-    def sleep(_):
-        assert [path.name for path in folder.iterdir() if "guard" not in path.name] == ["ingest.json"]
-        (folder / "ingest.json").unlink()
-
-    monkeypatch.setattr(locks, "Holder", Slow)
-    monkeypatch.setattr(locks.time, "sleep", sleep)
-    with hold(folder, [Lock("clustering-a")]):
-        assert len(seen) == 2
-    assert not folder.exists()
-
-
-def test_hold__gives_up_after_some_attempts_with_the_name_of_the_other(folder, without_flock, monkeypatch):
-    take = locks._require_free
-    there = replace(Holder.this_process("b" * 32), host="elsewhere", boot="other")
-
-    def late(*arguments, **options):
-        (folder / "ingest.json").unlink(missing_ok=True)
-        take(*arguments, **options)
-        (folder / "ingest.json").write_text(json.dumps(asdict(there)))
-
-    def present(path):
-        found = list_present(path)
-        return found if any(held.holder.token != there.token for held in found) else []
-
-    list_present = locks._present
-    monkeypatch.setattr(locks, "_present", present)
-    monkeypatch.setattr(locks, "_require_free", late)
-    with pytest.raises(StoreLockedError, match=r"ingest is held by process \d+ on elsewhere"):
-        hold(folder, [Lock("clustering-a")]).__enter__()
-    assert [path.name for path in folder.glob("*.json")] == ["ingest.json"]
+def test_hold__names_a_stopped_process_at_once(folder, begin):
+    process = begin("ingest")
+    process.send_signal(19)
+    began = time.monotonic()
+    assert_refused(folder, "ingest", match=f"process {process.pid} on", break_lock=True)
+    assert time.monotonic() - began < 10

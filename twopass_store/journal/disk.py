@@ -7,17 +7,15 @@ readers warn, and debris of a killed run is swept with the folder.
 import errno
 import os
 import shutil
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from ..errors import StoreLockedError, StoreWriteError
 
-__all__ = ["Disk", "Writer", "digest", "settle", "sweep", "sync_tree"]
+__all__ = ["Disk", "Writer", "digest", "remove_staging", "settle", "sync_tree"]
 
 
 def digest(data: bytes | bytearray | memoryview) -> int:
@@ -70,25 +68,19 @@ class Disk:
 
 
 class Writer:
-    """Durable writes and removals, for as long as it isn't closed.
-
-    A lock hands one out and closes it when it goes: `close` waits for what is under way, and what comes later
-    is refused, so that nothing is written without the lock.
+    """Durable writes and removals while a lock is held.
 
     Parameters
     ----------
     staging
-        A folder on the file system of what is written, for temporary files. Its lock's own: where it is gone,
-        the lock is lost, and nothing is written any more.
+        The lock's own folder for temporary files, on the file system of what is written. It goes with the
+        lock, so that nothing is written without one.
     """
 
     disk: ClassVar[Disk] = Disk()
 
     def __init__(self, staging: Path) -> None:
         self.staging = staging
-        self._state = threading.Condition()
-        self._under_way = 0
-        self._closed = False
 
     def write(self, path: Path, data: bytes | bytearray | memoryview) -> None:
         """Put `data` at `path`, whole or not at all, and on the disk when this returns.
@@ -109,18 +101,18 @@ class Writer:
             If the lock was taken away meanwhile.
         """
         temporary = self.staging / uuid.uuid4().hex
-        with self._writing(path):
-            try:
-                with temporary.open("wb") as file:
-                    self.disk.write(file, data)
-                    self.disk.sync(file)
-                self.disk.rename(temporary, path)
-                self.disk.sync_folder(path.parent)
-            except OSError as error:
-                # A disk that has become read-only doesn't let go of it; the lock's next holder sweeps.
-                with suppress(OSError):
-                    temporary.unlink(missing_ok=True)
-                raise self._refused(path, error) from error
+        self._require_lock()
+        try:
+            with temporary.open("wb") as file:
+                self.disk.write(file, data)
+                self.disk.sync(file)
+            self.disk.rename(temporary, path)
+            self.disk.sync_folder(path.parent)
+        except OSError as error:
+            # A disk that has become read-only doesn't let go of it; the lock's next holder sweeps.
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise self._refused(path, error) from error
 
     def make_folder(self, path: Path) -> None:
         """Make a folder in one that is there, unless it is there itself; it is on the disk when this returns.
@@ -132,13 +124,13 @@ class Writer:
         StoreWriteError, StoreLockedError
             As `write` does.
         """
-        with self._writing(path):
-            # Also where it is there: another may just have made it, and not come to sync its name.
-            try:
-                self.disk.make_folder(path)
-                self.disk.sync_folder(path.parent)
-            except OSError as error:
-                raise self._refused(path, error) from error
+        self._require_lock()
+        # Also where it is there: another may just have made it, and not come to sync its name.
+        try:
+            self.disk.make_folder(path)
+            self.disk.sync_folder(path.parent)
+        except OSError as error:
+            raise self._refused(path, error) from error
 
     def remove(self, path: Path) -> None:
         """Remove a folder and all in it, or a file; after a crash it is there whole or not at all.
@@ -149,15 +141,15 @@ class Writer:
             If the disk refuses, the writer is closed, or the lock was taken away.
         """
         doomed = self.staging / uuid.uuid4().hex
-        with self._writing(path):
-            try:
-                self.disk.rename(path, doomed)
-                self.disk.sync_folder(path.parent)
-                self.disk.remove_tree(doomed)
-            except FileNotFoundError:
-                self._require_lock()
-            except OSError as error:
-                raise self._refused(path, error) from error
+        self._require_lock()
+        try:
+            self.disk.rename(path, doomed)
+            self.disk.sync_folder(path.parent)
+            self.disk.remove_tree(doomed)
+        except FileNotFoundError:
+            self._require_lock()
+        except OSError as error:
+            raise self._refused(path, error) from error
 
     def move(self, source: Path, target: Path) -> None:
         """Give a folder another name beside its own; nothing may stand there.
@@ -167,39 +159,19 @@ class Writer:
         StoreWriteError, StoreLockedError
             If the disk refuses, the writer is closed, or the lock was taken away.
         """
-        with self._writing(target):
-            try:
-                self.disk.rename(source, target)
-                self.disk.sync_folder(target.parent)
-            except OSError as error:
-                raise self._refused(target, error) from error
-
-    def close(self) -> None:
-        """Wait for what is being written, and refuse what comes later."""
-        with self._state:
-            self._closed = True
-            self._state.wait_for(lambda: self._under_way == 0)
-
-    @contextmanager
-    def _writing(self, path: Path) -> Iterator[None]:
-        with self._state:
-            if self._closed:
-                raise StoreWriteError(f"{path} is not written any more: the lock was given back.")
-            self._under_way += 1
+        self._require_lock()
         try:
-            self._require_lock()
-            yield
-        finally:
-            with self._state:
-                self._under_way -= 1
-                self._state.notify_all()
+            self.disk.rename(source, target)
+            self.disk.sync_folder(target.parent)
+        except OSError as error:
+            raise self._refused(target, error) from error
 
     def _require_lock(self) -> None:
         if not self.staging.is_dir():
             raise StoreLockedError(
                 f"The lock of this process is gone: {self.staging.parent} was removed, or another process "
-                "was told to break the lock, and may write by now. Nothing more is written here; what was "
-                "committed before stays. Run the same command again when no other writes."
+                "took the lock and may be writing now. Nothing more is written here; what was committed "
+                "stays. Run the same command again when no other process writes."
             )
 
     def _refused(self, path: Path, error: OSError) -> StoreWriteError:
@@ -247,8 +219,9 @@ def sync_tree(path: Path) -> None:
             Writer.disk.sync(file)
 
 
-def sweep(staging: Path) -> None:
-    """Remove what killed runs left in the staging folder. Only for who holds the only lock."""
-    if staging.is_symlink():
-        staging.unlink(missing_ok=True)
-    shutil.rmtree(staging, ignore_errors=True)
+def remove_staging(staging: Path) -> None:
+    """Take a folder of temporary files from under whoever writes there, at one stroke."""
+    gone = staging.with_name(f"staging.gone.{uuid.uuid4().hex}")
+    with suppress(FileNotFoundError):
+        staging.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
