@@ -95,17 +95,18 @@ def _expand(pattern: str | Path, base: Path) -> list[Path]:
         raise TrajectoryNotFoundError(f"There is no file {literal}. Check the path.")
     # The base may itself hold magic characters; only the pattern's own count.
     where = "" if expanded(text).is_absolute() else glob.escape(str(base)) + os.sep
-    hits = _hits(where + str(expanded(text)))
+    hits = _hits(where + str(expanded(text)), set())
     found = {Path(os.path.normpath(hit)) for hit in hits if Path(hit).is_file()}
     if not found:
         raise TrajectoryNotFoundError(f"The pattern {text!r} matches no file in {base}. Check it.")
     return sorted(found, key=_natural)
 
 
-def _hits(pattern: str) -> Iterator[str]:
-    """Yield what a pattern matches; ``**`` stands for any folders, each entered once.
+def _hits(pattern: str, seen: set[tuple[str, int]]) -> Iterator[str]:
+    """Yield what a pattern matches; ``**`` stands for any folders.
 
     glob's own ``**`` follows links round and round: two that lead to their own folder cost it 2⁴⁰ steps.
+    `seen` holds the folders entered, each with the length of the pattern that was left there.
     """
     parts = Path(pattern).parts
     if "**" not in parts:
@@ -113,16 +114,15 @@ def _hits(pattern: str) -> Iterator[str]:
         return
     place = parts.index("**")
     rest = str(Path(*parts[place + 1 :])) if place + 1 < len(parts) else "*"
-    seen: set[str] = set()
     for top in glob.iglob(f"{Path(*parts[:place])}{os.sep}"):  # noqa: PTH207
         for folder, below, _ in os.walk(top, followlinks=True):
-            identity = os.path.realpath(folder)
+            identity = os.path.realpath(folder), len(parts) - place
             if identity in seen:
                 below.clear()
                 continue
             seen.add(identity)
             below[:] = sorted(name for name in below if not name.startswith("."))
-            yield from _hits(glob.escape(folder) + os.sep + rest)
+            yield from _hits(glob.escape(folder) + os.sep + rest, seen)
 
 
 def _natural(path: Path) -> tuple[list[int | str], str]:

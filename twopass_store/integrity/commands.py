@@ -58,7 +58,8 @@ def _ingest(store: Store, journal: StageJournal) -> str:
     try:
         paths = [str(path) for path in store.read("trajectory_path")]
     except StoreError:
-        paths = [str(path) for path, *_ in (*request.get("trajectories", []), *request["append"]["files"])]
+        both = (*request.get("trajectories", []), *request["append"]["files"])
+        paths = list(dict.fromkeys(str(path) for path, *_ in both))  # a file that has grown is in both
     named = dict(
         zip(request.get("named", []), (str(path) for path, *_ in request.get("top", [])), strict=False)
     )
