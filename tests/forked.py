@@ -30,7 +30,7 @@ _IMPORTS = (
     "tables",
     "twopass_cli.main",
     "twopass_cli.summary_tables",
-    "twopass_store.assign.margin",
+    "twopass_store.assign.unit",
     "twopass_store.cluster.outside",
     "twopass_store.cluster.scan",
     "twopass_store.cluster.steps",

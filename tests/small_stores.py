@@ -7,6 +7,8 @@ import numpy as np
 
 import twopass_store
 from trajectory_files import make_trajectory
+from twopass_store.journal import Lock, hold
+from twopass_store.store import Store, lock_folder
 
 N_FRAMES = 70
 SMALL = {"frames": 32, "pairs": 64, "rows": 12, "position_bytes": 16 * 12 * 14}
@@ -52,6 +54,14 @@ def flip(file: Path, offset: int, mask: int = 0xFF) -> None:
     content = bytearray(file.read_bytes())
     content[offset] ^= mask
     replace(file, bytes(content))
+
+
+def forget(store: Path, stage: str) -> None:
+    """Empty the ledger of a stage, as if it had only been begun."""
+    with hold(lock_folder(store), [Lock("ingest")]) as writer:
+        journal = Store.open(store, writer=writer).journal(stage)
+        assert journal is not None
+        journal.reset()
 
 
 def replace(file: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from conftest import EXAMPLE
 from kabsch import kabsch_matrix
+from small_stores import forget
 from twopass_store import (
     assign_frames,
     cluster_subset,
@@ -78,7 +79,7 @@ def test_another_noise_cutoff__is_refused_and_changes_nothing(store):
 
 def test_interrupted_assign__is_resumed_with_its_noise_cutoff(store, twopass):
     assign_frames(store, noise_cutoff=0.05)
-    shutil.rmtree(store / "journal" / "assign-default" / "ledger")
+    forget(store, "assign-default")
     assert not store_status(store).stages[-1].complete
     command = store_status(store).next_command
     assert command == f"twopass assign {store} --noise-cutoff 0.05"
@@ -163,7 +164,7 @@ def test_interrupted_margin__is_resumed_to_the_same_bytes(store, tmp_path, twopa
     shutil.copytree(store, tmp_path / "whole.zarr")
     assign_frames(tmp_path / "whole.zarr", margin=True, workers=3)
     assign_frames(store, margin=True, workers=1)
-    shutil.rmtree(store / "journal" / "margin-default" / "ledger")
+    forget(store, "margin-default")
     (store / "clusterings" / "default" / "rmsd_to_second" / "c.0").unlink()
     command = store_status(store).next_command
     assert command == f"twopass assign {store} --margin"
@@ -202,7 +203,7 @@ def test_units_of_margins__that_are_in_the_ledger_are_not_done_again(tmp_path):
     # As a kill leaves it: the middle unit isn't in the ledger, and half of it is on disk.
     journal = Store.open(path).journal("margin-default")
     entries = [Record(name, chunk, journal.digest_of(name, chunk)) for name in names for chunk in (0, 2)]
-    shutil.rmtree(path / "journal" / "margin-default" / "ledger")
+    forget(path, "margin-default")
     with hold(lock_folder(path), [Lock("clustering-default")]) as writer:
         Store.open(path, writer=writer).journal("margin-default").commit(entries)
     (path / names[1] / "c.1").unlink()

@@ -13,6 +13,7 @@ import pytest
 
 from conftest import EXAMPLE, command
 from faults import tells_of_command
+from small_stores import forget
 from twopass_store import load_config, open_results, run_pipeline
 from twopass_store.journal import Lock, hold
 
@@ -176,8 +177,8 @@ def test_status__of_an_interrupted_cluster_names_the_command_to_resume(demo, two
     twopass("ingest", "demo.zarr", *example)
     twopass("cluster", "demo.zarr", "--stride", 8, "--n-clusters", 3)
     # As a kill in the middle leaves it.
-    for ledger in (demo / "demo.zarr" / "journal").glob("*-*/ledger"):
-        shutil.rmtree(ledger)
+    for folder in (demo / "demo.zarr" / "journal").glob("*-*"):
+        forget(demo / "demo.zarr", folder.name)
     found = json.loads(twopass("status", "demo.zarr", "--json").stdout)
     assert found["next_command"] == "twopass cluster demo.zarr --stride 8 --n-clusters 3  (to resume)"
     twopass("cluster", "demo.zarr", "--stride", 8, "--n-clusters", 3)

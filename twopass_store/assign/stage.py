@@ -1,7 +1,7 @@
 """The stage itself: plan, map units, commit."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -11,14 +11,13 @@ import numpy as np
 from ..config import AssignConfig, AssignOptions, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..executors import PROCESS_BYTES, available_cpus, make_executor, memory_budget, require_within
-from ..journal import Lock, Plan, StageJournal, Writer
+from ..journal import Lock, Plan, Product, StageJournal, Writer
 from ..partition import FRAME_CHUNK, chunk_range
 from ..progress import Progress, Silent
 from ..schema import ASSIGNMENT, DEFAULT_METRIC, MARGIN, ArraySpec
 from ..store import Stage, Step, Store, is_complete, run_stage, store_path
 
 if TYPE_CHECKING:
-    from .margin import MarginUnit
     from .unit import AssignUnit
 
 __all__ = ["AssignResult", "assign_frames"]
@@ -113,37 +112,54 @@ class _Assign(Stage[tuple[int, int]]):
     def plan(self, store: Store) -> Sequence[Step]:
         self.name = self.config.name or _only_clustering(store)
         self.n_frames = store.shape("position")[0]
-        labels = _plan(store, self.name, self.config)
-        steps = [Step(labels, followers=(f"margin-{self.name}",))]
-        return [*steps, Step(_margin_plan(store, self.name, labels))] if self.config.margin else steps
+        labels, *margins = _plans(store, self.name, self.config)
+        return [Step(labels, followers=(f"margin-{self.name}",)), *map(Step, margins)]
 
     def prepare(self, store: Store) -> None:
         self.workers = _affordable_workers(store, self.name, self.config, self.progress)
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> tuple[int, int]:
         # numba takes a second to import: not for a command that finds all done.
-        from .margin import MarginUnit
         from .unit import AssignUnit
 
-        labels, *margins = [step.plan for step in steps]
-        group = f"clusterings/{self.name}"
-        unit = AssignUnit(self.path, writer.staging, group, labels.fingerprint, self.config.noise_cutoff)
-
-        def run(
-            plan: Plan, specs: Sequence[ArraySpec], make: Callable[[int], AssignUnit | MarginUnit]
-        ) -> int:
-            if is_complete(store, plan):
-                return 0
-            metric = store.attrs(group).get("metric", DEFAULT_METRIC)
-            with store.step(plan, hint=HINT) as journal:
-                for spec in specs:
-                    store.ensure_array(group, spec, [self.n_frames], _attrs(spec, self.config, metric))
-                ready = make(_covered(store, journal))
-                return _run(store, journal, ready, specs, self.workers, self.config, self.progress)
-
-        labelled = run(labels, ASSIGNMENT, lambda covered: replace(unit, covered=covered))
-        measured = sum(run(each, MARGIN, lambda covered: MarginUnit(unit, covered)) for each in margins)
+        group, fingerprint = f"clusterings/{self.name}", steps[0].plan.fingerprint
+        unit = AssignUnit(self.path, writer.staging, group, fingerprint, self.config.noise_cutoff)
+        labelled = self._run(store, steps[0].plan, unit)
+        measured = sum(self._run(store, step.plan, replace(unit, margin=True)) for step in steps[1:])
         return labelled, measured
+
+    def _run(self, store: Store, plan: Plan, unit: "AssignUnit") -> int:
+        """Do what is missing of a step; returns how many frames that was."""
+        if is_complete(store, plan):
+            return 0
+        metric = store.attrs(unit.group).get("metric", DEFAULT_METRIC)
+        with store.step(plan, hint=HINT) as journal:
+            for spec in MARGIN if unit.margin else ASSIGNMENT:
+                store.ensure_array(unit.group, spec, [self.n_frames], _attrs(spec, self.config, metric))
+            covered = _covered(store, journal)
+            edge, n_present = divmod(covered, FRAME_CHUNK)
+            done = np.logical_and.reduce([journal.done(product.path) for product in plan.products])
+            left = {
+                int(chunk): len(chunk_range(int(chunk), chunk=FRAME_CHUNK, length=self.n_frames))
+                - (n_present if chunk == edge else 0)
+                for chunk in np.flatnonzero(~done)
+            }
+            n_left = sum(left.values())
+            title = "assign: margins" if unit.margin else "assign"
+            self.progress.start(title, total=self.n_frames, done=self.n_frames - n_left, unit="frames")
+            # Threads go to units first; where there are fewer units, to the blocks within them.
+            at_once = max(1, min(self.workers, len(left)))
+            unit = replace(unit, covered=covered, threads=max(1, self.workers // at_once))
+            executor = make_executor(workers=at_once, scheduler=self.config.scheduler)
+            try:
+                with journal.batches() as finished:
+                    for receipt in executor.map_unordered(unit, list(left)):
+                        finished(*receipt.records)
+                        self.progress.advance(left[receipt.frames.start // FRAME_CHUNK])
+            finally:
+                self.progress.finish()
+                executor.close()
+        return n_left
 
 
 def _covered(store: Store, journal: StageJournal) -> int:
@@ -169,7 +185,7 @@ def _attrs(spec: ArraySpec, config: AssignConfig, metric: str) -> dict[str, Any]
     return {"noise_cutoff_nm": config.noise_cutoff} if has_cutoff else {}
 
 
-def _plan(store: Store, name: str, config: AssignConfig) -> Plan:
+def _plans(store: Store, name: str, config: AssignConfig) -> list[Plan]:
     ingest = store.journal("ingest")
     if ingest is None or not ingest.complete:
         raise StageIncompleteError(
@@ -187,20 +203,18 @@ def _plan(store: Store, name: str, config: AssignConfig) -> Plan:
     parameters: dict[str, Any] = {"clustering": clustering.plan.fingerprint, "n_frames": n_frames}
     if config.noise_cutoff is not None:
         parameters["noise_cutoff_nm"] = config.noise_cutoff
-    products = tuple(store.product(f"clusterings/{name}", spec, [n_frames]) for spec in ASSIGNMENT)
     request = {"name": name, "noise_cutoff": config.noise_cutoff}
-    return Plan(stage=f"assign-{name}", parameters=parameters, products=products, request=request)
+    labels = Plan(f"assign-{name}", parameters, _products(store, name, ASSIGNMENT), request)
+    if not config.margin:
+        return [labels]
+    # A stage of its own: margins can be asked for when the labels are there already.
+    parameters = {"assign": labels.fingerprint, "n_frames": n_frames}
+    return [labels, Plan(f"margin-{name}", parameters, _products(store, name, MARGIN), {"name": name})]
 
 
-def _margin_plan(store: Store, name: str, labels: Plan) -> Plan:
-    """Plan the margins as a stage of their own: they can be asked for when the labels are there already."""
-    n_frames = store.shape("position")[0]
-    return Plan(
-        stage=f"margin-{name}",
-        parameters={"assign": labels.fingerprint, "n_frames": n_frames},
-        products=tuple(store.product(f"clusterings/{name}", spec, [n_frames]) for spec in MARGIN),
-        request={"name": name},
-    )
+def _products(store: Store, name: str, specs: Sequence[ArraySpec]) -> tuple[Product, ...]:
+    shape = store.shape("position")[:1]
+    return tuple(store.product(f"clusterings/{name}", spec, shape) for spec in specs)
 
 
 def _affordable_workers(store: Store, name: str, config: AssignConfig, progress: Progress) -> int:
@@ -230,38 +244,3 @@ def _affordable_workers(store: Store, name: str, config: AssignConfig, progress:
             f"{affordable} of {asked} workers, as {budget >> 20} MiB of memory have no room for more"
         )
     return affordable
-
-
-def _run(
-    store: Store,
-    journal: StageJournal,
-    unit: "AssignUnit | MarginUnit",
-    specs: Sequence[ArraySpec],
-    workers: int,
-    config: AssignConfig,
-    progress: Progress,
-) -> int:
-    """Do what is missing of some arrays; returns how many frames that was."""
-    n_frames = store.shape("position")[0]
-    done = np.logical_and.reduce([journal.done(f"{unit.group}/{spec.name}") for spec in specs])
-    missing = [int(chunk) for chunk in np.flatnonzero(~done)]
-    n_missing = sum(len(chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)) for chunk in missing)
-    edge, n_present = divmod(unit.covered, FRAME_CHUNK)
-    if edge in missing:
-        n_missing -= n_present
-    progress.start(unit.title, total=n_frames, done=n_frames - n_missing, unit="frames")
-
-    # Threads go to units first; where there are fewer units, to the blocks within them.
-    at_once = max(1, min(workers, len(missing)))
-    unit = unit.with_threads(max(1, workers // at_once))
-    executor = make_executor(workers=at_once, scheduler=config.scheduler)
-    try:
-        with journal.batches() as finished:
-            for receipt in executor.map_unordered(unit, missing):
-                finished(*receipt.records)
-                stored = n_present if receipt.frames.start == edge * FRAME_CHUNK else 0
-                progress.advance(len(receipt.frames) - stored)
-    finally:
-        progress.finish()
-        executor.close()
-    return n_missing

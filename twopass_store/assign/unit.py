@@ -1,10 +1,11 @@
-"""One unit of the second pass: a chunk of the per-frame arrays, read, labelled and written."""
+"""One unit of the second pass: a chunk of the per-frame arrays, read, compared with the leaders, written."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,18 @@ from numpy.typing import NDArray
 from ..journal import Record, Writer
 from ..metric import read_metric
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range
-from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, prepare_leaders
+from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, nearest_other_leaders, prepare_leaders
 from ..schema import LABEL_STATUS
 from ..store import Store
 
-__all__ = ["AssignUnit", "Receipt", "complete_chunk", "read_inputs"]
+__all__ = ["AssignUnit", "Receipt"]
+
+Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a unit did: the frames it labelled, and the ledger's entries of the chunks that it wrote."""
+    """What a unit did: its frames, and the ledger's entries of the chunks that it wrote."""
 
     frames: FrameRange
     records: tuple[Record, ...]
@@ -40,14 +43,15 @@ class AssignUnit:
     group
         Path of the clustering's group.
     fingerprint
-        Of the plan: a process that has worked on an older clustering of that name must not mix them up.
+        Of the plan of the labels; tells clusterings of one name apart in a process that has seen both.
     noise_cutoff
-        Frames farther (nm) than this from every leader get no label; all get one where None.
+        Frames farther (nm) than this from every leader get no label; None labels all.
+    margin
+        Whether to find the nearest leader of another cluster, for frames that have a label already.
     covered
-        Frames at the beginning of the store that have labels already: a chunk that they fill in part is
-        completed.
+        Frames at the beginning of the store that have values already; the rest of their last chunk is added.
     threads
-        Threads in the unit; they share its blocks. The result doesn't depend on them.
+        Threads that share the blocks of the chunk. The result doesn't depend on them.
     """
 
     path: Path
@@ -55,65 +59,78 @@ class AssignUnit:
     group: str
     fingerprint: str
     noise_cutoff: float | None = None
+    margin: bool = False
     covered: int = 0
     threads: int = 1
 
-    @property
-    def title(self) -> str:
-        """What it does, for whoever watches."""
-        return "assign"
-
-    def with_threads(self, threads: int) -> Self:
-        """Return the same with another number of threads."""
-        return replace(self, threads=threads)
-
     def __call__(self, chunk: int) -> Receipt:
-        """Label the frames of one chunk and write it; returns what was done."""
-        inputs = read_inputs(self)
+        """Do the frames of one chunk and write it."""
+        inputs = _read_inputs(self.path, self.staging, self.group, self.fingerprint)
         store = inputs.store
-        n_frames = store.shape("position")[0]
-        frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)
-        step = store.chunk_length("position")
+        frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=store.shape("position")[0])
         first = self.covered if frames.start < self.covered < frames.stop else frames.start
-        blocks = [
-            FrameRange(start, min(start + step, frames.stop)) for start in range(first, frames.stop, step)
-        ]
-
-        def nearest(block: FrameRange) -> Nearest:
-            return nearest_leaders(store.read_positions(block, inputs.atoms), inputs.leaders)
-
-        if self.threads == 1:
-            found = [nearest(block) for block in blocks]
-        else:
-            with ThreadPoolExecutor(self.threads, thread_name_prefix="twopass-block") as pool:
-                found = list(pool.map(nearest, blocks))
-        index = np.concatenate([part.index for part in found])
-        rmsd = np.concatenate([part.rmsd for part in found])
-        status = np.full(len(index), LABEL_STATUS["assigned"], np.int8)
-        if self.noise_cutoff is not None:
-            # In float32, as whoever compares the stored distances with the cutoff does.
-            status[rmsd > np.float32(self.noise_cutoff)] = LABEL_STATUS["beyond_noise_cutoff"]
-        status[index < 0] = LABEL_STATUS["not_finite"]
-        is_assigned = status == LABEL_STATUS["assigned"]
-        label = np.where(is_assigned, inputs.leader_label[index], np.int32(-1))
-        columns = {"label": label, "label_status": status, "leader_index": index, "rmsd_to_leader": rmsd}
-        present = FrameRange(frames.start, first)
-        records = (
-            store.write_chunk(path, chunk, complete_chunk(store, path, present, values))
-            for path, values in ((f"{self.group}/{name}", values) for name, values in columns.items())
-        )
+        columns = (self._margins if self.margin else self._labels)(inputs, FrameRange(first, frames.stop))
+        records = []
+        for name, values in columns.items():
+            path = f"{self.group}/{name}"
+            if first > frames.start:
+                values = np.concatenate([store.read(path, FrameRange(frames.start, first)), values])
+            records.append(store.write_chunk(path, chunk, values))
         return Receipt(frames, tuple(records))
 
+    def _labels(self, inputs: "_Inputs", frames: FrameRange) -> Columns:
+        found = self._each_block(inputs, frames, lambda _, xyz: nearest_leaders(xyz, inputs.leaders))
+        status = np.full(len(found.index), LABEL_STATUS["assigned"], np.int8)
+        if self.noise_cutoff is not None:
+            # In float32, as whoever compares the stored distances with the cutoff does.
+            status[found.rmsd > np.float32(self.noise_cutoff)] = LABEL_STATUS["beyond_noise_cutoff"]
+        status[found.index < 0] = LABEL_STATUS["not_finite"]
+        is_assigned = status == LABEL_STATUS["assigned"]
+        return {
+            "label": np.where(is_assigned, inputs.leader_label[found.index], np.int32(-1)),
+            "label_status": status,
+            "leader_index": found.index,
+            "rmsd_to_leader": found.rmsd,
+        }
 
-def complete_chunk(store: Store, path: str, present: FrameRange, values: NDArray[Any]) -> NDArray[Any]:
-    """Return a chunk's values: those of the frames that have some already, then the new ones."""
-    if not len(present):
-        return values
-    return np.concatenate([store.read(path, present), values])
+    def _margins(self, inputs: "_Inputs", frames: FrameRange) -> Columns:
+        label = inputs.store.read(f"{self.group}/label", frames)
+
+        def nearest(block: FrameRange, xyz: NDArray[np.float32]) -> Nearest:
+            own = label[block.start - frames.start : block.stop - frames.start]
+            return nearest_other_leaders(xyz, inputs.leaders, inputs.leader_label, own)
+
+        found = self._each_block(inputs, frames, nearest)
+        return {
+            "second_label": np.where(found.index >= 0, inputs.leader_label[found.index], np.int32(-1)),
+            "rmsd_to_second": found.rmsd,
+        }
+
+    def _each_block(
+        self,
+        inputs: "_Inputs",
+        frames: FrameRange,
+        nearest: Callable[[FrameRange, NDArray[np.float32]], Nearest],
+    ) -> Nearest:
+        """Compare the frames block by block, a chunk of positions each."""
+        store = inputs.store
+        step = store.chunk_length("position")
+        blocks = [
+            FrameRange(at, min(at + step, frames.stop)) for at in range(frames.start, frames.stop, step)
+        ]
+
+        def compare(block: FrameRange) -> Nearest:
+            return nearest(block, store.read_positions(block, inputs.atoms))
+
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="twopass-block") as pool:
+            found = list(pool.map(compare, blocks))
+        return Nearest(
+            np.concatenate([part.index for part in found]), np.concatenate([part.rmsd for part in found])
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class _Inputs:
     store: Store
     atoms: NDArray[np.int64] | None
     leaders: PreparedLeaders
@@ -121,11 +138,11 @@ class Inputs:
 
 
 @lru_cache(maxsize=2)
-def read_inputs(unit: AssignUnit) -> Inputs:
+def _read_inputs(path: Path, staging: Path, group: str, fingerprint: str) -> _Inputs:
     """Open the store and prepare the leaders, once for all units of a process."""
-    store = Store.open(unit.path, writer=Writer(unit.staging))
-    metric = read_metric(store, unit.group)
+    store = Store.open(path, writer=Writer(staging))
+    metric = read_metric(store, group)
     atoms = metric.read_atoms
-    leaders = prepare_leaders(store.read(f"{unit.group}/leader_position")[:, atoms], metric.for_kernels())
+    leaders = prepare_leaders(store.read(f"{group}/leader_position")[:, atoms], metric.for_kernels())
     is_all = np.array_equal(atoms, np.arange(store.shape("position")[1]))
-    return Inputs(store, None if is_all else atoms, leaders, store.read(f"{unit.group}/leader_label"))
+    return _Inputs(store, None if is_all else atoms, leaders, store.read(f"{group}/leader_label"))
