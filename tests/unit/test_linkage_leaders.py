@@ -9,7 +9,6 @@ from twopass_store.errors import ConfigError
 from twopass_store.linkage import (
     choose_leaders,
     choose_medoids,
-    distances_from,
     iter_rows,
 )
 
@@ -55,16 +54,6 @@ def brute_farthest_first(square, labels, per_cluster):
 def by_label(leaders):
     count = int(leaders.label.max())
     return [leaders.subset_index[leaders.label == label].tolist() for label in range(1, count + 1)]
-
-
-def test_distances_from__is_a_row_of_the_square_matrix(subset):
-    condensed, square, _ = subset
-    for index in range(len(square)):
-        np.testing.assert_array_equal(distances_from(condensed, index), square[index])
-        np.testing.assert_array_equal(distances_from(Sliced(condensed), index, block_pairs=37), square[index])
-    assert distances_from(np.empty(0), 0).tolist() == [0.0]
-    with pytest.raises(ConfigError, match="no frame 90"):
-        distances_from(condensed, 90)
 
 
 @pytest.mark.parametrize("block_pairs", [1, 7, 89, 1000, 10**6])
@@ -115,16 +104,6 @@ def test_choose_leaders__takes_duplicates_last_and_once():
     condensed = pdist(np.array([[0.0], [0.0], [0.0], [2.0], [1.0]]))
     leaders = choose_leaders(condensed, np.ones(5, dtype=int), method="medoid", per_cluster=9, seed=0)
     assert leaders.subset_index.tolist() == [0, 3, 4, 1, 2]
-
-
-@pytest.mark.parametrize("block_pairs", [1, 61, 4096])
-def test_leaders__do_not_depend_on_how_the_vector_is_sliced(subset, block_pairs):
-    condensed, _, labels = subset
-    expected = choose_leaders(condensed, labels, method="medoid", per_cluster=4, seed=0)
-    source = Sliced(condensed)
-    leaders = choose_leaders(source, labels, method="medoid", per_cluster=4, seed=0, block_pairs=block_pairs)
-    np.testing.assert_array_equal(leaders.subset_index, expected.subset_index)
-    assert source.longest <= block_pairs
 
 
 def test_choose_leaders__draws_without_replacement_and_repeatably(subset):

@@ -1,22 +1,11 @@
 """Kernels of the first pass: condensed distances to linkage, linkage to labels, labels to leaders.
 
-Plain arrays in, arrays out. Condensed distances may also be anything that is read by slicing.
+Plain arrays in, arrays out.
 """
 
-from .condensed import BLOCK_PAIRS, Condensed, count_frames, distances_from, iter_rows
-from .cut import (
-    Suggestion,
-    cut,
-    n_clusters_found,
-    suggest_n_clusters,
-)
-from .faithfulness import (
-    Faithfulness,
-    halves,
-    held_out_labels,
-    measure_faithfulness,
-    second_pass_labels,
-)
+from .condensed import Condensed, count_frames, iter_rows
+from .cut import Gap, cut, suggest_n_clusters
+from .faithfulness import Faithfulness, halves, held_out_labels, measure_faithfulness, second_pass_labels
 from .gromos import gromos
 from .leaders import (
     FAITHFUL_PER_CLUSTER,
@@ -31,14 +20,13 @@ from .quality import CutQuality, adjusted_rand, assess_cuts, cophenetic_correlat
 from .stability import scanning_bytes, stability_of_cuts
 
 __all__ = [
-    "BLOCK_PAIRS",
     "FAITHFUL_PER_CLUSTER",
     "LEADER_METHODS",
     "Condensed",
     "CutQuality",
     "Faithfulness",
+    "Gap",
     "Leaders",
-    "Suggestion",
     "adjusted_rand",
     "assess_cuts",
     "choose_leaders",
@@ -47,7 +35,6 @@ __all__ = [
     "cophenetic_correlation",
     "count_frames",
     "cut",
-    "distances_from",
     "gromos",
     "halves",
     "held_out_labels",
@@ -56,7 +43,6 @@ __all__ = [
     "link_rows",
     "linkage_bytes",
     "measure_faithfulness",
-    "n_clusters_found",
     "rand_index",
     "scanning_bytes",
     "second_pass_labels",

@@ -46,7 +46,7 @@ def add_row_to_sums(
 
 
 @kernel
-def copy_row(condensed: npt.NDArray[np.float32], index: int, row: npt.NDArray[np.float32]) -> None:
+def copy_row(condensed: npt.NDArray[Any], index: int, row: npt.NDArray[Any]) -> None:
     """Copy the distances of one frame to all frames into `row`, shape (n_frames,)."""
     n_frames = row.size
     position = index - 1

@@ -1,7 +1,6 @@
-"""The condensed form of a distance matrix: where a pair lies, and how to read it piece by piece.
+"""The condensed form of a distance matrix: where a pair lies, and how to read it row by row.
 
-The order is scipy's: the pairs (0, 1), (0, 2), …, (0, n−1), (1, 2), … of subset indices. Nothing here needs
-the whole vector in memory: whatever has a ``shape`` and can be sliced will do, such as an array on disk.
+The order is scipy's: the pairs (0, 1), (0, 2), …, (0, n−1), (1, 2), … of subset indices.
 """
 
 from collections.abc import Iterator
@@ -19,8 +18,6 @@ __all__ = [
     "Float64Array",
     "Int64Array",
     "count_frames",
-    "distances_from",
-    "gather",
     "iter_rows",
     "pair_positions",
     "row_offsets",
@@ -60,16 +57,15 @@ def count_frames(condensed: Condensed) -> int:
     shape = tuple(condensed.shape)
     if len(shape) != 1:
         raise ConfigError(
-            f"Condensed distances have one dimension, these have shape {shape}: pass the upper triangle of "
-            "the matrix, row by row (`scipy.spatial.distance.squareform`)."
+            f"Condensed distances have one dimension, not shape {shape}: pass the upper triangle of the "
+            "matrix, row by row (`scipy.spatial.distance.squareform`)."
         )
     n_pairs = int(shape[0])
     n_frames = (1 + isqrt(1 + 8 * n_pairs)) // 2
     if n_frames * (n_frames - 1) // 2 != n_pairs:
         raise ConfigError(
-            f"{n_pairs} distances aren't a condensed matrix: n frames have n (n - 1) / 2 pairs, which is "
-            f"{n_frames * (n_frames - 1) // 2} for {n_frames} and {n_frames * (n_frames + 1) // 2} for "
-            f"{n_frames + 1}. Pass the distances of all pairs."
+            f"{n_pairs} distances aren't a condensed matrix, since n frames have n (n - 1) / 2 pairs. Pass "
+            "the distances of all pairs."
         )
     return n_frames
 
@@ -86,88 +82,14 @@ def row_offsets(n_frames: int) -> Int64Array:
 
 
 def pair_positions(first: npt.ArrayLike, second: npt.ArrayLike, *, n_frames: int) -> Int64Array:
-    """Positions of pairs of different frames in the condensed vector, in either order.
-
-    Parameters
-    ----------
-    first, second
-        Subset indices, of shapes that broadcast.
-    n_frames
-        Number of frames in the subset.
+    """Positions in the condensed vector of pairs of different frames, given in either order.
 
     Returns
     -------
-    Positions, in the broadcast shape.
+    In the broadcast shape of `first` and `second`.
     """
     a, b = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    return np.asarray(n_frames * low - low * (low + 1) // 2 - low - 1 + high, dtype=np.int64)
-
-
-def gather(condensed: Condensed, positions: Int64Array, *, block_pairs: int = BLOCK_PAIRS) -> Float64Array:
-    """Distances at given positions of the condensed vector.
-
-    Parameters
-    ----------
-    condensed
-        Distances, shape (n_pairs,). One that isn't a numpy array is read in slices that start at multiples
-        of `block_pairs`; slices that hold nothing wanted are left out.
-    positions
-        Positions, shape (n,), in any order.
-    block_pairs
-        Pairs in a slice; best the length of a chunk, or a few.
-
-    Returns
-    -------
-    Distances, shape (n,), in the unit of `condensed`.
-    """
-    if isinstance(condensed, np.ndarray):
-        return condensed[positions].astype(np.float64)
-    order = np.argsort(positions)
-    ordered = positions[order]
-    values = np.empty(positions.size)
-    blocks = ordered // block_pairs
-    first = 0
-    while first < ordered.size:
-        block = int(blocks[first])
-        last = int(np.searchsorted(blocks, block, side="right"))
-        start = block * block_pairs
-        stop = min(start + block_pairs, int(condensed.shape[0]))
-        values[order[first:last]] = np.asarray(condensed[start:stop])[ordered[first:last] - start]
-        first = last
-    return values
-
-
-def distances_from(condensed: Condensed, index: int, *, block_pairs: int = BLOCK_PAIRS) -> Float64Array:
-    """Distances from one frame of the subset to all of them.
-
-    Parameters
-    ----------
-    condensed
-        Distances, shape (n_pairs,); see `gather`.
-    index
-        Subset index of the frame.
-    block_pairs
-        Pairs read at a time where `condensed` isn't in memory.
-
-    Returns
-    -------
-    Distances, shape (n_frames,), in the unit of `condensed`; that of the frame to itself is 0.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such frame, or `condensed` isn't a condensed matrix.
-    """
-    n_frames = count_frames(condensed)
-    if not 0 <= index < n_frames:
-        raise ConfigError(f"There is no frame {index} in a subset of {n_frames}: use 0 to {n_frames - 1}.")
-    others = np.delete(np.arange(n_frames, dtype=np.int64), index)
-    distances = np.zeros(n_frames)
-    distances[others] = gather(
-        condensed, pair_positions(index, others, n_frames=n_frames), block_pairs=block_pairs
-    )
-    return distances
+    return np.asarray(row_offsets(n_frames)[np.minimum(a, b)] + np.maximum(a, b), dtype=np.int64)
 
 
 def iter_rows(
@@ -178,9 +100,9 @@ def iter_rows(
     Parameters
     ----------
     condensed
-        Distances, shape (n_pairs,). One that isn't a numpy array is read in slices of `block_pairs`.
+        Distances, shape (n_pairs,): a numpy array, or one on disk that is read in slices of `block_pairs`.
     block_pairs
-        Pairs in a slice; best the length of a chunk, or a few. The rows don't depend on it.
+        Pairs in a slice. The rows don't depend on it.
 
     Yields
     ------

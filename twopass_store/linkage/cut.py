@@ -10,12 +10,12 @@ from scipy.cluster import hierarchy
 from ..errors import ConfigError
 from .condensed import Float64Array
 
-__all__ = ["Suggestion", "cut", "n_clusters_found", "suggest_n_clusters"]
+__all__ = ["Gap", "cut", "suggest_n_clusters"]
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestion:
-    """A number of clusters at which a tree has a wide gap between two heights.
+class Gap:
+    """A wide gap between two heights of a tree.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ def cut(
         scipy's linkage, shape (n_frames − 1, 4).
     n_clusters
         Largest number of clusters wanted. Equal heights, and the inversions of centroid and median linkage,
-        may give fewer; see `n_clusters_found`.
+        may give fewer.
     cutoff
         Height up to which clusters are merged, in the unit of the heights.
 
@@ -78,12 +78,7 @@ def cut(
     return np.asarray(labels, dtype=np.int32)
 
 
-def n_clusters_found(labels: npt.NDArray[np.integer]) -> int:
-    """Number of clusters among labels, shape (n_frames,), that run from 1 without a gap."""
-    return int(labels.max()) if labels.size else 0
-
-
-def suggest_n_clusters(linkage: Float64Array, *, count: int = 3, largest: int = 20) -> list[Suggestion]:
+def suggest_n_clusters(linkage: Float64Array, *, count: int = 3, largest: int = 20) -> list[Gap]:
     """Numbers of clusters worth a try: those at the widest gaps between merge heights.
 
     Parameters
@@ -97,7 +92,7 @@ def suggest_n_clusters(linkage: Float64Array, *, count: int = 3, largest: int = 
 
     Returns
     -------
-    Suggestions by ascending number of clusters; none where all heights are equal, or for fewer than 3
+    Gaps by ascending number of clusters; none where all heights are equal, or for fewer than 3
     frames.
     """
     n_frames = _n_frames(linkage)
@@ -109,7 +104,7 @@ def suggest_n_clusters(linkage: Float64Array, *, count: int = 3, largest: int = 
     lower, upper = heights[n_frames - candidates - 1], heights[n_frames - candidates]
     widest = np.argsort(lower - upper, kind="stable")[:count]
     return [
-        Suggestion(int(candidates[k]), _short_between(float(lower[k]), float(upper[k])), float(gap))
+        Gap(int(candidates[k]), _short_between(float(lower[k]), float(upper[k])), float(gap))
         for k in np.sort(widest)
         if (gap := upper[k] - lower[k]) > 0
     ]

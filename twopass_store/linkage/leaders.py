@@ -7,15 +7,7 @@ import numpy.typing as npt
 
 from ..errors import ConfigError
 from ._passes import add_row_to_sums
-from .condensed import (
-    BLOCK_PAIRS,
-    Condensed,
-    Int64Array,
-    count_frames,
-    gather,
-    iter_rows,
-    pair_positions,
-)
+from .condensed import Int64Array, count_frames, iter_rows, pair_positions
 from .faithful import choose_faithful
 
 __all__ = [
@@ -33,6 +25,7 @@ LEADER_METHODS = ("faithful", "medoid", "random")
 FAITHFUL_PER_CLUSTER = 5
 """Leaders of a cluster, on average, that a choice of faithful ones takes at most unless it is told."""
 
+Distances = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.integer]
 
 
@@ -52,18 +45,15 @@ class Leaders:
     label: npt.NDArray[np.int32]
 
 
-def choose_medoids(condensed: Condensed, labels: Labels, *, block_pairs: int = BLOCK_PAIRS) -> Int64Array:
+def choose_medoids(condensed: Distances, labels: Labels) -> Int64Array:
     """The medoid of every cluster: the member with the smallest sum of distances to the others.
 
     Parameters
     ----------
     condensed
-        Condensed distances, shape (n_pairs,): a numpy array, or anything that is read by slicing; it is
-        read once, from start to end, in slices of `block_pairs`. O(N) memory besides.
+        Condensed distances, shape (n_pairs,). O(N) memory besides.
     labels
         Labels, shape (n_frames,), from 1 without a gap.
-    block_pairs
-        Pairs read at a time. The result doesn't depend on it.
 
     Returns
     -------
@@ -76,10 +66,9 @@ def choose_medoids(condensed: Condensed, labels: Labels, *, block_pairs: int = B
     """
     members = _members(labels)
     _check_pairs(condensed, labels)
-    # Whole rows in ascending order, however the slices fall, so that the sums round in one way only.
     sums = np.zeros(labels.size)
     narrow = np.ascontiguousarray(labels, dtype=np.int32)
-    for index, row in iter_rows(condensed, block_pairs=block_pairs):
+    for index, row in iter_rows(condensed):
         add_row_to_sums(row, index, narrow, sums)
     if not np.isfinite(sums).all():
         raise ConfigError(
@@ -90,7 +79,7 @@ def choose_medoids(condensed: Condensed, labels: Labels, *, block_pairs: int = B
 
 
 def choose_leaders(
-    condensed: Condensed,
+    condensed: Distances,
     labels: Labels,
     *,
     method: str,
@@ -100,16 +89,13 @@ def choose_leaders(
     max_leaders: int | None = None,
     medoids: Int64Array | None = None,
     n_threads: int = 1,
-    block_pairs: int = BLOCK_PAIRS,
 ) -> Leaders:
     """Leaders of every cluster.
 
     Parameters
     ----------
     condensed
-        Condensed distances, shape (n_pairs,): a numpy array, or anything that is read by slicing. With
-        ``"medoid"`` it is read once per leader of a cluster, one time less if `medoids` are given; with
-        ``"random"`` not at all. ``"faithful"`` needs an array of float32.
+        Condensed distances, shape (n_pairs,); float32 for ``"faithful"``. Not looked at for ``"random"``.
     labels
         Labels, shape (n_frames,), from 1 without a gap.
     method
@@ -129,8 +115,6 @@ def choose_leaders(
         What `choose_medoids` gives for these labels, if it is known already.
     n_threads
         Threads of ``"faithful"``. The result doesn't depend on them.
-    block_pairs
-        Pairs read at a time. The result doesn't depend on it.
 
     Raises
     ------
@@ -144,11 +128,11 @@ def choose_leaders(
     if method != "random":
         _check_pairs(condensed, labels)
         if medoids is None:
-            medoids = choose_medoids(condensed, labels, block_pairs=block_pairs)
+            medoids = choose_medoids(condensed, labels)
     if method == "faithful":
         assert medoids is not None
         chosen = choose_faithful(
-            _as_float32(condensed),
+            np.asarray(condensed, np.float32),
             np.ascontiguousarray(labels, dtype=np.int32),
             medoids,
             faithfulness=faithfulness,
@@ -157,7 +141,7 @@ def choose_leaders(
         )
     elif method == "medoid":
         assert medoids is not None
-        chosen = _farthest_first(condensed, labels, medoids, per_cluster=per_cluster, block_pairs=block_pairs)
+        chosen = _farthest_first(condensed, labels, medoids, per_cluster=per_cluster)
     else:
         if seed < 0:
             raise ConfigError(f"The seed {seed} is negative: use 0 or more.")
@@ -198,16 +182,8 @@ def _most(max_leaders: int | None, n_clusters: int) -> int:
     return max_leaders
 
 
-def _as_float32(condensed: Condensed) -> npt.NDArray[np.float32]:
-    if not isinstance(condensed, np.ndarray) or condensed.dtype != np.float32:
-        raise ConfigError(
-            "Faithful leaders need all distances in memory, as a numpy array of float32: read them whole."
-        )
-    return condensed
-
-
 def _farthest_first(
-    condensed: Condensed, labels: Labels, medoids: Int64Array, *, per_cluster: int, block_pairs: int
+    condensed: Distances, labels: Labels, medoids: Int64Array, *, per_cluster: int
 ) -> list[Int64Array]:
     members = _members(labels)
     chosen = [[int(medoid)] for medoid in medoids]
@@ -223,8 +199,7 @@ def _farthest_first(
         frames = np.concatenate([members[k] for k in unfinished])
         frames = frames[nearest[frames] >= 0.0]
         positions = pair_positions(frames, latest[labels[frames] - 1], n_frames=labels.size)
-        distances = gather(condensed, positions, block_pairs=block_pairs)
-        nearest[frames] = np.minimum(nearest[frames], distances)
+        nearest[frames] = np.minimum(nearest[frames], condensed[positions])
         for k in unfinished:
             latest[k] = members[k][nearest[members[k]].argmax()]
             chosen[k].append(int(latest[k]))
@@ -250,10 +225,10 @@ def _members(labels: Labels) -> list[Int64Array]:
     return np.split(by_label, np.cumsum(counts[1:])[:-1])
 
 
-def _check_pairs(condensed: Condensed, labels: Labels) -> None:
+def _check_pairs(condensed: Distances, labels: Labels) -> None:
     n_frames = count_frames(condensed)
     if n_frames != labels.size:
         raise ConfigError(
-            f"There are labels of {labels.size} frames and distances between {n_frames}: pass those of one "
-            "and the same subset."
+            f"There are labels of {labels.size} frames and distances between {n_frames}: pass those of the "
+            "same subset."
         )

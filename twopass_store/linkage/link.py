@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 
 from ..config import LINKAGE_METHODS
 from ..errors import ConfigError
+from ._passes import copy_row
 from .condensed import Float64Array, count_frames, row_offsets
 
 __all__ = ["link_in_place", "link_rows", "linkage_bytes"]
@@ -57,11 +58,11 @@ def link_in_place(distances: Float64Array, *, method: str) -> Float64Array:
     _check_values(distances)
     if n_frames == 1:
         return np.empty((0, 4))
-    linkage: Float64Array = fastcluster.linkage(_Handed(distances), method, preserve_input=False)
+    linkage: Float64Array = fastcluster.linkage(_NotCopied(distances), method, preserve_input=False)
     return linkage
 
 
-class _Handed:
+class _NotCopied:
     """A buffer that numpy takes as it is: fastcluster copies an array even if it need not be preserved."""
 
     def __init__(self, distances: Float64Array) -> None:
@@ -106,10 +107,7 @@ def link_rows(condensed: npt.NDArray[Any], *, method: str, n_threads: int = 1) -
     def square_rows(start: int, out: Float64Array) -> Float64Array:
         rows = out[: n_frames - start]
         for index, row in enumerate(rows, start):
-            row[:index] = condensed[offsets[:index] + index]
-            row[index] = 0.0
-            first = int(offsets[index]) + index + 1
-            row[index + 1 :] = condensed[first : first + n_frames - 1 - index]
+            copy_row(condensed, index, row)
         return rows
 
     def fill(tall: Float64Array, tall_start: int, short_start: int) -> None:

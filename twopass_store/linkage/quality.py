@@ -9,7 +9,7 @@ from scipy.cluster import hierarchy
 
 from ..errors import ConfigError
 from ._passes import add_cophenetic_moments, sum_by_cell
-from .condensed import Float64Array, Int64Array, count_frames, gather, pair_positions
+from .condensed import Float64Array, Int64Array, count_frames, pair_positions
 
 __all__ = ["CutQuality", "adjusted_rand", "assess_cuts", "cophenetic_correlation", "rand_index"]
 
@@ -136,9 +136,7 @@ def _davies_bouldin(condensed: Float32Array, sums: Float64Array, own: Int64Array
     spread = to_own[medoids] / sizes
     first, second = np.triu_indices(sizes.size, 1)
     apart = np.full((sizes.size, sizes.size), np.inf)
-    apart[first, second] = gather(
-        condensed, pair_positions(medoids[first], medoids[second], n_frames=own.size)
-    )
+    apart[first, second] = condensed[pair_positions(medoids[first], medoids[second], n_frames=own.size)]
     apart[second, first] = apart[first, second]
     # Medoids in one place tell nothing, as in scikit-learn.
     apart[apart == 0] = np.inf
