@@ -92,10 +92,7 @@ BASES: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "too wide": ("empty", ("ingest run.zarr {in}/a.xtc {in}/far.xtc --top {in}/top.pdb --workers 1",)),
     "exported": (
         "labelled",
-        (
-            "export run.zarr coordinates --to out.xtc --frames ::3 --top-to top.pdb",
-            "export run.zarr coordinates --to out.zarrmd --frames ::3",
-        ),
+        ("export run.zarr coordinates --to out.xtc --frames ::3 --top-to top.pdb",),
     ),
     "configured": ("empty", ()),
     "damaged": ("labelled", ()),
@@ -122,7 +119,6 @@ SCENARIOS = (
     Scenario("assign to structures", "clustered", "assign run.zarr --name own --leaders {in}/top.pdb"),
     Scenario("relocate", "to move", "relocate run.zarr {in}/here {in}/there", workers=()),
     Scenario("export", "exported", f"{EXPORT} --to out.xtc --top-to top.pdb", workers=()),
-    Scenario("export a folder", "exported", f"{EXPORT} --to out.zarrmd", workers=()),
     Scenario("repair", "damaged", "repair run.zarr", workers=()),
     Scenario("run", "configured", "run config.toml", workers=()),
 )

@@ -27,7 +27,7 @@ def export(
         typer.Option(
             metavar="FILE",
             help="Where to. The extension says the format: xtc, trr, dcd, h5, nc, mdcrd, xyz, lammpstrj, "
-            "gro, pdb, cif; or zarrmd, a folder that MDAnalysis reads through zarrtraj.",
+            "gro, pdb, cif.",
         ),
     ],
     frames: Annotated[
@@ -63,7 +63,7 @@ def export(
 ) -> None:
     """Write frames as a trajectory, with times and unit cells; or the medoids or leaders, superposed.
 
-    Frames that came from XTC go back to XTC bit by bit. What a format has no room for is said.
+    Positions that came from XTC go back to XTC bit by bit; what a format has no room for is noted.
     """
     from .guard import guarded
 

@@ -5,8 +5,6 @@ import os
 import stat
 from pathlib import Path
 
-import pytest
-
 from twopass_store.export.target import replacing
 from twopass_store.journal import Disk, Writer
 
@@ -28,22 +26,15 @@ class Watched(Disk):
         self.steps.append((path.stat().st_ino, 0, self.target.exists()))
 
 
-@pytest.mark.parametrize("is_folder", [False, True])
-def test_replacing__syncs_all_and_then_the_name(tmp_path, monkeypatch, is_folder):
+def test_replacing__syncs_the_file_and_then_its_name(tmp_path, monkeypatch):
     target = tmp_path / "out"
     disk = Watched(target)
     monkeypatch.setattr(Writer, "disk", disk)
     with replacing(target) as temporary:
-        if is_folder:
-            (temporary / "deep").mkdir(parents=True)
-            (temporary / "deep" / "chunk").write_bytes(b"12345")
-            (temporary / "metadata").write_bytes(b"1")
-        else:
-            temporary.write_bytes(b"123")
-    paths = [target, *target.rglob("*")]
-    sizes = {(path.stat().st_ino, 0 if path.is_dir() else path.stat().st_size, False) for path in paths}
-    assert sizes == set(disk.steps[:-1])
-    assert disk.steps[-1] == (tmp_path.stat().st_ino, 0, True)
+        temporary.write_bytes(b"123")
+    inode = target.stat().st_ino
+    assert disk.steps == [(inode, 3, False), (tmp_path.stat().st_ino, 0, True)]
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_replacing__takes_a_file_system_that_cannot_sync_folders(tmp_path, monkeypatch):

@@ -1,31 +1,36 @@
 """Frames of a store as a trajectory file."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ExportConfig, ExportOptions, validated
 from ..errors import ConfigError, StageIncompleteError
-from ..partition import FrameRange
 from ..progress import Progress, Silent
 from ..report import summarize
-from ..store import Store, Watch, store_path
-from .frames import FrameChoice, chosen_frames, rows_by_chunk, take
+from ..store import Store, Watch, only_clustering, store_path
+from .frames import chosen_frames, frame_pieces, rows_by_chunk, take
 from .target import checked_target, replacing
-from .writer import fitted_topology, opened_writer
 
 if TYPE_CHECKING:
     import mdtraj as md
 
     from ..trajectory import OutputFormat, WrittenFrames
 
-__all__ = ["ExportResult", "clustering_name", "export_coordinates", "finished_store"]
-
+__all__ = [
+    "ExportResult",
+    "clustering_name",
+    "export_coordinates",
+    "finished_store",
+    "unchanged",
+    "write_frames",
+]
 
 FLOAT32_TIMES = ("XTC", "TRR", "MDTraj HDF5", "Amber NetCDF")
 """Formats that keep times in 32 bits."""
@@ -69,9 +74,8 @@ def export_coordinates(
     store
         Path of the store.
     path
-        The file; its extension says the format: any that mdtraj writes frame by frame (xtc, trr, dcd, h5, nc,
-        mdcrd, xyz, lammpstrj, gro, pdb, cif), or ``zarrmd``, a folder that MDAnalysis reads through zarrtraj.
-        It appears when it is whole.
+        The file; its extension gives the format: any that mdtraj writes frame by frame (xtc, trr, dcd, h5,
+        nc, mdcrd, xyz, lammpstrj, gro, pdb, cif). It appears when it is whole.
     overwrite
         Replace files that exist.
     progress
@@ -106,21 +110,31 @@ def export_coordinates(
         if top_target == target:
             raise ConfigError(f"Trajectory and topology can't both be {target}. Give two names.")
 
+    has_labels = bool(config.label or config.cluster)
+    if name is not None and not has_labels:
+        raise ConfigError("A clustering was named, but no label or cluster of it. Give --label or --cluster.")
+    name = clustering_name(opened, name) if has_labels else None
+    watch = Watch(opened.path, name)
     n_stored, n_atoms, _ = opened.shape("position")
-    needs_labels = bool(config.label or config.cluster)
-    watch = Watch(opened.path, clustering_name(opened, name) if needs_labels else None)
-    wanted, label_path = _labels(opened, name, config.label, config.cluster)
-    choice = FrameChoice(opened, chosen_frames(config.frames, n_stored), label_path, wanted, config.stride)
-    source = _FrameSource(opened, choice, watch)
+    pieces = partial(frame_pieces, opened, chosen_frames(config.frames, n_stored), stride=config.stride)
+    keys = ["position"]
+    if name is not None:
+        keys.append(f"clusterings/{name}/label")
+        wanted = _chosen_labels(opened, name, config.label, config.cluster)
+        pieces = partial(pieces, label_path=keys[-1], labels=wanted)
+    source = _FrameSource(opened, pieces, entry)
     if not source.n_frames:
         raise ConfigError("No frame has these labels in the range asked for. Ask for a wider range.")
-    topology = topology_from_json(opened.attrs()["topology"], n_atoms=opened.shape("position")[1])
-    for message in source.losses(entry):
-        progress.note(f"{target.name}: {message}")
-    _write(source, fitted_topology(topology, entry, target, progress), target, entry, progress)
+    if source.lost:
+        progress.note(f"{target.name}: {entry.name} files have {', '.join(source.lost)}")
+    topology = topology_from_json(opened.attrs()["topology"], n_atoms=n_atoms)
+    # What came from an XTC goes back on its very grid.
+    grid = opened.attrs("position").get("scale_factor")
+    blocks = unchanged(source.blocks(), watch, *keys)
+    write_frames(blocks, topology, target, source.n_frames, progress, xtc_grid_nm=grid)
     if top_target is not None:
-        fitted = fitted_topology(topology, output_format(top_target), top_target, progress)
-        _write_topology(source, fitted, top_target)
+        blocks = unchanged([next(source.blocks()).first()], watch, *keys)
+        write_frames(blocks, topology, top_target, 1, Silent())
     return ExportResult(target, entry.name, source.n_frames, n_atoms, top_target)
 
 
@@ -141,32 +155,8 @@ def finished_store(path: Path) -> Store:
     return store
 
 
-def _labels(
-    store: Store,
-    name: str | None,
-    labels: Sequence[int],
-    clusters: Sequence[str],
-) -> tuple[frozenset[int] | None, str | None]:
-    """Return the labels that are chosen by, and the array that they stand in."""
-    if not labels and not clusters:
-        if name is not None:
-            raise ConfigError(
-                "A clustering was named, but no label or cluster of it. Give --label or --cluster."
-            )
-        return None, None
-    name = clustering_name(store, name)
-    label_of_rank = {row.rank: row.label for row in summarize(store.path, name).clusters}
-    wanted = {label_of_rank[_rank(each, len(label_of_rank))] for each in clusters}
-    for label in labels:
-        if label not in label_of_rank.values():
-            known = ", ".join(map(str, sorted(label_of_rank.values())))
-            raise ConfigError(f"Clustering {name} has no label {label}; there are: {known}.")
-        wanted.add(label)
-    return frozenset(wanted), f"clusterings/{name}/label"
-
-
 def clustering_name(store: Store, name: str | None) -> str:
-    """Return the name of the clustering that is meant.
+    """Return the name of a clustering that there is: the one given, or the only one.
 
     Raises
     ------
@@ -175,17 +165,23 @@ def clustering_name(store: Store, name: str | None) -> str:
     StageIncompleteError
         If there is none at all.
     """
+    if name is None or not store.members("clusterings"):
+        return only_clustering(store)
     names = store.members("clusterings")
-    if name is None and len(names) > 1:
-        raise ConfigError(f"{store.path} has several clusterings; say which with --name: {', '.join(names)}.")
-    if name is None and not names:
-        raise StageIncompleteError(f"{store.path} has no clustering yet. Run `twopass cluster {store.path}`.")
-    name = name or names[0]
     if name not in names:
-        raise ConfigError(
-            f"{store.path} has no clustering {name!r}; there are: {', '.join(names) or 'none'}."
-        )
+        raise ConfigError(f"{store.path} has no clustering {name!r}; there are: {', '.join(names)}.")
     return name
+
+
+def _chosen_labels(store: Store, name: str, labels: Sequence[int], clusters: Sequence[str]) -> set[int]:
+    label_of_rank = {row.rank: row.label for row in summarize(store.path, name).clusters}
+    wanted = {label_of_rank[_rank(each, len(label_of_rank))] for each in clusters}
+    for label in labels:
+        if label not in label_of_rank.values():
+            known = ", ".join(map(str, sorted(label_of_rank.values())))
+            raise ConfigError(f"Clustering {name} has no label {label}; there are: {known}.")
+        wanted.add(label)
+    return wanted
 
 
 def _rank(cluster: str, n_clusters: int) -> int:
@@ -196,116 +192,110 @@ def _rank(cluster: str, n_clusters: int) -> int:
 
 
 class _FrameSource:
-    """The frames chosen of a store, as blocks to be written.
+    """The frames chosen of a store, as blocks to be written in a format.
 
-    Where the source files have no steps, those are the frames' numbers in them.
+    Parameters
+    ----------
+    store
+        The store.
+    pieces
+        Gives the indices of the frames.
+    entry
+        The format; those that must have times get frame numbers if the store has none.
     """
 
-    def __init__(self, store: Store, choice: FrameChoice, watch: Watch) -> None:
+    def __init__(
+        self, store: Store, pieces: Callable[[], Iterator[NDArray[np.int64]]], entry: "OutputFormat"
+    ) -> None:
         self._store = store
-        self._choice = choice
-        self._watch = watch
-        attrs = store.attrs("time")
-        self.has_time = attrs["time_source"] != "index"
+        self._pieces = pieces
+        self.lost = []
+        has_time = store.attrs("time")["time_source"] != "index"
+        self._time = "time" if has_time else "source_frame" if entry.needs_time else None
+        if has_time and not entry.has_time:
+            self.lost.append("no times")
+        if not has_time and entry.needs_time:
+            self.lost.append("frame numbers in place of times, since the input had none")
         self.n_frames = n_with_cell = 0
         has_cell = store.has("unitcell_lengths")
-        for piece in choice.pieces():
+        for piece in pieces():
             self.n_frames += len(piece)
             if has_cell:
                 n_with_cell += int(np.isfinite(take(store, "unitcell_lengths", piece)).all(axis=1).sum())
-        self.n_without_cell = self.n_frames - n_with_cell
-        self.with_cell = has_cell and self.n_without_cell == 0
-        self._has_some_cells = n_with_cell > 0
-
-    def losses(self, entry: "OutputFormat") -> list[str]:
-        """Say what a file of a format will lack."""
-        lost = []
-        if self.has_time and not entry.has_time:
-            lost.append("no times")
-        if not self.has_time and entry.needs_time:
-            lost.append("frame numbers in place of times, since the input had none")
-        if self._has_some_cells and not self.with_cell:
-            lost.append(f"no unit cells, since {self.n_without_cell} of the frames have none")
-        elif self.with_cell and entry.unitcell == "none":
-            lost.append("no unit cells")
-        elif self.with_cell and entry.unitcell == "first" and self.n_frames > 1:
-            lost.append("the unit cell of its first frame only")
-        return [f"{entry.name} files have {', '.join(lost)}" if lost else ""][: len(lost)]
+        self._has_cell = 0 < n_with_cell == self.n_frames
+        if 0 < n_with_cell < self.n_frames:
+            self.lost.append(f"no unit cells, since {self.n_frames - n_with_cell} of the frames have none")
+        elif self._has_cell and entry.unitcell == "none":
+            self.lost.append("no unit cells")
+        elif self._has_cell and entry.unitcell == "first" and self.n_frames > 1:
+            self.lost.append("the unit cell of its first frame only")
 
     def blocks(self) -> Iterator["WrittenFrames"]:
-        """Yield the frames, at most a chunk of positions at a time.
-
-        Raises
-        ------
-        StoreError
-            If labels or positions have been made anew since they were chosen.
-        """
-        blocks = self._blocks()
-        keys = ["position", *([self._choice.label_path] if self._choice.label_path else [])]
-        while True:
-            with self._watch.over(*keys):
-                block = next(blocks, None)
-            if block is None:
-                return
-            yield block
-
-    def _blocks(self) -> Iterator["WrittenFrames"]:
+        """Yield the frames, at most a chunk of positions at a time."""
         from ..trajectory import WrittenFrames
 
+        names = {"time": self._time} if self._time else {}
+        if self._has_cell:
+            names |= {name: name for name in ("unitcell_lengths", "unitcell_angles")}
         chunk = self._store.chunk_length("position")
-        for piece in self._choice.pieces():
-            columns = {name: take(self._store, name, piece) for name in self._columns()}
+        for piece in self._pieces():
+            columns = {key: take(self._store, name, piece) for key, name in names.items()}
             start = 0
             for run in rows_by_chunk(piece, chunk):
                 rows = slice(start, start + len(run))
-                start += len(run)
-                first = int(run.min())
-                positions = self._store.read_positions(FrameRange(first, int(run.max()) + 1))
-                part = {name: values[rows] for name, values in columns.items()}
-                step = part.get("step", part["source_frame"])
-                yield WrittenFrames(
-                    xyz=np.ascontiguousarray(positions[run - first]),
-                    step=np.where(step < 0, part["source_frame"], step),
-                    time=part.get("time"),
-                    unitcell_lengths=part.get("unitcell_lengths"),
-                    unitcell_angles=part.get("unitcell_angles"),
-                    source_vectors=part.get("unitcell_vectors"),
-                )
-
-    def _columns(self) -> list[str]:
-        names = ["source_frame", "step"]
-        names += ["time"] if self.has_time else []
-        names += ["unitcell_lengths", "unitcell_angles", "unitcell_vectors"] if self.with_cell else []
-        return [name for name in names if self._store.has(name)]
-
-    def grid_nm(self) -> float | None:
-        """Spacing of stored positions, where they are integers."""
-        scale = self._store.attrs("position").get("scale_factor")
-        return None if scale is None else float(scale)
+                start = rows.stop
+                part = {key: values[rows] for key, values in columns.items()}
+                positions = take(self._store, "position", run)
+                yield WrittenFrames(np.ascontiguousarray(positions), **part)
 
 
-def _write(
-    source: _FrameSource, topology: "md.Topology", target: Path, entry: "OutputFormat", progress: Progress
+def unchanged(blocks: "Iterable[WrittenFrames]", watch: Watch, *keys: str) -> "Iterator[WrittenFrames]":
+    """Yield blocks; raises a `StoreError` unless what they come from is still there after the last one."""
+    with watch.over(*keys):
+        yield from blocks
+
+
+def write_frames(
+    blocks: "Iterable[WrittenFrames]",
+    topology: "md.Topology",
+    target: Path,
+    n_frames: int,
+    progress: Progress,
+    *,
+    xtc_grid_nm: float | None = None,
 ) -> None:
-    from ..trajectory import XTC_GRID_NM, rounding_nm
+    """Write blocks of frames to a file, and note what its format rounds or cuts.
 
-    # What came from an XTC goes back on its very grid.
-    grid = source.grid_nm() or XTC_GRID_NM
+    Parameters
+    ----------
+    blocks
+        The frames.
+    topology
+        Their atoms.
+    target
+        The file; it appears when it is whole.
+    n_frames
+        How many frames the blocks have together.
+    progress
+        Progress reporter.
+    xtc_grid_nm
+        What XTC rounds positions to; the usual 0.001 if None.
+    """
+    from ..trajectory import XTC_GRID_NM, file_extension, fit_names, open_writer, output_format, rounding_nm
+
+    entry, grid = output_format(target), xtc_grid_nm or XTC_GRID_NM
+    topology, cut = fit_names(topology, entry)
+    if cut:
+        progress.note(f"{target.name}: {entry.name} files have {', '.join(cut)}")
     moved_nm = moved_ps = 0.0
-    progress.start("export", total=source.n_frames, done=0, unit="frames")
+    progress.start("export", total=n_frames, done=0, unit="frames")
     try:
         with (
-            replacing(target) as temporary,
-            opened_writer(
-                entry,
-                temporary,
-                topology,
-                n_frames=source.n_frames,
-                has_unitcell=source.with_cell,
-                xtc_grid_nm=grid,
-            ) as writer,
+            # In ASCII, since some writers know nothing else.
+            replacing(target, name=f"frames{file_extension(target)}") as temporary,
+            open_writer(temporary, topology, n_frames=n_frames, xtc_grid_nm=grid) as writer,
         ):
-            for block in source.blocks():
+            for block in blocks:
                 writer.write(block)
                 moved_nm = max(moved_nm, rounding_nm(entry, block.xyz, xtc_grid_nm=grid))
                 if block.time is not None and entry.name in FLOAT32_TIMES:
@@ -317,16 +307,3 @@ def _write(
         progress.note(f"{target.name}: {entry.name} rounded positions, by {moved_nm:.1g} nm at most")
     if moved_ps:
         progress.note(f"{target.name}: {entry.name} rounded times, by {moved_ps:.1g} ps at most")
-
-
-def _write_topology(source: _FrameSource, topology: "md.Topology", target: Path) -> None:
-    from ..trajectory import WrittenFrames, open_writer
-
-    block = next(source.blocks())
-    first: dict[str, NDArray[Any] | None] = {
-        field: None if values is None else values[:1]
-        for field in WrittenFrames.__slots__
-        for values in [getattr(block, field)]
-    }
-    with replacing(target) as temporary, open_writer(temporary, topology, n_frames=1) as writer:
-        writer.write(WrittenFrames(**first))  # type: ignore[arg-type]  # xyz and step are always there

@@ -1,23 +1,63 @@
-"""Medoids and leaders of a clustering as a file of any format."""
+"""Leaders and medoids of a clustering, for other programs."""
 
 import os
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
-from ..metric import read_metric
+from ..errors import ConfigError, StoreWriteError
+from ..metric import ClusterMetric, read_metric
 from ..progress import Progress, Silent
-from ..report import summarize
-from ..store import Store, Watch, store_path
-from .coordinates import ExportResult, clustering_name, finished_store
+from ..report import Summary, summarize
+from ..store import Store, Watch, open_results, store_path
+from .coordinates import ExportResult, clustering_name, finished_store, unchanged, write_frames
 from .frames import take
-from .structures import placed
 from .target import checked_target, replacing
-from .writer import fitted_topology, opened_writer
 
-__all__ = ["export_representatives"]
+if TYPE_CHECKING:
+    import mdtraj as md
+
+__all__ = ["export_representatives", "has_current_medoids", "load_leaders", "medoids_path", "write_medoids"]
+
+PDB_NM = -99.999, 999.999
+"""The range of a coordinate that fits into PDB's eight columns in Å."""
+
+
+def load_leaders(store: str | os.PathLike[str], name: str | None = None) -> "md.Trajectory":
+    """Return the leaders of a clustering as a trajectory, in the order of ``leader``.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    name
+        Name of the clustering; may be left out if there is only one.
+
+    Returns
+    -------
+    A trajectory of n_leaders frames with all stored atoms (NaN where a structure from outside has none).
+    Its times are those of the leaders' frames, ps, or frame numbers if the input has no times.
+
+    Raises
+    ------
+    StoreError
+        If there is no such store or clustering, or it has not finished.
+    ConfigError
+        If there are several clusterings and no name is given.
+    """
+    import mdtraj as md
+
+    from ..trajectory import topology_from_json
+
+    with open_results(store, name) as results:
+        frames = results.leader_frame.values
+        inside = frames >= 0
+        time = np.full(len(frames), np.nan)
+        time[inside] = results.time.values[frames[inside]]
+        topology = topology_from_json(results.attrs["topology"], n_atoms=results.sizes["atom"])
+        return md.Trajectory(results.leader_position.values, topology, time=time)
 
 
 def export_representatives(
@@ -31,8 +71,8 @@ def export_representatives(
 ) -> ExportResult:
     """Write the medoids or the leaders of a clustering, superposed as its metric says.
 
-    By default they lie on the first by the atoms of the RMSD; where frames are superposed on a reference, on
-    that; where they are compared as they are, as they are. They have no unit cell, since it wouldn't fit
+    By default they lie on the first by the atoms of the RMSD; if frames are superposed on a reference, on
+    that; if frames are compared as they are, as they are. They have no unit cell, since it wouldn't fit
     positions that were turned; `load_leaders` and `export_coordinates` give positions as they are stored.
 
     Parameters
@@ -40,16 +80,16 @@ def export_representatives(
     store
         Path of the store.
     path
-        The file; its extension says the format, see `export_coordinates`.
+        The file; its extension gives the format, see `export_coordinates`.
     kind
         ``medoids``, in order of rank, the most populated cluster first, or ``leaders``, in the order of
         ``leader``.
     name
-        Name of the clustering; may be left out where there is only one.
+        Name of the clustering; may be left out if there is only one.
     overwrite
         Whether a file that exists is replaced.
     progress
-        Who is told what the format has no room for.
+        Progress reporter; gets notes on what the format has no room for.
 
     Raises
     ------
@@ -62,17 +102,17 @@ def export_representatives(
     StoreWriteError
         If the disk refuses.
     """
-    from ..trajectory import XTC_GRID_NM, WrittenFrames, output_format, topology_from_json
+    from ..trajectory import WrittenFrames, output_format, topology_from_json
 
     opened = finished_store(store_path(store))
     entry = output_format(path)
     sources = [str(source) for source in opened.read("trajectory_path")]
     target = checked_target(path, store=opened.path, overwrite=overwrite, sources=sources)
-    group = f"clusterings/{clustering_name(opened, name)}"
-    watch = Watch(opened.path, group.removeprefix("clusterings/"))
+    name = clustering_name(opened, name)
+    group = f"clusterings/{name}"
+    watch = Watch(opened.path, name)
     if kind == "medoids":
-        rows = summarize(opened.path, group.removeprefix("clusterings/")).clusters
-        frames = np.array([row.medoid_frame for row in rows], np.int64)
+        frames = np.array([row.medoid_frame for row in summarize(opened.path, name).clusters], np.int64)
         if (frames < 0).any():
             raise ConfigError(
                 f"The clusters of {name} in {opened.path} are led by structures from outside and have no "
@@ -86,36 +126,96 @@ def export_representatives(
                 f"Some leaders of {opened.path} come from outside and lack atoms, which no format can leave "
                 "out. Take their known atoms from `twopass_store.load_leaders`."
             )
-    written = WrittenFrames(
-        xyz=placed(xyz, read_metric(opened, group)),
-        step=_of_frames(opened, "source_frame", frames),
-        time=_of_frames(opened, "time", frames) if _has_times(opened, frames) else None,
-        unitcell_lengths=None,
-        unitcell_angles=None,
-    )
-    topology = topology_from_json(opened.attrs()["topology"], n_atoms=opened.shape("position")[1])
-    topology = fitted_topology(topology, entry, target, progress or Silent())
-    with (
-        replacing(target) as temporary,
-        opened_writer(
-            entry,
-            temporary,
-            topology,
-            n_frames=len(frames),
-            has_unitcell=False,
-            xtc_grid_nm=XTC_GRID_NM,
-        ) as writer,
-    ):
-        writer.write(written)
-        # Medoids are ranked by the labels.
-        watch.require("position", f"{group}/{'label' if kind == 'medoids' else 'leader_position'}")
+    has_time = bool((frames >= 0).all()) and opened.attrs("time")["time_source"] != "index"
+    time: NDArray[Any] | None = None
+    if has_time or entry.needs_time:
+        column = take(opened, "time" if has_time else "source_frame", np.maximum(frames, 0))
+        time = np.where(frames < 0, 0, column)
+    block = WrittenFrames(_superposed(xyz, read_metric(opened, group)), time)
+    topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
+    # Medoids are ranked by the labels.
+    keys = "position", f"{group}/{'label' if kind == 'medoids' else 'leader_position'}"
+    write_frames(unchanged([block], watch, *keys), topology, target, len(frames), progress or Silent())
     return ExportResult(target, entry.name, len(frames), xyz.shape[1], None)
 
 
-def _has_times(store: Store, frames: NDArray[np.int64]) -> bool:
-    return bool((frames >= 0).all()) and store.attrs("time")["time_source"] != "index"
+def medoids_path(store: str | os.PathLike[str], name: str) -> Path:
+    """Return where the medoids of a clustering are written: beside the store."""
+    path = store_path(store)
+    stem = path.stem if path.suffix == ".zarr" else path.name
+    return path.with_name(f"{stem}.{name}.medoids.pdb")
 
 
-def _of_frames(store: Store, column: str, frames: NDArray[np.int64]) -> NDArray[Any]:
-    """Return values of frames; 0 for structures from outside."""
-    return np.where(frames < 0, 0, take(store, column, np.maximum(frames, 0)))
+def has_current_medoids(summary: Summary) -> bool:
+    """Tell whether the file of the medoids is there and of this very clustering."""
+    try:
+        with medoids_path(summary.path, summary.name).open(encoding="utf-8") as file:
+            return file.readline() == _identity(summary)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def write_medoids(summary: Summary) -> Path:
+    """Write the medoids as a multi-model PDB, superposed as in `export_representatives`.
+
+    Parameters
+    ----------
+    summary
+        Of the clustering. Model 1 is its most populated cluster, C1; remarks say which frame each one is.
+
+    Returns
+    -------
+    Path of the file, see `medoids_path`; replaced if it exists.
+
+    Raises
+    ------
+    TrajectoryError
+        If the format has no room for a coordinate.
+    StoreWriteError
+        If it can't be written.
+    """
+    from ..trajectory import WrittenFrames, fit_names, open_writer, output_format, topology_from_json
+
+    opened = Store.open(Path(summary.path))
+    xyz = take(opened, "position", np.array([row.medoid_frame for row in summary.clusters], np.int64))
+    topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
+    medoids = _superposed(xyz, read_metric(opened, f"clusterings/{summary.name}"))
+    remarks = [_identity(summary)]
+    for row in summary.clusters:
+        # A line break in a name would be one in the file.
+        name = "".join(each if each.isprintable() else "?" for each in Path(row.medoid_path).name)
+        where = f"frame {row.medoid_source_frame} of {name}"
+        remarks.append(f"REMARK   6 MODEL {row.rank}: C{row.rank}, label {row.label}, {where}\n")
+
+    path = medoids_path(summary.path, summary.name)
+    if path.is_dir():
+        raise StoreWriteError(f"Cannot write {path}: a folder stands there. Give it another name.")
+    topology, _ = fit_names(topology, output_format(path))
+    with replacing(path, name="medoids.pdb") as temporary:
+        with open_writer(temporary, topology, n_frames=len(medoids)) as writer:
+            writer.write(WrittenFrames(medoids))
+        temporary.write_text("".join(remarks) + temporary.read_text(encoding="utf-8"), encoding="utf-8")
+    return path
+
+
+def _superposed(xyz: NDArray[np.float32], metric: ClusterMetric) -> NDArray[np.float32]:
+    """Superpose structures as they are compared, shape (n_models, n_atoms, 3), nm."""
+    from ..rmsd import superpose
+
+    if metric.fit == "pairs":
+        # Around the origin, since PDB has no room for coordinates far out.
+        reference = xyz[0] - xyz[0].mean(axis=0, dtype=np.float64)
+        return superpose(xyz, reference, atom_indices=metric.atoms, weights=metric.masses)
+    if metric.align_atoms is not None and metric.reference is not None:
+        reference = np.full(xyz.shape[1:], np.nan)
+        reference[metric.align_atoms] = metric.reference
+        xyz = superpose(xyz, reference, atom_indices=metric.align_atoms, weights=metric.align_masses)
+    if xyz.min() > PDB_NM[0] and xyz.max() < PDB_NM[1]:
+        return xyz
+    # One shift of all keeps how they lie to each other.
+    shifted: NDArray[np.float32] = (xyz - np.round(xyz[0].mean(axis=0, dtype=np.float64))).astype(np.float32)
+    return shifted
+
+
+def _identity(summary: Summary) -> str:
+    return f"REMARK   6 MEDOIDS OF {summary.name}, {summary.fingerprint}\n"

@@ -2,7 +2,6 @@
 
 from .arrays import Rows
 from .confined import inside, open_regular, read_regular, regular_file
-from .h5md import H5mdWriter
 from .journal_files import COPIES, JournalFiles, checksum_holds, copies_problem, ledger_problem
 from .limits import MAX_METADATA_BYTES
 from .names import CHUNK_PREFIX
@@ -20,7 +19,6 @@ __all__ = [
     "GROWTH",
     "LOSSLESS",
     "MAX_METADATA_BYTES",
-    "H5mdWriter",
     "JournalFiles",
     "Misfit",
     "Packing",

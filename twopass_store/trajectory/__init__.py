@@ -17,12 +17,18 @@ from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
 from .imaging import Imager, Jump, JumpCheck, make_imager
 from .masses import element_masses, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
-from .output_formats import XTC_GRID_NM, ZARRMD, OutputFormat, output_format, rounding_nm
-from .output_names import fit_names
+from .output_formats import (
+    XTC_GRID_NM,
+    OutputFormat,
+    file_extension,
+    fit_names,
+    output_format,
+    rounding_nm,
+)
 from .probe import TrajectoryInfo, check_unchanged, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import read_index_group, select_atoms
-from .structures import load_structure, load_structures, write_pdb_models
+from .structures import load_structure, load_structures
 from .times import read_times
 from .topology import (
     load_topology,
@@ -39,7 +45,6 @@ __all__ = [
     "FORMATS",
     "READER_BYTES",
     "XTC_GRID_NM",
-    "ZARRMD",
     "AtomMatch",
     "Block",
     "Imager",
@@ -56,6 +61,7 @@ __all__ = [
     "digest_file",
     "element_masses",
     "end_reader",
+    "file_extension",
     "fit_names",
     "format_of",
     "grid_step",
@@ -84,5 +90,4 @@ __all__ = [
     "topology_from_json",
     "topology_to_json",
     "unusual_residues",
-    "write_pdb_models",
 ]

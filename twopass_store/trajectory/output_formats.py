@@ -1,21 +1,20 @@
 """The formats that trajectories are written in, and what each has room for."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
 
-__all__ = ["XTC_GRID_NM", "ZARRMD", "OutputFormat", "file_extension", "output_format", "rounding_nm"]
-
-ZARRMD = "H5MD in Zarr"
-"""Name of the format that MDAnalysis reads through zarrtraj."""
+__all__ = ["XTC_GRID_NM", "OutputFormat", "file_extension", "fit_names", "output_format", "rounding_nm"]
 
 XTC_GRID_NM = 0.001
-"""What XTC rounds positions to where nobody asks for another precision."""
+"""What XTC rounds positions to unless another precision is asked for."""
 
 _XTC_UNPACKED_ATOMS = 9
 
@@ -27,7 +26,7 @@ class OutputFormat:
     Attributes
     ----------
     name
-        How messages call it.
+        Its name in messages.
     extensions
         Lower case, with the dot.
     has_time
@@ -39,7 +38,10 @@ class OutputFormat:
     has_topology
         Whether a file says which atoms it holds.
     grid_nm
-        What positions are rounded to; None where float32 is kept.
+        What positions are rounded to; None if float32 is kept.
+    max_names
+        Characters of a residue's name and of an atom's, and the first residue number that is too large; None
+        if there is room for any.
     """
 
     name: str
@@ -49,10 +51,11 @@ class OutputFormat:
     unitcell: str = "each"
     has_topology: bool = False
     grid_nm: float | None = None
+    max_names: tuple[int, int, int] | None = None
 
 
-# The text formats but GRO and CIF write Å with three decimals.
-OUTPUT_FORMATS: tuple[OutputFormat, ...] = (
+# The text formats except GRO and CIF write Å with three decimals.
+_FORMATS: tuple[OutputFormat, ...] = (
     OutputFormat("XTC", (".xtc",), has_time=True, needs_time=True, grid_nm=XTC_GRID_NM),
     OutputFormat("TRR", (".trr",), has_time=True, needs_time=True),
     OutputFormat("DCD", (".dcd",)),
@@ -61,14 +64,19 @@ OUTPUT_FORMATS: tuple[OutputFormat, ...] = (
     OutputFormat("Amber mdcrd", (".mdcrd", ".crd"), grid_nm=1e-4),
     OutputFormat("XYZ", (".xyz", ".xyz.gz"), unitcell="none", grid_nm=1e-4),
     OutputFormat("LAMMPS", (".lammpstrj",), grid_nm=1e-4),
-    OutputFormat("GRO", (".gro",), has_time=True, has_topology=True, grid_nm=1e-3),
-    OutputFormat("PDB", (".pdb", ".pdb.gz"), unitcell="first", has_topology=True, grid_nm=1e-4),
-    # Not by mdtraj, and a folder.
-    OutputFormat(ZARRMD, (".zarrmd",), has_time=True, needs_time=True),
+    OutputFormat("GRO", (".gro",), has_time=True, has_topology=True, grid_nm=1e-3, max_names=(5, 5, 100_000)),
+    OutputFormat(
+        "PDB",
+        (".pdb", ".pdb.gz"),
+        unitcell="first",
+        has_topology=True,
+        grid_nm=1e-4,
+        max_names=(3, 4, 10_000),
+    ),
     OutputFormat("mmCIF", (".cif", ".cif.gz"), unitcell="first", has_topology=True, grid_nm=1e-5),
 )
 
-_BY_EXTENSION = {extension: entry for entry in OUTPUT_FORMATS for extension in entry.extensions}
+_BY_EXTENSION = {extension: entry for entry in _FORMATS for extension in entry.extensions}
 
 
 def output_format(path: str | os.PathLike[str], *, with_topology: bool = False) -> OutputFormat:
@@ -84,28 +92,27 @@ def output_format(path: str | os.PathLike[str], *, with_topology: bool = False) 
     Raises
     ------
     ConfigError
-        If mdtraj doesn't write it frame by frame, or it holds no topology; the message lists those that do.
+        If there is no such format, or it holds no topology; the message lists those that there are.
     """
     extension = file_extension(path)
-    entry = _BY_EXTENSION.get(extension)
-    if entry is not None and (entry.has_topology or not with_topology):
-        return entry
     known = [name for name, each in _BY_EXTENSION.items() if each.has_topology or not with_topology]
-    what = "topologies are written to" if with_topology else "trajectories are written frame by frame to"
+    if extension in known:
+        return _BY_EXTENSION[extension]
+    what = "topologies" if with_topology else "trajectories"
     raise ConfigError(
         f"Cannot write {path}: {extension or 'a name without an extension'} is none of the formats that "
-        f"{what} ({', '.join(known)}). Give a name with one of these extensions."
+        f"{what} are written in ({', '.join(known)}). Give a name with one of these extensions."
     )
 
 
 def file_extension(path: str | os.PathLike[str]) -> str:
-    """Extension in lower case; two where the last is ``.gz``."""
+    """Extension in lower case; two if the last is ``.gz``."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
 
 
 def rounding_nm(entry: OutputFormat, xyz: NDArray[np.float32], *, xtc_grid_nm: float = XTC_GRID_NM) -> float:
-    """Return how far positions move when they are written, at most, nm; 0 for what float32 can't show.
+    """Largest distance that writing moves positions along an axis, nm; 0 if float32 can't show it.
 
     Parameters
     ----------
@@ -123,3 +130,43 @@ def rounding_nm(entry: OutputFormat, xyz: NDArray[np.float32], *, xtc_grid_nm: f
     moved = float(np.abs(np.rint(exact / grid) * grid - exact).max(initial=0.0))
     noise = 1e-7 * float(np.abs(exact).max(initial=0.0)) + 1e-9
     return 0.0 if moved <= noise else moved
+
+
+def fit_names(topology: md.Topology, entry: OutputFormat) -> tuple[md.Topology, list[str]]:
+    """Topology with names and residue numbers that fit into the columns of a format.
+
+    Parameters
+    ----------
+    topology
+        The atoms; not modified.
+    entry
+        The format.
+
+    Returns
+    -------
+    The topology itself if all fits, otherwise a copy; and what was cut, for messages.
+    """
+    if entry.max_names is None:
+        return topology, []
+    n_residue, n_atom, n_numbers = entry.max_names
+    cut = []
+    if names := {residue.name for residue in topology.residues if len(residue.name) > n_residue}:
+        cut.append(f"names of residues cut to {n_residue} characters ({_listed(names)})")
+    if names := {atom.name for atom in topology.atoms if len(atom.name) > n_atom}:
+        cut.append(f"names of atoms cut to {n_atom} characters ({_listed(names)})")
+    if any(residue.resSeq >= n_numbers for residue in topology.residues):
+        cut.append(f"residues counted from 0 again at {n_numbers}")
+    if not cut:
+        return topology, []
+    fitted = topology.copy()
+    for residue in fitted.residues:
+        residue.name = residue.name[:n_residue]
+        residue.resSeq %= n_numbers
+    for atom in fitted.atoms:
+        atom.name = atom.name[:n_atom]
+    return fitted, cut
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = sorted(names)
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if found[3:] else "")

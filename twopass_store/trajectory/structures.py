@@ -1,17 +1,16 @@
-"""Single structures: read as references, written for other programs."""
+"""Single structures, read as references."""
 
 from pathlib import Path
 
 import mdtraj as md
 import numpy as np
-from mdtraj.formats import PDBTrajectoryFile
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
 from .containment import contained, end_reader, is_fragile
 from .formats import check_file, check_unpacked, reading
 
-__all__ = ["load_structure", "load_structures", "write_pdb_models"]
+__all__ = ["load_structure", "load_structures"]
 
 _STRUCTURE_EXTENSIONS = (".pdb", ".pdb.gz", ".gro", ".h5", ".hdf5")
 
@@ -85,29 +84,3 @@ def _read(path: str, only_first: bool) -> tuple[md.Topology, NDArray[np.float32]
     if loaded.n_frames == 0:
         raise TrajectoryError(f"{path} holds no structure. Give one that does.")
     return loaded.topology, np.asarray(loaded.xyz, np.float32)
-
-
-def write_pdb_models(xyz: NDArray[np.float32], topology: md.Topology, *, path: Path) -> None:
-    """Write structures as the models of one PDB file, numbered from 1.
-
-    Parameters
-    ----------
-    xyz
-        Positions, shape (n_models, n_atoms, 3), nm.
-    topology
-        Their atoms.
-    path
-        Where to; replaced where it exists.
-
-    Raises
-    ------
-    TrajectoryError
-        If the format has no room for a coordinate.
-    """
-    try:
-        with PDBTrajectoryFile(str(path), "w", force_overwrite=True) as file:
-            for model, positions in enumerate(xyz, start=1):
-                # PDB is in Å.
-                file.write(10.0 * positions.astype(np.float64), topology, modelIndex=model)
-    except ValueError as error:
-        raise TrajectoryError(f"Cannot write {path} as PDB: {error}.") from error

@@ -1,43 +1,26 @@
-"""Trajectories written frame by frame, in every format for which mdtraj does so and md.load reads it back."""
+"""Trajectories written block by block, in every format that mdtraj writes so and md.load reads back."""
 
-from abc import ABC, abstractmethod
+import io
+import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import blake2b
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import mdtraj as md
 import numpy as np
-from mdtraj.formats import (
-    DCDTrajectoryFile,
-    GroTrajectoryFile,
-    HDF5TrajectoryFile,
-    LAMMPSTrajectoryFile,
-    MDCRDTrajectoryFile,
-    NetCDFTrajectoryFile,
-    PDBTrajectoryFile,
-    PDBxTrajectoryFile,
-    TRRTrajectoryFile,
-    XTCTrajectoryFile,
-    XYZTrajectoryFile,
-)
+from mdtraj.utils import lengths_and_angles_to_box_vectors
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
 from .ascii_names import ascii_name
-from .dcd import count_dcd_frames
-from .output_formats import XTC_GRID_NM, file_extension, output_format
-from .xdr import frame_index
+from .output_formats import XTC_GRID_NM, output_format
 
 __all__ = ["TrajectoryWriter", "WrittenFrames", "open_writer"]
 
-# Components of cell vectors below this are rounding of 90°, as mdtraj has it.
-_ASKEW_NM = 1e-6
-
-# Frames of a closed file that are read at once to be compared.
+# Frames of a closed file that are read at once to be checked.
 _CHECKED_FRAMES = 1000
 
 
@@ -49,305 +32,200 @@ class WrittenFrames:
     ----------
     xyz
         Positions, shape (n_frames, n_atoms, 3), nm.
-    step
-        Numbers of the simulation steps, shape (n_frames,).
     time
-        Shape (n_frames,), ps; None where there are none: formats that must have some take `step`.
+        Shape (n_frames,), ps; None if there are no times.
     unitcell_lengths, unitcell_angles
-        Shape (n_frames, 3), nm and degrees; None where there is no unit cell.
-    source_vectors
-        Vectors of the unit cell as the source file had them, shape (n_frames, 3, 3), nm; NaN for frames where
-        it had none, None where no file has any.
+        Shape (n_frames, 3), nm and degrees; None if there is no unit cell.
     """
 
     xyz: NDArray[np.float32]
-    step: NDArray[np.int64]
-    time: NDArray[np.float64] | None
-    unitcell_lengths: NDArray[np.float64] | None
-    unitcell_angles: NDArray[np.float64] | None
-    source_vectors: NDArray[np.float32] | None = None
+    time: NDArray[np.float64] | None = None
+    unitcell_lengths: NDArray[np.float64] | None = None
+    unitcell_angles: NDArray[np.float64] | None = None
 
     @property
     def unitcell_vectors(self) -> NDArray[np.float32] | None:
         """Vectors of the unit cell, shape (n_frames, 3, 3), nm."""
         if self.unitcell_lengths is None or self.unitcell_angles is None:
             return None
-        # mdtraj's function looks at each frame's angles by itself, in Python, and works in float32, which
-        # leaves a rectangular cell of more than 20 nm askew.
-        a, b, c = self.unitcell_lengths.T
-        cos_alpha, cos_beta, cos_gamma = np.cos(np.radians(self.unitcell_angles)).T
-        sin_gamma = np.sin(np.radians(self.unitcell_angles[:, 2]))
-        cx, cy = c * cos_beta, c * (cos_alpha - cos_beta * cos_gamma) / sin_gamma
-        vectors = np.zeros((len(a), 3, 3))
-        vectors[:, 0, 0], vectors[:, 1, 0], vectors[:, 1, 1] = a, b * cos_gamma, b * sin_gamma
-        vectors[:, 2, 0], vectors[:, 2, 1], vectors[:, 2, 2] = cx, cy, np.sqrt(c * c - cx * cx - cy * cy)
-        vectors[np.abs(vectors) < _ASKEW_NM] = 0
-        if self.source_vectors is not None:
-            vectors = np.where(np.isfinite(self.source_vectors), self.source_vectors, vectors)
-        return vectors.astype(np.float32)
+        # In float64: float32 leaves a rectangular cell of more than 20 nm askew.
+        lengths, angles = self.unitcell_lengths.astype(np.float64), self.unitcell_angles.astype(np.float64)
+        vectors = lengths_and_angles_to_box_vectors(*lengths.T, *angles.T)
+        return np.ascontiguousarray(np.stack(vectors, axis=1), np.float32)
+
+    def first(self) -> "WrittenFrames":
+        """Return the first frame alone."""
+        others = self.time, self.unitcell_lengths, self.unitcell_angles
+        return WrittenFrames(self.xyz[:1], *(None if each is None else each[:1] for each in others))
 
 
-class TrajectoryWriter(ABC):
-    """A trajectory file that is being written.
+class TrajectoryWriter:
+    """A trajectory file that is being written, through mdtraj's file object of its format.
 
     Parameters
     ----------
     path
-        The file.
+        The file, with an extension of `output_format` in lower case.
     topology
         Its atoms.
+    n_frames
+        Frames that are going to be written.
+    xtc_grid_nm
+        What XTC rounds positions to.
     """
 
-    def __init__(self, path: Path, topology: md.Topology) -> None:
+    def __init__(self, path: str, topology: md.Topology, *, n_frames: int, xtc_grid_nm: float) -> None:
         self._path = path
-        self._topology = topology
-        self._names = ExitStack()
-        self._file: Any = self._open()
+        self._format = output_format(path).name
+        self._topology = _with_chain_ids(topology) if self._format == "mmCIF" else topology
+        self._n_frames = n_frames
+        self._n_written = 0
+        # The grid may come from float32, and is mostly of a whole number per nm.
+        whole = round(1 / xtc_grid_nm)
+        self._per_nm = np.float32(whole if abs(1 / xtc_grid_nm - whole) < 1e-6 * whole else 1 / xtc_grid_nm)
+        self._last: NDArray[np.float32] | None = None
+        self._checksums = [0] * 4
+        self._file: Any = md.open(path, "w")
+        if self._format == "MDTraj HDF5":
+            self._file.topology = topology
 
-    @abstractmethod
-    def _open(self) -> Any:
-        """Open mdtraj's file object."""
-
-    @abstractmethod
     def write(self, frames: WrittenFrames) -> None:
-        """Write frames behind those that are there."""
+        """Write frames after those already there.
+
+        Raises
+        ------
+        TrajectoryError
+            If the format has no room for them.
+        """
+        xyz, time, angles = frames.xyz, frames.time, frames.unitcell_angles
+        lengths_angstrom = None if frames.unitcell_lengths is None else 10.0 * frames.unitcell_lengths
+        step = np.arange(self._n_written, self._n_written + len(xyz), dtype=np.int32)
+        match self._format:
+            case "XTC" | "TRR":
+                time32 = (step if time is None else time).astype(np.float32)
+                box = frames.unitcell_vectors
+                if self._format == "TRR":
+                    self._file.write(xyz, time=time32, step=step, box=box)
+                else:
+                    # The public method knows no other precision than 1000 per nm.
+                    box = np.zeros((len(xyz), 3, 3), np.float32) if box is None else box
+                    self._file._write(xyz, time32, step, box, np.full(len(xyz), self._per_nm))
+            case "DCD":
+                self._file.write(xyz * np.float32(10), cell_lengths=lengths_angstrom, cell_angles=angles)
+            case "Amber NetCDF":
+                self._file.write(xyz * np.float32(10), time, lengths_angstrom, angles)
+            case "MDTraj HDF5":
+                columns = xyz, time, frames.unitcell_lengths, angles
+                self._checksums = _checksums(self._checksums, columns)
+                self._file.write(xyz, time=time, cell_lengths=columns[2], cell_angles=angles)
+            case "Amber mdcrd":
+                if angles is not None and not (angles == 90).all():
+                    raise TrajectoryError(
+                        "mdcrd has room for rectangular unit cells only. Choose another format, such as nc."
+                    )
+                self._file.write(10.0 * xyz, cell_lengths=lengths_angstrom)
+            case "XYZ":
+                self._file.write(10.0 * xyz, types=[atom.name for atom in self._topology.atoms])
+            case "LAMMPS":
+                if lengths_angstrom is None:
+                    raise TrajectoryError(
+                        "a LAMMPS dump needs a unit cell, and the frames have none. Choose another format, "
+                        "such as xyz."
+                    )
+                self._write_lammps(10.0 * xyz.astype(np.float64), lengths_angstrom, angles)
+            case "GRO":
+                low, high = float(xyz.min(initial=0)), float(xyz.max(initial=0))
+                if low <= -999.9995 or high >= 9999.9995:
+                    raise TrajectoryError(
+                        "GRO has no room for a coordinate of "
+                        f"{low if low <= -999.9995 else high:.3f} nm. Choose another format, such as trr."
+                    )
+                self._file.write(xyz, self._topology, time=time, unitcell_vectors=frames.unitcell_vectors)
+            case _:
+                self._write_models(frames, lengths_angstrom)
+        self._n_written += len(xyz)
+        self._last = xyz[-1].copy()
+
+    def _write_lammps(
+        self, xyz: NDArray[np.float64], lengths: NDArray[np.float64], angles: NDArray[np.float64] | None
+    ) -> None:
+        handle, self._file._fh = self._file._fh, io.StringIO()
+        try:
+            self._file.write(xyz, cell_lengths=lengths, cell_angles=angles)
+            text = self._file._fh.getvalue()
+        finally:
+            self._file._fh = handle
+        # mdtraj counts time steps from 0 in every call.
+        numbered = lambda found: f"{found[1]}{int(found[2]) + self._n_written}"  # noqa: E731
+        handle.write(re.sub(r"(ITEM: TIMESTEP\n)(\d+)", numbered, text))
+
+    def _write_models(self, frames: WrittenFrames, lengths_angstrom: NDArray[np.float64] | None) -> None:
+        """Write PDB and mmCIF: one call a model, the unit cell of the first."""
+        is_pdb = self._format == "PDB"
+        lengths = lengths_angstrom if is_pdb else frames.unitcell_lengths
+        for index, positions in enumerate(frames.xyz):
+            cell: dict[str, Any] = {}
+            if lengths is not None and frames.unitcell_angles is not None:
+                cell = {"unitcell_lengths": lengths[index], "unitcell_angles": frames.unitcell_angles[index]}
+            if is_pdb:
+                model = None if self._n_frames == 1 else self._n_written + index + 1
+                exact = 10.0 * positions.astype(np.float64)
+                self._file.write(exact, self._topology, modelIndex=model, **cell)
+            else:
+                self._file.write(positions, self._topology, keepIds=True, **cell)
 
     def close(self) -> None:
         """Write what mdtraj holds back, and close the file."""
-        with self._names:
-            self._file.close()
-
-    def n_frames_on_disk(self) -> int | None:
-        """Count what is in the closed file, where that takes no decoding; None otherwise.
-
-        The C libraries under mdtraj don't always tell that the disk was full when they closed a file.
-        """
-        return None
-
-    def is_intact(self) -> bool:
-        """Tell whether the closed file has what was written; only looked at where nothing else tells."""
-        return True
-
-
-class _XdrWriter(TrajectoryWriter):
-    """XTC and TRR."""
-
-    def __init__(self, path: Path, topology: md.Topology, precision: float) -> None:
-        self._precision = precision
-        super().__init__(path, topology)
-
-    def _open(self) -> Any:
-        opener = TRRTrajectoryFile if file_extension(self._path) == ".trr" else XTCTrajectoryFile
-        return opener(self._names.enter_context(ascii_name(str(self._path))), "w")
-
-    def write(self, frames: WrittenFrames) -> None:
-        # The field has 32 bits, and wraps round in GROMACS too.
-        step = frames.step.astype(np.int64).astype(np.int32)
-        time = (step if frames.time is None else frames.time).astype(np.float32)
-        box = frames.unitcell_vectors
-        if isinstance(self._file, TRRTrajectoryFile) or self._precision == 1 / XTC_GRID_NM:
-            self._file.write(frames.xyz, time=time, step=step, box=box)
-            return
-        # Its write() knows no other precision than 1000 a nm.
-        n_frames = len(frames.xyz)
-        box = np.zeros((n_frames, 3, 3), np.float32) if box is None else box
-        self._file._write(frames.xyz, time, step, box, np.full(n_frames, self._precision, np.float32))
-
-    def n_frames_on_disk(self) -> int | None:
-        return frame_index(str(self._path)).count()
-
-
-class _DcdWriter(TrajectoryWriter):
-    def _open(self) -> Any:
-        return DCDTrajectoryFile(self._names.enter_context(ascii_name(str(self._path))), "w")
-
-    def write(self, frames: WrittenFrames) -> None:
-        self._file.write(
-            frames.xyz * np.float32(10),
-            cell_lengths=_angstrom(frames.unitcell_lengths),
-            cell_angles=frames.unitcell_angles,
-        )
-
-    def n_frames_on_disk(self) -> int | None:
-        return count_dcd_frames(str(self._path))[0]
-
-
-class _Hdf5Writer(TrajectoryWriter):
-    def _open(self) -> Any:
-        self._digests = [blake2b() for _ in range(4)]
-        file = HDF5TrajectoryFile(str(self._path), "w")
-        file.topology = self._topology
-        return file
-
-    def write(self, frames: WrittenFrames) -> None:
-        columns = frames.xyz, frames.time, frames.unitcell_lengths, frames.unitcell_angles
-        _update(self._digests, columns)
-        xyz, time, lengths, angles = columns
-        self._file.write(xyz, time=time, cell_lengths=lengths, cell_angles=angles)
-
-    def n_frames_on_disk(self) -> int | None:
-        with HDF5TrajectoryFile(str(self._path)) as file:
-            return len(file)
-
-    def is_intact(self) -> bool:
-        # On a full disk, PyTables writes, flushes and closes without a word, and leaves holes.
-        found = [blake2b() for _ in self._digests]
-        with HDF5TrajectoryFile(str(self._path)) as file:
-            for _ in range(0, len(file), _CHECKED_FRAMES):
-                block = file.read(n_frames=_CHECKED_FRAMES)
-                _update(found, (block.coordinates, block.time, block.cell_lengths, block.cell_angles))
-        return [each.digest() for each in found] == [each.digest() for each in self._digests]
-
-
-def _update(digests: Iterable[blake2b], columns: Iterable[NDArray[Any] | None]) -> None:
-    for each, values in zip(digests, columns, strict=True):
-        if values is not None:
-            each.update(np.ascontiguousarray(values, np.float32).data)
-
-
-class _NetcdfWriter(TrajectoryWriter):
-    def _open(self) -> Any:
-        return NetCDFTrajectoryFile(str(self._path), "w")
-
-    def write(self, frames: WrittenFrames) -> None:
-        self._file.write(
-            frames.xyz * np.float32(10),
-            time=frames.time,
-            cell_lengths=_angstrom(frames.unitcell_lengths),
-            cell_angles=frames.unitcell_angles,
-        )
-
-    def close(self) -> None:
-        try:
-            self._file.flush()
-        except RuntimeError:
-            # A close that fails takes the process down, when netCDF4 closes once more as the object goes.
-            self._file._closed = True
-            self._file._handle._isopen = 0
-            raise
-        super().close()
-
-    def n_frames_on_disk(self) -> int | None:
-        with NetCDFTrajectoryFile(str(self._path)) as file:
-            return int(file.n_frames)
-
-
-class _MdcrdWriter(TrajectoryWriter):
-    def _open(self) -> Any:
-        return MDCRDTrajectoryFile(str(self._path), mode="w")
-
-    def write(self, frames: WrittenFrames) -> None:
-        if frames.unitcell_angles is not None and not np.all(frames.unitcell_angles == 90):
-            raise TrajectoryError(
-                f"Cannot write {self._path}: mdcrd has room for rectangular unit cells only. "
-                "Choose another format, such as nc."
-            )
-        self._file.write(10.0 * frames.xyz, cell_lengths=_angstrom(frames.unitcell_lengths))
-
-
-class _XyzWriter(TrajectoryWriter):
-    def _open(self) -> Any:
-        self._types = [atom.name for atom in self._topology.atoms]
-        return XYZTrajectoryFile(str(self._path), "w")
-
-    def write(self, frames: WrittenFrames) -> None:
-        self._file.write(10.0 * frames.xyz, types=self._types)
-
-
-class _LammpsWriter(TrajectoryWriter):
-    def _open(self) -> Any:
-        file = LAMMPSTrajectoryFile(str(self._path), "w")
-        # mdtraj counts time steps from 0 in every call of write().
-        file._fh = self._steps = _TimeSteps(file._fh)
-        return file
-
-    def write(self, frames: WrittenFrames) -> None:
-        if frames.unitcell_lengths is None or frames.unitcell_angles is None:
-            raise TrajectoryError(
-                f"Cannot write {self._path}: a LAMMPS dump needs a unit cell, and the frames have none. "
-                "Choose another format, such as xyz."
-            )
-        self._file.write(
-            10.0 * frames.xyz.astype(np.float64),
-            cell_lengths=_angstrom(frames.unitcell_lengths),
-            cell_angles=frames.unitcell_angles,
-        )
-
-
-class _TimeSteps:
-    """A text file that numbers the frames of a LAMMPS dump itself."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._numbers = count()
-        self._is_number = False
-
-    def write(self, text: str) -> None:
-        self._file.write(f"{next(self._numbers)}\n" if self._is_number else text)
-        self._is_number = text == "ITEM: TIMESTEP\n"
-
-    def close(self) -> None:
+        if self._format == "Amber NetCDF":
+            try:
+                self._file.flush()
+            except RuntimeError:
+                # A close that fails takes the process down when netCDF4 closes once more as the object goes.
+                self._file._closed = True
+                self._file._handle._isopen = 0
+                raise
         self._file.close()
 
+    def is_whole(self) -> bool:
+        """Read the closed file back, if its library may hide that the disk was full.
 
-class _GroWriter(TrajectoryWriter):
-    def _open(self) -> Any:
-        return GroTrajectoryFile(str(self._path), "w")
-
-    def write(self, frames: WrittenFrames) -> None:
-        low, high = float(frames.xyz.min(initial=0)), float(frames.xyz.max(initial=0))
-        if low <= -999.9995 or high >= 9999.9995:
-            raise TrajectoryError(
-                f"Cannot write {self._path}: GRO has no room for a coordinate of "
-                f"{low if low <= -999.9995 else high:.3f} nm. Choose another format, such as trr."
-            )
-        self._file.write(
-            frames.xyz, self._topology, time=frames.time, unitcell_vectors=frames.unitcell_vectors
+        C libraries may fail silently as they close a file; then the last frame is missing. PyTables fails
+        silently at any time, and leaves holes.
+        """
+        if self._format == "MDTraj HDF5":
+            found = [0] * 4
+            with md.open(self._path) as file:
+                n_frames = len(file)
+                for _ in range(0, n_frames, _CHECKED_FRAMES):
+                    block = file.read(n_frames=_CHECKED_FRAMES)
+                    columns = block.coordinates, block.time, block.cell_lengths, block.cell_angles
+                    found = _checksums(found, columns)
+            return (n_frames, found) == (self._n_frames, self._checksums)
+        if self._format not in ("XTC", "TRR", "DCD", "Amber NetCDF") or self._last is None:
+            return True
+        with md.open(self._path) as file:
+            file.seek(self._n_frames - 1)
+            last = file.read(n_frames=1)[0]
+        scale = 1 if self._format in ("XTC", "TRR") else 10
+        return last.shape == (1, *self._last.shape) and np.allclose(
+            last[0], scale * self._last, atol=scale / float(self._per_nm)
         )
 
 
-class _ModelWriter(TrajectoryWriter):
-    """PDB and mmCIF: one call a model, the unit cell of the first."""
-
-    def __init__(self, path: Path, topology: md.Topology, n_frames: int) -> None:
-        self._models = iter([None]) if n_frames == 1 else iter(range(1, n_frames + 1))
-        self._is_pdb = file_extension(path).startswith(".pdb")
-        super().__init__(path, topology if self._is_pdb else _with_chain_ids(topology))
-
-    def _open(self) -> Any:
-        return (PDBTrajectoryFile if self._is_pdb else PDBxTrajectoryFile)(str(self._path), "w")
-
-    def write(self, frames: WrittenFrames) -> None:
-        lengths, angles = frames.unitcell_lengths, frames.unitcell_angles
-        for index, positions in enumerate(frames.xyz):
-            cell: dict[str, Any] = {}
-            if lengths is not None and angles is not None:
-                cell = {"unitcell_lengths": lengths[index], "unitcell_angles": angles[index]}
-            if not self._is_pdb:
-                self._file.write(positions, self._topology, keepIds=True, **cell)
-                continue
-            if cell:
-                cell["unitcell_lengths"] = 10.0 * cell["unitcell_lengths"]
-            self._file.write(
-                10.0 * positions.astype(np.float64), self._topology, modelIndex=next(self._models), **cell
-            )
-
-
-def _per_nm(grid_nm: float) -> float:
-    """Precision of an XTC file; the grid may come from float32, and mostly is of a whole number a nm."""
-    exact = 1 / grid_nm
-    return float(round(exact)) if abs(exact - round(exact)) < 1e-6 * exact else exact
+def _checksums(so_far: Iterable[int], columns: Iterable[NDArray[Any] | None]) -> list[int]:
+    return [
+        checksum if values is None else crc32(np.ascontiguousarray(values, np.float32).data, checksum)
+        for checksum, values in zip(so_far, columns, strict=True)
+    ]
 
 
 def _with_chain_ids(topology: md.Topology) -> md.Topology:
-    """Copy with an identifier of its own for each chain: mmCIF tells chains apart by them."""
+    """Copy with an identifier for each chain, since mmCIF tells chains apart by them."""
     copied = topology.copy()
-    taken: set[str] = set()
-    for each, original in zip(copied.chains, topology.chains, strict=True):
-        wanted = "".join(str(original.chain_id or "").split()) or _letters(original.index)
-        name = next(name for name in chain([wanted], map(_letters, count())) if name not in taken)
-        taken.add(name)
-        each.chain_id = name
+    own = [str(chain.chain_id or "") for chain in topology.chains]
+    are_usable = len(set(own)) == len(own) and all(name and not re.search(r"\s", name) for name in own)
+    for chain, name in zip(copied.chains, own, strict=True):
+        chain.chain_id = name if are_usable else _letters(chain.index)
     return copied
 
 
@@ -356,31 +234,16 @@ def _letters(index: int) -> str:
     return (_letters(rest - 1) if rest else "") + chr(ord("A") + last)
 
 
-def _angstrom(lengths: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-    return None if lengths is None else 10.0 * lengths
-
-
-_WRITERS: dict[str, type[TrajectoryWriter]] = {
-    "DCD": _DcdWriter,
-    "MDTraj HDF5": _Hdf5Writer,
-    "Amber NetCDF": _NetcdfWriter,
-    "Amber mdcrd": _MdcrdWriter,
-    "XYZ": _XyzWriter,
-    "LAMMPS": _LammpsWriter,
-    "GRO": _GroWriter,
-}
-
-
 @contextmanager
 def open_writer(
     path: Path, topology: md.Topology, *, n_frames: int, xtc_grid_nm: float = XTC_GRID_NM
 ) -> Iterator[TrajectoryWriter]:
-    """Open a trajectory file for writing; closes it, and counts what is in it.
+    """Open a trajectory file for writing; closes it, and checks that the frames are in it.
 
     Parameters
     ----------
     path
-        The file, with an extension of `output_format`; replaced where it exists.
+        The file, with an extension of `output_format` in lower case; replaced if it exists.
     topology
         Its atoms.
     n_frames
@@ -393,20 +256,11 @@ def open_writer(
     TrajectoryError
         If the format has no room for a frame, or frames are missing in the closed file.
     """
-    entry = output_format(path)
-    writer: TrajectoryWriter
-    if entry.name in ("XTC", "TRR"):
-        writer = _XdrWriter(path, topology, _per_nm(xtc_grid_nm))
-    elif entry.name in ("PDB", "mmCIF"):
-        writer = _ModelWriter(path, topology, n_frames)
-    else:
-        writer = _WRITERS[entry.name](path, topology)
-    try:
-        yield writer
-    finally:
-        writer.close()
-    found = writer.n_frames_on_disk()
-    if found is not None and found != n_frames:
-        raise TrajectoryError(f"{path} holds {found} frames, and {n_frames} were written: is the disk full?")
-    if not writer.is_intact():
-        raise TrajectoryError(f"{path} doesn't hold what was written: is the disk full?")
+    with ascii_name(str(path)) as name:
+        writer = TrajectoryWriter(name, topology, n_frames=n_frames, xtc_grid_nm=xtc_grid_nm)
+        try:
+            yield writer
+        finally:
+            writer.close()
+        if not writer.is_whole():
+            raise TrajectoryError("the file doesn't hold what was written: is the disk full?")
