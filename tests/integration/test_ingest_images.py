@@ -123,7 +123,7 @@ def test_missing_bonds__name_the_residues(tmp_path, twopass):
     trajectory.topology._bonds = []
     trajectory.save_hdf5(tmp_path / "run.h5")
     result = twopass("ingest", "s.zarr", "run.h5", "--select", "chainid 0", "--image", "whole", code=3)
-    assert "doesn't tell them for these residues: 1 LIG (such as LIG4-N)" in result.stderr
+    assert "doesn't give them for these residues: 1 LIG (such as LIG4-N)" in result.stderr
     # What isn't kept may lack them: the bonds of the standard residues serve.
     twopass("ingest", "s.zarr", "run.h5", "--select", "chainid 1", "--image", "whole")
 

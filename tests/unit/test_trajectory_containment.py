@@ -20,7 +20,7 @@ from trajectory_files import load, make_trajectory, write
 from twopass_store import ingest_trajectories
 from twopass_store.errors import TrajectoryError, TruncatedTrajectoryError, WorkerError
 from twopass_store.store import Store
-from twopass_store.trajectory import containment, load_structure, load_topology, probe, read_blocks
+from twopass_store.trajectory import containment, load_structures, load_topology, probe, read_blocks
 from twopass_store.trajectory.containment import contained, end_reader, is_fragile
 
 
@@ -183,7 +183,7 @@ def test_pickles__in_attributes_are_not_run(tmp_path, monkeypatch):
     (tmp_path / "was-run").unlink()
     topology = load_topology(path)
     assert probe(path, topology).n_frames == 3
-    load_structure(path)
+    load_structures(path)
     ingest_trajectories(tmp_path / "run.zarr", path)
     assert not (tmp_path / "was-run").exists()
 

@@ -66,7 +66,7 @@ def test_read_masses__a_list_is_of_all_atoms_or_of_the_selected_ones(tmp_path):
     np.testing.assert_array_equal(read_masses(every, CHAIN, some, n_selected=2), [2.5, 9.5])
     selected = write(tmp_path, "\n 12.5  # CA\n1.3e1\n")
     np.testing.assert_array_equal(read_masses(selected, CHAIN, some, n_selected=2), [12.5, 13.0])
-    with pytest.raises(ConfigError, match="2 masses, and the store 14 atoms: give"):
+    with pytest.raises(ConfigError, match="2 masses, and the store 14 atoms: a file"):
         read_masses(selected, CHAIN, some, n_selected=None)
     with pytest.raises(ConfigError, match="2 masses, and the store 14 atoms and 3 selected ones"):
         read_masses(selected, CHAIN, np.array([0, 2, 9]), n_selected=3)
@@ -82,14 +82,13 @@ def test_read_masses__names_count_from_the_most_specific_on(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "a number a line|one number a line"),
+        ("", "one number a line"),
         ("BB 72\n54\n", "line 2.*alike"),
         ("BB 72 3\n", "line 1"),
         ("BB heavy\n", "line 1: 'heavy' is no mass"),
-        ("12\nnan\n", "line 2: .*positive finite number, not nan"),
-        ("BB 0\n", "line 1: .*positive finite number, not 0"),
-        ("BB -72\n", "not -72"),
-        ("BB inf\n", "not inf"),
+        ("12\nnan\n", "line 2: 'nan' is no mass, a positive finite number"),
+        ("BB 0\n", "line 1: '0' is no mass"),
+        ("BB -72\n", "'-72' is no mass"),
         ("BB 72\n\nBB 73\n", "line 3: BB has another mass already, 72"),
     ],
 )

@@ -11,7 +11,6 @@ from mdtraj.core import element
 from trajectory_files import make_topology
 from twopass_store.errors import SelectionError, TrajectoryError
 from twopass_store.trajectory import (
-    SelectionSummary,
     default_rmsd_atoms,
     describe_selection,
     read_index_group,
@@ -108,10 +107,9 @@ def test_select_atoms__atoms_without_element() -> None:
 
 def test_describe_selection() -> None:
     topology = make_topology(3, n_waters=2)
-    summary = describe_selection(topology, select_atoms(topology, "name O"))
-    assert summary == SelectionSummary(5, 5, 2)
-    assert str(summary) == "5 atoms in 5 residues of 2 chains"
-    assert str(SelectionSummary(1, 1, 1)) == "1 atom in 1 residue of 1 chain"
+    chosen = select_atoms(topology, "name O")
+    assert describe_selection(topology, chosen) == "5 atoms in 5 residues of 2 chains"
+    assert describe_selection(topology, chosen[:1]) == "1 atom in 1 residue of 1 chain"
 
 
 def test_solvent_fraction() -> None:

@@ -5,24 +5,25 @@ import pytest
 
 from trajectory_files import make_trajectory
 from twopass_store.errors import TrajectoryError, TrajectoryNotFoundError
-from twopass_store.trajectory import load_structure
+from twopass_store.trajectory import load_structures
 
 
 @pytest.mark.parametrize(("extension", "atol"), [("pdb", 6e-5), ("pdb.gz", 6e-5), ("gro", 6e-4), ("h5", 0)])
-def test_load_structure__gives_the_first_one(tmp_path, extension, atol):
+def test_load_structures__gives_the_first_one(tmp_path, extension, atol):
     several = make_trajectory(3)
     several.save(str(tmp_path / f"several.{extension}"))
-    topology, positions = load_structure(tmp_path / f"several.{extension}")
+    topology, positions = load_structures(tmp_path / f"several.{extension}", only_first=True)
     assert [str(atom) for atom in topology.atoms] == [str(atom) for atom in several.topology.atoms]
     assert positions.dtype == np.float32
-    np.testing.assert_allclose(positions, several.xyz[0], atol=atol)
+    np.testing.assert_allclose(positions, several.xyz[:1], atol=atol)
+    np.testing.assert_allclose(load_structures(tmp_path / f"several.{extension}")[1], several.xyz, atol=atol)
 
 
-def test_load_structure__refuses_what_has_no_atoms_or_no_positions(tmp_path, example_xtc):
+def test_load_structures__refuses_what_has_no_atoms_or_no_positions(tmp_path, example_xtc):
     with pytest.raises(TrajectoryError, match=r"Cannot take a structure from .*\.pdb, "):
-        load_structure(example_xtc)
+        load_structures(example_xtc)
     with pytest.raises(TrajectoryNotFoundError):
-        load_structure(tmp_path / "nowhere.pdb")
+        load_structures(tmp_path / "nowhere.pdb")
     (tmp_path / "broken.pdb").write_text("ATOM  nothing\n")
     with pytest.raises(TrajectoryError, match=r"the structure of .*broken\.pdb"):
-        load_structure(tmp_path / "broken.pdb")
+        load_structures(tmp_path / "broken.pdb")

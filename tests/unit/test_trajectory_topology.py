@@ -1,6 +1,5 @@
 """Topologies from files, and to JSON and back."""
 
-import json
 from pathlib import Path
 
 import mdtraj as md
@@ -70,61 +69,25 @@ def test_json__sample_data() -> None:
     ][:3] == [1, 2, 3]
 
 
-def damaged_texts() -> list[str]:
-    good = json.loads(topology_to_json(make_topology(1)))
-    texts = ["", "null", "[]", "{}", "nonsense", "NaN", '"x"', "[" * 100_000, '{"a":' * 50_000, "\0", "{" * 9]
-
-    def changed(change: object) -> str:
-        document = json.loads(json.dumps(good))
-        change(document)  # type: ignore[operator]
-        return json.dumps(document)
-
-    residue = ["chains", 0, "residues", 0]
-
-    def at(path: list[object], value: object) -> object:
-        def change(document: object) -> None:
-            for key in path[:-1]:
-                document = document[key]  # type: ignore[index]
-            document[path[-1]] = value  # type: ignore[index]
-
-        return change
-
-    texts += [
-        changed(at(path, value))
-        for path, value in [
-            (["format"], "other"),
-            (["version"], 2),
-            (["chains"], {"0": 1}),
-            (["chains"], 7),
-            (["chains", 0], None),
-            (["chains", 0, "id"], 5),
-            (["chains", 0, "residues"], "abc"),
-            ([*residue, "name"], None),
-            ([*residue, "name"], ["__import__('os')"]),
-            ([*residue, "resSeq"], "1"),
-            ([*residue, "resSeq"], True),
-            ([*residue, "resSeq"], 1.5),
-            ([*residue, "resSeq"], 10**400),
-            ([*residue, "atoms"], [["CA"]]),
-            ([*residue, "atoms"], [1]),
-            ([*residue, "atoms", 0, 1], "Xx"),
-            ([*residue, "atoms", 0, 1], ["C"]),
-            ([*residue, "atoms", 0, 2], "1"),
-            ([*residue, "atoms", 0, 3], 0.5),
-            (["bonds"], [[0, 99, None, None]]),
-            (["bonds"], [[-1, 0, None, None]]),
-            (["bonds"], [[0, 1]]),
-            (["bonds"], [[0.0, 1, None, None]]),
-            (["bonds"], [[0, 1, 7, None]]),
-            (["bonds"], [[0, 1, None, "1"]]),
-            (["bonds"], None),
-        ]
-    ]
-    del good["bonds"]
-    return [*texts, json.dumps(good)]
+GOOD = topology_to_json(make_topology(1))
 
 
-@pytest.mark.parametrize("text", damaged_texts(), ids=lambda text: text[:20])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "{}",
+        "[" * 100_000,
+        GOOD[:-1],
+        GOOD.replace('"version":1', '"version":2'),
+        GOOD.replace('"chains"', '"other"'),
+        GOOD.replace('"resSeq":3', '"resSeq":"x"'),
+        GOOD.replace('["CA","C"', '["CA","Xx"'),
+        GOOD.replace('"bonds":[', '"bonds":[[0,99,null,null],'),
+    ],
+    ids=lambda text: text[:20],
+)
 def test_json__malformed_text_is_one_clear_error(text: str) -> None:
     with pytest.raises(TrajectoryError, match=r"stored topology can't be read: .* ingest again"):
         topology_from_json(text)

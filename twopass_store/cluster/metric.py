@@ -12,7 +12,7 @@ from ..store import Store
 from ..trajectory import (
     describe_selection,
     element_masses,
-    load_structure,
+    load_structures,
     match_atoms,
     read_masses,
     select_atoms,
@@ -98,7 +98,7 @@ def _of_file(
     path: str, topology: md.Topology, atoms: NDArray[np.int64], selection: str
 ) -> tuple[NDArray[np.float32], str]:
     file = expand_paths([path])[0]
-    structure, positions = load_structure(file)
+    structure, positions = load_structures(file, only_first=True)
     chosen = select_atoms(structure, selection)
     match = match_atoms(structure, chosen, topology, atoms)
     if match.difference is not None:
@@ -106,4 +106,4 @@ def _of_file(
             f'The atoms that "{selection}" selects in {file} and in the store differ: {match.difference}. '
             "Select atoms that both have, in the same order."
         )
-    return positions[chosen], file.name
+    return positions[0, chosen], file.name

@@ -5,7 +5,6 @@ JSON and back. Importing this room imports mdtraj, so callers import it where th
 """
 
 from .atoms import (
-    SelectionSummary,
     default_rmsd_atoms,
     describe_selection,
     solvent_fraction,
@@ -28,7 +27,7 @@ from .output_formats import (
 from .probe import TrajectoryInfo, check_unchanged, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import read_index_group, select_atoms
-from .structures import load_structure, load_structures
+from .structures import load_structures
 from .times import read_times
 from .topology import (
     load_topology,
@@ -51,7 +50,6 @@ __all__ = [
     "Jump",
     "JumpCheck",
     "OutputFormat",
-    "SelectionSummary",
     "TrajectoryFormat",
     "TrajectoryInfo",
     "WrittenFrames",
@@ -67,7 +65,6 @@ __all__ = [
     "grid_step",
     "guessed_elements",
     "is_fragile",
-    "load_structure",
     "load_structures",
     "load_topology",
     "make_imager",

@@ -1,6 +1,5 @@
 """What atoms are: how much a selection holds, what is solvent, which atoms make sense for an RMSD."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import mdtraj as md
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 from ..errors import SelectionError
 
 __all__ = [
-    "SelectionSummary",
     "default_rmsd_atoms",
     "describe_selection",
     "is_solvent",
@@ -35,23 +33,8 @@ _IONS_NAMES = """
 _IONS = frozenset(_IONS_NAMES.split())
 
 
-@dataclass(frozen=True, slots=True)
-class SelectionSummary:
-    """How much a selection holds."""
-
-    n_atoms: int
-    n_residues: int
-    n_chains: int
-
-    def __str__(self) -> str:
-        """As in "66 atoms in 22 residues of 1 chain"."""
-        parts = [(self.n_atoms, "atom"), (self.n_residues, "residue"), (self.n_chains, "chain")]
-        atoms, residues, chains = (f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in parts)
-        return f"{atoms} in {residues} of {chains}"
-
-
-def describe_selection(topology: md.Topology, atom_indices: NDArray[np.int64]) -> SelectionSummary:
-    """Atoms, residues and chains that a selection touches.
+def describe_selection(topology: md.Topology, atom_indices: NDArray[np.int64]) -> str:
+    """Count the atoms, residues and chains of a selection, as in "66 atoms in 22 residues of 1 chain".
 
     Parameters
     ----------
@@ -62,7 +45,9 @@ def describe_selection(topology: md.Topology, atom_indices: NDArray[np.int64]) -
     """
     residues = {topology.atom(int(index)).residue for index in atom_indices}
     chains = {residue.chain.index for residue in residues}
-    return SelectionSummary(len(atom_indices), len({residue.index for residue in residues}), len(chains))
+    counts = (len(atom_indices), "atom"), (len(residues), "residue"), (len(chains), "chain")
+    atoms, residues_text, chains_text = (f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts)
+    return f"{atoms} in {residues_text} of {chains_text}"
 
 
 def solvent_fraction(topology: md.Topology) -> float:
@@ -95,11 +80,11 @@ def is_solvent(residue: Any) -> bool:
 
 
 def default_rmsd_atoms(topology: md.Topology) -> tuple[NDArray[np.int64], str]:
-    """Atoms for the RMSD where the user names none.
+    """Atoms for the RMSD if the user names none.
 
-    The C-alphas where there is a protein of at least 10 residues (calcium, whose name is CA too, left out);
-    otherwise all heavy atoms, water and ions left out where anything else is there; in models without
-    elements, all beads.
+    The C-alphas if there is a protein of at least 10 residues (without calcium, whose name is CA too);
+    otherwise all heavy atoms, without water and ions if there is anything else; in models without elements,
+    all beads.
 
     Returns
     -------
@@ -129,8 +114,7 @@ def default_rmsd_atoms(topology: md.Topology) -> tuple[NDArray[np.int64], str]:
     if not chosen:
         raise SelectionError(
             f"None of the {topology.n_atoms} atoms is a heavy one, so there is no default for the RMSD's "
-            "atoms. "
-            'Select them, such as with "all".'
+            'atoms. Select them, such as with "all".'
         )
     outside = " outside water and ions" if 0 < len(solute) < len(heavy) else ""
     return (

@@ -44,11 +44,13 @@ def guessed_elements(path: str | Path, topology: md.Topology) -> NDArray[np.bool
     name = file.name.lower()
     if name.endswith(_NAMES_ONLY):
         return np.ones(topology.n_atoms, dtype=bool)
-    if name.endswith(_AMBER):
-        return np.full(topology.n_atoms, not _has_atomic_numbers(file))
-    if not name.endswith(_PDB):
+    if not name.endswith((*_PDB, *_AMBER)):
         return np.zeros(topology.n_atoms, dtype=bool)
     with reading(file, "the elements"):
+        if name.endswith(_AMBER):
+            with _opened(file) as lines:
+                has_numbers = any(line.startswith("%FLAG ATOMIC_NUMBER") for line in lines)
+            return np.full(topology.n_atoms, not has_numbers)
         with _opened(file) as lines:
             first_model = takewhile(lambda line: not line.startswith("ENDMDL"), lines)
             atom_lines = (line for line in first_model if line.startswith(("ATOM  ", "HETATM")))
@@ -64,11 +66,6 @@ def guessed_elements(path: str | Path, topology: md.Topology) -> NDArray[np.bool
 
 def _opened(file: Path) -> IO[str]:
     return gzip.open(file, "rt") if file.suffix == ".gz" else file.open()
-
-
-def _has_atomic_numbers(file: Path) -> bool:
-    with reading(file, "the elements"), _opened(file) as lines:
-        return any(line.startswith("%FLAG ATOMIC_NUMBER") for line in lines)
 
 
 def _is_element(text: str) -> bool:

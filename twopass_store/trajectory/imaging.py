@@ -1,6 +1,6 @@
 """Periodic images: molecules made whole and brought together, and frames in which something jumps."""
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -79,33 +79,40 @@ def make_imager(
     SelectionError
         If the selection can't be used.
     """
-    kept = np.arange(topology.n_atoms) if atom_indices is None else atom_indices
-    chosen = select_atoms(topology, image.removeprefix(ANCHOR)) if image.startswith(ANCHOR) else kept[:0]
-    bonded = _with_bonds(topology)
-    neighbours: list[list[int]] = [[] for _ in range(topology.n_atoms)]
-    for bond in bonded.bonds:
-        neighbours[bond.atom1.index].append(bond.atom2.index)
-        neighbours[bond.atom2.index].append(bond.atom1.index)
-    _refuse_loose_atoms(topology, np.union1d(kept, chosen), neighbours, path)
+    from scipy.sparse.csgraph import breadth_first_order, connected_components
 
+    n_atoms = topology.n_atoms
+    kept = np.arange(n_atoms) if atom_indices is None else atom_indices
+    chosen = select_atoms(topology, image.removeprefix(ANCHOR)) if image.startswith(ANCHOR) else kept[:0]
+    wanted = np.union1d(kept, chosen)
+    bonds = np.array([(bond[0].index, bond[1].index) for bond in _with_bonds(topology).bonds], np.int64)
+    bonds = bonds.reshape(-1, 2)
+    _, molecule_of = connected_components(_graph(bonds, n_atoms), directed=False)
+    _refuse_loose_atoms(topology, wanted, molecule_of, path)
+    # A walk outwards from the lowest atom of each molecule, as mdtraj does; they hang on one more node.
+    numbers, lowest = np.unique(molecule_of, return_index=True)
+    lowest = lowest[np.isin(numbers, molecule_of[wanted])]
+    hung = np.stack([np.full_like(lowest, n_atoms), lowest], axis=1)
+    order, parents = breadth_first_order(
+        _graph(np.concatenate([bonds, hung]), n_atoms + 1), n_atoms, directed=False
+    )
+    outwards = np.stack([parents[order], order], axis=1)[1:]
     atoms = list(topology.atoms)
-    molecule_of = np.full(topology.n_atoms, -1)
-    molecules: list[list[Any]] = []
-    bonds: list[tuple[int, int]] = []
-    for start in (*chosen.tolist(), *kept.tolist()):
-        if molecule_of[start] < 0:
-            # mdtraj builds a molecule from the lowest of its atoms.
-            members = _reached(start, neighbours)
-            tree, order = _tree(min(members), neighbours)
-            bonds += tree
-            molecule_of[order] = len(molecules)
-            molecules.append([atoms[index] for index in sorted(order)])
+    members: dict[int, list[Any]] = {int(number): [] for number in molecule_of[lowest]}
+    for index in np.flatnonzero(np.isin(molecule_of, list(members))):
+        members[int(molecule_of[index])].append(atoms[index])
     anchors = set(molecule_of[chosen].tolist())
     return Imager(
-        np.array(bonds, dtype=np.int32).reshape(-1, 2),
-        tuple(molecules[number] for number in sorted(anchors)),
-        tuple(molecule for number, molecule in enumerate(molecules) if number not in anchors),
+        np.ascontiguousarray(outwards[outwards[:, 0] < n_atoms], np.int32),
+        tuple(molecule for number, molecule in members.items() if number in anchors),
+        tuple(molecule for number, molecule in members.items() if number not in anchors),
     )
+
+
+def _graph(bonds: NDArray[np.int64], n_nodes: int) -> Any:
+    from scipy.sparse import coo_array
+
+    return coo_array((np.ones(len(bonds)), bonds.T), shape=(n_nodes, n_nodes)).tocsr()
 
 
 def _with_bonds(topology: md.Topology) -> md.Topology:
@@ -117,70 +124,31 @@ def _with_bonds(topology: md.Topology) -> md.Topology:
     return bonded
 
 
-def _reached(start: int, neighbours: list[list[int]]) -> set[int]:
-    found, queue = {start}, [start]
-    while queue:
-        for other in neighbours[queue.pop()]:
-            if other not in found:
-                found.add(other)
-                queue.append(other)
-    return found
-
-
-def _tree(start: int, neighbours: list[list[int]]) -> tuple[list[tuple[int, int]], list[int]]:
-    """Walk a molecule from an atom outwards; returns its bonds as a tree, and its atoms."""
-    bonds, order, found, queue = [], [start], {start}, deque([start])
-    while queue:
-        atom = queue.popleft()
-        for other in neighbours[atom]:
-            if other not in found:
-                found.add(other)
-                bonds.append((atom, other))
-                order.append(other)
-                queue.append(other)
-    return bonds, order
-
-
 def _refuse_loose_atoms(
-    topology: md.Topology, indices: NDArray[np.int64], neighbours: list[list[int]], path: str
+    topology: md.Topology, wanted: NDArray[np.int64], molecule_of: NDArray[np.int64], path: str
 ) -> None:
     """Refuse atoms that no bond ties to the rest of their residue: they would stay behind."""
+    sizes = np.bincount(molecule_of)
+    is_wanted = np.isin(np.arange(topology.n_atoms), wanted)
     loose: Counter[str] = Counter()
     example = ""
-    wanted = set(indices.tolist())
     for residue in topology.residues:
         # Virtual sites have no bonds in any topology.
         own = [atom.index for atom in residue.atoms if atom.element is None or atom.element.symbol != "VS"]
-        if len(own) < 2 or wanted.isdisjoint(own):
+        if len(own) < 2 or not is_wanted[own].any():
             continue
-        inside = set(own)
-        pieces: list[set[int]] = []
-        while inside:
-            piece = _reached_within(next(iter(inside)), neighbours, inside)
-            pieces.append(piece)
-            inside -= piece
-        largest = max(pieces, key=len)
-        behind = sorted(index for index in own if index in wanted and index not in largest)
-        if len(largest) == 1 or behind:
+        main, _ = Counter(molecule_of[own].tolist()).most_common(1)[0]
+        behind = [k for k in own if sizes[main] == 1 or (is_wanted[k] and molecule_of[k] != main)]
+        if behind:
             loose[residue.name] += 1
-            example = example or f"{residue}-{topology.atom(own[0] if len(largest) == 1 else behind[0]).name}"
+            example = example or f"{residue}-{topology.atom(behind[0]).name}"
     if loose:
         counted = ", ".join(f"{n} {name}" for name, n in loose.most_common(10))
         raise TrajectoryError(
-            f"--image needs the bonds of the atoms kept, and {path} doesn't tell them for these residues: "
+            f"--image needs the bonds of the atoms kept, and {path} doesn't give them for these residues: "
             f"{counted} (such as {example}). Give a topology with bonds (prmtop, psf, a PDB with CONECT "
             "records), or keep only atoms whose bonds are known, such as those of the protein."
         )
-
-
-def _reached_within(start: int, neighbours: list[list[int]], allowed: set[int]) -> set[int]:
-    found, queue = {start}, [start]
-    while queue:
-        for other in neighbours[queue.pop()]:
-            if other in allowed and other not in found:
-                found.add(other)
-                queue.append(other)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,10 +91,10 @@ def read_masses(
 ) -> NDArray[np.float64]:
     """Masses from a text file.
 
-    Empty lines and what follows a ``#`` don't count. Either every line is a number, one for each atom of
-    the topology or one for each selected atom, in their order; or every line is ``NAME MASS`` or
-    ``RESIDUE:NAME MASS``, the residue being a name (``ALA:BB``) or a name and a number (``ALA12:BB``). The
-    most specific line counts, and lines for other atoms may be there.
+    Empty lines and what follows a ``#`` are ignored. Either every line is a number, one for each atom of the
+    topology or one for each selected atom, in their order; or every line is ``NAME MASS`` or ``RESIDUE:NAME
+    MASS``, the residue being a name (``ALA:BB``) or a name and a number (``ALA12:BB``). The most specific
+    line counts, and lines for other atoms are ignored.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def read_masses(
     atom_indices
         Those whose masses are wanted, shape (n_wanted,).
     n_selected
-        How many numbers make a list of the selected atoms, which are then those wanted; None where a list
+        How many numbers make a list of the selected atoms, which are then those wanted; None if a list
         must be of all atoms.
 
     Returns
@@ -125,50 +125,41 @@ def read_masses(
         lines = [line.partition("#")[0].split() for line in read_text(file).splitlines()]
     except (OSError, ValueError) as error:
         raise ConfigError(f"Cannot read the masses in {file}: {error}.") from error
-    fields = [(number, parts) for number, parts in enumerate(lines, start=1) if parts]
-    widths = {len(parts) for _, parts in fields}
-    if widths == {1}:
-        numbers = np.array([_mass(file, number, parts[0]) for number, parts in fields])
-        return _of_list(file, numbers, topology.n_atoms, atom_indices, n_selected)
-    if widths != {2}:
-        number = next((number for number, parts in fields if len(parts) != len(fields[0][1])), 1)
-        raise ConfigError(f"{file}, line {number}: {_FORMAT}, in all lines alike.")
     table: dict[str, float] = {}
-    for number, (key, text) in fields:
-        mass = _mass(file, number, text)
-        if table.setdefault(key, mass) != mass:
-            raise ConfigError(f"{file}, line {number}: {key[:40]} has another mass already, {table[key]:g}.")
-    return np.array([_of_table(file, table, topology.atom(int(index))) for index in atom_indices])
+    masses: list[float] = []
+    for number, parts in enumerate(lines, start=1):
+        if not parts:
+            continue
+        where, mass = f"{file}, line {number}", _mass(parts[-1])
+        if len(parts) > 2 or (table if len(parts) == 1 else masses):
+            raise ConfigError(f"{where}: {_FORMAT}, all lines alike.")
+        if mass is None:
+            raise ConfigError(
+                f"{where}: {parts[-1][:40]!r} is no mass, a positive finite number; {_FORMAT}. Atoms without "
+                "mass can't be weighted by it: leave them out of the selection."
+            )
+        if len(parts) == 1:
+            masses.append(mass)
+        elif table.setdefault(parts[0], mass) != mass:
+            raise ConfigError(f"{where}: {parts[0][:40]} has another mass already, {table[parts[0]]:g}.")
+    if table:
+        return np.array([_of_table(file, table, topology.atom(int(index))) for index in atom_indices])
+    if len(masses) == topology.n_atoms:
+        return np.array(masses)[atom_indices]
+    if n_selected is not None and len(masses) == n_selected:
+        return np.array(masses)
+    selected = "" if n_selected is None else f" and {n_selected} selected ones"
+    raise ConfigError(
+        f"{file} has {len(masses)} masses, and the store {topology.n_atoms} atoms{selected}: {_FORMAT}."
+    )
 
 
-def _mass(file: Path, number: int, text: str) -> float:
+def _mass(text: str) -> float | None:
     try:
         mass = float(text)
     except ValueError:
-        raise ConfigError(f"{file}, line {number}: {text[:40]!r} is no mass; {_FORMAT}.") from None
-    if not (math.isfinite(mass) and mass > 0):
-        raise ConfigError(
-            f"{file}, line {number}: a mass must be a positive finite number, not {text[:40]}. Atoms without "
-            "mass can't be weighted by it: leave them out of the selection."
-        )
-    return mass
-
-
-def _of_list(
-    file: Path,
-    masses: NDArray[np.float64],
-    n_atoms: int,
-    atom_indices: NDArray[np.int64],
-    n_selected: int | None,
-) -> NDArray[np.float64]:
-    if len(masses) == n_atoms:
-        return masses[atom_indices]
-    if n_selected is not None and len(masses) == n_selected:
-        return masses
-    selected = "" if n_selected is None else f" and {n_selected} selected ones"
-    raise ConfigError(
-        f"{file} has {len(masses)} masses, and the store {n_atoms} atoms{selected}: give one mass for each."
-    )
+        return None
+    return mass if 0 < mass < math.inf else None
 
 
 def _of_table(file: Path, table: dict[str, float], atom: Any) -> float:

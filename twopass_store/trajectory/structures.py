@@ -8,19 +8,26 @@ from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
 from .containment import contained, end_reader, is_fragile
-from .formats import check_file, check_unpacked, reading
+from .formats import check_file, reading
 
-__all__ = ["load_structure", "load_structures"]
+__all__ = ["load_structures"]
 
 _STRUCTURE_EXTENSIONS = (".pdb", ".pdb.gz", ".gro", ".h5", ".hdf5")
 
 
-def load_structure(path: str | Path) -> tuple[md.Topology, NDArray[np.float32]]:
-    """Atoms and positions of the first structure in a file that has both: PDB, GRO or MDTraj HDF5.
+def load_structures(path: str | Path, *, only_first: bool = False) -> tuple[md.Topology, NDArray[np.float32]]:
+    """Atoms and positions of the structures in a file that has both: PDB, GRO or MDTraj HDF5.
+
+    Parameters
+    ----------
+    path
+        The file.
+    only_first
+        Read the first structure only.
 
     Returns
     -------
-    The topology, and the positions, shape (n_atoms, 3), nm.
+    The topology, and the positions, shape (n_models, n_atoms, 3), nm.
 
     Raises
     ------
@@ -29,26 +36,6 @@ def load_structure(path: str | Path) -> tuple[md.Topology, NDArray[np.float32]]:
     TrajectoryError
         If its format is another, or it can't be read.
     """
-    topology, xyz = _load(path, only_first=True)
-    return topology, xyz[0]
-
-
-def load_structures(path: str | Path) -> tuple[md.Topology, NDArray[np.float32]]:
-    """Atoms and positions of all structures in such a file.
-
-    Returns
-    -------
-    The topology, and the positions, shape (n_models, n_atoms, 3), nm.
-
-    Raises
-    ------
-    TrajectoryNotFoundError, TrajectoryError
-        As `load_structure` does.
-    """
-    return _load(path, only_first=False)
-
-
-def _load(path: str | Path, *, only_first: bool) -> tuple[md.Topology, NDArray[np.float32]]:
     file = check_file(path)
     name = file.name.lower()
     if not name.endswith(_STRUCTURE_EXTENSIONS):
@@ -56,8 +43,6 @@ def _load(path: str | Path, *, only_first: bool) -> tuple[md.Topology, NDArray[n
             f"Cannot take a structure from {file}: its format must be one that holds atoms and positions "
             f"({', '.join(_STRUCTURE_EXTENSIONS)}). Write the structure in one of these."
         )
-    if name.endswith(".gz"):
-        check_unpacked(file)
     if is_fragile(file):
         needs_bytes = 40 * file.stat().st_size
         try:
@@ -78,9 +63,10 @@ def _read(path: str, only_first: bool) -> tuple[md.Topology, NDArray[np.float32]
     elif name.endswith(".gro"):
         # mdtraj's loader of one frame seeks, which the format doesn't know.
         with md.formats.GroTrajectoryFile(path) as gro:
-            loaded = gro.read_as_traj(n_frames=1 if only_first else None)
+            loaded = gro.read_as_traj()
     else:
         loaded = md.load_hdf5(path, frame=frame)
     if loaded.n_frames == 0:
         raise TrajectoryError(f"{path} holds no structure. Give one that does.")
-    return loaded.topology, np.asarray(loaded.xyz, np.float32)
+    # mdtraj's reader of GRO ignores n_frames.
+    return loaded.topology, np.asarray(loaded.xyz[:1] if only_first else loaded.xyz, np.float32)
