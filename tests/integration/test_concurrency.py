@@ -28,9 +28,6 @@ from twopass_store import (
     relocate_trajectories,
     scan_cuts,
 )
-from twopass_store.cluster import outside
-from twopass_store.cluster import scan as scan_stage
-from twopass_store.cluster import stage as cluster_stage
 from twopass_store.errors import StageIncompleteError, StoreLockedError, TwopassError
 from twopass_store.journal import Disk, Writer
 from twopass_store.pipeline import run_pipeline
@@ -208,13 +205,12 @@ def test_assign__refuses_what_came_between_its_plan_and_its_lock(
 def test_first_pass__refuses_frames_that_came_between_its_plan_and_its_lock(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, between: str
 ) -> None:
-    module = {"scan": scan_stage, "assign to structures": outside}.get(name, cluster_stage)
-    with just_before_its_lock(module, lambda: COMMANDS[between][1](folder), monkeypatch):
-        if name == "assign to structures":
-            # Its atoms are the same.
+    with just_before_its_lock(run_stage, lambda: COMMANDS[between][1](folder), monkeypatch):
+        if name == "assign to structures" or (name, between) == ("recut", "append"):
+            # Its atoms, or its frames, are the same.
             COMMANDS[name][1](folder)
         else:
-            with pytest.raises(StageIncompleteError, match="got other frames at the moment"):
+            with pytest.raises(StageIncompleteError, match="changed by another|no finished clustering"):
                 COMMANDS[name][1](folder)
     assert not (folder / "s.zarr.lock").exists()
     if between == "append" or name != "recut":
@@ -229,14 +225,14 @@ def test_first_pass__refuses_a_name_that_was_taken_between_its_plan_and_its_lock
         cluster_subset(folder / "s.zarr", stride=4, n_clusters=2, name="new", workers=1)
 
     with (
-        just_before_its_lock(cluster_stage, other, monkeypatch),
+        just_before_its_lock(run_stage, other, monkeypatch),
         pytest.raises(TwopassError, match="clustering-new exists already with other parameters"),
     ):
         COMMANDS["cluster"][1](folder)
-    with just_before_its_lock(outside, lambda: adopt_state(folder, "one"), monkeypatch):
+    with just_before_its_lock(run_stage, lambda: adopt_state(folder, "one"), monkeypatch):
         adopt_state(folder, "one")
     with (
-        just_before_its_lock(outside, lambda: adopt_state(folder, "two"), monkeypatch),
+        just_before_its_lock(run_stage, lambda: adopt_state(folder, "two"), monkeypatch),
         pytest.raises(TwopassError, match="clustering-two exists already with other parameters"),
     ):
         adopt_state(folder, "two", select="name CA")

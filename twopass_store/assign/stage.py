@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from ..config import AssignConfig, AssignOptions, validated
-from ..errors import ConfigError, StageIncompleteError
+from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, available_cpus, make_executor, memory_budget, require_within
 from ..journal import Lock, Plan, Product, StageJournal, Writer
 from ..partition import FRAME_CHUNK, chunk_range
 from ..progress import Progress, Silent
 from ..schema import ASSIGNMENT, DEFAULT_METRIC, MARGIN, ArraySpec
-from ..store import Stage, Step, Store, is_complete, run_stage, store_path
+from ..store import Stage, Step, Store, is_complete, require_clustering, require_ingest, run_stage, store_path
 
 if TYPE_CHECKING:
     from .unit import AssignUnit
@@ -186,19 +186,8 @@ def _attrs(spec: ArraySpec, config: AssignConfig, metric: str) -> dict[str, Any]
 
 
 def _plans(store: Store, name: str, config: AssignConfig) -> list[Plan]:
-    ingest = store.journal("ingest")
-    if ingest is None or not ingest.complete:
-        raise StageIncompleteError(
-            f"{store.path}: ingest has not finished. Run the same `twopass ingest` again; it goes on where "
-            "it was stopped."
-        )
-    clustering = store.journal(f"clustering-{name}")
-    if clustering is None or not clustering.complete:
-        known = ", ".join(store.members("clusterings")) or "none"
-        raise StageIncompleteError(
-            f"{store.path} has no finished clustering {name!r} (there are: {known}). "
-            f"Run `twopass cluster {store.path} --name {name} --n-clusters K` first."
-        )
+    require_ingest(store)
+    clustering = require_clustering(store, name)
     n_frames = store.shape("position")[0]
     parameters: dict[str, Any] = {"clustering": clustering.plan.fingerprint, "n_frames": n_frames}
     if config.noise_cutoff is not None:

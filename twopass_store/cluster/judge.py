@@ -17,12 +17,10 @@ from ..linkage import (
 )
 from ..progress import Progress
 from ..schema import SCAN
-from ..store import Store, provenance
+from ..store import Store, is_complete, provenance
 from .plan import ClusterPlan
 
-__all__ = ["Suggestion", "scan_group", "scan_stage", "scan_tree", "suggest"]
-
-HINT = "Scan another range, or remove the store's group /scans."
+__all__ = ["Suggestion", "plan_scan", "scan_tree", "suggest"]
 
 STABLE = 0.8
 """Adjusted Rand index of two halves from which on a cut counts as stable."""
@@ -39,6 +37,33 @@ class Suggestion:
     reason: str
 
 
+def plan_scan(store: Store, plan: ClusterPlan, low: int, high: int) -> Plan:
+    """Plan the figures of the cuts of one tree into `low` to `high` clusters.
+
+    Raises
+    ------
+    ConfigError
+        If the subset has fewer frames.
+    """
+    n_subset = len(plan.subset_frame)
+    if not 2 <= low <= high:
+        raise ConfigError(f"--n-clusters {low}:{high}: the first number is at least 2, the last no smaller.")
+    if high > n_subset:
+        raise ConfigError(
+            f"--n-clusters {low}:{high}: the subset has {n_subset} frames. End with fewer clusters, or take "
+            "a larger subset (--subset-frames, --stride)."
+        )
+    assert plan.linkage is not None
+    assert plan.tree is not None
+    name = f"{plan.subset_group.removeprefix('subsets/')}-{plan.linkage.name}-{low}-{high}"
+    return Plan(
+        stage=f"scan-{name}",
+        parameters={**plan.tree.parameters, "first": low, "last": high},
+        products=tuple(store.product(f"scans/{name}", spec, [high - low + 1]) for spec in SCAN),
+        request={},
+    )
+
+
 def scan_tree(
     store: Store,
     plan: ClusterPlan,
@@ -48,7 +73,7 @@ def scan_tree(
     high: int,
     progress: Progress,
 ) -> Suggestion:
-    """Judge the cuts of one tree, or read the figures where they are there; returns what they suggest.
+    """Judge the cuts of one tree, or read the figures if they are there; returns what they suggest.
 
     Parameters
     ----------
@@ -61,20 +86,14 @@ def scan_tree(
     low, high
         First and last number of clusters.
     progress
-        Who is told.
-
-    Raises
-    ------
-    ConfigError
-        If the subset doesn't have so many frames.
+        Progress reporter.
     """
-    n_subset = len(plan.subset_frame)
-    _check_range(low, high, n_subset)
-    group = scan_group(plan, low, high)
-    present = store.journal(scan_stage(plan, low, high))
-    if present is not None and present.complete:
+    as_planned = plan_scan(store, plan, low, high)
+    group = as_planned.stage.replace("scan-", "scans/", 1)
+    if is_complete(store, as_planned):
         attrs = store.attrs(group)
         return Suggestion(attrs["suggested_n_clusters"], attrs["suggestion_reason"])
+    n_subset = len(plan.subset_frame)
     progress.note(f"judging {low} to {high} clusters of {n_subset:,} frames ({plan.config.linkage} linkage)")
     asked = list(range(low, high + 1))
     cuts = assess_cuts(distances, [cut(tree, n_clusters=wanted) for wanted in asked])
@@ -107,14 +126,7 @@ def scan_tree(
         "suggestion_reason": suggestion.reason,
         "provenance": provenance(),
     }
-    assert plan.tree is not None
-    as_planned = Plan(
-        stage=scan_stage(plan, low, high),
-        parameters={**plan.tree.parameters, "first": low, "last": high},
-        products=tuple(store.product(group, spec, [len(asked)]) for spec in SCAN),
-        request={},
-    )
-    with store.step(as_planned, hint=HINT) as journal:
+    with store.step(as_planned, hint="") as journal:
         store.make_group(as_planned.stage, group, attrs)
         for spec in SCAN:
             store.ensure_array(group, spec, [len(asked)])
@@ -151,24 +163,3 @@ def suggest(n_clusters: Sequence[int], cuts: Sequence[CutQuality], stability: Se
     if is_apart.any() and not is_apart.all():
         reason += f" and leave no more than {MOSTLY_ONE:.0%} of the frames in one cluster"
     return Suggestion(int(n_clusters[best]), reason)
-
-
-def _check_range(low: int, high: int, n_subset: int) -> None:
-    if not 2 <= low <= high:
-        raise ConfigError(f"--n-clusters {low}:{high}: the first number is at least 2, the last no smaller.")
-    if high > n_subset:
-        raise ConfigError(
-            f"--n-clusters {low}:{high}: the subset has {n_subset} frames. End with fewer clusters, or take "
-            "a larger subset (--subset-frames, --stride)."
-        )
-
-
-def scan_stage(plan: ClusterPlan, low: int, high: int) -> str:
-    """Name of the journal of a scan."""
-    return "scan-" + scan_group(plan, low, high).removeprefix("scans/")
-
-
-def scan_group(plan: ClusterPlan, low: int, high: int) -> str:
-    """Path of the group with the figures."""
-    assert plan.linkage is not None
-    return f"scans/{plan.subset_group.removeprefix('subsets/')}-{plan.linkage.name}-{low}-{high}"

@@ -10,15 +10,17 @@ from ..metric import ClusterMetric
 from ..partition import FrameRange, parse_ranges
 from ..store import Store
 from ..trajectory import (
+    default_rmsd_atoms,
     describe_selection,
     element_masses,
     load_structures,
     match_atoms,
     read_masses,
     select_atoms,
+    topology_from_json,
 )
 
-__all__ = ["resolve_metric"]
+__all__ = ["choose_atoms", "resolve_metric"]
 
 
 def resolve_metric(
@@ -64,6 +66,15 @@ def resolve_metric(
     except (ConfigError, NonFiniteError) as error:
         raise type(error)(f"--align-select {config.align_select!r} on {name}: {error}") from error
     return metric
+
+
+def choose_atoms(store: Store, select: str | None) -> tuple[md.Topology, NDArray[np.int64], str]:
+    """Return the store's topology, and the atoms of the RMSD: ascending indices, and in words."""
+    topology = topology_from_json(store.attrs()["topology"], n_atoms=store.shape("position")[1])
+    if select is None:
+        return topology, *default_rmsd_atoms(topology)
+    atoms = select_atoms(topology, select)
+    return topology, atoms, f'"{select}": {describe_selection(topology, atoms)}'
 
 
 def _masses(

@@ -10,13 +10,14 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import ClusterConfig, LeadersConfig, LeadersOptions, expand_paths, validated
-from ..errors import ConfigError, StageIncompleteError
-from ..journal import Lock, Plan, clear_dead, hold, naming_writer
+from ..config import LeadersConfig, LeadersOptions, expand_paths, validated
+from ..errors import ConfigError
+from ..journal import Lock, Plan, Writer
+from ..metric import ClusterMetric
 from ..partition import format_ranges
 from ..progress import Progress, Silent
-from ..schema import CLUSTERING, OUTSIDE
-from ..store import Store, discard, lock_folder, present_journal, provenance, store_path
+from ..schema import CLUSTERING, OUTSIDE, ArraySpec
+from ..store import Stage, Step, Store, provenance, require_ingest, run_stage, store_path
 
 __all__ = ["AdoptResult", "adopt_leaders"]
 
@@ -91,78 +92,69 @@ def adopt_leaders(
         If the store is missing, damaged or locked, can't be written, or has another clustering of that name.
     """
     path = store_path(store)
-    asked = validated(LeadersConfig, options)
-    config = validated(ClusterConfig, asked.model_dump(exclude={"leader_labels"}))
+    config = validated(LeadersConfig, options)
     given = [structures] if isinstance(structures, str | os.PathLike) else structures
     if not given:
         raise ConfigError("There is no structure to lead: name at least one file.")
     files = expand_paths([os.fspath(each) for each in given])
-    progress = progress or Silent()
-    with naming_writer(lock_folder(path), Lock(f"clustering-{config.name}"), break_lock=break_lock):
-        return _adopt(path, files, config, asked.leader_labels, restart, break_lock, progress)
+    stage = _Adopt(files, config, progress or Silent())
+    done = run_stage(path, stage, restart=restart, break_lock=break_lock, progress=stage.progress)
+    found = stage.found
+    assert found is not None
+    return AdoptResult(
+        store=path,
+        name=config.name,
+        n_leaders=len(found.values["leader_label"]),
+        n_clusters=found.attrs["n_clusters_found"],
+        n_missing_atoms=int(np.isnan(found.values["leader_position"]).any(axis=(0, 2)).sum()),
+        was_complete=done is None,
+    )
 
 
-def _adopt(
-    path: Path,
-    files: list[Path],
-    config: ClusterConfig,
-    labels_by: str,
-    restart: bool,
-    break_lock: bool,
-    progress: Progress,
-) -> AdoptResult:
-    opened = Store.open(path)
-    name = config.name
-    ingest = opened.journal("ingest")
-    if ingest is None or not ingest.complete:
-        raise StageIncompleteError(f"{path}: ingest has not finished. Run the same command again.")
-    found = _read(opened, files, config, labels_by)
+class _Adopt(Stage[bool]):
+    """The stage, whose work is one step."""
 
-    stage = f"clustering-{name}"
-    group = f"clusterings/{name}"
-    arrays = [
-        (spec, found.values[spec.name]) for spec in (*OUTSIDE, *CLUSTERING) if spec.name in found.values
-    ]
-    as_planned = Plan(
-        stage=stage,
-        parameters=found.parameters,
-        products=tuple(opened.product(group, spec, array.shape) for spec, array in arrays),
-        request={
-            "structures": found.parameters["structures"],
-            "select": config.select,
-            "labels_by": labels_by,
-        },
-    )
-    present = present_journal(opened, stage, restart=restart)
-    result = AdoptResult(
-        path, name, len(found.values["leader_label"]), found.n_clusters, found.n_missing, was_complete=False
-    )
-    is_same = present is not None and present.plan.fingerprint == as_planned.fingerprint
-    if present is not None and not is_same and not restart:
-        present.require(as_planned, hint=HINT)
-    if present is not None and is_same and present.complete:
-        clear_dead(lock_folder(path))
-        return AdoptResult(path, name, result.n_leaders, result.n_clusters, result.n_missing_atoms, True)
-    progress.note(
-        f"{result.n_leaders} structures lead {result.n_clusters} clusters, RMSD over {found.attrs['atoms']}"
-    )
-    with hold(lock_folder(path), [Lock(stage)], break_lock=break_lock) as writer:
-        before, opened = opened, Store.open(path, writer=writer)
-        ingest, present = opened.journal("ingest"), present_journal(opened, stage, restart=restart)
-        # Until the lock was there, others could make the store or the clustering anew.
-        if ingest is None or not ingest.complete or opened.attrs()["topology"] != before.attrs()["topology"]:
-            raise StageIncompleteError(f"{path} was made anew meanwhile. Run the same command again.")
-        is_same = present is not None and present.plan.fingerprint == as_planned.fingerprint
-        if present is not None and not is_same and not restart:
-            present.require(as_planned, hint=HINT)
-        if not is_same:
-            discard(opened, f"margin-{name}", f"assign-{name}", stage)
-        with opened.step(as_planned, hint=HINT) as journal:
-            opened.make_group(stage, group, found.attrs)
-            for spec, array in arrays:
-                opened.ensure_array(group, spec, array.shape)
-                journal.commit(opened.write_all(f"{group}/{spec.name}", array))
-    return result
+    hint = HINT
+
+    def __init__(self, files: list[Path], config: LeadersConfig, progress: Progress) -> None:
+        self.files = files
+        self.config = config
+        self.progress = progress
+        self.found: _Found | None = None
+        self.stage = f"clustering-{config.name}"
+        self.group = f"clusterings/{config.name}"
+
+    def locks(self) -> Sequence[Lock]:
+        return [Lock(self.stage)]
+
+    def plan(self, store: Store) -> Sequence[Step]:
+        require_ingest(store)
+        self.found = _read(store, self.files, self.config)
+        shapes = [(spec, values.shape) for spec, values in self.found.arrays()]
+        plan = Plan(
+            stage=self.stage,
+            parameters=self.found.parameters,
+            products=tuple(store.product(self.group, spec, shape) for spec, shape in shapes),
+            request={
+                "structures": self.found.parameters["structures"],
+                "select": self.config.select,
+                "labels_by": self.config.leader_labels,
+            },
+        )
+        return [Step(plan, tuple(f"{kind}-{self.config.name}" for kind in ("margin", "assign")))]
+
+    def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> bool:
+        assert self.found is not None
+        attrs, n_leaders = self.found.attrs, len(self.found.values["leader_label"])
+        self.progress.note(
+            f"{n_leaders} structures lead {attrs['n_clusters_found']} clusters, RMSD over {attrs['atoms']}"
+        )
+        with store.step(steps[0].plan, hint=HINT) as journal:
+            store.make_group(self.stage, self.group, attrs)
+            for spec, values in self.found.arrays():
+                store.ensure_array(self.group, spec, values.shape)
+                journal.commit(store.write_all(f"{self.group}/{spec.name}", values))
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,29 +162,20 @@ class _Found:
     values: dict[str, NDArray[Any]]
     attrs: dict[str, Any]
     parameters: dict[str, Any]
-    n_clusters: int
-    n_missing: int
+
+    def arrays(self) -> list[tuple[ArraySpec, NDArray[Any]]]:
+        specs = (*OUTSIDE, *CLUSTERING)
+        return [(spec, self.values[spec.name]) for spec in specs if spec.name in self.values]
 
 
-def _read(store: Store, files: list[Path], config: ClusterConfig, labels_by: str) -> _Found:
+def _read(store: Store, files: list[Path], config: LeadersConfig) -> _Found:
     """Read the structures and match their atoms to the store's."""
     # mdtraj takes a second to import.
-    from ..trajectory import (
-        default_rmsd_atoms,
-        describe_selection,
-        load_structures,
-        place_atoms,
-        select_atoms,
-        topology_from_json,
-    )
-    from .metric import resolve_metric
+    from ..trajectory import load_structures, place_atoms
+    from .metric import choose_atoms
 
-    topology = topology_from_json(store.attrs()["topology"], n_atoms=store.shape("position")[1])
-    if config.select is None:
-        atoms, text = default_rmsd_atoms(topology)
-    else:
-        atoms = select_atoms(topology, config.select)
-        text = f'"{config.select}": {describe_selection(topology, atoms)}'
+    topology, atoms, text = choose_atoms(store, config.select)
+    metric = ClusterMetric(atoms)
     positions: list[NDArray[np.float32]] = []
     paths: list[str] = []
     models: list[int] = []
@@ -204,11 +187,9 @@ def _read(store: Store, files: list[Path], config: ClusterConfig, labels_by: str
             positions.append(one)
             paths.append(str(file))
             models.append(model)
-            labels.append(number if labels_by == "file" else len(labels) + 1)
-    metric = resolve_metric(store, topology, config, atoms)
+            labels.append(number if config.leader_labels == "file" else len(labels) + 1)
     stacked = np.stack(positions)
     digest = blake2b(np.ascontiguousarray(stacked).tobytes(), digest_size=8).hexdigest()
-    n_clusters = max(labels)
     values: dict[str, NDArray[Any]] = {
         "selected_atom_index": atoms,
         "leader_frame": np.full(len(labels), -1, np.int64),
@@ -228,18 +209,17 @@ def _read(store: Store, files: list[Path], config: ClusterConfig, labels_by: str
         **metric.attrs(),
         "n_clusters_asked": None,
         "cutoff_nm": None,
-        "n_clusters_found": n_clusters,
+        "n_clusters_found": max(labels),
         "leader_method": "structures",
-        "labels_by": labels_by,
+        "labels_by": config.leader_labels,
         "provenance": provenance(),
     }
     parameters = {
         "method": "structures",
         "structures": [file.name for file in files],
         "positions": digest,
-        "labels_by": labels_by,
+        "labels_by": config.leader_labels,
         "atoms": format_ranges(atoms.tolist()),
         **metric.parameters(),
     }
-    n_missing = int(np.isnan(stacked).any(axis=(0, 2)).sum())
-    return _Found(values, attrs, parameters, n_clusters, n_missing)
+    return _Found(values, attrs, parameters)

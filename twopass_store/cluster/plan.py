@@ -18,14 +18,8 @@ from ..partition import PAIR_CHUNK, format_ranges, largest_subset, n_pairs, stri
 from ..rmsd import pairwise_bytes
 from ..schema import LEADER_CHUNK_BYTES, SUBSET, ArraySpec, linkage_spec
 from ..store import Store, present_journal, provenance
-from ..trajectory import (
-    default_rmsd_atoms,
-    describe_selection,
-    select_atoms,
-    topology_bytes,
-    topology_from_json,
-)
-from .metric import resolve_metric
+from ..trajectory import topology_bytes
+from .metric import choose_atoms, resolve_metric
 
 __all__ = ["DEFAULT_FAITHFULNESS", "DEFAULT_RANGE", "ClusterPlan", "leader_options", "plan_cluster"]
 
@@ -135,7 +129,8 @@ def plan_cluster(
                 stage="cluster" if n_judged is None else "scan",
                 mend=mend,
             )
-        metric, atoms_text = _resolved(store, config)
+        topology, atoms, atoms_text = choose_atoms(store, config.select)
+        metric = resolve_metric(store, topology, config, atoms)
     else:
         attrs = store.attrs(f"clusterings/{like}")
         n_frames = store.attrs(f"subsets/{attrs['subset']}")["frame_stop"]
@@ -204,17 +199,6 @@ def plan_cluster(
         workers=workers,
         fixed_bytes=fixed_bytes,
     )
-
-
-def _resolved(store: Store, config: ClusterConfig) -> tuple[ClusterMetric, str]:
-    """Return the metric that is asked for, and what its atoms are."""
-    topology = topology_from_json(store.attrs()["topology"], n_atoms=store.shape("position")[1])
-    if config.select is None:
-        atoms, atoms_text = default_rmsd_atoms(topology)
-    else:
-        atoms = select_atoms(topology, config.select)
-        atoms_text = f'"{config.select}": {describe_selection(topology, atoms)}'
-    return resolve_metric(store, topology, config, atoms), atoms_text
 
 
 def _stride(config: ClusterConfig, n_frames: int) -> int:

@@ -4,10 +4,10 @@ import os
 from typing import Unpack
 
 from ..config import ClusterConfig, RecutConfig, RecutOptions, validated
-from ..errors import ConfigError, StageIncompleteError
-from ..journal import Lock, StageJournal, naming_writer
+from ..errors import ConfigError
+from ..journal import Lock, naming_writer
 from ..progress import Progress, Silent
-from ..store import Store, check_name, lock_folder, only_clustering, store_path
+from ..store import Store, check_name, lock_folder, only_clustering, require_clustering, store_path
 from .stage import ClusterResult, make_clustering
 
 __all__ = ["recut_clustering"]
@@ -58,7 +58,7 @@ def recut_clustering(
     ):
         opened = Store.open(path)
         name = asked.name or _other_clustering(opened, new_name)
-        base = _base(opened, name)
+        base = require_clustering(opened, name)
     if check_name(new_name) == name:
         raise ConfigError(f"The new cut needs a name of its own, not {name!r} as well: give another (--as).")
     if (n_clusters is None) == (cutoff is None):
@@ -73,14 +73,3 @@ def _other_clustering(store: Store, new_name: str) -> str:
     """Return the name of the only clustering beside the new one, which an earlier call may have begun."""
     others = [name for name in store.members("clusterings") if name != new_name]
     return others[0] if len(others) == 1 else only_clustering(store)
-
-
-def _base(store: Store, name: str) -> StageJournal:
-    base = store.journal(f"clustering-{name}")
-    if base is None or not base.complete:
-        known = ", ".join(store.members("clusterings")) or "none"
-        raise StageIncompleteError(
-            f"{store.path} has no finished clustering {name!r} to cut anew (there are: {known}). "
-            f"Run `twopass cluster {store.path} --name {name} --n-clusters K` first."
-        )
-    return base

@@ -2,17 +2,16 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from ..config import ClusterConfig, ScanConfig, ScanOptions, validated
-from ..errors import ConfigError, StageIncompleteError
-from ..journal import Lock, clear_dead, hold, naming_writer
+from ..config import METRIC_OPTIONS, ClusterConfig, ScanConfig, ScanOptions, validated
+from ..errors import ConfigError
+from ..journal import Lock, Writer
 from ..progress import Progress, Silent
 from ..schema import SCAN
-from ..store import Store, lock_folder, store_path
+from ..store import Stage, Step, Store, require_clustering, require_ingest, run_stage, store_path
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,69 +58,72 @@ def scan_cuts(
     ConfigError, MemoryBudgetError, StoreError
         As in `cluster_subset`.
     """
-    # These import mdtraj and numba.
-    from .judge import scan_group, scan_stage
-    from .plan import plan_cluster
-
     config = validated(ScanConfig, options)
     path = store_path(store)
-    low, high = config.n_clusters
-    like = config.name
-    given = {"select": config.select, "subset_frames": config.subset_frames, "stride": config.stride}
-    with naming_writer(lock_folder(path), Lock("subset"), break_lock=break_lock):
-        opened = Store.open(path)
-        ingest = opened.journal("ingest")
-        if ingest is None or not ingest.complete:
-            raise StageIncompleteError(f"{path}: ingest has not finished. Run the same command again.")
-        base = given if like is None else _subset_of(opened, like, given)
-        progress = progress or Silent()
-        scans = []
-        for linkage in dict.fromkeys(config.linkage):
-            values = {**base, "linkage": linkage, "memory": config.memory, "workers": config.workers}
-            plan = plan_cluster(opened, validated(ClusterConfig, values), like=like, n_judged=high)
-            group = scan_group(plan, low, high)
-            journal = opened.journal(scan_stage(plan, low, high))
-            assert plan.tree is not None
-            steps = (opened.journal(stage) for stage in (plan.distances.stage, plan.tree.stage))
-            # A repair may have discarded distances of which the figures are there.
-            if not all(each is not None and each.complete for each in (journal, *steps)):
-                _scan(path, plan, low, high, progress, break_lock=break_lock)
-            else:
-                clear_dead(lock_folder(path))
-            scans.append((linkage, group))
-        return _as_dataset(Store.open(path), scans)
+    scans = []
+    for linkage in dict.fromkeys(config.linkage):
+        stage = _Scan(config, linkage, progress or Silent())
+        run_stage(path, stage, break_lock=break_lock, progress=stage.progress)
+        scans.append((linkage, stage.group))
+    return _as_dataset(Store.open(path), scans)
 
 
-def _subset_of(store: Store, name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return what tells a clustering's subset and metric."""
+class _Scan(Stage[bool]):
+    """The figures of one tree."""
+
+    hint = "Scan another range, or remove the store's group /scans."
+
+    def __init__(self, config: ScanConfig, linkage: str, progress: Progress) -> None:
+        self.config = config
+        self.linkage = linkage
+        self.progress = progress
+        self.planned: ClusterPlan | None = None
+        self.group = ""
+
+    def locks(self) -> Sequence[Lock]:
+        return [Lock("subset" if self.planned is None else self.planned.distances.stage)]
+
+    def plan(self, store: Store) -> Sequence[Step]:
+        # These import mdtraj and numba.
+        from .judge import plan_scan
+        from .plan import plan_cluster
+        from .stage import base_steps
+
+        require_ingest(store)
+        options = {"linkage": self.linkage, "memory": self.config.memory, "workers": self.config.workers}
+        config = validated(ClusterConfig, {**_subset_options(store, self.config), **options})
+        low, high = self.config.n_clusters
+        self.planned = plan_cluster(store, config, like=self.config.name, n_judged=high)
+        scan = plan_scan(store, self.planned, low, high)
+        self.group = scan.stage.replace("scan-", "scans/", 1)
+        return [*base_steps(store, self.planned), Step(scan)]
+
+    def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> bool:
+        from .judge import scan_tree
+        from .steps import compute_distances, link, read_distances
+
+        assert self.planned is not None
+        compute_distances(store, self.planned, self.progress)
+        tree = link(store, self.planned, self.progress)
+        assert tree is not None
+        distances = read_distances(store, self.planned)
+        scan_tree(store, self.planned, tree, distances, *self.config.n_clusters, self.progress)
+        return True
+
+
+def _subset_options(store: Store, config: ScanConfig) -> dict[str, Any]:
+    """Return the options that tell subset and metric, those of a clustering if one is named."""
+    given = config.model_dump(include={"select", "subset_frames", "stride"})
+    if config.name is None:
+        return given
     if any(value is not None for value in given.values()):
         raise ConfigError(
             "The subset of a clustering has its selection and stride: leave out --select, --subset-frames "
             "and --stride, or --name."
         )
-    journal = store.journal(f"clustering-{name}")
-    if journal is None or not journal.complete:
-        known = ", ".join(store.members("clusterings")) or "none"
-        raise StageIncompleteError(f"{store.path} has no finished clustering {name!r} (there are: {known}).")
-    choice_of_cut = {"name", "method", "linkage", "n_clusters", "cutoff"}
-    choice_of_leaders = {"leader_method", "leaders_per_cluster", "faithfulness", "max_leaders"}
-    left_out = choice_of_cut | choice_of_leaders | {"leader_frames", "seed"}
-    return {key: value for key, value in journal.plan.request.items() if key not in left_out}
-
-
-def _scan(
-    path: Path, plan: "ClusterPlan", low: int, high: int, progress: Progress, *, break_lock: bool
-) -> None:
-    from .judge import scan_tree
-    from .steps import compute_distances, link, read_distances, require_as_planned
-
-    with hold(lock_folder(path), [Lock(plan.distances.stage)], break_lock=break_lock) as writer:
-        store = Store.open(path, writer=writer)
-        require_as_planned(store, plan)
-        compute_distances(store, plan, progress)
-        tree = link(store, plan, progress)
-        assert tree is not None
-        scan_tree(store, plan, tree, read_distances(store, plan), low, high, progress)
+    request = require_clustering(store, config.name).plan.request
+    names = {"select", "subset_frames", "stride", "linkage_input", *METRIC_OPTIONS}
+    return {key: value for key, value in request.items() if key in names}
 
 
 def _as_dataset(store: Store, scans: Sequence[tuple[str, str]]) -> "xr.Dataset":

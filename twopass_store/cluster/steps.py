@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import HEIGHT_IS_RMSD, ClusterConfig, format_length
-from ..errors import ConfigError, StageIncompleteError
+from ..errors import ConfigError
 from ..executors import ThreadExecutor
 from ..journal import Plan, Record
 from ..linkage import (
@@ -26,28 +26,9 @@ from ..store import Rows, Store, provenance
 from .choice import choose, groups_of, warning
 from .judge import scan_tree
 from .plan import DEFAULT_RANGE, ClusterPlan, leader_options
+from .stage import HINT
 
-__all__ = ["HINT", "compute_distances", "cut_and_choose", "link", "read_distances", "require_as_planned"]
-
-HINT = (
-    "Use the same parameters, another name (--name, or cluster.name in a config), or --restart to discard "
-    "this one with its labels."
-)
-
-
-def require_as_planned(store: Store, plan: ClusterPlan) -> None:
-    """Refuse frames that others have changed after the plan was made and before the lock was there.
-
-    Raises
-    ------
-    StageIncompleteError
-        If the store was appended to, or made anew.
-    """
-    ingest = store.journal("ingest")
-    if ingest is None or not ingest.complete or ingest.plan.fingerprint != plan.ingest:
-        raise StageIncompleteError(
-            f"{store.path} got other frames at the moment when this was begun. Run the same command again."
-        )
+__all__ = ["compute_distances", "cut_and_choose", "link", "read_distances"]
 
 
 def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> int:

@@ -9,7 +9,16 @@ from .packing import LOSSLESS, Misfit, Packing
 from .provenance import differing_versions, provenance
 from .recorded import group_of
 from .results import only_clustering, open_results
-from .stage import Stage, Step, discard, is_complete, present_journal, run_stage
+from .stage import (
+    Stage,
+    Step,
+    discard,
+    is_complete,
+    present_journal,
+    require_clustering,
+    require_ingest,
+    run_stage,
+)
 from .store import GROWTH, Store, check_name, lock_folder, store_path
 from .watch import Watch, at_one_state
 
@@ -45,6 +54,8 @@ __all__ = [
     "provenance",
     "read_regular",
     "regular_file",
+    "require_clustering",
+    "require_ingest",
     "run_stage",
     "store_path",
 ]

@@ -13,7 +13,16 @@ from .provenance import differing_versions, provenance
 from .recorded import arrays_of, group_of
 from .store import Store, lock_folder
 
-__all__ = ["Stage", "Step", "discard", "is_complete", "present_journal", "run_stage"]
+__all__ = [
+    "Stage",
+    "Step",
+    "discard",
+    "is_complete",
+    "present_journal",
+    "require_clustering",
+    "require_ingest",
+    "run_stage",
+]
 
 Result = TypeVar("Result")
 
@@ -120,6 +129,29 @@ def run_stage(
             for step in steps:
                 _admit(store, step, hint=stage.hint, restart=restart, progress=progress)
             return stage.work(store, steps, writer)
+
+
+def require_ingest(store: Store) -> StageJournal:
+    """Return the journal of a finished ingest; raises `StageIncompleteError` if it hasn't finished."""
+    journal = store.journal("ingest")
+    if journal is None or not journal.complete:
+        raise StageIncompleteError(
+            f"{store.path}: ingest has not finished. Run the same `twopass ingest` (or `twopass run`) again; "
+            "it goes on where it was stopped."
+        )
+    return journal
+
+
+def require_clustering(store: Store, name: str) -> StageJournal:
+    """Return the journal of a finished clustering; raises `StageIncompleteError` if there is none."""
+    journal = store.journal(f"clustering-{name}")
+    if journal is None or not journal.complete:
+        known = ", ".join(store.members("clusterings")) or "none"
+        raise StageIncompleteError(
+            f"{store.path} has no finished clustering {name!r} (there are: {known}). "
+            f"Run `twopass cluster {store.path} --name {name} --n-clusters K` first."
+        )
+    return journal
 
 
 def is_complete(store: Store, plan: Plan, *, restart: bool = False) -> bool:
