@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import CorruptChunkError
 from .partition import format_ranges
 from .rmsd import Alignment, Metric
 from .schema import METRIC, ArraySpec, metric_text
@@ -30,12 +29,12 @@ class ClusterMetric:
     fit
         ``pairs``, ``none`` or ``reference``, see `metric_text`.
     masses
-        Of the atoms, Da; None where they weigh alike.
+        Of the atoms, Da; None if all count alike.
     align_atoms, align_masses, reference
         Atoms by which every frame is superposed, their masses, and their positions in the reference, nm;
-        None where there is none.
+        None if there is none.
     align_text
-        Which reference and atoms they are, for people.
+        The reference and its atoms in words.
     """
 
     atoms: NDArray[np.int64]
@@ -53,7 +52,7 @@ class ClusterMetric:
 
     @property
     def n_frame_atoms(self) -> int | None:
-        """How many those are where frames are superposed on a reference, None elsewhere."""
+        """Their number if frames are superposed on a reference, else None."""
         return None if self.align_atoms is None else len(self.read_atoms)
 
     @property
@@ -104,58 +103,20 @@ class ClusterMetric:
 
 
 def read_metric(store: Store, group: str) -> ClusterMetric:
-    """Read the metric of a finished clustering, whose group's path is given.
-
-    Raises
-    ------
-    CorruptChunkError
-        If what is stored is no metric of the store's atoms.
-    """
+    """Read the metric of a finished clustering, whose group's path is given."""
     found = {
         spec.name: store.read(f"{group}/{spec.name}") for spec in METRIC if store.has(f"{group}/{spec.name}")
     }
     attrs = store.attrs(group)
-    metric = ClusterMetric(
+    return ClusterMetric(
         atoms=store.read(f"{group}/selected_atom_index"),
-        # Clusterings of before there was a choice don't say.
-        fit=attrs.get("fit", "pairs"),
+        fit=attrs["fit"],
         masses=found.get("selected_atom_mass"),
         align_atoms=found.get("align_atom_index"),
         align_masses=found.get("align_atom_mass"),
         reference=found.get("reference_position"),
         align_text=str(attrs.get("alignment", "")),
     )
-    if not _is_sound(metric, store.shape("position")[1]):
-        raise CorruptChunkError(
-            f"{store.path / group}: its metric isn't one of the store's atoms. The store was damaged, or "
-            "made to mislead: make the clustering anew."
-        )
-    return metric
-
-
-def _is_sound(metric: ClusterMetric, n_atoms: int) -> bool:
-    """Tell whether kernels may be given what is stored: they check no index."""
-    atoms, aligned = metric.atoms, metric.align_atoms
-    if not _are_indices(atoms, n_atoms) or not _fits(metric.masses, (len(atoms),)):
-        return False
-    if metric.fit != "reference":
-        return metric.fit in ("pairs", "none") and aligned is None
-    return (
-        aligned is not None
-        and metric.reference is not None
-        and _are_indices(aligned, n_atoms)
-        and _fits(metric.align_masses, (len(aligned),))
-        and _fits(metric.reference, (len(aligned), 3))
-    )
-
-
-def _are_indices(indices: NDArray[np.int64], n_atoms: int) -> bool:
-    is_ascending = bool((np.diff(indices) > 0).all())
-    return len(indices) > 0 and is_ascending and bool(indices[0] >= 0 and indices[-1] < n_atoms)
-
-
-def _fits(values: NDArray[np.floating[Any]] | None, shape: tuple[int, ...]) -> bool:
-    return values is None or (values.shape == shape and bool(np.isfinite(values).all()))
 
 
 def _digest(values: NDArray[Any]) -> str:

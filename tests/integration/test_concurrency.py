@@ -210,7 +210,7 @@ def test_first_pass__refuses_frames_that_came_between_its_plan_and_its_lock(
             # Its atoms, or its frames, are the same.
             COMMANDS[name][1](folder)
         else:
-            with pytest.raises(StageIncompleteError, match="changed by another|no finished clustering"):
+            with pytest.raises(StageIncompleteError, match=r"changed by another|no finished clustering"):
                 COMMANDS[name][1](folder)
     assert not (folder / "s.zarr.lock").exists()
     if between == "append" or name != "recut":

@@ -13,6 +13,7 @@ from trajectory_files import make_trajectory, write
 from twopass_store import ingest_trajectories, open_results, relocate_trajectories
 from twopass_store.errors import (
     ConfigError,
+    CorruptChunkError,
     StageIncompleteError,
     StoreLockedError,
     TrajectoryError,
@@ -244,5 +245,5 @@ def test_relocate__refusals(project):
         relocate_trajectories(store, project / "old", project / "new")
     Store.open(store)
     shutil.rmtree(store / "journal" / "ingest")
-    with pytest.raises(StageIncompleteError, match="holds no record of files"):
+    with pytest.raises(CorruptChunkError, match="not its plan"):
         relocate_trajectories(store, project / "old", project / "new")

@@ -32,13 +32,13 @@ def plan_append(store: Store, config: IngestConfig) -> IngestPlan | None:
     Parameters
     ----------
     store
-        The store; complete, or one whose append was interrupted, which is then planned as it was.
+        The store: complete, or with an append that was interrupted, which is then planned as it was.
     config
-        The files. Whatever else isn't given is as it was when the store was made.
+        The files. Options that aren't given are as they were when the store was made.
 
     Returns
     -------
-    The plan, whose sources are what is added; None where there is nothing new.
+    The plan, whose sources are what is added; None if there is nothing new.
 
     Raises
     ------
@@ -193,48 +193,37 @@ def _as_before(config: IngestConfig, request: Mapping[str, Any]) -> IngestConfig
 
 
 def _require_growable(store: Store) -> None:
-    """Refuse to make a store longer that holds arrays along ``frame`` which nobody here can fill."""
+    """Refuse to make a store longer that holds other arrays along ``frame``: all need one length."""
     unknown = store.unknown_along_frame()
     if unknown:
         raise StoreError(
-            f"Cannot append to {store.path}: it holds {', '.join(unknown)} along frame, which this version "
-            "doesn't know how to make longer, and with arrays of different lengths xarray opens no store. "
-            "Move them out of it, or append with the version that made them."
+            f"Cannot append to {store.path}: it holds {', '.join(unknown)} along frame, which twopass-store "
+            "didn't make and can't make longer. Move them out of it first."
         )
 
 
 def _require_same(store: Store, present: Plan, plan: IngestPlan) -> None:
     """Refuse what the store wasn't made with."""
+
+    def refuse(reason: str, mend: str = "Ingest all files into a new store.") -> None:
+        raise FingerprintMismatchError(f"Cannot append to {store.path}: {reason}. {mend}")
+
     asked = plan.journal.parameters
     found = [key for key in CHOICES if present.parameters.get(key) != asked.get(key)]
     if found:
-        keys = ["select", *found] if "topology" in found else found
-        listed = "; ".join(
-            f"{key} is {present.parameters.get(key)}, asked for is {asked.get(key)}"
-            for key in keys
-            if key != "topology" or present.parameters.get("select") == asked.get("select")
-        )
-        raise FingerprintMismatchError(
-            f"Cannot append to {store.path}, which was made with other parameters: {listed}. Leave them out "
-            "to have them as they are in the store."
-        )
-    source = store.attrs("time")["time_source"]
-    if source != plan.time_source:
-        raise FingerprintMismatchError(
-            f"Cannot append to {store.path}: its times are of the kind {source!r}, those of the files are of "
-            f"the kind {plan.time_source!r}. Ingest them into a store of their own, or give times with --dt."
-        )
+        if present.parameters.get("select") != asked.get("select"):
+            found = ["select", *(key for key in found if key != "topology")]
+        pairs = [f"{key} is {present.parameters.get(key)}, asked for is {asked.get(key)}" for key in found]
+        refuse(f"it was made with other parameters: {'; '.join(pairs)}", "Leave these options out.")
+    kind = store.attrs("time")["time_source"]
+    if kind != plan.time_source:
+        reason = f"its times are of the kind {kind!r}, those of the files {plan.time_source!r}"
+        refuse(reason, "Ingest them into a store of their own, or give times with --dt.")
     names = {spec.name for spec, _ in plan.arrays}
     if "unitcell_lengths" in names and not store.has("unitcell_lengths"):
-        raise FingerprintMismatchError(
-            f"Cannot append to {store.path}: it was made without unit cells, and these files have some. "
-            "Ingest all files into a new store."
-        )
+        refuse("it was made without unit cells, and these files have some")
     if ("run" in names) != store.has("run"):
-        raise FingerprintMismatchError(
-            f"Cannot append to {store.path}: files are grouped into runs either in all of a store or not at "
-            "all. Ingest all files into a new store."
-        )
+        refuse("either all of its files are grouped into runs, or none")
 
 
 def _longer(

@@ -3,10 +3,8 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..config import expanded
 from ..errors import ConfigError, StageIncompleteError, TrajectoryError, TrajectoryNotFoundError
@@ -28,7 +26,7 @@ class Move:
     old, new
         Where it was, and where it should be now.
     problem
-        Why the new place can't be recorded; empty where it can.
+        Why the new place can't be recorded; empty if it can.
     """
 
     old: str
@@ -48,12 +46,15 @@ class RelocateResult:
         The files under the old place.
     was_done
         Whether they were recorded at the new place already, and nothing was changed.
+    requested
+        The trajectories as the ingest was asked for them.
     """
 
     store: Path
     trajectories: tuple[Move, ...]
     topologies: tuple[Move, ...]
     was_done: bool
+    requested: tuple[Move, ...] = ()
 
 
 def relocate_trajectories(
@@ -66,8 +67,8 @@ def relocate_trajectories(
 ) -> RelocateResult:
     """Record that source files have moved: all of those under `old`, or none.
 
-    Each trajectory must have the content at its new place that it was ingested with. Nothing else in the
-    store changes: the same ingest, asked for with the new paths, finds all done, or goes on.
+    Each trajectory must have the content at its new place that it was ingested with. Afterwards the same
+    ingest with the new paths finds all done, or goes on.
 
     Parameters
     ----------
@@ -80,8 +81,8 @@ def relocate_trajectories(
     dry_run
         Look only; files that can't be relocated are then no error, see `Move`.
     break_lock
-        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
-        another host. Only where you are sure that it doesn't.
+        Take the store's lock from a process that may still be running, such as one on another host. Only if
+        you are sure that it isn't.
 
     Raises
     ------
@@ -106,7 +107,7 @@ def relocate_trajectories(
         result = _found(opened, before, after)
         _refuse((*result.trajectories, *result.topologies))
         if not result.was_done:
-            _record(opened, _journal(opened), result, before, after)
+            _record(opened, _journal(opened), result)
         else:
             opened.renew_plan_copy("ingest")
     return result
@@ -130,30 +131,29 @@ def _journal(store: Store) -> StageJournal:
 
 
 def _found(store: Store, old: str, new: str) -> RelocateResult:
-    journal = _journal(store)
+    request = _journal(store).plan.request
     recorded = [str(path) for path in store.read("trajectory_path")]
-    digests = [str(digest) for digest in store.read("trajectory_digest")]
-    sizes = store.read("trajectory_size").tolist()
-    request = journal.plan.request
-    asked = [path for path, *_ in request.get("trajectories", [])]
-    trajectories = [
-        Move(path, moved, _content_problem(moved, digest, size))
-        for path, digest, size in zip(recorded, digests, sizes, strict=True)
+    rows = zip(recorded, store.read("trajectory_digest"), store.read("trajectory_size").tolist(), strict=True)
+    trajectories = tuple(
+        Move(path, moved, _content_problem(moved, str(digest), size))
+        for path, digest, size in rows
         if (moved := _moved(path, old, new))
-    ]
+    )
     # A topology that stayed behind is no error: only a new ingest needs it.
-    topologies = [
+    topologies = tuple(
         Move(path, moved, _size_problem(moved, size))
         for path, size, _ in request.get("top", [])
         if (moved := _moved(path, old, new)) and Path(moved).exists()
-    ]
+    )
     # A kill may have come between two writes: then the request is all that still has the old paths.
-    is_done = not trajectories and not topologies and not any(_moved(path, old, new) for path in asked)
+    asked = [path for path, *_ in request.get("trajectories", []) if _moved(path, old, new)]
+    is_done = not (trajectories or topologies or asked)
     if is_done and not any(_moved(path, new, new) for path in recorded):
         folders = sorted({str(Path(path).parent) for path in recorded})
         listed = ", ".join(folders[:SHOWN]) + (f" and {len(folders) - SHOWN} more" if folders[SHOWN:] else "")
         raise ConfigError(f"No file of {store.path} is recorded under {old}. They lie in {listed}.")
-    return RelocateResult(store.path, tuple(trajectories), tuple(topologies), is_done)
+    moved_requests = tuple(Move(path, _moved(path, old, new)) for path in asked)
+    return RelocateResult(store.path, trajectories, topologies, is_done, moved_requests)
 
 
 def _moved(path: str, old: str, new: str) -> str:
@@ -195,32 +195,26 @@ def _refuse(moves: tuple[Move, ...]) -> None:
     )
 
 
-def _record(store: Store, journal: StageJournal, result: RelocateResult, old: str, new: str) -> None:
+def _record(store: Store, journal: StageJournal, result: RelocateResult) -> None:
+    new_of = {move.old: move.new for move in result.trajectories}
     paths = [str(path) for path in store.read("trajectory_path")]
-    moved = [_moved(path, old, new) for path in paths]
-    changed: dict[str, NDArray[Any]] = {
-        "trajectory_path": np.array([after or path for path, after in zip(paths, moved, strict=True)], object)
-    }
-    if store.has("trajectory_modified"):
-        modified = store.read("trajectory_modified").copy()
-        for index in (index for index, after in enumerate(moved) if after):
-            modified[index] = Path(moved[index]).stat().st_mtime_ns
-        changed["trajectory_modified"] = modified
+    modified = store.read("trajectory_modified").copy()
+    for index, path in enumerate(paths):
+        if path in new_of:
+            modified[index] = Path(new_of[path]).stat().st_mtime_ns
+    names = np.array([new_of.get(path, path) for path in paths], object)
+    changed = {"trajectory_path": names, "trajectory_modified": modified}
     journal.commit([record for name, values in changed.items() for record in store.write_all(name, values)])
 
     # Last: until it is there, the same command finishes what a kill has stopped.
     request = dict(journal.plan.request)
-    topologies = {move.old for move in result.topologies}
-    for kind in ("trajectories", "top"):
+    for kind, moves in (("trajectories", result.requested), ("top", result.topologies)):
+        new_of = {move.old: move.new for move in moves}
         request[kind] = [
-            _stamp(after, stamp[1])
-            if (after := _moved(stamp[0], old, new)) and (kind == "trajectories" or stamp[0] in topologies)
-            else stamp
-            for stamp in request.get(kind, [])
+            # The recorded size: a file that has grown still counts as changed.
+            [new_of[path], size, Path(new_of[path]).stat().st_mtime_ns]
+            if path in new_of
+            else [path, size, at]
+            for path, size, at in request.get(kind, [])
         ]
     journal.amend(request)
-
-
-def _stamp(path: str, size: int) -> list[Any]:
-    """Describe a file as the request of an ingest does; one that has grown still counts as changed."""
-    return [path, size, Path(path).stat().st_mtime_ns]
