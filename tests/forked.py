@@ -36,7 +36,8 @@ _IMPORTS = (
     "twopass_store.cluster.steps",
     "twopass_store.ingest.estimate",
     "twopass_store.pipeline",
-    "twopass_store.report.clusters",
+    "twopass_store.report.convergence",
+    "twopass_store.report.summary",
     "xarray",
 )
 """What commands import when they need it."""

@@ -34,13 +34,10 @@ if TYPE_CHECKING:
     from .pipeline import RunResult, run_pipeline
     from .progress import Progress
     from .report import (
-        ClusterSummary,
-        Summary,
         compare_labels,
         plot_scan,
         store_status,
         summarize,
-        summarize_clusters,
     )
     from .store import open_results
 
@@ -50,7 +47,6 @@ __all__ = [
     "AssignResult",
     "ClusterConfig",
     "ClusterResult",
-    "ClusterSummary",
     "Damage",
     "ExportResult",
     "IngestConfig",
@@ -61,7 +57,6 @@ __all__ = [
     "Repair",
     "RunConfig",
     "RunResult",
-    "Summary",
     "Verification",
     "adopt_leaders",
     "assign_frames",
@@ -82,7 +77,6 @@ __all__ = [
     "scan_cuts",
     "store_status",
     "summarize",
-    "summarize_clusters",
     "verify_store",
 ]
 
@@ -114,13 +108,10 @@ _ROOMS = {
     "pipeline": ("RunResult", "run_pipeline"),
     "progress": ("Progress",),
     "report": (
-        "ClusterSummary",
-        "Summary",
         "compare_labels",
         "plot_scan",
         "store_status",
         "summarize",
-        "summarize_clusters",
     ),
     "store": ("open_results",),
 }

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .assign import AssignResult, assign_frames
 from .cluster import ClusterResult, cluster_subset
@@ -11,7 +11,10 @@ from .config import RunConfig, load_config
 from .export import has_current_medoids, medoids_path, write_medoids
 from .ingest import IngestResult, ingest_trajectories
 from .progress import Progress, Silent
-from .report import Summary, summarize
+from .report import summarize
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["RunResult", "run_pipeline"]
 
@@ -25,7 +28,7 @@ class RunResult:
     ingest, cluster, assign
         What each stage says.
     summary
-        The table to cite.
+        The table to cite, see `summarize`.
     medoids
         The PDB file with the medoids, one model a cluster in order of population.
     was_complete
@@ -35,7 +38,7 @@ class RunResult:
     ingest: IngestResult
     cluster: ClusterResult
     assign: AssignResult
-    summary: Summary
+    summary: "xr.Dataset"
     medoids: Path
     was_complete: bool
 
@@ -74,7 +77,7 @@ def run_pipeline(
     ingested = ingest_trajectories(store, **dict(config.ingest), **common)
     clustered = cluster_subset(store, **dict(config.cluster), **common)
     assigned = assign_frames(store, **{**dict(config.assign), "name": name}, **common)
-    summary = summarize(store, name)
+    summary = summarize(store, name, details=False)
     has_medoids = has_current_medoids(summary)
     medoids = medoids_path(store, name) if has_medoids else write_medoids(summary)
     assigned_now = assigned.n_frames_computed + assigned.n_margins_computed

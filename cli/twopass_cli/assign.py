@@ -73,7 +73,7 @@ def assign(
         from twopass_store.report import summarize
 
         from .console import make_progress
-        from .tables import print_summary
+        from .summary_tables import print_summary
 
         progress = make_progress(quiet=quiet)
         if leaders:
@@ -102,6 +102,6 @@ def assign(
             break_lock=break_lock,
             progress=progress,
         )
-        print_summary(summarize(store, result.name))
+        print_summary(summarize(store, result.name, details=False))
         if not result.n_frames_computed + result.n_margins_computed:
             typer.echo("\nAll was done already; nothing was changed.")

@@ -81,7 +81,7 @@ def run(
         from twopass_store.pipeline import run_pipeline
 
         from .console import make_progress
-        from .tables import print_summary
+        from .summary_tables import print_summary
 
         settings = load_config(config, overrides=set_ or [])
         if store is not None:

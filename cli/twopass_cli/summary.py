@@ -55,12 +55,14 @@ def summary(
     from .guard import guarded
 
     with guarded(debug=debug):
-        from twopass_store.report import summarize_clusters
+        from twopass_store.report import summarize
 
-        from .summary_tables import print_clusters, summary_csv, summary_json
+        from .summary_tables import csv_table, print_clusters
+        from .tables import csv_text, json_text
 
-        found = summarize_clusters(store, name, by=by, convergence=convergence, seed=seed, memory=memory)
+        found = summarize(store, name, by=by, convergence=convergence, seed=seed, memory=memory)
         if format_ is Format.TEXT:
             print_clusters(found)
         else:
-            typer.echo(summary_csv(found) if format_ is Format.CSV else summary_json(found), nl=False)
+            text = json_text(found) if format_ is Format.JSON else csv_text(csv_table(found))
+            typer.echo(text, nl=False)

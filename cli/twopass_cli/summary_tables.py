@@ -1,320 +1,312 @@
-"""The tables of ``twopass summary``: for people, as CSV and as JSON."""
+"""The tables of ``twopass summary``, and the one that a run ends with."""
 
-import csv
-import dataclasses
-import io
 import json
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from rich.console import Console
-from rich.text import Text
 
 from twopass_store.config import format_length
-from twopass_store.report import ClusterDetails, ClusterSummary, Convergence
+from twopass_store.schema import DEFAULT_METRIC
 
-from .plain import plain
-from .tables import count, decimal, plain_table, print_facts, stdout_console
+from .tables import count, decimal, print_facts, print_table, stdout_console
 
-__all__ = ["print_clusters", "summary_csv", "summary_json"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["csv_table", "print_clusters", "print_summary"]
 
 NONE = "–"
 
 
-def print_clusters(summary: ClusterSummary) -> None:
+def print_summary(summary: "xr.Dataset") -> None:
+    """Print the table that a run ends with."""
+    console, clusters = stdout_console(), _frame(summary, "cluster")
+    print_facts(console, _facts(summary.attrs))
+    columns = {
+        "cluster": _names(clusters),
+        "label": clusters.label,
+        "frames": _each(clusters.n_frames, ","),
+        "share": _each(clusters.share, ".1%"),
+        "faithful": _each(clusters.faithfulness, ".1%"),
+        "mean RMSD\n(nm)": _each(clusters.rmsd_mean_nm, ".4f"),
+    }
+    _print(console, "", columns | _medoids(summary))
+
+
+def print_clusters(summary: "xr.Dataset") -> None:
     """Print the main columns in tables that fit a terminal of 80 columns."""
-    console = stdout_console()
-    print_facts(console, summary.overview)
-    _populations(console, summary)
-    _spread(console, summary.clusters)
-    if any(row.margin_q50 is not None for row in summary.clusters):
-        _margins(console, summary)
-    _visits(console, summary)
-    _medoids(console, summary)
-    if summary.noise_by_file:
-        _noise(console, summary)
-    if summary.groups:
-        _groups(console, summary)
-    if summary.convergence is not None:
-        _convergence(console, summary.convergence)
+    console, clusters, attrs = stdout_console(), _frame(summary, "cluster"), summary.attrs
+    names, n_runs = _names(clusters), summary.sizes["run"]
+    print_facts(console, _facts(attrs))
 
-
-def _print_table(
-    console: Console, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], note: str = ""
-) -> None:
-    console.print()
-    console.print(title, style="bold underline", highlight=False)
-    table = plain_table(console)
-    for heading in headings:
-        is_text = heading.lstrip("\n") in ("file", "name", "") or "file" in heading
-        if is_text:
-            table.add_column(heading, overflow="fold")
-        else:
-            table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, map(plain, row)))
-    console.print(table)
-    if note:
-        console.print(note, style="dim", markup=False, highlight=False)
-
-
-def _populations(console: Console, summary: ClusterSummary) -> None:
-    has_runs, has_faith = len(summary.runs) > 1, any(row.faithfulness is not None for row in summary.clusters)
-    headings = ["rank", "label", "frames", "share", *(["±", "runs"] if has_runs else [])]
-    headings += ["faithful", "held out"] if has_faith else []
-    rows = []
-    for row in summary.clusters:
-        cells = [f"C{row.rank}", str(row.label), f"{row.n_frames:,}", f"{row.share:.1%}"]
-        if has_runs:
-            mark = "!" if row.n_runs == 1 else " "
-            cells += [_percent(row.share_error), f"{row.n_runs}{mark}"]
-        if has_faith:
-            cells += [_percent(row.faithfulness), _percent(row.faithfulness_held_out)]
-        rows.append(cells)
+    columns: dict[str, Iterable[Any]] = {
+        "cluster": names,
+        "label": clusters.label,
+        "frames": _each(clusters.n_frames, ","),
+        "share": _each(clusters.share, ".1%"),
+    }
     note = ""
-    if has_runs:
-        note = f"± standard error, bootstrap over {len(summary.runs)} runs (seed {summary.seed})."
-        if any(row.n_runs == 1 for row in summary.clusters):
+    if n_runs > 1:
+        columns["±"] = _each(clusters.share_error, ".1%")
+        columns["runs"] = [f"{one}{'!' if one == 1 else ' '}" for one in clusters.n_runs]
+        note = f"± standard error, bootstrap over {n_runs} runs (seed {attrs['bootstrap_seed']})."
+        if (clusters.n_runs == 1).any():
             note += " ! seen in one run only: that population is a matter of luck."
-    _print_table(console, "Populations", headings, rows, note)
+    if clusters.faithfulness.notna().any():
+        columns["faithful"] = _each(clusters.faithfulness, ".1%")
+        columns["held out"] = _each(clusters.faithfulness_held_out, ".1%")
+    _print(console, "Populations", columns, note)
 
-
-def _spread(console: Console, clusters: Sequence[ClusterDetails]) -> None:
-    rank_of = {row.label: row.rank for row in clusters}
-    headings = ["rank", "to leader:\nmean ± sd", "\n5 %", "\n50 %", "\n95 %"]
-    headings += ["all pairs:\nmean ± sd", "nearest\ncluster", "medoids\napart"]
-    rows = [
-        [
-            f"C{row.rank}",
-            _mean_sd(row.rmsd_mean_nm, row.rmsd_sd_nm),
-            *map(_length, (row.rmsd_q05_nm, row.rmsd_q50_nm, row.rmsd_q95_nm)),
-            _mean_sd(row.pair_rmsd_mean_nm, row.pair_rmsd_sd_nm),
-            NONE if row.nearest_label is None else f"C{rank_of[row.nearest_label]}",
-            _length(row.nearest_rmsd_nm),
-        ]
-        for row in clusters
-    ]
+    name_of = dict(zip(clusters.label, names, strict=True))
+    columns = {
+        "cluster": names,
+        "to leader:\nmean ± sd": _mean_sd(clusters.rmsd_mean_nm, clusters.rmsd_sd_nm),
+        "\n5 %": _each(clusters.rmsd_q05_nm, ".4f"),
+        "\n50 %": _each(clusters.rmsd_q50_nm, ".4f"),
+        "\n95 %": _each(clusters.rmsd_q95_nm, ".4f"),
+        "all pairs:\nmean ± sd": _mean_sd(clusters.pair_rmsd_mean_nm, clusters.pair_rmsd_sd_nm),
+        "nearest\ncluster": [name_of.get(label, NONE) for label in clusters.nearest_label],
+        "medoids\napart": _each(clusters.nearest_rmsd_nm, ".4f"),
+    }
     note = "To leader: all frames, with quantiles. All pairs: the subset's frames."
-    _print_table(console, "RMSD (nm)", headings, rows, note)
+    _print(console, "RMSD (nm)", columns, note)
 
-
-def _margins(console: Console, summary: ClusterSummary) -> None:
-    rows = [
-        [
-            f"C{row.rank}",
-            *map(_number, (row.margin_q05, row.margin_q25, row.margin_q50)),
-            _percent(row.near_tie_share),
-        ]
-        for row in summary.clusters
-    ]
-    note = (
-        "1 − RMSD to the leader / RMSD to the nearest leader of another cluster. Near a tie: below 0.1, "
-        f"{_percent(summary.near_tie_share)} of all frames."
-    )
-    _print_table(console, "Margins", ["rank", "5 %", "25 %", "50 %", "near a tie"], rows, note)
-
-
-def _visits(console: Console, summary: ClusterSummary) -> None:
-    has_times = summary.overview.length_ps is not None
-    unit = "ps" if has_times else "frames"
-
-    def when(path: str | None, frame: int | None, time: float | None) -> str:
-        if path is None:
-            return NONE
-        where = decimal(time) if time is not None else f"{frame}"
-        return f"{where} {Path(path).name}" if summary.overview.n_trajectories > 1 else where
-
-    rows = []
-    for row in summary.clusters:
-        durations = (
-            (row.residence_ps, row.complete_visit_ps, row.longest_visit_ps)
-            if has_times
-            else (row.residence_frames, row.complete_visit_frames, row.longest_visit_frames)
+    if "near_tie_share" in attrs:
+        columns = {
+            "cluster": names,
+            "5 %": _each(clusters.margin_q05, ".2f"),
+            "25 %": _each(clusters.margin_q25, ".2f"),
+            "50 %": _each(clusters.margin_q50, ".2f"),
+            "near a tie": _each(clusters.near_tie_share, ".1%"),
+        }
+        note = (
+            "1 − RMSD to the leader / RMSD to the nearest leader of another cluster. Near a tie: below 0.1, "
+            f"{attrs['near_tie_share']:.1%} of all frames."
         )
-        rows.append(
-            [
-                f"C{row.rank}",
-                f"{row.n_visits:,}",
-                f"{row.n_visits - row.n_complete_visits:,}",
-                *(
-                    NONE if one is None else f"{one:,.4g}" if one < 1e4 else f"{one:,.0f}"
-                    for one in durations
-                ),
-                when(row.first_path, row.first_source_frame, row.first_time_ps),
-                when(row.last_path, row.last_source_frame, row.last_time_ps),
-            ]
-        )
-    headings = ["rank", "visits", "cut\noff", "mean\nresidence", "complete\nvisits", "longest"]
-    ends = " (ps)" if has_times else " (frame)"
-    many = ", file" if summary.overview.n_trajectories > 1 else ""
-    headings += [f"first seen{ends}{many}", f"last seen{ends}{many}"]
+        _print(console, "Margins", columns, note)
+
+    unit = "ps" if "length_ps" in attrs else "frames"
+    lengths = {name: clusters[f"{name}_{unit}"] for name in ("residence", "complete_visit", "longest_visit")}
+    where = f" ({'ps' if unit == 'ps' else 'frame'}{', file' if attrs['n_trajectories'] > 1 else ''})"
+    columns = {
+        "cluster": names,
+        "visits": _each(clusters.n_visits, ","),
+        "cut\noff": _each(clusters.n_visits - clusters.n_complete_visits, ","),
+        "mean\nresidence": _lengths(lengths["residence"]),
+        "complete\nvisits": _lengths(lengths["complete_visit"]),
+        "longest": _lengths(lengths["longest_visit"]),
+        f"first seen{where}": _seen(summary, clusters, "first"),
+        f"last seen{where}": _seen(summary, clusters, "last"),
+    }
     note = (
         "A visit is a stretch of frames in one run without a gap in time. Mean residence: time in all visits "
         "by departures seen, so that visits cut off by a run's beginning or end count too."
     )
-    _print_table(console, f"Visits (in {unit})", headings, rows, note)
-
-
-def _medoids(console: Console, summary: ClusterSummary) -> None:
-    is_outside = summary.overview.clustering["subset"] is None
-    has_times = summary.overview.length_ps is not None and not is_outside
-    rows = [
-        [
-            f"C{row.rank}",
-            Path(row.medoid_path).name,
-            str(row.medoid_source_frame),
-            *([NONE if row.medoid_time_ps is None else decimal(row.medoid_time_ps)] if has_times else []),
-        ]
-        for row in summary.clusters
-    ]
-    headings = ["rank", "file", "model" if is_outside else "frame", *(["time (ps)"] if has_times else [])]
-    _print_table(console, "Leaders from outside" if is_outside else "Medoids", headings, rows)
-
-
-def _noise(console: Console, summary: ClusterSummary) -> None:
-    overview = summary.overview
-    total = overview.n_beyond_noise_cutoff
-    rows = [
-        [Path(path).name, f"{frames:,}", f"{frames / total:.1%}"] for path, frames in summary.noise_by_file
-    ]
-    title = f"Farther than {format_length(overview.noise_cutoff_nm or 0)} from every leader"
-    note = (
-        f"The longest of {summary.n_noise_visits:,} stretches of such frames has "
-        f"{count(summary.longest_noise_visit_frames, 'frame')}: a long one may be a state that the stride of "
-        "the first pass missed."
+    _print(console, f"Visits (in {unit})", columns, note)
+    _print(
+        console,
+        "Medoids" if "subset" in attrs else "Leaders from outside",
+        {"cluster": names} | _medoids(summary),
     )
-    _print_table(console, title, ["file", "frames", "of these"], rows)
-    unit = "ps" if overview.length_ps is not None else "frame"
-    bins = [
-        [
-            f"{one.start:,.6g} – {one.stop:,.6g}",
-            f"{one.n_beyond_noise_cutoff:,}",
-            NONE if not one.n_frames else f"{one.n_beyond_noise_cutoff / one.n_frames:.1%}",
-        ]
-        for one in summary.noise_by_time
-    ]
-    _print_table(console, "… by time", [f"time ({unit})", "frames", "of all then"], bins, note)
+    if attrs["n_beyond_noise_cutoff"]:
+        _print_noise(console, summary)
+    if "group" in summary.dims:
+        _print_groups(console, summary)
+    if "stride" in summary.dims:
+        _print_strides(console, summary)
 
 
-def _groups(console: Console, summary: ClusterSummary) -> None:
-    has_none = any(group.n_beyond_noise_cutoff + group.n_not_finite for group in summary.groups)
+def csv_table(summary: "xr.Dataset") -> pd.DataFrame:
+    """Return the table of CSV: strides or groups with the clusters if asked for, else the clusters."""
+    dim = next((one for one in ("stride", "group") if one in summary.dims), "cluster")
+    names = [name for name, values in summary.data_vars.items() if values.dims[0] == dim]
+    return summary[names].to_dataframe().reset_index()
+
+
+def _print_noise(console: Console, summary: "xr.Dataset") -> None:
+    attrs, files, bins = summary.attrs, _frame(summary, "trajectory_file"), _frame(summary, "time_bin")
+    files = files[files.file_n_beyond_noise_cutoff > 0]
+    columns: dict[str, Iterable[Any]] = {
+        "file": [Path(path).name for path in files.index],
+        "frames": _each(files.file_n_beyond_noise_cutoff, ","),
+        "of these": _each(files.file_n_beyond_noise_cutoff / attrs["n_beyond_noise_cutoff"], ".1%"),
+    }
+    _print(console, f"Farther than {format_length(attrs['noise_cutoff_nm'])} from every leader", columns)
+    columns = {
+        f"time ({'ps' if 'length_ps' in attrs else 'frame'})": _ranges(
+            bins.time_bin_start, bins.time_bin_stop
+        ),
+        "frames": _each(bins.time_bin_n_beyond_noise_cutoff, ","),
+        "of all then": _each(bins.time_bin_n_beyond_noise_cutoff / bins.time_bin_n_frames, ".1%"),
+    }
+    note = (
+        f"The longest of {attrs['n_noise_visits']:,} stretches of such frames has "
+        f"{count(attrs['longest_noise_visit_frames'], 'frame')}: a long one may be a state that the stride "
+        "of the first pass missed."
+    )
+    _print(console, "… by time", columns, note)
+
+
+def _print_groups(console: Console, summary: "xr.Dataset") -> None:
+    groups, by = _frame(summary, "group"), summary.attrs["by"]
     # Files that weren't grouped into runs are runs by their paths.
-    names = [
-        Path(group.name).name if Path(group.name).is_absolute() else group.name for group in summary.groups
-    ]
-    if summary.by not in ("run", "trajectory") and len(summary.runs) == 1:
-        names = [
-            name
-            if group.first_time_ps is None or group.last_time_ps is None
-            # Those of several runs would mean nothing.
-            else f"{group.first_time_ps:,.6g} – {group.last_time_ps:,.6g} ps"
-            for name, group in zip(names, summary.groups, strict=True)
-        ]
-    name_width = min(max(map(len, names), default=0), 30)
-    room = (console.width - name_width - 12 - (8 if has_none else 0)) // 8
-    shown = min(len(summary.clusters), max(1, room))
-    headings = ["name", "frames", *(f"C{rank}" for rank in range(1, shown + 1))]
-    headings += [*(["others"] if shown < len(summary.clusters) else []), *(["none"] if has_none else [])]
-    rows = []
-    for name, group in zip(names, summary.groups, strict=True):
-        counts = list(group.n_frames_of[:shown])
-        if shown < len(summary.clusters):
-            counts.append(sum(group.n_frames_of[shown:]))
-        if has_none:
-            counts.append(group.n_beyond_noise_cutoff + group.n_not_finite)
-        shares = [f"{one / group.n_frames:.1%}" if group.n_frames else NONE for one in counts]
-        rows.append([name, f"{group.n_frames:,}", *shares])
-    kind = {"run": "run", "trajectory": "file"}.get(summary.by or "", "block of time")
-    _print_table(console, f"Shares by {kind}", headings, rows)
+    names = [Path(name).name if Path(name).is_absolute() else name for name in groups.index]
+    if by.startswith("blocks") and summary.sizes["run"] == 1 and "group_first_time_ps" in groups:
+        # With several runs, times would mean nothing.
+        names = [f"{one} ps" for one in _ranges(groups.group_first_time_ps, groups.group_last_time_ps)]
+    n_frames, counts = groups.group_n_frames, summary.group_n_frames_of.values
+    none = groups.group_n_beyond_noise_cutoff + groups.group_n_not_finite
+    room = (console.width - min(max(map(len, names)), 30) - 12 - (8 if none.any() else 0)) // 8
+    shown = min(counts.shape[1], max(1, room))
+    parts = {f"C{place + 1}": counts[:, place] for place in range(shown)}
+    if shown < counts.shape[1]:
+        parts["others"] = counts[:, shown:].sum(axis=1)
+    if none.any():
+        parts["none"] = none
+    shares = {heading: _each(part / n_frames, ".1%") for heading, part in parts.items()}
+    kind = {"run": "run", "trajectory": "file"}.get(by, "block of time")
+    _print(console, f"Shares by {kind}", {"name": names, "frames": _each(n_frames, ","), **shares})
 
 
-def _convergence(console: Console, found: Convergence) -> None:
-    shown = min(len(found.labels), max(1, (console.width - 40) // 8))
-    headings = ["stride", "frames", "clusters", "Rand index", *(f"C{rank}" for rank in range(1, shown + 1))]
-    rows = [
-        [
-            f"{row.stride:,}",
-            f"{row.n_subset_frames:,}",
-            str(row.n_clusters),
-            f"{row.adjusted_rand:.3f}",
-            *map(_percent, row.shares[:shown]),
-        ]
-        for row in found.rows
-    ]
+def _print_strides(console: Console, summary: "xr.Dataset") -> None:
+    strides, shares = _frame(summary, "stride"), summary.stride_share.to_pandas()
+    columns = {
+        "stride": _each(strides.index, ","),
+        "frames": _each(strides.stride_n_subset_frames, ",.0f"),
+        "clusters": _each(strides.stride_n_clusters, ".0f"),
+        "Rand index": _each(strides.stride_adjusted_rand, ".3f"),
+    }
+    for cluster in shares.columns[: max(1, (console.width - 40) // 8)]:
+        columns[f"C{cluster}"] = _each(shares[cluster], ".1%")
     note = (
         "Adjusted Rand index with the labels at the first stride, over the frames that both have. Far below "
         "1, or shares that move: a smaller stride would give other clusters too. Shares of the subset."
     )
-    _print_table(console, "First pass at larger strides", headings, rows, note)
+    _print(console, "First pass at larger strides", columns, note)
 
 
-def summary_csv(summary: ClusterSummary) -> str:
-    """Return all columns of the clusters; where the summary is split, the frames by group and cluster."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if summary.convergence is not None:
-        writer.writerows(_stride_lines(summary.convergence))
-        return text.getvalue()
-    if not summary.groups:
-        names = [one.name for one in dataclasses.fields(ClusterDetails)]
-        writer.writerow(names)
-        writer.writerows([getattr(row, name) for name in names] for row in summary.clusters)
-        return text.getvalue()
-    writer.writerow(["group", "rank", "label", "status", "n_frames", "share_of_group"])
-    for group in summary.groups:
-        lines: list[tuple[int | None, int, str, int]] = [
-            (row.rank, row.label, "assigned", frames)
-            for row, frames in zip(summary.clusters, group.n_frames_of, strict=True)
-        ]
-        lines.append((None, -1, "beyond_noise_cutoff", group.n_beyond_noise_cutoff))
-        lines.append((None, -1, "not_finite", group.n_not_finite))
-        for rank, label, status, frames in lines:
-            share = frames / group.n_frames if group.n_frames else None
-            writer.writerow([group.name, rank, label, status, frames, share])
-    return text.getvalue()
+def _facts(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say what a clustering was made from, and how."""
+    counted = (("n_trajectories", "file"), ("n_frames", "frame"), ("n_atoms", "atom"))
+    size = ", ".join(count(attrs[name], noun) for name, noun in counted)
+    length = "no times in the files: frames are numbered"
+    if "length_ps" in attrs:
+        where = {"file": "from the files", "user": "as given"}[attrs["time_source"]]
+        length = f"{_duration(attrs['length_ps'])} (times {where})"
+    facts = [
+        ("Store", f"{attrs['store']}, clustering {attrs['clustering']}"),
+        ("Input", f"{size}, {length}"),
+        ("RMSD", f"{attrs['n_selected_atoms']:,} of {count(attrs['n_atoms'], 'atom')} ({attrs['atoms']})"),
+    ]
+    if attrs.get("metric", DEFAULT_METRIC) != DEFAULT_METRIC:
+        alignment = f" ({attrs['alignment']})" if "alignment" in attrs else ""
+        facts.append(("Metric", f"{attrs['metric']}{alignment}"))
+    facts += _passes(attrs)
+    if "noise_cutoff_nm" in attrs:
+        beyond = attrs["n_beyond_noise_cutoff"]
+        text = f"{count(beyond, 'frame')} farther than {format_length(attrs['noise_cutoff_nm'])}"
+        facts.append(("No label", f"{text} from every leader ({beyond / attrs['n_frames']:.1%})"))
+    if attrs["n_not_finite"]:
+        facts.append(("No label", f"{count(attrs['n_not_finite'], 'frame')} that are not finite"))
+    versions = json.loads(attrs["versions"])
+    return [*facts, ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items()))]
 
 
-def _stride_lines(found: Convergence) -> Iterable[list[Any]]:
-    names = ["stride", "n_subset_frames", "n_clusters", "adjusted_rand"]
-    yield [*names, "rank", "label", "share"]
-    for row in found.rows:
-        for rank, (label, share) in enumerate(zip(found.labels, row.shares, strict=True), 1):
-            yield [*(getattr(row, name) for name in names), rank, label, share]
+def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say what the first pass did, and what leaders the second one had."""
+    if "subset" not in attrs:
+        each = "each a cluster" if attrs["labels_by"] == "order" else "a cluster for each file"
+        return [("Leaders", f"{count(attrs['n_leaders'], 'structure')} from outside, {each}; no first pass")]
+    if "cutoff_nm" in attrs:
+        asked = f"cut at {format_length(attrs['cutoff_nm'])}"
+    else:
+        asked = f"{count(attrs['n_clusters_asked'], 'cluster')} asked for"
+    every = "every frame" if attrs["subset_stride"] == 1 else f"stride {attrs['subset_stride']}"
+    rows = " on the rows of the RMSD matrix" if attrs.get("linkage_input") == "rows" else ""
+    by = f"{attrs['linkage_method']} linkage{rows}" if "linkage" in attrs else "gromos"
+    first = (
+        f"{count(attrs['n_subset_frames'], 'subset frame')} ({every}), {by}, {asked}, "
+        f"{attrs['n_clusters_found']} found"
+    )
+    method = {
+        "frames": "chosen by frame",
+        "faithful": "faithful",
+        "medoid": "medoids" if attrs.get("leaders_per_cluster") == 1 else "medoids, then farthest first",
+        "random": f"random, seed {attrs.get('seed')}",
+    }[attrs["leader_method"]]
+    second = (
+        f"{count(attrs['n_leaders'], 'leader')} ({method}), {attrs['recovered_share']:.1%} of the subset "
+        "frames got their first-pass label back"
+    )
+    if "faithfulness_held_out_overall" in attrs:
+        second += f", {attrs['faithfulness_held_out_overall']:.1%} with leaders of the other half"
+    if attrs.get("most_confused"):
+        second += f"; most often confused: {attrs['most_confused']}"
+    return [("First pass", first), ("Second pass", second)]
 
 
-def summary_json(summary: ClusterSummary) -> str:
-    """Return all of it as JSON; what isn't known is null."""
-    found = dataclasses.asdict(dataclasses.replace(summary, convergence=None))
-    if summary.convergence is not None:
-        rows = [dataclasses.asdict(row) for row in summary.convergence.rows]
-        found["convergence"] = {"labels": summary.convergence.labels, "rows": rows}
-    return json.dumps(_plain(found), indent=2, ensure_ascii=False) + "\n"
+def _medoids(summary: "xr.Dataset") -> dict[str, Iterable[Any]]:
+    inside, clusters = "subset" in summary.attrs, _frame(summary, "cluster")
+    columns: dict[str, Iterable[Any]] = {
+        "medoid:\nfile" if inside else "leader:\nfile": [Path(path).name for path in clusters.medoid_path],
+        "\nframe" if inside else "\nmodel": clusters.medoid_source_frame,
+    }
+    if inside and "length_ps" in summary.attrs:
+        columns["time\n(ps)"] = [decimal(time) for time in clusters.medoid_time_ps]
+    return columns
 
 
-def _plain(value: Any) -> Any:
-    """Replace NaN, which JSON doesn't have."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value
+def _seen(summary: "xr.Dataset", clusters: pd.DataFrame, which: str) -> Iterable[str]:
+    for path, frame, time in zip(
+        clusters[f"{which}_path"],
+        clusters[f"{which}_source_frame"],
+        clusters[f"{which}_time_ps"],
+        strict=True,
+    ):
+        when = str(frame) if pd.isna(time) else decimal(time)
+        where = f" {Path(path).name}" if summary.attrs["n_trajectories"] > 1 else ""
+        yield f"{when}{where}" if path else NONE
 
 
-def _percent(share: float | None) -> str:
-    return NONE if share is None else f"{share:.1%}"
+def _frame(summary: "xr.Dataset", dim: str) -> pd.DataFrame:
+    """Return the variables along one dimension."""
+    names = [name for name, values in summary.data_vars.items() if values.dims == (dim,)]
+    return summary[names].to_dataframe()
 
 
-def _length(value: float | None) -> str:
-    return NONE if value is None else f"{value:.4f}"
+def _print(console: Console, title: str, columns: Mapping[str, Iterable[Any]], note: str = "") -> None:
+    rows = [[str(cell) for cell in row] for row in zip(*columns.values(), strict=True)]
+    text = [one for one in columns if "file" in one or one == "name"]
+    print_table(console, list(columns), rows, text=text, title=title, note=note)
 
 
-def _number(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2f}"
+def _names(clusters: pd.DataFrame) -> list[str]:
+    return [f"C{cluster}" for cluster in clusters.index]
 
 
-def _mean_sd(mean: float | None, sd: float | None) -> str:
-    return NONE if mean is None or sd is None else f"{mean:.4f} ± {sd:.4f}"
+def _each(values: Iterable[Any], form: str) -> list[str]:
+    return [NONE if pd.isna(value) else format(value, form) for value in values]
+
+
+def _mean_sd(means: Iterable[float], deviations: Iterable[float]) -> list[str]:
+    pairs = zip(means, deviations, strict=True)
+    return [NONE if pd.isna(mean + sd) else f"{mean:.4f} ± {sd:.4f}" for mean, sd in pairs]
+
+
+def _lengths(values: Iterable[float]) -> list[str]:
+    return [NONE if pd.isna(one) else f"{one:,.4g}" if one < 1e4 else f"{one:,.0f}" for one in values]
+
+
+def _ranges(starts: Iterable[float], stops: Iterable[float]) -> list[str]:
+    return [f"{start:,.6g} – {stop:,.6g}" for start, stop in zip(starts, stops, strict=True)]
+
+
+def _duration(length_ps: float) -> str:
+    for unit in ("ps", "ns"):
+        if length_ps < 1000:
+            return f"{length_ps:.6g} {unit}"
+        length_ps /= 1000
+    return f"{length_ps:.6g} µs"

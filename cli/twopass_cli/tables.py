@@ -5,16 +5,15 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from twopass_store.config import format_bytes, format_length
+from twopass_store.config import format_bytes
 from twopass_store.ingest import IngestEstimate
-from twopass_store.report import StoreStatus, Summary
+from twopass_store.report import StoreStatus
 from twopass_store.schema import DEFAULT_METRIC
 
 from .plain import plain, plain_console
@@ -32,7 +31,6 @@ __all__ = [
     "print_estimate",
     "print_facts",
     "print_status",
-    "print_summary",
     "print_table",
     "status_json",
     "stdout_console",
@@ -40,36 +38,6 @@ __all__ = [
 
 PLAIN_WIDTH = 200
 """Width of tables where there is no terminal to fit them to."""
-
-
-def print_summary(summary: Summary) -> None:
-    """Print the table that a run ends with."""
-    console = stdout_console()
-    print_facts(console, summary)
-    console.print()
-
-    rows = plain_table(console)
-    for heading in ("rank", "label", "frames", "share", "faithful", "mean RMSD\n(nm)"):
-        rows.add_column(heading, justify="right", no_wrap=True)
-    is_outside = summary.clustering["subset"] is None
-    rows.add_column("leader:\nfile" if is_outside else "medoid:\nfile", overflow="fold")
-    rows.add_column("\nmodel" if is_outside else "\nframe", justify="right", no_wrap=True)
-    if summary.length_ps is not None and not is_outside:
-        rows.add_column("time\n(ps)", justify="right", no_wrap=True)
-    for row in summary.clusters:
-        cells = [
-            f"C{row.rank}",
-            str(row.label),
-            f"{row.n_frames:,}",
-            f"{row.share:.1%}",
-            "–" if math.isnan(row.faithfulness) else f"{row.faithfulness:.1%}",
-            "–" if math.isnan(row.mean_rmsd_nm) else f"{row.mean_rmsd_nm:.4f}",
-            Path(row.medoid_path).name,
-            str(row.medoid_source_frame),
-            "" if row.medoid_time_ps is None else decimal(row.medoid_time_ps),
-        ]
-        rows.add_row(*map(Text, map(plain, cells[: len(rows.columns)])))
-    console.print(rows)
 
 
 def print_table(
@@ -120,22 +88,18 @@ def json_text(dataset: "xr.Dataset") -> str:
     return json.dumps({**attrs, **tables}, indent=2, ensure_ascii=False) + "\n"
 
 
-def print_facts(console: Console, summary: Summary) -> None:
-    """Print what a clustering was made from, and how."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="bold", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for label, text in _facts(summary):
-        facts.add_row(label, Text(plain(text)))
-    console.print(facts)
+def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
+    """Print lines of a label and a text."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in facts:
+        table.add_row(label, Text(plain(text)))
+    console.print(table)
 
 
 def print_estimate(estimate: IngestEstimate) -> None:
     """Print what an ingest would take."""
-    console = stdout_console()
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="bold", no_wrap=True)
-    facts.add_column(overflow="fold")
     runs = f" in {count(estimate.n_runs, 'run')}" if estimate.n_runs else ""
     workers = count(estimate.workers, "worker")
     memory = f"at most {format_bytes(estimate.memory_bytes)} with {workers}"
@@ -153,9 +117,8 @@ def print_estimate(estimate: IngestEstimate) -> None:
         ("Disk", f"about {format_bytes(estimate.disk_bytes)}"),
         ("Time", f"about {_wall_time(estimate.seconds)} with {workers}"),
     ]
-    for label, text in rows:
-        facts.add_row(label, Text(text))
-    console.print(facts)
+    console = stdout_console()
+    print_facts(console, rows)
     console.print("\nNothing was written.")
 
 
@@ -165,87 +128,6 @@ def _wall_time(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def _facts(summary: Summary) -> list[tuple[str, str]]:
-    clustering = summary.clustering
-    size = ", ".join(
-        count(number, noun)
-        for number, noun in (
-            (summary.n_trajectories, "file"),
-            (summary.n_frames, "frame"),
-            (summary.n_atoms, "atom"),
-        )
-    )
-    if summary.length_ps is None:
-        length = "no times in the files: frames are numbered"
-    else:
-        where = {"file": "from the files", "user": "as given"}[summary.time_source]
-        length = f"{_duration(summary.length_ps)} (times {where})"
-
-    facts = [
-        ("Versions", ", ".join(f"{name} {version}" for name, version in summary.versions.items())),
-        ("Store", f"{summary.path}, clustering {summary.name}"),
-        ("Input", f"{size}, {length}"),
-        ("RMSD", f"{summary.n_selected_atoms:,} of {count(summary.n_atoms, 'atom')} ({clustering['atoms']})"),
-        *_metric(clustering),
-        *_passes(summary),
-    ]
-    if summary.noise_cutoff_nm is not None:
-        beyond = f"{count(summary.n_beyond_noise_cutoff, 'frame')} farther than "
-        beyond += f"{format_length(summary.noise_cutoff_nm)} from every leader"
-        share = summary.n_beyond_noise_cutoff / summary.n_frames
-        facts.append(("No label", f"{beyond} ({share:.1%})"))
-    if summary.n_not_finite:
-        facts.append(("No label", f"{count(summary.n_not_finite, 'frame')} that are not finite"))
-    return facts
-
-
-def _passes(summary: Summary) -> list[tuple[str, str]]:
-    """Say what the first pass did, and what leaders the second one had."""
-    clustering = summary.clustering
-    if clustering["subset"] is None:
-        each = "each a cluster" if clustering["labels_by"] == "order" else "a cluster for each file"
-        return [("Leaders", f"{count(summary.n_leaders, 'structure')} from outside, {each}; no first pass")]
-    asked = (
-        f"{count(clustering['n_clusters_asked'], 'cluster')} asked for"
-        if clustering["cutoff_nm"] is None
-        else f"cut at {format_length(clustering['cutoff_nm'])}"
-    )
-    every = "every frame" if summary.subset_stride == 1 else f"stride {summary.subset_stride}"
-    rows = " on the rows of the RMSD matrix" if clustering["linkage_input"] == "rows" else ""
-    by = "gromos" if clustering["linkage"] is None else f"{clustering['linkage_method']} linkage{rows}"
-    first = (
-        f"{count(summary.n_subset_frames, 'subset frame')} ({every}), {by}, {asked}, "
-        f"{clustering['n_clusters_found']} found"
-    )
-    one_each = clustering.get("leaders_per_cluster") == 1
-    method = {
-        "frames": "chosen by frame",
-        "faithful": "faithful",
-        "medoid": "medoids" if one_each else "medoids, then farthest first",
-        "random": f"random, seed {clustering.get('seed')}",
-    }[clustering["leader_method"]]
-    second = (
-        f"{count(summary.n_leaders, 'leader')} ({method}), {summary.recovered_share:.1%} of the subset "
-        "frames got their first-pass label back"
-    )
-    held_out = clustering.get("faithfulness_held_out_overall")
-    if held_out is not None:
-        second += f", {held_out:.1%} with leaders of the other half"
-    confused = clustering.get("most_confused")
-    if confused:
-        second += f"; most often confused: {confused}"
-    return [("First pass", first), ("Second pass", second)]
-
-
-def _metric(clustering: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Say how frames are compared, where that isn't by the minimal RMSD of atoms of equal weight."""
-    metric = clustering.get("metric", DEFAULT_METRIC)
-    if metric == DEFAULT_METRIC:
-        return []
-    alignment = clustering.get("alignment")
-    return [("Metric", f"{metric} ({alignment})" if alignment else metric)]
 
 
 def print_status(status: StoreStatus) -> None:
@@ -323,14 +205,6 @@ def plain_table(console: Console) -> Table:
     """Return a table without lines."""
     gap = 2 if console.width >= 100 else 1
     return Table(box=None, padding=(0, gap, 0, 0), header_style="bold")
-
-
-def _duration(length_ps: float) -> str:
-    for unit in ("ps", "ns"):
-        if length_ps < 1000:
-            return f"{length_ps:.6g} {unit}"
-        length_ps /= 1000
-    return f"{length_ps:.6g} µs"
 
 
 def stdout_console() -> Console:

@@ -45,9 +45,9 @@ def describe_store(path: Path) -> dict[str, Any]:
     for name in NAMES:
         with twopass_store.open_results(path, name) as results:
             found["results"][name] = {str(key): describe(value) for key, value in results.variables.items()}
-        rows = twopass_store.summarize_clusters(path, name).overview.clusters
+        rows = twopass_store.summarize(path, name, details=False).to_dataframe().itertuples()
         found["summary"][name] = [
-            [row.label, row.n_frames, row.medoid_frame, round(row.mean_rmsd_nm, 6)] for row in rows
+            [row.label, row.n_frames, row.medoid_frame, round(row.rmsd_mean_nm, 6)] for row in rows
         ]
     status = twopass_store.store_status(path)
     found["status"] = {

@@ -23,7 +23,7 @@ from twopass_store import (
     relocate_trajectories,
     scan_cuts,
     store_status,
-    summarize_clusters,
+    summarize,
 )
 
 XTC, TOP = EXAMPLE / "alanine-dipeptide.xtc", EXAMPLE / "alanine-dipeptide.pdb"
@@ -191,7 +191,7 @@ def assert_read(store: Path, files: Path, folder: Path) -> None:
     labels = folder / "labels.dat"
     labels.write_text("1\n2\n" * 16_000)
     assert store_status(store).n_frames == 32_000
-    assert summarize_clusters(store, convergence=True).clusters
+    assert summarize(store, convergence=True).sizes["cluster"]
     assert open_results(store).label.values.min() == 1
     assert compare_labels(store, labels)
     scan_cuts(store, stride=20, n_clusters="2:4")

@@ -23,7 +23,7 @@ from twopass_store import (
     recut_clustering,
     scan_cuts,
     store_status,
-    summarize_clusters,
+    summarize,
 )
 from twopass_store.errors import CorruptChunkError, PrecisionError, StoreError, TwopassError
 from twopass_store.journal import Disk, Writer
@@ -323,8 +323,8 @@ def test_reports__are_of_one_state_or_say_what_is_missing(
     def reports(path: Path) -> list[Any]:
         found = []
         for report in (
-            lambda: summarize_clusters(path, "default", by="trajectory").groups,
-            lambda: summarize_clusters(path, "default").clusters,
+            lambda: summarize(path, "default", by="trajectory").group_n_frames_of.values.tolist(),
+            lambda: summarize(path, "default").to_dict()["data_vars"],
             lambda: compare_labels(path, labels, "default").n_frames.values.tolist(),
         ):
             try:

@@ -346,5 +346,5 @@ def test_python__does_the_same_as_the_command(demo, twopass):
     twopass("run", "demo.toml")
     result = run_pipeline(load_config(demo / "demo.toml"))
     assert result.was_complete
-    assert [row.rank for row in result.summary.clusters] == [1, 2, 3, 4]
-    assert sum(row.n_frames for row in result.summary.clusters) == 4000
+    assert result.summary.cluster.values.tolist() == [1, 2, 3, 4]
+    assert result.summary.n_frames.sum() == 4000

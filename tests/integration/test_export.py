@@ -259,7 +259,7 @@ def test_lammps__time_steps_go_on_over_all_blocks(walk, tmp_path, monkeypatch):
 def test_export__labels_and_ranks(dipeptide, tmp_path, twopass):
     with open_results(dipeptide) as results:
         label, position, time = results.label.values, results.position.values, results.time.values
-    ranked = [row.label for row in summarize(dipeptide, "default").clusters]
+    ranked = summarize(dipeptide, "default").label.values.tolist()
     twopass("export", dipeptide, "coordinates", "--to", "c1.xtc", "--cluster", "C1", "--top-to", "c1.pdb")
     found = md.load(tmp_path / "c1.xtc", top=tmp_path / "c1.pdb")
     np.testing.assert_array_equal(found.xyz, position[label == ranked[0]])
@@ -300,7 +300,7 @@ def test_export__medoids_and_leaders(extension, dipeptide, tmp_path, twopass):
     heavy = frames.topology.select("element != H")
     with open_results(dipeptide) as results:
         leaders = results.leader_frame.values
-    for what, chosen in (("medoids", [row.medoid_frame for row in summary.clusters]), ("leaders", leaders)):
+    for what, chosen in (("medoids", summary.medoid_frame.values), ("leaders", leaders)):
         result = twopass("export", dipeptide, what, "--to", f"{what}.{extension}")
         assert f"{len(chosen)} {what}, " in result.stdout
         found = md.load(tmp_path / f"{what}.{extension}", **({"top": top} if extension == "xtc" else {}))

@@ -227,7 +227,7 @@ def test_array_of_another_length__is_refused(store, path):
     path = str(next(store.glob(path)).relative_to(store))
     change_metadata(store, path, lambda metadata: metadata.update(shape=[metadata["shape"][0] - 1]))
     with pytest.raises(CorruptChunkError, match=r"elements along"):
-        twopass_store.summarize_clusters(store)
+        twopass_store.summarize(store)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from twopass_store import (
     relocate_trajectories,
     scan_cuts,
     store_status,
-    summarize_clusters,
+    summarize,
     verify_store,
 )
 from twopass_store.errors import FormatVersionError, StoreError
@@ -107,7 +107,7 @@ def rewrite(file: Path, **changes: Any) -> None:
 READERS = {
     "open_results": lambda path, _: open_results(path, "default"),
     "status": lambda path, _: store_status(path),
-    "summary": lambda path, _: summarize_clusters(path, "default"),
+    "summary": lambda path, _: summarize(path, "default"),
     "compare": lambda path, _: compare_labels(path, TOP, "default"),
     "export": lambda path, folder: export_coordinates(path, folder / "out.xtc"),
     "verify": lambda path, _: verify_store(path),

@@ -15,7 +15,7 @@ from twopass_store import (
     ingest_trajectories,
     load_leaders,
     open_results,
-    summarize_clusters,
+    summarize,
 )
 from twopass_store.errors import (
     ConfigError,
@@ -170,7 +170,8 @@ def test_summary__of_structures_has_no_first_pass(folder):
     store = folder / "s.zarr"
     adopt_leaders(store, folder / "b.pdb", name="summed")
     assign_frames(store, name="summed")
-    summary = summarize_clusters(store, "summed")
-    assert sum(row.n_frames for row in summary.clusters) == 4000
-    assert {row.medoid_source_frame for row in summary.clusters} == {0, 1, 2}
-    assert all(row.pair_rmsd_mean_nm is None and row.nearest_label is None for row in summary.clusters)
+    summary = summarize(store, "summed")
+    assert summary.n_frames.sum() == 4000
+    assert set(summary.medoid_source_frame.values) == {0, 1, 2}
+    assert np.isnan(summary.pair_rmsd_mean_nm).all()
+    assert (summary.nearest_label == -1).all()

@@ -101,7 +101,7 @@ def test_gromos__goes_through_leaders_and_the_second_pass(ingested):
     with open_results(ingested, "gromos") as results:
         again = results.label.values[results.subset_frame.values]
         assert np.mean(again == labels) == pytest.approx(result.faithfulness, abs=0.01)
-    assert summarize(ingested, "gromos").clustering["method"] == "gromos"
+    assert summarize(ingested, "gromos").attrs["method"] == "gromos"
     finer = recut_clustering(ingested, name="gromos", new_name="gromos-fine", cutoff="0.5A")
     assert finer.n_clusters > result.n_clusters
     with pytest.raises(ConfigError, match="as many clusters as its cutoff"):

@@ -1,12 +1,12 @@
 """`twopass summary`: every figure against the arrays that it speaks of."""
 
-import csv
 import io
 import itertools
 import json
 
 import mdtraj as md
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from scipy.spatial.distance import squareform
@@ -17,7 +17,7 @@ from twopass_store import (
     cluster_subset,
     ingest_trajectories,
     open_results,
-    summarize_clusters,
+    summarize,
 )
 from twopass_store.errors import ConfigError, MemoryBudgetError, StageIncompleteError
 
@@ -47,19 +47,26 @@ def arrays(store):
         return results.load()
 
 
+def rows(summary):
+    """The clusters one by one."""
+    names = [name for name, values in summary.data_vars.items() if values.dims == ("cluster",)]
+    return list(summary[names].to_dataframe().reset_index().itertuples())
+
+
 def test_summary__is_true_of_the_arrays(store, arrays):
-    summary = summarize_clusters(store)
+    summary = summarize(store)
     label, rmsd = arrays.label.values, arrays.rmsd_to_leader.values.astype(float)
     second, time = arrays.rmsd_to_second.values.astype(float), arrays.time.values
     square = squareform(arrays.rmsd.values).astype(float)
     medoids = np.searchsorted(arrays.subset_frame, arrays.medoid_frame)
     apart = square[np.ix_(medoids, medoids)] + np.diag(np.full(5, np.inf))
-    assert [row.rank for row in summary.clusters] == [1, 2, 3, 4, 5]
     near = np.isfinite(second) & (rmsd > 0.9 * second)
-    assert summary.near_tie_share == pytest.approx(near.sum() / np.isfinite(second).sum())
-    counts = [row.n_frames for row in summary.clusters]
-    assert counts == sorted(np.bincount(label[label > 0], minlength=6)[1:].tolist(), reverse=True)
-    for row in summary.clusters:
+    assert summary.attrs["near_tie_share"] == pytest.approx(near.sum() / np.isfinite(second).sum())
+    again = label[arrays.subset_frame.values] == arrays.subset_label.values
+    assert summary.attrs["recovered_share"] == pytest.approx(again.mean())
+    assert summary.attrs["length_ps"] == pytest.approx(1499 * 2 + 699 * 2 + 1000 + 799 * 10)
+    assert summary.n_frames.values.tolist() == sorted(np.bincount(label[label > 0])[1:], reverse=True)
+    for row in rows(summary):
         mine = label == row.label
         assert row.n_frames == mine.sum()
         assert row.share == pytest.approx(mine.mean())
@@ -71,8 +78,8 @@ def test_summary__is_true_of_the_arrays(store, arrays):
         inside = arrays.subset_label.values == row.label
         pairs = squareform(square[np.ix_(inside, inside)], checks=False)
         assert row.n_subset_frames == inside.sum()
-        assert row.pair_rmsd_mean_nm == pytest.approx(pairs.mean() if len(pairs) else None)
-        assert row.pair_rmsd_sd_nm == pytest.approx(pairs.std() if len(pairs) else None)
+        assert row.pair_rmsd_mean_nm == pytest.approx(pairs.mean() if len(pairs) else np.nan, nan_ok=True)
+        assert row.pair_rmsd_sd_nm == pytest.approx(pairs.std() if len(pairs) else np.nan, nan_ok=True)
         assert row.nearest_label == apart[row.label - 1].argmin() + 1
         assert row.nearest_rmsd_nm == pytest.approx(apart[row.label - 1].min())
         assert row.first_frame == np.flatnonzero(mine)[0]
@@ -80,14 +87,18 @@ def test_summary__is_true_of_the_arrays(store, arrays):
         assert row.medoid_frame == arrays.medoid_frame.values[row.label - 1]
         assert row.n_runs == len(set(arrays.trajectory.values[mine]))
         assert row.share_error > 0
+    # What a run ends with is the same, with less of it.
+    brief = summarize(store, details=False)
+    assert set(brief.dims) == {"cluster"}
+    for name, values in brief.variables.items():
+        assert values.identical(summary.variables[name])
 
 
 def test_visits__are_counted_within_runs_and_between_gaps(store, arrays):
-    summary = summarize_clusters(store)
     label, status = arrays.label.values, arrays.label_status.values
     pieces = [slice(0, 1500), slice(1500, 1800), slice(1800, 2200), slice(2200, 3000)]
     spacing = [2.0, 2.0, 2.0, 10.0]
-    for row in summary.clusters:
+    for row in rows(summarize(store)):
         n_visits = n_left = n_complete = 0
         time = longest = 0.0
         for piece, step in zip(pieces, spacing, strict=True):
@@ -121,71 +132,80 @@ def test_visits__go_across_the_files_of_a_run(tmp_path):
         ingest_trajectories(path, str(tmp_path / files), top=EXAMPLE / "alanine-dipeptide.pdb", **options)
         cluster_subset(path, stride=6, n_clusters=3)
         assign_frames(path)
-        summaries.append(summarize_clusters(path, by="run"))
+        summaries.append(summarize(path, by="run"))
     whole, files, run = summaries
-    assert [len(each.runs) for each in summaries] == [1, 3, 1]
-    assert run.runs == ("one",)
-    for a, b, c in zip(whole.clusters, run.clusters, files.clusters, strict=True):
-        assert a.n_frames == b.n_frames == c.n_frames
-        assert (a.n_visits, a.n_departures) == (b.n_visits, b.n_departures)
-        assert a.residence_ps == pytest.approx(b.residence_ps)
-        assert a.share_error is b.share_error is None
-        assert c.share_error is not None
-    assert sum(row.n_visits for row in files.clusters) == sum(row.n_visits for row in whole.clusters) + 2
+    assert [each.sizes["run"] for each in summaries] == [1, 3, 1]
+    assert run.run.item() == "one"
+    for name in ("n_frames", "n_visits", "n_departures", "residence_ps"):
+        np.testing.assert_allclose(whole[name], run[name])
+    np.testing.assert_array_equal(whole.n_frames, files.n_frames)
+    assert np.isnan([whole.share_error, run.share_error]).all()
+    assert np.isfinite(files.share_error).all()
+    assert files.n_visits.sum() == whole.n_visits.sum() + 2
 
 
 def test_noise__is_counted_by_file_and_time(store, arrays):
-    summary = summarize_clusters(store)
-    beyond = arrays.label_status.values == 2
+    summary = summarize(store)
+    beyond, time = arrays.label_status.values == 2, arrays.time.values
     by_file = np.bincount(arrays.trajectory.values[beyond], minlength=3)
-    assert [frames for _, frames in summary.noise_by_file] == by_file[by_file > 0].tolist()
-    assert sum(one.n_beyond_noise_cutoff for one in summary.noise_by_time) == beyond.sum()
-    assert sum(one.n_frames for one in summary.noise_by_time) == 3000
-    time = arrays.time.values
-    for one in summary.noise_by_time[:-1]:
-        assert one.n_frames == ((time >= one.start) & (time < one.stop)).sum()
+    assert summary.file_n_beyond_noise_cutoff.values.tolist() == by_file.tolist()
+    assert summary.time_bin_n_beyond_noise_cutoff.sum() == beyond.sum()
+    assert summary.time_bin_n_frames.sum() == 3000
+    for one in range(9):
+        start, stop = summary.time_bin_start.values[one], summary.time_bin_stop.values[one]
+        assert summary.time_bin_n_frames[one] == ((time >= start) & (time < stop)).sum()
 
 
 @pytest.mark.parametrize("by", ["run", "trajectory", "blocks:4"])
 def test_groups__add_up_to_the_clusters(store, arrays, by):
-    summary = summarize_clusters(store, by=by)
-    counts = np.array([group.n_frames_of for group in summary.groups])
-    assert counts.sum(axis=0).tolist() == [row.n_frames for row in summary.clusters]
-    assert len(summary.groups) == {"blocks:4": 4}.get(by, 3)
-    if by != "blocks:4":
-        for place, group in enumerate(summary.groups):
-            mine = arrays.trajectory.values == place
-            assert group.n_frames == mine.sum()
-            assert group.n_beyond_noise_cutoff == (mine & (arrays.label_status.values == 2)).sum()
-    else:
-        assert [group.n_frames for group in summary.groups] == [750, 750, 750, 750]
+    summary = summarize(store, by=by)
+    np.testing.assert_array_equal(summary.group_n_frames_of.sum("group"), summary.n_frames)
+    if by == "blocks:4":
+        assert summary.group_n_frames.values.tolist() == [750] * 4
+        return
+    for place in range(3):
+        mine = arrays.trajectory.values == place
+        assert summary.group_n_frames[place] == mine.sum()
+        assert summary.group_n_beyond_noise_cutoff[place] == (mine & (arrays.label_status.values == 2)).sum()
+    np.testing.assert_array_equal(summary.run_n_frames_of, summary.group_n_frames_of)
 
 
-def test_dataset__has_units_and_the_same_values(store):
-    summary = summarize_clusters(store, by="run")
-    dataset = summary.to_xarray()
-    assert isinstance(dataset, xr.Dataset)
-    assert all({"units", "long_name"} <= set(variable.attrs) for variable in dataset.data_vars.values())
-    assert dataset.rmsd_mean_nm.attrs["units"] == "nm"
-    assert dataset.residence_ps.attrs["units"] == "ps"
-    assert dataset.n_frames.values.tolist() == [row.n_frames for row in summary.clusters]
-    assert dataset.group_n_frames_of.sum("group").values.tolist() == dataset.n_frames.values.tolist()
-    dataset.to_netcdf(store.parent / "summary.nc")
+def test_dataset__has_units_and_goes_into_a_file(store):
+    summary = summarize(store, by="run", convergence=True)
+    assert all({"units", "long_name"} <= set(variable.attrs) for variable in summary.variables.values())
+    assert summary.rmsd_mean_nm.attrs["units"] == "nm"
+    assert summary.residence_ps.attrs["units"] == "ps"
+    summary.to_netcdf(store.parent / "summary.nc")
+    with xr.open_dataset(store.parent / "summary.nc") as again:
+        xr.testing.assert_equal(again, summary)
 
 
 def test_csv_and_json__hold_what_the_library_says(store, twopass):
-    summary = summarize_clusters(store)
-    rows = list(csv.DictReader(io.StringIO(twopass("summary", store, "--format", "csv").stdout)))
-    assert [int(row["n_frames"]) for row in rows] == [row.n_frames for row in summary.clusters]
-    assert [float(row["share_error"]) for row in rows] == [row.share_error for row in summary.clusters]
-    found = json.loads(twopass("summary", store, "--format", "json").stdout)
-    assert found["clusters"][0]["residence_ps"] == summary.clusters[0].residence_ps
-    assert found["overview"]["fingerprint"] == summary.overview.fingerprint
+    summary = summarize(store, by="run")
+    table = pd.read_csv(io.StringIO(twopass("summary", store, "--format", "csv").stdout))
+    for name in ("n_frames", "share_error", "medoid_path", "residence_ps"):
+        assert table[name].tolist() == summary[name].values.tolist()
+    found = json.loads(twopass("summary", store, "--format", "json", "--by", "run").stdout)
+    assert [row["residence_ps"] for row in found["cluster"]] == summary.residence_ps.values.tolist()
+    assert found["fingerprint"] == summary.attrs["fingerprint"]
+    split = pd.read_csv(io.StringIO(twopass("summary", store, "--format", "csv", "--by", "run").stdout))
+    assert split.group_n_frames_of.tolist() == summary.group_n_frames_of.values.ravel().tolist()
+    assert split.groupby("group").group_n_beyond_noise_cutoff.first().sum() > 0
 
-    split = twopass("summary", store, "--format", "csv", "--by", "run").stdout
-    rows = list(csv.DictReader(io.StringIO(split)))
-    assert sum(int(row["n_frames"]) for row in rows) == 3000
-    assert {row["status"] for row in rows} == {"assigned", "beyond_noise_cutoff", "not_finite"}
+
+def test_names_of_runs__are_no_formulas_in_csv(tmp_path, twopass):
+    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=EXAMPLE / "alanine-dipeptide.pdb")[:100]
+    for name in ("=1+1", "@x", "+x", "-x", "fine"):
+        frames.save_xtc(tmp_path / f"a{name}.xtc")
+    path = tmp_path / "s.zarr"
+    top = EXAMPLE / "alanine-dipeptide.pdb"
+    ingest_trajectories(path, str(tmp_path / "a*.xtc"), top=top, run_pattern=r"a([^/]*)\.xtc")
+    cluster_subset(path, stride=6, n_clusters=2)
+    assign_frames(path)
+    text = twopass("summary", path, "--format", "csv", "--by", "run").stdout
+    assert set(pd.read_csv(io.StringIO(text)).group) == {"'=1+1", "'@x", "'+x", "'-x", "fine"}
+    found = json.loads(twopass("summary", path, "--format", "json", "--by", "run").stdout)
+    assert "=1+1" in {row["group"] for row in found["group"]}
 
 
 def test_text__fits_a_narrow_terminal(store):
@@ -229,21 +249,22 @@ def test_frames_without_times__are_counted_in_frames(tmp_path, twopass):
     ingest_trajectories(path, files, top=EXAMPLE / "alanine-dipeptide.pdb")
     cluster_subset(path, stride=5, n_clusters=1)
     assign_frames(path, margin=True)
-    (row,) = summarize_clusters(path).clusters
+    (row,) = rows(summarize(path))
     # One visit to each file, and no end of either seen.
     assert (row.n_visits, row.n_departures, row.longest_visit_frames) == (2, 0, 200)
-    assert row.residence_frames is row.residence_ps is row.longest_visit_ps is row.first_time_ps is None
-    assert row.margin_q50 is row.near_tie_share is row.nearest_label is None
+    unknown = (row.residence_frames, row.residence_ps, row.longest_visit_ps, row.first_time_ps)
+    assert np.isnan([*unknown, row.margin_q50, row.near_tie_share]).all()
+    assert row.nearest_label == -1
     assert "Visits (in frames)" in twopass("summary", path).stdout
 
 
 def test_what_is_not_there__is_refused_in_one_line(store, tmp_path, twopass):
     with pytest.raises(ConfigError, match="blocks:N"):
-        summarize_clusters(store, by="week")
+        summarize(store, by="week")
     with pytest.raises(MemoryBudgetError, match="summary needs"):
-        summarize_clusters(store, memory="200MiB")
+        summarize(store, memory="200MiB")
     with pytest.raises(ConfigError, match="seed"):
-        summarize_clusters(store, seed=-1)
+        summarize(store, seed=-1)
     with pytest.raises(StageIncompleteError, match="twopass assign"):
-        summarize_clusters(store, "other")
+        summarize(store, "other")
     assert "blocks:N" in twopass("summary", store, "--by", "week", code=2).stderr

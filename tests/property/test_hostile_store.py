@@ -66,7 +66,7 @@ def use(store, folder):
     for call in (
         lambda: store_status(store),
         lambda: summarize(store, "default"),
-        lambda: twopass_store.summarize_clusters(store, convergence=True),
+        lambda: twopass_store.summarize(store, convergence=True),
         lambda: twopass_store.open_results(store).load(),
         lambda: twopass_store.load_leaders(store),
         lambda: twopass_store.export_coordinates(store, folder / "o.xtc", cluster="C1", overwrite=True),

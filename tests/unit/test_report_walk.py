@@ -12,8 +12,7 @@ from twopass_store.partition import FrameRange
 from twopass_store.report import runs as runs_module
 from twopass_store.report.bootstrap import share_errors
 from twopass_store.report.frames import walk_frames
-from twopass_store.report.groups import group_of_frames
-from twopass_store.report.runs import Runs
+from twopass_store.report.runs import Runs, group_of_frames
 from twopass_store.report.subset import subset_distances
 from twopass_store.schema import LABEL_STATUS
 
@@ -76,6 +75,7 @@ def test_walk__counts_what_is_there_however_it_is_cut(case):
     second = arrays["g/rmsd_to_second"].astype(float)
     n_runs = run.max() + 1
     store = in_memory(arrays)
+    subset = np.arange(0, len(label), 3), np.roll(label, 1)[::3]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs_module, "FRAME_CHUNK", chunk)
         runs = Runs.of(store)
@@ -86,40 +86,42 @@ def test_walk__counts_what_is_there_however_it_is_cut(case):
             runs,
             n_clusters=N_CLUSTERS,
             n_files=n_runs,
+            subset=subset,
             n_groups=len(names),
             group_of=group_of,
         )
 
     assert runs.n_frames.tolist() == np.bincount(run).tolist()
     for one in range(n_runs):
-        assert (runs.first_time[one], runs.last_time[one]) == (time[run == one].min(), time[run == one].max())
+        assert found.spans["file"][one].tolist() == [time[run == one].min(), time[run == one].max()]
         steps = np.diff(time[run == one])
         if (steps > 0).any():
             usual = np.median(steps[steps > 0])
             near = steps[(steps > usual / 1.5) & (steps < usual * 1.5)]
-            assert runs.spacing[one] == pytest.approx(near.mean())
+            assert runs.spacing[one] == pytest.approx(near.mean() if len(near) else usual)
+    assert found.n_recovered == (label[subset[0]] == subset[1]).sum()
 
     codes = label - 1
     codes[status == LABEL_STATUS["beyond_noise_cutoff"]] = N_CLUSTERS
     codes[status == LABEL_STATUS["not_finite"]] = N_CLUSTERS + 1
     for code in range(N_CLUSTERS + 2):
         mine = codes == code
-        assert found.by_run.counts[:, code].tolist() == np.bincount(run[mine], minlength=n_runs).tolist()
-        assert found.by_file.counts[:, code].tolist() == found.by_run.counts[:, code].tolist()
-        assert found.by_group.counts[:, code].tolist() == [mine.sum()]
-        assert found.by_time.counts[:, code].sum() == mine.sum()
+        assert found.counts["run"][:, code].tolist() == np.bincount(run[mine], minlength=n_runs).tolist()
+        assert found.counts["file"][:, code].tolist() == found.counts["run"][:, code].tolist()
+        assert found.counts["group"][:, code].tolist() == [mine.sum()]
+        assert found.counts["time"][:, code].sum() == mine.sum()
         assert found.visits.n_frames[code] == mine.sum()
         where = np.flatnonzero(mine)
         assert found.first_frame[code] == (where[0] if len(where) else -1)
         assert found.last_frame[code] == (where[-1] if len(where) else -1)
         if code <= N_CLUSTERS:
-            assert found.rmsd.sums[code] == pytest.approx(rmsd[mine].sum())
-            assert found.rmsd.squares[code] == pytest.approx((rmsd[mine] ** 2).sum())
-            assert found.rmsd_histogram.counts[code].sum() == mine.sum()
+            assert found.rmsd_sum[code] == pytest.approx(rmsd[mine].sum())
+            assert found.rmsd_squares[code] == pytest.approx((rmsd[mine] ** 2).sum())
+            assert found.rmsd.counts[code].sum() == mine.sum()
         if code < N_CLUSTERS:
             ties = np.where(second[mine] > 0, rmsd[mine] > 0.9 * second[mine], True)
             assert found.n_near_ties[code] == ties.sum()
-            assert found.margin_histogram.counts[code].sum() == mine.sum()
+            assert found.margin.counts[code].sum() == mine.sum()
 
 
 @PROFILE
@@ -130,7 +132,14 @@ def test_visits__end_where_runs_end_and_time_jumps(case):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs_module, "FRAME_CHUNK", chunk)
         runs = Runs.of(in_memory(arrays))
-        found = walk_frames(in_memory(arrays), "g", runs, n_clusters=N_CLUSTERS, n_files=run.max() + 1)
+        found = walk_frames(
+            in_memory(arrays),
+            "g",
+            runs,
+            n_clusters=N_CLUSTERS,
+            n_files=run.max() + 1,
+            subset=(np.empty(0, int), np.empty(0, int)),
+        )
     n_visits = np.zeros(N_CLUSTERS + 1, int)
     n_left = np.zeros(N_CLUSTERS + 1, int)
     total = np.zeros(N_CLUSTERS + 1)
@@ -146,7 +155,7 @@ def test_visits__end_where_runs_end_and_time_jumps(case):
         total[max(label[frame], 0)] += runs.spacing[run[frame]]
     np.testing.assert_array_equal(found.visits.n_visits[:N_CLUSTERS], n_visits[1:])
     np.testing.assert_array_equal(found.visits.n_departures[:N_CLUSTERS], n_left[1:])
-    np.testing.assert_allclose(found.visits.time[:N_CLUSTERS], total[1:])
+    np.testing.assert_allclose(found.visits.time[:N_CLUSTERS], np.nan_to_num(total[1:]))
 
 
 @pytest.mark.parametrize("n_blocks", [1, 3, 7])
@@ -193,7 +202,7 @@ def test_bootstrap__is_that_of_drawing_runs_one_by_one():
     np.testing.assert_allclose(found, shares.std(axis=0), rtol=0.1)
     # Frames of a run are no independent observations.
     assert (found > 5 * np.sqrt(0.25 / n_frames.sum()) / 2).any()
-    assert share_errors(counts[:1], n_frames[:1], seed=1) is None
+    assert np.isnan(share_errors(counts[:1], n_frames[:1], seed=1)).all()
 
 
 def test_subset_distances__are_those_of_the_square_matrix():
@@ -207,13 +216,12 @@ def test_subset_distances__are_those_of_the_square_matrix():
     medoids = np.array([np.flatnonzero(labels == one)[0] for one in range(1, 6)])
     found = subset_distances(condensed, labels, medoids)
     between = square[np.ix_(medoids, medoids)] + np.diag(np.full(5, np.inf))
-    np.testing.assert_array_equal(found.nearest, between.argmin(axis=1))
+    np.testing.assert_array_equal(found.nearest, between.argmin(axis=1) + 1)
     np.testing.assert_allclose(found.nearest_rmsd, between.min(axis=1))
     for one in range(1, 6):
         inside = square[np.ix_(labels == one, labels == one)]
         pairs = inside[np.triu_indices(len(inside), 1)]
-        assert found.n_frames[one - 1] == len(inside)
         if len(pairs):
-            assert found.mean_pair[one - 1] == pytest.approx(pairs.mean())
-            assert found.sd_pair[one - 1] == pytest.approx(pairs.std())
-    assert np.isnan(found.mean_pair[4])
+            assert found.pair_mean[one - 1] == pytest.approx(pairs.mean())
+            assert found.pair_sd[one - 1] == pytest.approx(pairs.std())
+    assert np.isnan(found.pair_mean[4])

@@ -174,7 +174,8 @@ def clustering_name(store: Store, name: str | None) -> str:
 
 
 def _chosen_labels(store: Store, name: str, labels: Sequence[int], clusters: Sequence[str]) -> set[int]:
-    label_of_rank = {row.rank: row.label for row in summarize(store.path, name).clusters}
+    ranked = summarize(store.path, name, details=False).label
+    label_of_rank = dict(zip(ranked.cluster.values.tolist(), ranked.values.tolist(), strict=True))
     wanted = {label_of_rank[_rank(each, len(label_of_rank))] for each in clusters}
     for label in labels:
         if label not in label_of_rank.values():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import ConfigError, StoreWriteError
 from ..metric import ClusterMetric, read_metric
 from ..progress import Progress, Silent
-from ..report import Summary, summarize
+from ..report import summarize
 from ..store import Store, Watch, open_results, store_path
 from .coordinates import ExportResult, clustering_name, finished_store, unchanged, write_frames
 from .frames import take
@@ -18,6 +18,7 @@ from .target import checked_target, replacing
 
 if TYPE_CHECKING:
     import mdtraj as md
+    import xarray as xr
 
 __all__ = ["export_representatives", "has_current_medoids", "load_leaders", "medoids_path", "write_medoids"]
 
@@ -112,7 +113,7 @@ def export_representatives(
     group = f"clusterings/{name}"
     watch = Watch(opened.path, name)
     if kind == "medoids":
-        frames = np.array([row.medoid_frame for row in summarize(opened.path, name).clusters], np.int64)
+        frames = summarize(opened.path, name, details=False).medoid_frame.values
         if (frames < 0).any():
             raise ConfigError(
                 f"The clusters of {name} in {opened.path} are led by structures from outside and have no "
@@ -146,16 +147,16 @@ def medoids_path(store: str | os.PathLike[str], name: str) -> Path:
     return path.with_name(f"{stem}.{name}.medoids.pdb")
 
 
-def has_current_medoids(summary: Summary) -> bool:
+def has_current_medoids(summary: "xr.Dataset") -> bool:
     """Tell whether the file of the medoids is there and of this very clustering."""
     try:
-        with medoids_path(summary.path, summary.name).open(encoding="utf-8") as file:
+        with medoids_path(summary.attrs["store"], summary.attrs["clustering"]).open(encoding="utf-8") as file:
             return file.readline() == _identity(summary)
     except (OSError, UnicodeDecodeError):
         return False
 
 
-def write_medoids(summary: Summary) -> Path:
+def write_medoids(summary: "xr.Dataset") -> Path:
     """Write the medoids as a multi-model PDB, superposed as in `export_representatives`.
 
     Parameters
@@ -176,18 +177,18 @@ def write_medoids(summary: Summary) -> Path:
     """
     from ..trajectory import WrittenFrames, fit_names, open_writer, output_format, topology_from_json
 
-    opened = Store.open(Path(summary.path))
-    xyz = take(opened, "position", np.array([row.medoid_frame for row in summary.clusters], np.int64))
+    opened = Store.open(Path(summary.attrs["store"]))
+    xyz = take(opened, "position", summary.medoid_frame.values)
     topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
-    medoids = _superposed(xyz, read_metric(opened, f"clusterings/{summary.name}"))
+    medoids = _superposed(xyz, read_metric(opened, f"clusterings/{summary.attrs['clustering']}"))
     remarks = [_identity(summary)]
-    for row in summary.clusters:
+    for row in summary.to_dataframe().itertuples():
         # A line break in a name would be one in the file.
         name = "".join(each if each.isprintable() else "?" for each in Path(row.medoid_path).name)
         where = f"frame {row.medoid_source_frame} of {name}"
-        remarks.append(f"REMARK   6 MODEL {row.rank}: C{row.rank}, label {row.label}, {where}\n")
+        remarks.append(f"REMARK   6 MODEL {row.Index}: C{row.Index}, label {row.label}, {where}\n")
 
-    path = medoids_path(summary.path, summary.name)
+    path = medoids_path(summary.attrs["store"], summary.attrs["clustering"])
     if path.is_dir():
         raise StoreWriteError(f"Cannot write {path}: a folder stands there. Give it another name.")
     topology, _ = fit_names(topology, output_format(path))
@@ -217,5 +218,5 @@ def _superposed(xyz: NDArray[np.float32], metric: ClusterMetric) -> NDArray[np.f
     return shifted
 
 
-def _identity(summary: Summary) -> str:
-    return f"REMARK   6 MEDOIDS OF {summary.name}, {summary.fingerprint}\n"
+def _identity(summary: "xr.Dataset") -> str:
+    return f"REMARK   6 MEDOIDS OF {summary.attrs['clustering']}, {summary.attrs['fingerprint']}\n"

@@ -1,4 +1,4 @@
-"""How much populations would differ if other runs had been made: the bootstrap over runs."""
+"""The error of populations, by bootstrap over runs."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,29 +6,26 @@ from numpy.typing import NDArray
 __all__ = ["N_RESAMPLES", "share_errors"]
 
 N_RESAMPLES = 1_000
-"""Resamples, which leave the error itself an error of 2 %."""
+"""Resamples; the error itself then has an error of 2 %."""
 
 
-def share_errors(
-    counts: NDArray[np.int64], n_frames: NDArray[np.int64], *, seed: int
-) -> NDArray[np.float64] | None:
+def share_errors(counts: NDArray[np.int64], n_frames: NDArray[np.int64], *, seed: int) -> NDArray[np.float64]:
     """Standard errors of the shares of clusters.
 
-    Frames of one run depend on each other, runs don't: as many runs as there are are drawn with replacement,
-    a thousand times over, and the shares of the clusters in the frames drawn differ by so much.
+    Frames of one run depend on each other, runs don't: so runs are drawn with replacement.
 
     Parameters
     ----------
     counts
         Frames by run and cluster, shape (n_runs, n_clusters).
     n_frames
-        Frames of each run, shape (n_runs,), those without a label too.
+        Frames of each run, shape (n_runs,), with those without a label.
     seed
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
-    Shape (n_clusters,); None where fewer than two runs have frames.
+    Shape (n_clusters,); NaN if fewer than two runs have frames.
 
     References
     ----------
@@ -37,9 +34,9 @@ def share_errors(
     has_frames = n_frames > 0
     n_runs = int(has_frames.sum())
     if n_runs < 2:
-        return None
+        return np.full(counts.shape[1], np.nan)
+    # How often each run is drawn is all that matters.
     rng = np.random.default_rng(seed)
-    # How often each run is drawn: the only thing about a draw that matters.
     drawn = rng.multinomial(n_runs, np.full(n_runs, 1.0 / n_runs), size=N_RESAMPLES).astype(np.float64)
     shares = (drawn @ counts[has_frames]) / (drawn @ n_frames[has_frames])[:, np.newaxis]
     errors: NDArray[np.float64] = shares.std(axis=0, ddof=1)

@@ -1,18 +1,20 @@
 """One walk over all frames of a clustering, in memory that doesn't grow with them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..schema import LABEL_STATUS
 from ..store import Store
-from .groups import GroupOf, Tally
-from .quantiles import LengthHistogram, ShareHistogram
-from .runs import Runs, frame_chunks
-from .visits import Visits
+from .quantiles import LENGTH_EDGES, SHARE_EDGES, Histogram
+from .runs import GroupOf, Runs, frame_chunks
 
-__all__ = ["NEAR_TIE", "N_TIME_BINS", "FrameStatistics", "Moments", "walk_frames"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["NEAR_TIE", "N_TIME_BINS", "FrameTotals", "margins", "walk_frames"]
 
 NEAR_TIE = 0.1
 """A margin below this is near a tie: the leader is less than 10 % nearer than the second."""
@@ -22,48 +24,37 @@ N_TIME_BINS = 10
 
 
 @dataclass(slots=True, eq=False)
-class Moments:
-    """Sums of RMSDs by label, shape (n_labels,)."""
-
-    sums: NDArray[np.float64]
-    squares: NDArray[np.float64]
-
-    def add(self, label: NDArray[np.integer], value: NDArray[np.float64]) -> None:
-        """Take numbers, each with a label, shapes (n,)."""
-        self.sums += np.bincount(label, weights=value, minlength=len(self.sums))
-        self.squares += np.bincount(label, weights=value * value, minlength=len(self.sums))
-
-
-@dataclass(slots=True, eq=False)
-class FrameStatistics:
-    """What the walk gathers, by label: 0 to K − 1 stand for the clusters 1 to K, K for frames beyond the
+class FrameTotals:
+    """What the walk gathers by label: 0 to K − 1 stand for the clusters 1 to K, K for frames beyond the
     noise cutoff, K + 1 for those that aren't finite.
 
     Attributes
     ----------
-    by_run, by_file, by_group, by_time
-        Frames by run, source file, group and bin of time.
-    visits
-        Visits to each.
-    rmsd, rmsd_histogram
-        RMSDs to the leader.
-    margin_histogram, n_near_ties
-        Margins; empty where they weren't asked for.
+    counts
+        Frames by ``run``, ``file``, ``group`` and ``time`` bin, each of shape (n, n_labels).
+    spans
+        First and last time of each ``file`` and ``group``, shape (n, 2); infinite without frames.
+    rmsd_sum, rmsd_squares
+        Sums over the RMSDs to the leader, shape (n_labels,), nm and nm².
+    n_recovered
+        Subset frames with the same label in both passes.
     first_frame, last_frame
-        Of each label, -1 for none.
+        Of each label, shape (n_labels,), -1 for none.
+    rmsd, margin, n_near_ties, visits
+        Histograms, and the table of `Visits`; None without details, or without margins.
     """
 
-    by_run: Tally
-    by_file: Tally
-    by_group: Tally | None
-    by_time: Tally
-    visits: Visits
-    rmsd: Moments
-    rmsd_histogram: LengthHistogram
-    margin_histogram: ShareHistogram | None
-    n_near_ties: NDArray[np.int64]
+    counts: dict[str, NDArray[np.int64]]
+    spans: dict[str, NDArray[np.float64]]
+    rmsd_sum: NDArray[np.float64]
+    rmsd_squares: NDArray[np.float64]
     first_frame: NDArray[np.int64]
     last_frame: NDArray[np.int64]
+    n_recovered: int = 0
+    rmsd: Histogram | None = None
+    margin: Histogram | None = None
+    n_near_ties: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    visits: "pd.DataFrame | None" = None
 
 
 def walk_frames(
@@ -73,9 +64,11 @@ def walk_frames(
     *,
     n_clusters: int,
     n_files: int,
+    subset: tuple[NDArray[np.int64], NDArray[np.int32]],
     n_groups: int = 0,
     group_of: GroupOf | None = None,
-) -> FrameStatistics:
+    details: bool = True,
+) -> FrameTotals:
     """Read the labels of a finished clustering from the first frame to the last.
 
     Parameters
@@ -86,67 +79,86 @@ def walk_frames(
         The store's runs.
     n_clusters, n_files
         Sizes.
+    subset
+        Frames and labels of the first pass, shapes (n_subset,).
     n_groups, group_of
-        Groups to split tables by, from `group_of_frames`.
+        Groups to count frames by, from `group_of_frames`.
+    details
+        Whether to count visits, and RMSDs and margins for their quantiles.
     """
+    # pandas takes a while to import.
+    from .visits import Visits
+
     n_labels = n_clusters + 2
-    has_margin = store.is_complete(f"{group}/rmsd_to_second")
-    found = FrameStatistics(
-        by_run=Tally(len(runs.names), n_labels),
-        by_file=Tally(n_files, n_labels),
-        by_group=None if group_of is None else Tally(n_groups, n_labels),
-        by_time=Tally(N_TIME_BINS, n_labels),
-        visits=Visits(n_labels, runs.spacing),
-        rmsd=Moments(np.zeros(n_labels), np.zeros(n_labels)),
-        rmsd_histogram=LengthHistogram(n_labels),
-        margin_histogram=ShareHistogram(n_labels) if has_margin else None,
-        n_near_ties=np.zeros(n_labels, np.int64),
+    sizes = {"run": len(runs.names), "file": n_files, "group": n_groups, "time": N_TIME_BINS}
+    found = FrameTotals(
+        counts={what: np.zeros((size, n_labels), np.int64) for what, size in sizes.items()},
+        spans={what: np.tile([np.inf, -np.inf], (sizes[what], 1)) for what in ("file", "group")},
+        rmsd_sum=np.zeros(n_labels),
+        rmsd_squares=np.zeros(n_labels),
         first_frame=np.full(n_labels, -1, np.int64),
         last_frame=np.full(n_labels, -1, np.int64),
+        n_near_ties=np.zeros(n_labels, np.int64),
     )
+    if details:
+        found.rmsd = Histogram(n_labels, LENGTH_EDGES)
+        if store.is_complete(f"{group}/rmsd_to_second"):
+            found.margin = Histogram(n_labels, SHARE_EDGES)
+    visits = Visits(n_labels, runs.spacing)
     before = None
-    begin, end = float(np.nanmin(runs.first_time)), float(np.nanmax(runs.last_time))
     for frames in frame_chunks(store.shape("position")[0]):
         run, time = store.read(runs.column, frames), store.read("time", frames)
-        file = store.read("trajectory", frames)
         status = store.read(f"{group}/label_status", frames)
         label = store.read(f"{group}/label", frames).astype(np.int64) - 1
+        inside = slice(*np.searchsorted(subset[0], [frames.start, frames.stop]))
+        found.n_recovered += int((label[subset[0][inside] - frames.start] + 1 == subset[1][inside]).sum())
         label[status == LABEL_STATUS["beyond_noise_cutoff"]] = n_clusters
         label[status == LABEL_STATUS["not_finite"]] = n_clusters + 1
-        place = (time - begin) * (N_TIME_BINS / (end - begin)) if end > begin else np.zeros(len(time))
-        found.by_run.add(run, label, time)
-        found.by_file.add(file, label, time)
-        found.by_time.add(np.minimum(place.astype(np.int64), N_TIME_BINS - 1), label, time)
-        if found.by_group is not None and group_of is not None:
-            found.by_group.add(group_of(frames, run), label, time)
-        found.visits.add(label, run, runs.breaks(run, time, before))
-        before = int(run[-1]), float(time[-1])
-        _note_ends(found, label, frames.start)
-
+        place = (time - runs.start) / max(runs.stop - runs.start, 1e-300) * N_TIME_BINS
+        codes = {
+            "run": run,
+            "file": store.read("trajectory", frames),
+            "time": np.minimum(place.astype(np.int64), N_TIME_BINS - 1),
+        }
+        if group_of is not None:
+            codes["group"] = group_of(frames, run)
+        for what, code in codes.items():
+            np.add.at(found.counts[what].reshape(-1), code.astype(np.int64) * n_labels + label, 1)
+            if what in found.spans:
+                np.minimum.at(found.spans[what][:, 0], code, time)
+                np.maximum.at(found.spans[what][:, 1], code, time)
         rmsd = store.read(f"{group}/rmsd_to_leader", frames)
-        is_finite = label <= n_clusters
-        found.rmsd.add(label[is_finite], rmsd[is_finite].astype(np.float64))
-        found.rmsd_histogram.add(label[is_finite], rmsd[is_finite])
-        if found.margin_histogram is not None:
+        finite = label <= n_clusters
+        weights = rmsd[finite].astype(np.float64)
+        found.rmsd_sum += np.bincount(label[finite], weights, n_labels)
+        found.rmsd_squares += np.bincount(label[finite], weights**2, n_labels)
+        if not details:
+            continue
+        _note_ends(found, label, frames.start)
+        visits.add(label, run, runs.breaks(run, time, before))
+        before = int(run[-1]), float(time[-1])
+        if found.rmsd is not None:
+            found.rmsd.add(label[finite], rmsd[finite])
+        if found.margin is not None:
             second = store.read(f"{group}/rmsd_to_second", frames)
             has_second = np.isfinite(second)
             margin = margins(rmsd[has_second], second[has_second])
-            found.margin_histogram.add(label[has_second], margin)
-            near = label[has_second][margin < NEAR_TIE]
-            found.n_near_ties += np.bincount(near, minlength=n_labels)
-    found.visits.finish()
+            found.margin.add(label[has_second], margin)
+            found.n_near_ties += np.bincount(label[has_second][margin < NEAR_TIE], minlength=n_labels)
+    if details:
+        found.visits = visits.finish()
     return found
 
 
 def margins(rmsd: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How far frames are from a tie: 1 − RMSD to the leader / RMSD to the second, 0 where both are 0."""
+    """How far frames are from a tie: 1 − RMSD to the leader / RMSD to the second, 0 if both are 0."""
     nearer, farther = rmsd.astype(np.float64), second.astype(np.float64)
     ratio = np.ones(len(nearer))
     np.divide(nearer, farther, out=ratio, where=farther > 0)
     return 1.0 - ratio
 
 
-def _note_ends(found: FrameStatistics, label: NDArray[np.int64], start: int) -> None:
+def _note_ends(found: FrameTotals, label: NDArray[np.int64], start: int) -> None:
     # Of several values for one label, numpy keeps the last.
     frames = np.arange(start, start + len(label))
     found.last_frame[label] = frames

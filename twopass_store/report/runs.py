@@ -1,6 +1,7 @@
-"""The runs of a store: which frames belong together in time, how far apart they are, where gaps are."""
+"""The runs of a store: which frames follow each other in time, how far apart they are, where gaps are."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
@@ -8,20 +9,23 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ConfigError
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
 from ..store import Store
 
-__all__ = ["Runs", "frame_chunks", "stretches"]
+__all__ = ["Runs", "frame_chunks", "group_of_frames"]
 
-N_SPACINGS = 255
+N_HEAD = 256
 """Frames at the beginning of a run whose spacings tell what is usual in it."""
 
 GAP = 1.5
-"""Spacings that are no gap yet."""
+"""A longer step, in usual spacings, is a gap."""
+
+GroupOf = Callable[[FrameRange, NDArray[np.integer]], NDArray[np.integer]]
 
 
 def frame_chunks(n_frames: int) -> Iterator[FrameRange]:
-    """Yield the ranges of the chunks that per-frame arrays have."""
+    """Yield the ranges of the chunks of per-frame arrays."""
     for chunk in range(n_chunks(n_frames, FRAME_CHUNK)):
         yield chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)
 
@@ -35,53 +39,42 @@ class Runs:
     column
         The array along frame that tells them apart.
     names
-        Labels of the runs, or paths of the files where these weren't grouped.
+        Labels of the runs, or paths of the files if these weren't grouped.
     n_frames
         Frames of each, shape (n_runs,).
     spacing
-        Usual time between two frames of each, from its first spacings; that of the other runs where it has
-        one frame only, and NaN where all have. In ps, or in frames where the input has no times.
-    first_time, last_time
-        The times that each covers; NaN where it has no frame.
+        Usual time between two frames of each, shape (n_runs,): in ps, or in frames if the input has no times.
+        A run of one frame has that of the others, NaN if there is none.
+    start, stop
+        First and last time of the store.
     """
 
     column: str
     names: tuple[str, ...]
     n_frames: NDArray[np.int64]
     spacing: NDArray[np.float64]
-    first_time: NDArray[np.float64]
-    last_time: NDArray[np.float64]
+    start: float
+    stop: float
 
     @classmethod
     def of(cls, store: Store) -> Self:
-        """Look through the times of a store."""
+        """Read the times of a store."""
         column = "run" if store.has("run") else "trajectory"
-        names = store.read("run_label" if column == "run" else "trajectory_path")
+        names = tuple(map(str, store.read("run_label" if column == "run" else "trajectory_path")))
         n_frames = np.zeros(len(names), np.int64)
-        first_time, last_time = np.full(len(names), np.inf), np.full(len(names), -np.inf)
-        samples: list[list[NDArray[np.float64]]] = [[] for _ in names]
-        n_samples = np.zeros(len(names), np.int64)
-        last_seen = np.full(len(names), np.nan)
+        heads = [np.empty(0)] * len(names)
+        start, stop = np.inf, -np.inf
         for frames in frame_chunks(store.shape("position")[0]):
             run, time = store.read(column, frames), store.read("time", frames)
-            for one, part in stretches(run):
-                times = time[part]
-                n_frames[one] += len(times)
-                first_time[one] = min(first_time[one], times.min())
-                last_time[one] = max(last_time[one], times.max())
-                if n_samples[one] < N_SPACINGS:
-                    # NaN where the run begins, which is dropped with gaps backwards.
-                    steps = np.diff(times[: N_SPACINGS + 1], prepend=last_seen[one])
-                    steps = steps[steps > 0][: N_SPACINGS - n_samples[one]]
-                    samples[one].append(steps)
-                    n_samples[one] += len(steps)
-                last_seen[one] = times[-1]
-        spacing = np.array([_usual(one) for one in samples])
-        if np.isnan(spacing).any() and not np.isnan(spacing).all():
+            start, stop = min(start, float(time.min())), max(stop, float(time.max()))
+            for one, part in _stretches(run):
+                n_frames[one] += part.stop - part.start
+                if len(heads[one]) < N_HEAD:
+                    heads[one] = np.append(heads[one], time[part])[:N_HEAD]
+        spacing = np.array([_usual(np.diff(head)) for head in heads])
+        if not np.isnan(spacing).all():
             spacing[np.isnan(spacing)] = np.nanmedian(spacing)
-        is_empty = n_frames == 0
-        first_time[is_empty] = last_time[is_empty] = np.nan
-        return cls(column, tuple(map(str, names)), n_frames, spacing, first_time, last_time)
+        return cls(column, names, n_frames, spacing, start, stop)
 
     def breaks(
         self,
@@ -89,38 +82,84 @@ class Runs:
         time: NDArray[np.float64],
         before: tuple[int, float] | None,
     ) -> NDArray[np.bool_]:
-        """Tell of each frame whether it doesn't continue the one before it in time.
+        """Tell which frames don't continue the one before.
 
         Parameters
         ----------
         run, time
             Of consecutive frames, shape (n_frames,).
         before
-            Run and time of the frame before the first; None where there is none.
+            Run and time of the frame before the first, if there is one.
 
         Returns
         -------
-        True where another run begins, where time goes back or stands still, and after a gap of more than 1.5
-        usual spacings; shape (n_frames,).
+        True at the beginning of a run, where time goes back or stands still, and after a gap; shape
+        (n_frames,).
         """
         run_before, time_before = before or (-1, np.nan)
         step = np.diff(time, prepend=time_before)
-        is_next = (step > 0) & ~(step > GAP * self.spacing[run])
-        is_other: NDArray[np.bool_] = ~is_next | (np.diff(run, prepend=run_before) != 0)
-        return is_other
+        follows = (step > 0) & ~(step > GAP * self.spacing[run])
+        is_break: NDArray[np.bool_] = ~follows | (np.diff(run, prepend=run_before) != 0)
+        return is_break
 
 
-def _usual(steps: list[NDArray[np.float64]]) -> float:
+def _usual(steps: NDArray[np.float64]) -> float:
     """Return the mean of the steps near their median: times are often rounded to float32."""
-    if not sum(map(len, steps)):
+    steps = steps[steps > 0]
+    if not len(steps):
         return np.nan
-    joined = np.concatenate(steps)
-    median = np.median(joined)
-    return float(joined[(joined > median / GAP) & (joined < median * GAP)].mean())
+    median = np.median(steps)
+    near = steps[(steps > median / GAP) & (steps < median * GAP)]
+    return float(near.mean() if len(near) else median)
 
 
-def stretches(values: NDArray[np.integer]) -> Iterator[tuple[int, slice]]:
-    """Yield each stretch of equal values: the value, and where it is."""
-    edges = [0, *(int(edge) for edge in np.flatnonzero(np.diff(values)) + 1), len(values)]
-    for start, stop in pairwise(edges):
+def _stretches(values: NDArray[np.integer]) -> Iterator[tuple[int, slice]]:
+    """Yield each stretch of equal values, and where it is."""
+    for start, stop in pairwise([0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]):
         yield int(values[start]), slice(start, stop)
+
+
+def group_of_frames(store: Store, runs: Runs, by: str) -> tuple[tuple[str, ...], GroupOf]:
+    """Return the names of the groups that frames are counted by, and a function that tells their groups.
+
+    Parameters
+    ----------
+    store, runs
+        The store and its runs.
+    by
+        ``run``, ``trajectory`` or ``blocks:N``: each run is cut into N blocks of as many frames, and the
+        k-th blocks of all runs are one group.
+
+    Returns
+    -------
+    The names; and a function of a range of frames and their runs, to be called from the first range on.
+
+    Raises
+    ------
+    ConfigError
+        If `by` is something else.
+    """
+    if by == "run":
+        return runs.names, lambda _, run: run
+    if by == "trajectory":
+        names = tuple(map(str, store.read("trajectory_path")))
+        return names, lambda frames, _: store.read("trajectory", frames)
+    found = re.fullmatch(r"blocks:([1-9][0-9]*)", by)
+    if found is None:
+        raise ConfigError(
+            f"Tables can't be split by {by!r}: use run, trajectory, or blocks:N such as blocks:5."
+        )
+    n_blocks = int(found[1])
+    if n_blocks > runs.n_frames.max():
+        raise ConfigError(f"by {by}: the longest run has {runs.n_frames.max()} frames. Ask for fewer blocks.")
+    seen = np.zeros(len(runs.names), np.int64)
+
+    def block_of(_: FrameRange, run: NDArray[np.integer]) -> NDArray[np.integer]:
+        blocks = np.empty(len(run), np.int64)
+        for one, part in _stretches(run):
+            place = np.arange(seen[one], seen[one] + part.stop - part.start)
+            seen[one] += len(place)
+            blocks[part] = place * n_blocks // runs.n_frames[one]
+        return blocks
+
+    return tuple(f"block {block + 1} of {n_blocks}" for block in range(n_blocks)), block_of

@@ -8,7 +8,7 @@ from .names import CHUNK_PREFIX
 from .packing import LOSSLESS, Misfit, Packing
 from .provenance import differing_versions, provenance
 from .recorded import group_of
-from .results import only_clustering, open_results
+from .results import only_clustering, open_results, plain_attributes
 from .stage import (
     Stage,
     Step,
@@ -50,6 +50,7 @@ __all__ = [
     "only_clustering",
     "open_regular",
     "open_results",
+    "plain_attributes",
     "present_journal",
     "provenance",
     "read_regular",

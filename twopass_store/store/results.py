@@ -4,7 +4,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from .watch import Watch, at_one_state
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["only_clustering", "open_results"]
+__all__ = ["only_clustering", "open_results", "plain_attributes"]
 
 
 def open_results(
@@ -137,13 +137,14 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
         for variable in piece.variables.values():
             variable.attrs.pop("complete", None)
     merged = xr.merge(pieces, compat="equals", join="exact", combine_attrs="override")
-    # Only what NetCDF can hold too, so that `to_netcdf` works: no flags, dictionaries and None.
-    merged.attrs = {
-        key: json.dumps(value) if isinstance(value, dict) else value
-        for key, value in described.items()
-        if value is not None
-    }
+    merged.attrs = plain_attributes(described)
     return xr.decode_cf(merged, decode_times=False)
+
+
+def plain_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes that NetCDF can hold: dictionaries as JSON, and no None."""
+    plain = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in attrs.items()}
+    return {key: value for key, value in plain.items() if value is not None}
 
 
 def _covers(opened: Store, stage: str, shown: Mapping[str, int] | None) -> bool:
