@@ -1,4 +1,4 @@
-"""All crash safety: durable writes, plans and fingerprints, the ledger, locks, the sweep of debris.
+"""All crash safety: durable writes, plans and fingerprints, the ledger, locks.
 
 The protocol: a stage plans and records its plan; a unit writes its data whole and durably; only the
 driver writes the ledger, after the data that it speaks of; ``complete`` comes last. A unit is finished
@@ -8,8 +8,7 @@ unit, and a chunk that is absent reads as fill.
 Storage is handed to the journal (`JournalStorage`), so that it serves object stores too.
 """
 
-from .disk import Disk, Writer, digest, sync_tree
-from .holder import Fate, Holder
+from .disk import Disk, Writer, digest
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
 from .locks import Lock, clear_dead, hold, naming_writer
 from .plan import MAX_CHUNKS, Plan, Product, differences, fingerprint
@@ -19,8 +18,6 @@ __all__ = [
     "MAX_CHUNKS",
     "METADATA",
     "Disk",
-    "Fate",
-    "Holder",
     "JournalStorage",
     "Lock",
     "Plan",
@@ -34,5 +31,4 @@ __all__ = [
     "fingerprint",
     "hold",
     "naming_writer",
-    "sync_tree",
 ]

@@ -15,7 +15,7 @@ from typing import BinaryIO, ClassVar
 
 from ..errors import StoreLockedError, StoreWriteError
 
-__all__ = ["Disk", "Writer", "digest", "remove_staging", "settle", "sync_tree"]
+__all__ = ["Disk", "Writer", "digest", "remove_staging", "settle"]
 
 
 def digest(data: bytes | bytearray | memoryview) -> int:
@@ -206,17 +206,6 @@ def settle(store: Path) -> None:
             # Another process, of a lock that isn't in conflict, may be removing it.
             with suppress(FileNotFoundError):
                 Writer.disk.sync_folder(folder)
-
-
-def sync_tree(path: Path) -> None:
-    """Put a file, or a folder with all in it, on the disk, but for its own name."""
-    if path.is_dir():
-        for child in path.iterdir():
-            sync_tree(child)
-        Writer.disk.sync_folder(path)
-    else:
-        with path.open("rb") as file:
-            Writer.disk.sync(file)
 
 
 def remove_staging(staging: Path) -> None:
