@@ -105,13 +105,6 @@ def test_export__gives_back_what_was_ingested(name, topology, tmp_path):
             np.testing.assert_allclose(found, store.read(what), rtol=0, atol=3e-3)
 
 
-@pytest.mark.parametrize(("name", "topology"), [("XTC_sub_sol", "PDB_sub_sol"), ("XTC", "GRO")])
-def test_export__the_bytes_of_gromacs(name, topology, tmp_path):
-    store = ingested(name, topology, tmp_path)
-    export_coordinates(store.path, tmp_path / "out.xtc")
-    assert (tmp_path / "out.xtc").read_bytes() == Path(datafile(name)).read_bytes()
-
-
 @pytest.mark.parametrize(
     ("name", "topology", "error", "said"),
     [

@@ -1,4 +1,4 @@
-"""Whether the atoms chosen of two topologies match: of apo and holo, mutants, with and without solvent."""
+"""Match chosen atoms of two topologies: apo and holo, mutants, with and without solvent."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -22,12 +22,11 @@ class AtomMatch:
     Attributes
     ----------
     difference
-        The first one that keeps them from matching, such as ``"atom 17 is ALA3-CX and atom 12 is ALA3-CA"``;
-        None where they match.
+        The first difference, such as ``"atom 17 is ALA3-CX and atom 12 is ALA3-CA"``; None if they match.
     mutated
-        Residues of equal number whose names differ, such as ``"ALA12→VAL"``.
+        Residues of the same number whose names differ, such as ``"ALA12→VAL"``.
     is_renumbered
-        Whether residues of equal name have other numbers.
+        Whether residues of the same name have other numbers.
     """
 
     difference: str | None
@@ -43,9 +42,9 @@ def match_atoms(
 ) -> AtomMatch:
     """Compare chosen atoms in order: atom names must agree, and residues by their number or their name.
 
-    A residue of the same number with another name is a mutation, one of the same name with another number a
-    renumbering: both match. Where number and name differ, the sequences are shifted against each other, and
-    nothing says which atom stands for which.
+    A residue of the same number with another name is a mutation, one of the same name with another number is
+    renumbered: both match. If number and name differ, the sequences are shifted against each other, and
+    nothing says which atoms correspond.
 
     Parameters
     ----------
@@ -108,10 +107,10 @@ def place_atoms(
     required: NDArray[np.int64],
     name: str,
 ) -> NDArray[np.float32]:
-    """Put the atoms of structures where those of the same residue and name are in another topology.
+    """Order the atoms of structures as the same atoms of another topology.
 
-    An atom is found by chain, residue number, residue name and atom name; where chains are called otherwise,
-    by the other three; in mutants, by residue number and atom name. Each must be unambiguous.
+    Atoms are matched by chain, residue number, residue name and atom name; if chains have other names, by the
+    other three; in mutants, by residue number and atom name. Each match must be unambiguous.
 
     Parameters
     ----------
@@ -122,11 +121,11 @@ def place_atoms(
     required
         Atoms of `topology` that must be there and finite, indices.
     name
-        What the structures are called in errors.
+        Name of the structures in errors.
 
     Returns
     -------
-    Positions, shape (n_models, n_atoms, 3), nm, NaN where a structure has no such atom.
+    Positions, shape (n_models, n_atoms, 3), nm, NaN for atoms that the structures lack.
 
     Raises
     ------
@@ -152,12 +151,12 @@ def place_atoms(
             "a structure with the residue numbers and atom names of the trajectories' topology, or select "
             "atoms that it has (--select)."
         )
-    placed = np.full((len(xyz), topology.n_atoms, 3), np.nan, np.float32)
+    ordered = np.full((len(xyz), topology.n_atoms, 3), np.nan, np.float32)
     is_there = source >= 0
-    placed[:, is_there] = xyz[:, source[is_there]]
-    if not np.isfinite(placed[:, required]).all():
+    ordered[:, is_there] = xyz[:, source[is_there]]
+    if not np.isfinite(ordered[:, required]).all():
         raise TrajectoryError(f"{name} has positions that aren't finite numbers. Mend or leave it out.")
-    return placed
+    return ordered
 
 
 _KEYS: tuple[Callable[[Any], tuple[Any, ...]], ...] = (

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -22,6 +23,9 @@ __all__ = ["TrajectoryWriter", "WrittenFrames", "open_writer"]
 
 # Frames of a closed file that are read at once to be checked.
 _CHECKED_FRAMES = 1000
+
+_DCD_HEADER_BYTES = 276
+"""As mdtraj writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class TrajectoryWriter:
         self._per_nm = np.float32(whole if abs(1 / xtc_grid_nm - whole) < 1e-6 * whole else 1 / xtc_grid_nm)
         self._last: NDArray[np.float32] | None = None
         self._checksums = [0] * 4
+        self._dcd_bytes = 0
         self._file: Any = md.open(path, "w")
         if self._format == "MDTraj HDF5":
             self._file.topology = topology
@@ -111,6 +116,8 @@ class TrajectoryWriter:
                     box = np.zeros((len(xyz), 3, 3), np.float32) if box is None else box
                     self._file._write(xyz, time32, step, box, np.full(len(xyz), self._per_nm))
             case "DCD":
+                # Three records of coordinates a frame, and one of the unit cell.
+                self._dcd_bytes = 3 * (8 + 4 * xyz.shape[1]) + (0 if angles is None else 56)
                 self._file.write(xyz * np.float32(10), cell_lengths=lengths_angstrom, cell_angles=angles)
             case "Amber NetCDF":
                 self._file.write(xyz * np.float32(10), time, lengths_angstrom, angles)
@@ -156,8 +163,8 @@ class TrajectoryWriter:
         finally:
             self._file._fh = handle
         # mdtraj counts time steps from 0 in every call.
-        numbered = lambda found: f"{found[1]}{int(found[2]) + self._n_written}"  # noqa: E731
-        handle.write(re.sub(r"(ITEM: TIMESTEP\n)(\d+)", numbered, text))
+        steps = count(self._n_written)
+        handle.write(re.sub(r"(?<=ITEM: TIMESTEP\n)\d+", lambda _: str(next(steps)), text))
 
     def _write_models(self, frames: WrittenFrames, lengths_angstrom: NDArray[np.float64] | None) -> None:
         """Write PDB and mmCIF: one call a model, the unit cell of the first."""
@@ -201,12 +208,15 @@ class TrajectoryWriter:
                     columns = block.coordinates, block.time, block.cell_lengths, block.cell_angles
                     found = _checksums(found, columns)
             return (n_frames, found) == (self._n_frames, self._checksums)
-        if self._format not in ("XTC", "TRR", "DCD", "Amber NetCDF") or self._last is None:
+        if self._format == "DCD":
+            # mdtraj's reader prints on stdout.
+            return Path(self._path).stat().st_size == _DCD_HEADER_BYTES + self._n_frames * self._dcd_bytes
+        if self._format not in ("XTC", "TRR", "Amber NetCDF") or self._last is None:
             return True
         with md.open(self._path) as file:
             file.seek(self._n_frames - 1)
             last = file.read(n_frames=1)[0]
-        scale = 1 if self._format in ("XTC", "TRR") else 10
+        scale = 10 if self._format == "Amber NetCDF" else 1
         return last.shape == (1, *self._last.shape) and np.allclose(
             last[0], scale * self._last, atol=scale / float(self._per_nm)
         )
