@@ -2,15 +2,16 @@
 
 import errno
 import os
+import re
 import shlex
 import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import NoReturn, TextIO
 
 from twopass_store import errors
@@ -43,8 +44,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def guarded(*, debug: bool) -> Iterator[None]:
+def guarded(*, debug: bool, flags: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
     """Turn errors into one line on stderr and an exit code; show a traceback only with `debug`.
+
+    What an error names in backticks and is a key of `flags` is written as that flag.
 
     Ctrl-C, SIGTERM and SIGHUP end the process at once: the store survives a kill at any moment.
     """
@@ -63,7 +66,7 @@ def guarded(*, debug: bool) -> Iterator[None]:
             _say(traceback.format_exc().rstrip())
         message, code = _explained(error, debug=debug)
         if message:
-            _say(message)
+            _say(re.sub("`([a-z_]+)`", lambda found: flags.get(found[1], found[0]), message))
         raise SystemExit(code) from None
     finally:
         for stream in (sys.stdout, sys.stderr):

@@ -152,7 +152,7 @@ def test_command__prints_a_table_csv_json_and_draws(ingested, twopass, tmp_path)
     found = json.loads(twopass(*arguments, "--format", "json").stdout)
     assert found["linkages"][0]["suggested_n_clusters"] == suggested
     assert len(found["cuts"]) == 5
-    assert "none of text, csv and json" in twopass(*arguments, "--format", "xml", code=2).stderr
+    assert "'text', 'csv', 'json'" in twopass(*arguments, "--format", "xml", code=2).stderr
     with pytest.raises(ConfigError, match="no such format"):
         plot_scan(scan, tmp_path / "cuts.doc")
 

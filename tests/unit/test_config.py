@@ -62,6 +62,8 @@ def test_load_config__anchors_paths_at_the_file(tmp_path):
     assert config.store == str(tmp_path / "run.zarr")
     assert config.ingest.trajectories == (f"{folder}/a/*.xtc", "/data/b.xtc", "example:x.xtc")
     assert config.ingest.top == f"{folder}/t.pdb"
+    file.write_text('[ingest]\ntrajectories = "x.xtc"\n')
+    assert load_config(file, store="other.zarr").store == f"{Path.cwd()}/other.zarr"
 
 
 def test_load_config__overrides_win_and_take_toml_or_words(tmp_path):

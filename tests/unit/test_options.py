@@ -1,9 +1,12 @@
+from importlib.resources import files
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
+from twopass_cli.main import COMMANDS as COMMANDS_OF_TWOPASS
 from twopass_store import config
+from twopass_store.errors import ConfigError
 
 STAGES = ["Ingest", "Cluster", "Leaders", "Scan", "Recut", "Assign", "Summary", "Export"]
 # Arguments of their own in Python.
@@ -34,3 +37,64 @@ def test_keyword_arguments__are_the_fields_of_the_model(stage):
 def scalars_of_sequence(annotation) -> set[Any]:
     inner = get_args(annotation)
     return {annotation}.union(*map(scalars, inner))
+
+
+COMMANDS = {
+    "ingest": "Ingest",
+    "cluster": "Cluster",
+    "assign": "Assign",
+    "scan": "Scan",
+    "recut": "Recut",
+    "summary": "Summary",
+    "compare": "Compare",
+    "export": "Export",
+}
+
+
+@pytest.mark.parametrize(("command", "stage"), COMMANDS.items())
+def test_command_line__takes_the_names_and_defaults_of_the_model(command, stage):
+    options = {each.name: each for each in COMMANDS_OF_TWOPASS[command].built().params}
+    for option in config.options_of(getattr(config, f"{stage}Config")):
+        parameter = options[option.name]
+        if option.name != "trajectories":
+            assert f"--{option.name.replace('_', '-')}" in parameter.opts
+            assert parameter.help
+        default = list(option.default) or None if isinstance(option.default, tuple) else option.default
+        assert str(parameter.default) == str(default), option.name
+        assert all(choice in parameter.metavar for choice in option.choices)
+
+
+@pytest.mark.parametrize("stage", ["Ingest", "Cluster", "Assign"])
+def test_toml__takes_the_names_and_defaults_of_the_model(tmp_path, stage):
+    file = tmp_path / "run.toml"
+    file.write_text('store = "s.zarr"\n[ingest]\ntrajectories = "a.xtc"\n')
+    read = getattr(config.load_config(file), stage.lower())
+    assert type(read) is getattr(config, f"{stage}Config")
+    for option in config.options_of(type(read)):
+        if option.name != "trajectories":
+            assert getattr(read, option.name) == option.default
+
+
+def test_reference_page__is_current():
+    """Made by `python -m twopass_store.config.reference`."""
+    page = files("twopass_store") / "docs" / "options.md"
+    assert page.read_text() == config.options_page()
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "words"),
+    [
+        (
+            "Cluster",
+            {"n_clusters": "0"},
+            "`n_clusters` = '0': should be at least 1 or",
+        ),
+        ("Cluster", {"n_clusters": "few"}, "`n_clusters` = 'few': should be a valid integer or 'auto'"),
+        ("Cluster", {"linkag": "ward"}, "unknown option `linkag` (did you mean linkage?)"),
+        ("Ingest", {"trajectories": ["a", 3]}, "`trajectories` = ['a', 3]: should be a valid string"),
+    ],
+)
+def test_mistakes__are_explained_in_words(model, values, words):
+    with pytest.raises(ConfigError) as caught:
+        config.validated(getattr(config, f"{model}Config"), values)
+    assert words in str(caught.value)

@@ -37,6 +37,7 @@ from .quantities import (
     parse_length_nm,
     parse_time_ps,
 )
+from .reference import Option, options_of, options_page
 from .texts import expanded, read_text
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "InputFile",
     "LeadersConfig",
     "LeadersOptions",
+    "Option",
     "Paths",
     "RecutConfig",
     "RecutOptions",
@@ -70,6 +72,8 @@ __all__ = [
     "format_time",
     "list_inputs",
     "load_config",
+    "options_of",
+    "options_page",
     "parse_bytes",
     "parse_length_nm",
     "parse_time_ps",

@@ -31,13 +31,20 @@ _ALTERNATIVES = (
 )
 
 
-def load_config(path: str | os.PathLike[str], *, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(
+    path: str | os.PathLike[str],
+    *,
+    store: str | os.PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+) -> RunConfig:
     """Read a run's config.
 
     Parameters
     ----------
     path
         A TOML file. Paths in it are relative to its folder.
+    store
+        Path of the store, instead of the file's.
     overrides
         Assignments such as ``cluster.n_clusters=5`` or ``store="other.zarr"``, which win over the file.
         Paths in them are relative to the current folder.
@@ -59,14 +66,16 @@ def load_config(path: str | os.PathLike[str], *, overrides: Sequence[str] = ()) 
     except ValueError as error:
         raise ConfigError(f"{path} is no valid TOML: {error}.") from error
     try:
-        return _resolved(path, table, overrides)
+        return _resolved(path, table, store, overrides)
     except RecursionError:
         raise ConfigError(f"{path}: keys are nested too deeply. Write them as section.key.") from None
 
 
-def _resolved(path: Path, table: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
+def _resolved(
+    path: Path, table: dict[str, Any], store: str | os.PathLike[str] | None, overrides: Sequence[str]
+) -> RunConfig:
     _anchor(table, path.absolute().parent)
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {} if store is None else {"store": os.fspath(store)}
     for override in overrides:
         _assign(given, override)
     _anchor(given, Path.cwd())
@@ -124,15 +133,20 @@ def _explain(
         elif not path or (first["type"] == "value_error" and isinstance(first["input"], Mapping)):
             # of a section as a whole
             section = f"in [{'.'.join(path)}], " if path else ""
-            yield section + "; ".join(each["msg"].removeprefix(_PREFIX) for each in those)
+            yield section + "; ".join(_worded(each["msg"]) for each in those)
         else:
             found: Any = given
             for part in path:
                 found = found[part]
-            wanted = [each["msg"].removeprefix(_PREFIX).removeprefix("Input ") for each in those]
+            wanted = [_worded(each["msg"]) for each in those]
             begun = wanted[0].partition(",")[0] if len(wanted) > 1 else wanted[0]
             others = [each.partition(",")[0].removeprefix("should be ") for each in wanted[1:]]
             yield f"{key} = {shown(found)}: {' or '.join(dict.fromkeys([begun, *others]))}"
+
+
+def _worded(message: str) -> str:
+    message = message.removeprefix(_PREFIX).removeprefix("Input ")
+    return message.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
 
 
 def _path(model: type[BaseModel], loc: tuple[int | str, ...]) -> Iterator[str]:

@@ -152,7 +152,7 @@ SubsetStride = Annotated[
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), defer_build=True)
 
 
 class IngestConfig(_Model):
@@ -435,11 +435,15 @@ class LeadersConfig(_Model):
     """How structures from outside lead a clustering."""
 
     name: Name = Field(default="default", description="Name of the clustering.")
-    select: RmsdAtoms = None
+    select: Selection | None = Field(
+        default=None,
+        description="With structures from outside: atoms of the RMSD, by default as in twopass cluster. "
+        "Every structure must have them.",
+    )
     leader_labels: Literal["order", "file"] = Field(
         default="order",
-        description="order: each structure is a cluster of its own, from 1. file: the structures of a file "
-        "are one cluster.",
+        description="With structures from outside: order makes each a cluster of its own, from 1; file makes "
+        "those of a file one cluster.",
     )
 
 
@@ -447,7 +451,7 @@ class ScanConfig(_Model):
     """Which cuts of which trees are judged."""
 
     n_clusters: Annotated[tuple[Count, Count], BeforeValidator(_parse_range), Written("FIRST:LAST")] = Field(
-        default=(2, 30), description="First and last number of clusters."
+        default="2:30", validate_default=True, description="First and last number of clusters."
     )
     linkage: Annotated[tuple[Linkage, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
         default=("average",), description="Methods of the tree to compare."

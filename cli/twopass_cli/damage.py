@@ -1,47 +1,13 @@
-"""``twopass verify``: is a store as it was written?"""
+"""What `twopass verify` and `twopass repair` print."""
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
-
-from .options import Debug, Quiet, StoreArgument, Workers
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from twopass_store.integrity import Damage, Verification
 
-__all__ = ["verify"]
-
-
-def verify(
-    store: StoreArgument,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
-    workers: Workers = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Compare every file of a store with the digest that was recorded when it was written.
-
-    Reads all of it once and changes nothing; also while a command writes to the store. The exit code is 0
-    where it is whole, 9 where there is damage.
-    """
-    from .guard import guarded
-
-    with guarded(debug=debug):
-        from twopass_store.errors import CorruptChunkError
-        from twopass_store.integrity import verify_store
-
-        from .console import make_progress
-        from .tables import count
-
-        found = verify_store(store, workers=workers, progress=make_progress(quiet=quiet))
-        if json:
-            typer.echo(verification_json(found))
-        else:
-            print_verification(found)
-        if not found.is_whole:
-            raise CorruptChunkError(f"{store}: {count(len(found.damage), 'file')} damaged or missing.")
+__all__ = ["print_damage", "print_verification", "verification_json"]
 
 
 def print_verification(found: "Verification") -> None:

@@ -1,0 +1,149 @@
+"""From a function and a model of the library to a command with all of the model's options."""
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+__all__ = ["BREAK_LOCK", "QUIET", "RESTART", "Command", "Format", "Json", "OnlyName", "StorePath", "command"]
+
+StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="Path of the store, a folder.")]
+Format = Annotated[
+    Literal["text", "csv", "json"],
+    typer.Option("--format", help="How results are printed; text has the main figures only."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+OnlyName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Name of the clustering; may be left out if there is only one."),
+]
+
+Flag = tuple[str, str]
+QUIET: Flag = ("--quiet/-q", "No progress, no notes.")
+RESTART: Flag = (
+    "--restart",
+    "If results exist with other options, discard them and everything made from them.",
+)
+BREAK_LOCK: Flag = (
+    "--break-lock",
+    "Take the store's lock from a process that may still be running, such as one on a node that has crashed. "
+    "Only if you are sure that it isn't; if it is, its next write stops it.",
+)
+DEBUG: Flag = ("--debug", "Show a traceback with an error.")
+
+
+class Command:
+    """A function that parses, makes one call of the library and prints.
+
+    Parameters
+    ----------
+    function
+        Takes the arguments that it names, and all other options as keywords for the library.
+    model
+        Names of the models in `twopass_store.config` whose fields are options too.
+    flags
+        Options that many commands share. ``--quiet`` becomes ``progress``, the progress reporter.
+    example
+        A command line, for the help.
+    """
+
+    def __init__(self, function: Callable[..., None], model: str, flags: tuple[Flag, ...], example: str):
+        self.name = function.__name__
+        self.summary = (function.__doc__ or "").partition("\n")[0]
+        self._function = function
+        self._model = model
+        self._flags = flags
+        self._example = example
+
+    @cache  # noqa: B019 (commands live as long as the process)
+    def built(self) -> Any:
+        """Return typer's command; this imports the models, which help for all commands doesn't wait for."""
+        own = inspect.signature(self._function).parameters
+        parameters = [each for each in own.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        parameters += [each for each in self._options() if each.name not in own]
+        names = {each.name: f"--{each.name.replace('_', '-')}" for each in parameters}
+
+        def run(**values: Any) -> None:
+            from .guard import guarded
+
+            with guarded(debug=values.pop("debug"), flags=names):
+                if "quiet" in values:
+                    from .console import make_progress
+
+                    values["progress"] = make_progress(quiet=values.pop("quiet"))
+                self._function(**{key: value for key, value in values.items() if value not in (None, [])})
+
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        settings = {"help_option_names": ["-h", "--help"]}
+        app.command(
+            self.name,
+            help=inspect.cleandoc(self._function.__doc__ or ""),
+            epilog=f"Example: {self._example}",
+            context_settings=settings,
+        )(run)
+        return typer.main.get_command(app)
+
+    def _options(self) -> list[inspect.Parameter]:
+        return [*(self._of_model() if self._model else []), *map(_flag, (*self._flags, DEBUG))]
+
+    def _of_model(self) -> list[inspect.Parameter]:
+        from twopass_store import config
+
+        found: dict[str, inspect.Parameter] = {}
+        models = (getattr(config, name) for name in self._model.split())
+        for option in (each for model in models for each in config.options_of(model)):
+            kind: Any = str
+            default = option.default
+            if option.is_flag:
+                kind = bool
+            elif option.is_repeatable:
+                kind, default = list[str], list(default) or None
+            elif default is not None:
+                default = str(default)
+            described = typer.Option(
+                f"--{option.name.replace('_', '-')}",
+                metavar=None
+                if option.is_flag
+                else f"[{option.written}]"
+                if option.choices
+                else option.written,
+                autocompletion=_completing(option.choices),
+                help=_as_flags(option.help),
+            )
+            found.setdefault(option.name, _parameter(option.name, Annotated[kind | None, described], default))
+        return list(found.values())
+
+
+def command(
+    example: str, *, model: str = "", flags: tuple[Flag, ...] = ()
+) -> Callable[[Callable[..., None]], Command]:
+    """Make a `Command` of a function."""
+    return lambda function: Command(function, model, flags, example)
+
+
+def _completing(choices: tuple[str, ...]) -> Callable[[str], list[str]] | None:
+    def complete(incomplete: str) -> list[str]:
+        return [each for each in choices if each.startswith(incomplete)]
+
+    return complete if choices else None
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _flag(flag: Flag) -> inspect.Parameter:
+    names = flag[0].split("/")
+    described = Annotated[bool, typer.Option(*names, help=flag[1])]
+    return _parameter(names[0].removeprefix("--").replace("-", "_"), described, False)
+
+
+def _as_flags(text: str) -> str:
+    """Write the options that a description names in backticks as flags."""
+    parts = text.split("`")
+    parts[1::2] = [f"--{name.replace('_', '-')}" for name in parts[1::2]]
+    return "".join(parts)

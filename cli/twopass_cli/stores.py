@@ -1,0 +1,171 @@
+"""The commands that look at a store, mend it or take something out."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from .command import BREAK_LOCK, QUIET, Json, OnlyName, StorePath, command
+
+__all__ = ["export", "relocate", "repair", "status", "verify"]
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would be done.")]
+
+
+@command("twopass status run.zarr --json | jq .stages")
+def status(store: StorePath, json: Json = False) -> None:
+    """Show what is in a store, how far each stage is, and what to run next."""
+    from twopass_store.report import store_status
+
+    from .tables import print_status, status_json
+
+    found = store_status(store)
+    if json:
+        typer.echo(status_json(found))
+    else:
+        print_status(found)
+
+
+@command("twopass verify run.zarr --json | jq .damage", flags=(QUIET,))
+def verify(
+    store: StorePath,
+    json: Json = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Threads; by default as many as there are processors."),
+    ] = None,
+    **options: Any,
+) -> None:
+    """Compare every file of a store with the digest that was recorded when it was written.
+
+    Reads all of it once and changes nothing; also while a command writes to the store. The exit code is 0
+    if it is whole, 9 if there is damage.
+    """
+    from twopass_store.errors import CorruptChunkError
+    from twopass_store.integrity import verify_store
+
+    from .damage import print_verification, verification_json
+    from .tables import count
+
+    found = verify_store(store, workers=workers, **options)
+    if json:
+        typer.echo(verification_json(found))
+    else:
+        print_verification(found)
+    if not found.is_whole:
+        raise CorruptChunkError(f"{store}: {count(len(found.damage), 'file')} damaged or missing.")
+
+
+@command("twopass repair run.zarr --dry-run", flags=(BREAK_LOCK, QUIET))
+def repair(store: StorePath, dry_run: DryRun = False, **options: Any) -> None:
+    """Mend what `twopass verify` finds, so that the next run makes exactly that anew.
+
+    Metadata come back from copies in the journal. Damaged chunks are discarded, and computed again, or read
+    again from the source files if these are unchanged, by the commands that are printed. What was made from
+    them stays: they come back with the same bytes.
+    """
+    from twopass_store.errors import CorruptChunkError
+    from twopass_store.integrity import repair_store
+
+    from .damage import print_damage
+    from .tables import count, stdout_console
+
+    result = repair_store(store, dry_run=dry_run, **options)
+    console = stdout_console()
+    if result.was_whole:
+        typer.echo(f"{store}: all as recorded; nothing to repair.")
+    else:
+        print_damage(console, result.damage)
+    for source in result.sources:
+        is_there = "" if Path(source).is_file() else ", WHICH IS NOT THERE: see twopass relocate"
+        typer.echo(f"Read again from {source}{is_there}")
+    for number, line in enumerate(result.commands):
+        typer.echo(f"{'Then' if number else 'Next'}: {line}")
+    if dry_run and result.damage:
+        typer.echo("Nothing was changed.")
+    if result.left:
+        raise CorruptChunkError(f"{store}: {count(len(result.left), 'file')} can't be mended, see above.")
+
+
+@command("twopass relocate run.zarr /scratch/md /archive/md --dry-run", flags=(BREAK_LOCK,))
+def relocate(
+    store: StorePath,
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A folder or a file, as recorded.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="Where it is now.")],
+    dry_run: DryRun = False,
+    **options: Any,
+) -> None:
+    """Record that trajectory files have moved.
+
+    Each must have the content at its new place that it was ingested with; all are recorded or none. The same
+    ingest or run with the new paths then finds all done, or goes on.
+    """
+    from twopass_store.errors import TrajectoryError
+    from twopass_store.ingest import relocate_trajectories
+
+    from .plain import plain
+    from .tables import count
+
+    result = relocate_trajectories(store, old, new, dry_run=dry_run, **options)
+    moves = [*result.trajectories, *result.topologies]
+    if dry_run:
+        for move in moves:
+            typer.echo(plain(f"{move.old} -> {move.new}" + (f": {move.problem}" if move.problem else "")))
+        bad = sum(bool(move.problem) for move in moves)
+        if bad:
+            raise TrajectoryError(
+                f"{bad} of {count(len(moves), 'file')} can't be relocated. Mend these first"
+            )
+    if result.was_done:
+        typer.echo("All was done already; nothing was changed.")
+        return
+    tops = f" and {count(len(result.topologies), 'other file')}" if result.topologies else ""
+    would = "would be recorded" if dry_run else "recorded"
+    files = count(len(result.trajectories), "trajectory file")
+    typer.echo(f"{store}: {files}{tops} {would} at the new place")
+
+
+@command(
+    "twopass export run.zarr coordinates --to C1.xtc --cluster C1 --top-to C1.pdb",
+    model="ExportConfig",
+    flags=(("--overwrite", "Replace files that exist."), QUIET),
+)
+def export(
+    store: StorePath,
+    what: Annotated[
+        Literal["coordinates", "medoids", "leaders"],
+        typer.Argument(help="What to write.", show_default=False),
+    ],
+    to: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Where to. The extension says the format: xtc, trr, dcd, h5, nc, mdcrd, xyz, lammpstrj, "
+            "gro, pdb, cif.",
+        ),
+    ],
+    name: OnlyName = None,
+    **options: Any,
+) -> None:
+    """Write frames as a trajectory, with times and unit cells; or the medoids or leaders, superposed.
+
+    Positions that came from XTC go back to XTC bit by bit; what a format has no room for is noted.
+    """
+    from twopass_store.errors import ConfigError
+    from twopass_store.export import export_coordinates, export_representatives
+
+    from .tables import count
+
+    if what == "coordinates":
+        result = export_coordinates(store, to, name=name, **options)
+        sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
+        beside = "" if result.top_path is None else f", their topology in {result.top_path}"
+        typer.echo(f"{result.path}: {sizes}, {result.format}{beside}")
+        return
+    shared = {key: options.pop(key) for key in ("overwrite", "progress")}
+    given = [key for key, value in options.items() if (key, value) != ("stride", "1")]
+    if given:
+        names = " and ".join(f"`{key}`" for key in given)
+        raise ConfigError(f"Of {what} all are written: {names} can only be given for coordinates.")
+    result = export_representatives(store, to, kind=what, name=name, **shared)
+    typer.echo(f"{result.path}: {count(result.n_frames, what[:-1])}, {result.format}")

@@ -1,0 +1,120 @@
+"""The options as data, for command lines, and as a page for people."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from . import models
+from .models import Written
+
+__all__ = ["Option", "options_of", "options_page"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A field of a model.
+
+    Attributes
+    ----------
+    name
+        Name of the field, the TOML key and the keyword argument.
+    help
+        Description; names of other options stand in backticks.
+    default
+        What holds if it isn't given; None if that depends on something else.
+    written
+        How a value is written, such as ``LENGTH`` or ``N``; empty for a flag.
+    choices
+        The only values allowed; empty if there are others.
+    is_flag, is_repeatable
+        Whether it is on or off, and whether it takes several values.
+    """
+
+    name: str
+    help: str
+    default: Any
+    written: str
+    choices: tuple[str, ...]
+    is_flag: bool
+    is_repeatable: bool
+
+    @property
+    def default_text(self) -> str:
+        """The default as a user would write it; empty if there is none or it is off."""
+        if isinstance(self.default, tuple):
+            return ", ".join(map(str, self.default))
+        return "" if self.default is None or self.default is False else str(self.default)
+
+
+def options_of(model: type[BaseModel]) -> list[Option]:
+    """List the options of a model, in the order of its fields."""
+    found = []
+    for name, field in model.model_fields.items():
+        outer = [each.as_ for each in field.metadata if isinstance(each, Written)]
+        parts = list(_parts(field.annotation))
+        choices = tuple(str(each) for each in parts if not isinstance(each, type | Written))
+        kinds = {each for each in parts if isinstance(each, type)}
+        written = [*outer, *(each.as_ for each in parts if isinstance(each, Written))]
+        if not written:
+            written = ["|".join(choices) or {bool: "", int: "N"}.get(next(iter(kinds), str), "TEXT")]
+        found.append(
+            Option(
+                name=name,
+                help=field.description or "",
+                default=field.default,
+                written=written[0],
+                choices=() if kinds else choices,
+                is_flag=kinds == {bool},
+                is_repeatable=get_origin(field.annotation) is tuple and not outer,
+            )
+        )
+    return found
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """Yield the types, literal values and markers that an annotation is made of, from outside inwards."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        yield from inner
+    elif origin is Annotated:
+        yield from (each for each in inner[1:] if isinstance(each, Written))
+        yield from _parts(inner[0])
+    elif origin in (Union, UnionType, tuple):
+        for each in inner:
+            yield from _parts(each)
+    elif isinstance(annotation, type) and annotation is not type(None):
+        yield annotation
+
+
+def options_page() -> str:
+    """Write the reference page of all options, as Markdown."""
+    lines = [
+        "# Options",
+        "",
+        "The same names, values and defaults hold everywhere: as options of a command (`--noise-cutoff 2A`),",
+        'as keys of a TOML file (`noise_cutoff = "2A"` in `[assign]`) and as keyword arguments in Python',
+        '(`assign_frames("run.zarr", noise_cutoff="2A")`). Lengths are in nm and times in ps unless a unit',
+        "is given. This page is made from the models in `twopass_store/config/models.py`.",
+    ]
+    for title, model in (
+        ("ingest", models.IngestConfig),
+        ("cluster", models.ClusterConfig),
+        ("assign", models.AssignConfig),
+        ("assign --leaders", models.LeadersConfig),
+        ("scan", models.ScanConfig),
+        ("recut", models.RecutConfig),
+        ("summary", models.SummaryConfig),
+        ("compare", models.CompareConfig),
+        ("export", models.ExportConfig),
+    ):
+        lines += ["", f"## twopass {title}", "", str(model.__doc__), "", "| option | value | default | |"]
+        lines.append("|---|---|---|---|")
+        for option in options_of(model):
+            written = option.written.replace("|", r"\|") or "on or off"
+            default = option.default_text.replace("|", r"\|")
+            cells = (f"`{option.name}`", written, default, option.help.replace("|", r"\|"))
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
