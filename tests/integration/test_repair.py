@@ -1,6 +1,7 @@
 """`repair`: discards what is damaged, and the next run makes the very same bytes."""
 
 import shutil
+from contextlib import suppress
 
 import pytest
 
@@ -95,6 +96,37 @@ def test_repair_and_rerun__give_the_very_bytes(store, pattern, kind):
     assert verify_store(store, workers=1).is_whole and not verify_store(store).unfinished
     assert files_of(store) == before
     assert repair_store(store).was_whole
+
+
+@pytest.mark.parametrize("pattern", ["zarr.json", "clusterings/zarr.json", "clusterings/default/zarr.json"])
+def test_folder_in_the_place_of_metadata__is_repaired(store, pattern):
+    before = files_of(store)
+    (store / pattern).unlink()
+    (store / pattern / "deep").mkdir(parents=True)
+    assert not verify_store(store, workers=1).is_whole
+    assert repair_store(store).left == ()
+    assert files_of(store) == before
+
+
+@pytest.mark.parametrize("content", ["all", "nothing"])
+@pytest.mark.parametrize(
+    "place", ["clusterings", "clusterings/default", "subsets", "scans", "position", "time", "journal"]
+)
+def test_repair__writes_nothing_where_a_link_leads(small, tmp_path, place, content):
+    store, decoy = copied(small, tmp_path / "copy"), tmp_path / "decoy"
+    if content == "all":
+        shutil.copytree(store / place, decoy)
+        for file in decoy.rglob("zarr.json"):
+            file.write_text("{}")
+    else:
+        decoy.mkdir()
+    shutil.rmtree(store / place)
+    (store / place).symlink_to(decoy)
+    before = sorted((path, path.stat().st_mtime_ns) for path in decoy.rglob("*"))
+    for act in (verify_store, repair_store, assign_frames):
+        with suppress(TwopassError):
+            act(store)
+    assert sorted((path, path.stat().st_mtime_ns) for path in decoy.rglob("*")) == before
 
 
 def test_dry_run__changes_nothing(store):

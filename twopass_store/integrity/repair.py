@@ -19,6 +19,7 @@ from ..store import (
     Store,
     discard,
     group_of,
+    inside,
     lock_folder,
     read_regular,
     store_path,
@@ -123,8 +124,7 @@ def _mend(root: Path, writer: Writer, damage: list[Damage]) -> None:
     for each in damage:
         mend = mend_of(Journals(root), each)
         if mend.how == "write" and mend.content is not None:
-            _make_folders(root, writer, Path(each.file).parent)
-            writer.write(root / each.file, mend.content)
+            _write(root, writer, each.file, mend.content)
         elif mend.how == "ledger":
             _mend_ledger(root, writer, each)
         elif mend.how == "copies":
@@ -137,9 +137,13 @@ def _mend(root: Path, writer: Writer, damage: list[Damage]) -> None:
         _discard_chunks(root, writer, stage, some)
 
 
-def _make_folders(root: Path, writer: Writer, folder: Path) -> None:
-    for parent in [*reversed(folder.parents), folder]:
-        writer.make_folder(root / parent)
+def _write(root: Path, writer: Writer, key: str, content: bytes) -> None:
+    path = inside(root, key)
+    for parent in [*reversed(Path(key).parents)]:
+        writer.make_folder(inside(root, parent.as_posix() if parent.parts else ""))
+    if path.is_dir():
+        writer.remove(path)
+    writer.write(path, content)
 
 
 def _mend_ledger(root: Path, writer: Writer, damage: Damage) -> None:
