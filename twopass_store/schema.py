@@ -23,8 +23,10 @@ __all__ = [
     "FAITHFULNESS",
     "FORMAT_VERSION",
     "FRAME",
+    "GROUP_ATTRS",
     "INGESTED",
     "LABEL_STATUS",
+    "LEDGER",
     "LINKAGE",
     "MARGIN",
     "METRIC",
@@ -362,6 +364,29 @@ MARGIN = (
     ),
 )
 """How near each frame is to another cluster, where that was asked for."""
+
+
+LEDGER = ArraySpec(
+    "ledger", ("entry",), "uint64", 0, "1", "digests of the chunks that are finished; 0: not yet"
+)
+"""In the journal of each stage."""
+
+_TEXT_OR_NONE = (str, type(None))
+
+GROUP_ATTRS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
+    "": {"topology": str},
+    "subsets": {"frame_stop": int, "stride": int, "atoms": str},
+    "clusterings": {
+        "subset": _TEXT_OR_NONE,
+        "linkage": _TEXT_OR_NONE,
+        "atoms": str,
+        "n_clusters_found": int,
+        "leader_method": str,
+        "provenance": dict,
+    },
+    "scans": {"subset": str, "linkage_input": str, "suggested_n_clusters": int, "suggestion_reason": str},
+}
+"""Attributes without which a group can't be read, by the group that holds it; the root's under ``""``."""
 
 
 def position_spec(dtype: str, scale: float | None, *, rounds: bool = False) -> ArraySpec:

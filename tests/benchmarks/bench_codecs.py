@@ -73,8 +73,7 @@ from scipy.spatial.transform import Rotation
 from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
 from twopass_store.partition import FrameRange, n_chunks, position_chunk_frames
-from twopass_store.store import Misfit, Packing, Store
-from twopass_store.store.chunk_files import ChunkFiles
+from twopass_store.store import Misfit, Packing
 
 EXAMPLE = Path(__file__).parents[2] / "twopass_store" / "data"
 MEGABYTE = 1e6
@@ -151,8 +150,8 @@ def cpu_seconds(function: Callable[[], object], at_least: float = 0.2) -> float:
 
 def write(
     folder: Path, xyz: npt.NDArray[np.float32], packing: Packing, codecs: dict[str, Any], shard: int
-) -> tuple[Store, float]:
-    """Write positions as a store has them; returns it, and the CPU time of a packing and encoding."""
+) -> tuple["zarr.Array[Any]", float]:
+    """Write positions as a store has them; returns the array, and the CPU time of a packing and encoding."""
     root = zarr.create_group(folder / "s.zarr", zarr_format=3, attributes={"twopass_format": 1})
     length = position_chunk_frames(xyz.shape[1])
     array = root.create_array(
@@ -167,22 +166,14 @@ def write(
         config={"write_empty_chunks": True},
         **codecs,
     )
-    position = folder / "s.zarr" / "position"
-    files = ChunkFiles.of(array, position, (position / "zarr.json").read_bytes())
-    assert files is not None
-    contents = []
 
     def encode() -> None:
-        contents.clear()
         for start in range(0, len(xyz), length * shard):
             packed = packing.pack(xyz[start : start + length * shard])
             assert not isinstance(packed, Misfit)
-            contents.append(files.encode(packed))
+            array[start : start + len(packed)] = packed
 
-    spent = cpu_seconds(encode)
-    for number, content in enumerate(contents):
-        (folder / "s.zarr" / "position" / f"c.{number}.0.0").write_bytes(content)
-    return Store.open(folder / "s.zarr"), spent
+    return array, cpu_seconds(encode)
 
 
 def measure(
@@ -202,21 +193,21 @@ def measure(
     if layout is not None:
         codecs["filters"] = [TransposeCodec(order=layout)]
     with tempfile.TemporaryDirectory() as folder:
-        store, encoding = write(Path(folder), xyz, packing, codecs, shard)
+        array, encoding = write(Path(folder), xyz, packing, codecs, shard)
         length = position_chunk_frames(n_atoms)
         chunks = [
             FrameRange(c * length, min((c + 1) * length, len(xyz))) for c in range(n_chunks(len(xyz), length))
         ]
-        size = sum(file.stat().st_size for file in (store.path / "position").glob("c.*"))
+        size = sum(file.stat().st_size for file in Path(folder).rglob("c.*"))
 
         out = np.empty((length, n_atoms, 3), np.float32)
 
         def ours() -> None:
             for frames in chunks:
-                store.read_positions(frames, out=out[: len(frames)])
+                packing.unpack(np.asarray(array[frames.start : frames.stop]), out[: len(frames)])
 
         ours()
-        assert store.read_positions(FrameRange(0, len(xyz))).tobytes() == xyz.tobytes()
+        assert packing.unpack(np.asarray(array[:])).tobytes() == xyz.tobytes()
         times = [(cpu_seconds(ours), cpu_seconds(lambda: read_xtc(path, n_atoms))) for _ in range(repeats)]
     return {
         "size": round(size / path.stat().st_size, 3),

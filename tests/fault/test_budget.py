@@ -13,7 +13,6 @@ from conftest import Twopass
 from measuring import Runs
 from shapes import write_shape
 from twopass_store import ingest_trajectories
-from twopass_store.store.limits import check_metadata
 from twopass_store.trajectory import topology_bytes, topology_from_json, topology_to_json
 
 READING = 400
@@ -105,18 +104,6 @@ def test_topology__takes_no_more_memory_than_its_bound(atoms_of_residue: int) ->
         again = topology_from_json(text)
     assert again.n_atoms == 20_000
     assert 0.4 * topology_bytes(text) < peak[0] <= topology_bytes(text)
-
-
-def test_metadata__are_looked_at_in_little_memory() -> None:
-    """A topology is text with a quote, which is escaped, wherever there is a name."""
-    data = (
-        b'{"attributes": {"topology": "'
-        + 1_000_000 * rb"\"CA\","
-        + b'"}, "node_type": "group", "zarr_format": 3}'
-    )
-    with allocating() as peak:
-        check_metadata("", data)
-    assert peak[0] < 4 * len(data)
 
 
 @pytest.mark.slow

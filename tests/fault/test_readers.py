@@ -28,7 +28,7 @@ from twopass_store import (
 from twopass_store.errors import CorruptChunkError, PrecisionError, StoreError, TwopassError
 from twopass_store.journal import Disk, Writer
 from twopass_store.progress import Silent
-from twopass_store.store import Store, watch
+from twopass_store.store import Store, reading
 
 Values = dict[str, np.ndarray]
 
@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(made, tmp_path / "s.zarr")
     # The writer stands still while readers look.
-    monkeypatch.setattr(watch, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "PATIENCE_SECONDS", 0.0)
     return tmp_path / "s.zarr"
 
 
@@ -235,7 +235,7 @@ def test_reader__of_positions_that_become_another_type_has_them_right_or_is_told
     asked: dict[str, Any],
     dtypes: tuple[str, str],
 ) -> None:
-    monkeypatch.setattr(watch, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "PATIENCE_SECONDS", 0.0)
     path = tmp_path / "s.zarr"
     # XTC has no grid for fewer than ten atoms.
     more = make_trajectory(70, n_residues=2)

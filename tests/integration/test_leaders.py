@@ -9,7 +9,6 @@ import pytest
 import xarray as xr
 from scipy.spatial.distance import squareform
 
-from older_stores import forget_metadata
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results
 from twopass_store.errors import ConfigError
 
@@ -119,21 +118,6 @@ def test_command__shows_faithfulness_and_warns_where_it_is_low(ingested, twopass
     assert f"Clustering loose: 20 clusters, faithfulness of the leaders {shown:.1%}, held out" in status
     clusterings = json.loads(twopass("status", "s.zarr", "--json").stdout)["clusterings"]
     assert clusterings["loose"]["faithfulness_overall"] == pytest.approx(shown, abs=6e-4)
-
-
-def test_clustering_without_faithfulness__of_an_older_version_still_opens(ingested, tmp_path):
-    store = tmp_path / "old.zarr"
-    shutil.copytree(ingested, store)
-    cluster_subset(store, name="old", stride=10, n_clusters=3)
-    names = ("faithfulness", "faithfulness_held_out", "confused_label", "confused_with", "n_confused")
-    for name in names:
-        shutil.rmtree(store / "clusterings" / "old" / name)
-    forget_metadata(store, absent=[f"clusterings/old/{name}" for name in names])
-    with open_results(store, "old") as results:
-        assert "faithfulness" not in results
-        assert results.sizes["cluster"] == 3
-    again = cluster_subset(store, name="old", stride=10, n_clusters=3)
-    assert again.most_confused == ()
 
 
 def test_held_out__halves_are_whole_runs_where_there_are_runs(ingested, tmp_path):

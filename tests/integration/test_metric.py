@@ -1,6 +1,5 @@
 """The metrics through both passes: what they measure, what is kept of them, what is refused."""
 
-import json
 import shutil
 import warnings
 from pathlib import Path
@@ -13,7 +12,6 @@ import xarray as xr
 from conftest import EXAMPLE, SHARED
 from faults import tells_of_command
 from kabsch import aligned_positions, plain_rmsd, random_rotations, weighted_kabsch_rmsd
-from older_stores import forget_metadata
 from trajectory_files import make_topology, make_trajectory
 from twopass_store import (
     assign_frames,
@@ -126,29 +124,6 @@ def test_default__keeps_the_keys_and_requests_of_stores_written_before(tmp_path,
     journal = opened.journal("clustering-default")
     assert "mass_weighted" not in journal.plan.request
     assert not {"masses", "reference"} & set(journal.plan.parameters)
-
-
-def test_stores_written_before__open_and_assign(tmp_path, example_xtc, example_top):
-    """Without the attributes that say which metric it is, it is the default."""
-    store = tmp_path / "s.zarr"
-    ingest_trajectories(store, example_xtc, top=example_top)
-    cluster_subset(store, stride=100, n_clusters=3)
-    group = store / "clusterings" / "default" / "zarr.json"
-    text = group.read_text()
-    document = json.loads(text)
-    for key in ("metric", "fit"):
-        del document["attributes"][key]
-    group.write_text(json.dumps(document))
-    element = store / "element" / "zarr.json"
-    document = json.loads(element.read_text())
-    del document["attributes"]["guessed_atoms"]
-    element.write_text(json.dumps(document))
-    forget_metadata(store, altered=["element"])
-    assign_frames(store)
-    with open_results(store) as results:
-        assert (results.label.values > 0).all()
-    with pytest.raises(ConfigError, match="made before stores recorded"):
-        cluster_subset(store, name="m", stride=100, n_clusters=3, mass_weighted=True)
 
 
 def test_results__hold_all_that_the_metric_needs(frames, ingested, tmp_path):

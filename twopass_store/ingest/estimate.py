@@ -154,9 +154,10 @@ def _encode(xyz: NDArray[np.float32], packing: Packing, config: IngestConfig) ->
     """
     n_frames = min(len(xyz), position_chunk_frames(xyz.shape[1]))
     with tempfile.TemporaryDirectory(prefix="twopass-plan-") as folder:
-        staging = Path(folder) / "staging"
+        sample = Path(folder).resolve() / "sample.zarr"
+        staging = sample.with_name("staging")
         staging.mkdir()
-        store = Store.create(Path(folder) / "sample.zarr", {}, writer=Writer(staging))
+        store = Store.create(sample, {"topology": ""}, writer=Writer(staging))
         spec = position_spec(packing.dtype, packing.scale, rounds=packing.rounds)
         store.ensure_array("", spec, (n_frames, *xyz.shape[1:]), codec=config.codec or DEFAULT_CODEC)
         begin = time.perf_counter()

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from ..errors import StoreLockedError, StoreWriteError
+from ..errors import StoreError, StoreLockedError, StoreWriteError
 
 __all__ = ["Disk", "Writer", "digest", "remove_staging", "settle"]
 
@@ -101,7 +101,7 @@ class Writer:
             If the lock was taken away meanwhile.
         """
         temporary = self.staging / uuid.uuid4().hex
-        self._require_lock()
+        self._require_right(path.parent)
         try:
             with temporary.open("wb") as file:
                 self.disk.write(file, data)
@@ -124,7 +124,7 @@ class Writer:
         StoreWriteError, StoreLockedError
             As `write` does.
         """
-        self._require_lock()
+        self._require_right(path)
         # Also where it is there: another may just have made it, and not come to sync its name.
         try:
             self.disk.make_folder(path)
@@ -141,7 +141,7 @@ class Writer:
             If the disk refuses, the writer is closed, or the lock was taken away.
         """
         doomed = self.staging / uuid.uuid4().hex
-        self._require_lock()
+        self._require_right(path.parent)
         try:
             self.disk.rename(path, doomed)
             self.disk.sync_folder(path.parent)
@@ -159,12 +159,21 @@ class Writer:
         StoreWriteError, StoreLockedError
             If the disk refuses, the writer is closed, or the lock was taken away.
         """
-        self._require_lock()
+        self._require_right(target.parent)
         try:
             self.disk.rename(source, target)
             self.disk.sync_folder(target.parent)
         except OSError as error:
             raise self._refused(target, error) from error
+
+    def _require_right(self, folder: Path) -> None:
+        """Refuse to write without the lock, and where a link in the store leads elsewhere."""
+        self._require_lock()
+        if os.path.realpath(folder) != os.fspath(folder):
+            raise StoreError(
+                f"{folder} leads to {os.path.realpath(folder)}: links in a store are not followed. If it is "
+                "yours, put the files themselves there (such as with `cp -rL`)."
+            )
 
     def _require_lock(self) -> None:
         if not self.staging.is_dir():

@@ -1,13 +1,21 @@
 """The store on disk: created, opened, read and written here, and nowhere else; the only importer of zarr."""
 
 from .arrays import Rows
-from .confined import inside, open_regular, read_regular, regular_file
-from .journal_files import COPIES, JournalFiles, checksum_holds, copies_problem, ledger_problem
-from .limits import MAX_METADATA_BYTES
-from .names import CHUNK_PREFIX
+from .files import (
+    MAX_METADATA_BYTES,
+    checksum_holds,
+    copies_problem,
+    ledger_problem,
+    open_regular,
+    read_regular,
+    regular_file,
+)
+from .journal_files import COPIES, JournalFiles
+from .local import inside
 from .packing import LOSSLESS, Misfit, Packing
+from .places import CHUNK_PREFIX, HOLDERS, chunk_name, group_of, spec_at
 from .provenance import differing_versions, provenance
-from .recorded import group_of
+from .reading import GROWTH, Watch, at_one_state
 from .results import only_clustering, open_results, plain_attributes
 from .stage import (
     Stage,
@@ -19,13 +27,14 @@ from .stage import (
     require_ingest,
     run_stage,
 )
-from .store import GROWTH, Store, check_name, lock_folder, store_path
-from .watch import Watch, at_one_state
+from .store import Store, check_name, lock_folder, store_path
+from .wall import metadata_problem
 
 __all__ = [
     "CHUNK_PREFIX",
     "COPIES",
     "GROWTH",
+    "HOLDERS",
     "LOSSLESS",
     "MAX_METADATA_BYTES",
     "JournalFiles",
@@ -39,6 +48,7 @@ __all__ = [
     "at_one_state",
     "check_name",
     "checksum_holds",
+    "chunk_name",
     "copies_problem",
     "differing_versions",
     "discard",
@@ -47,6 +57,7 @@ __all__ = [
     "is_complete",
     "ledger_problem",
     "lock_folder",
+    "metadata_problem",
     "only_clustering",
     "open_regular",
     "open_results",
@@ -58,5 +69,6 @@ __all__ = [
     "require_clustering",
     "require_ingest",
     "run_stage",
+    "spec_at",
     "store_path",
 ]

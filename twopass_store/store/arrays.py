@@ -1,30 +1,28 @@
 """The arrays of a store: made, read and written, chunk by chunk."""
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
+import numcodecs.blosc
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
-from ..errors import CorruptChunkError, StoreError, TwopassError
-from ..journal import METADATA, Product, Record
+from ..errors import CorruptChunkError, StageIncompleteError, StoreError, TwopassError
+from ..journal import ABSENT, METADATA, Product, Record, StageJournal, digest
 from ..partition import FrameRange, n_chunks
 from ..schema import DEFAULT_CODEC, PACKING_ATTRS, ArraySpec, attributes, chunk_shape
-from .bounds import REFERENCES, check_size, check_values
 from .codecs import codec_of, codecs
-from .confined import read_regular, regular_file
-from .groups import CONFIG, GROWTH, Groups
-from .limits import MAX_METADATA_BYTES, known_spec
-from .names import CHUNK_PREFIX
+from .journal_files import JournalFiles
+from .local import DurableLocalStore, gone, inside, limit_of_the_machine
 from .packing import Packing
+from .places import METADATA_FILE, chunk_name, group_of, metadata_key, spec_at, stages_of
 
-__all__ = ["Arrays", "Rows"]
-
-GROWING = ("frame", "trajectory_file", "simulation_run")
-"""Dimensions that an append makes longer, one array after the other."""
+__all__ = ["Arrays", "Rows", "array_options"]
 
 
 class Rows(Protocol):
@@ -41,8 +39,64 @@ class Rows(Protocol):
         """Some of its rows."""
 
 
-class Arrays(Groups):
+def array_options(
+    spec: ArraySpec,
+    shape: Sequence[int],
+    attrs: Mapping[str, Any] | None = None,
+    *,
+    codec: str = DEFAULT_CODEC,
+    shard_chunks: int = 1,
+) -> dict[str, Any]:
+    """Return what zarr's ``create_array`` takes for an array of the format, see `Arrays.ensure_array`."""
+    chunks = chunk_shape(spec, tuple(shape))
+    return {
+        "shape": tuple(shape),
+        "dtype": str if spec.dtype == "str" else spec.dtype,
+        "chunks": chunks,
+        "shards": (shard_chunks * chunks[0], *chunks[1:]) if shard_chunks > 1 else None,
+        **codecs(spec, codec=codec),
+        "fill_value": spec.fill_value,
+        "attributes": {**attributes(spec), **(attrs or {})},
+        "dimension_names": spec.dims,
+        "chunk_key_encoding": {"name": "default", "separator": "."},
+        "config": _CONFIG,
+    }
+
+
+# In the main thread it would start threads of its own.
+numcodecs.blosc.use_threads = False
+
+# Chunks that are all fill are written too: what is absent then is missing, not empty.
+_CONFIG: Any = {"write_empty_chunks": True}
+
+
+class Arrays:
     """An open store, with its arrays."""
+
+    def __init__(self, path: Path, root: zarr.Group, files: DurableLocalStore) -> None:
+        self.path = path
+        self._root = root
+        self._files = files
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._buffers = threading.local()
+        self._journals: dict[str, StageJournal | None] = {}
+
+    def at(self, path: str) -> Path:
+        """Return the folder of a group or array."""
+        return inside(self.path, path)
+
+    def has(self, path: str) -> bool:
+        """Tell whether a group or array is there.
+
+        Raises
+        ------
+        CorruptChunkError
+            If it isn't, though the journal has it on record.
+        """
+        if inside(self.path, metadata_key(path)).is_file():
+            return True
+        self._require_recorded(path)
+        return False
 
     def ensure_array(
         self,
@@ -68,21 +122,9 @@ class Arrays(Groups):
             Chunks that lie in one file.
         """
         product = self.product(group, spec, shape, shard_chunks=shard_chunks)
-        chunks = chunk_shape(spec, tuple(shape))
         if not self.has(product.path):
-            self._root.create_array(
-                product.path,
-                shape=tuple(shape),
-                dtype=str if spec.dtype == "str" else spec.dtype,
-                chunks=chunks,
-                shards=(shard_chunks * chunks[0], *chunks[1:]) if shard_chunks > 1 else None,
-                **codecs(spec, codec=codec),
-                fill_value=spec.fill_value,
-                attributes={**attributes(spec), **(attrs or {})},
-                dimension_names=spec.dims,
-                chunk_key_encoding={"name": "default", "separator": "."},
-                config=CONFIG,
-            )
+            options = array_options(spec, shape, attrs, codec=codec, shard_chunks=shard_chunks)
+            self._root.create_array(product.path, **options)
         return product
 
     def ensure_array_like(self, path: str, new: str, spec: ArraySpec) -> None:
@@ -91,26 +133,14 @@ class Arrays(Groups):
             return
         like = self._array(path)
         kept = {key: value for key, value in like.attrs.items() if key not in PACKING_ATTRS}
-        self._root.create_array(
-            new,
-            shape=like.shape,
-            dtype=spec.dtype,
-            chunks=like.chunks,
-            shards=like.shards,
-            **codecs(spec, codec=codec_of(like)),
-            fill_value=spec.fill_value,
-            attributes={**kept, **spec.attrs},
-            dimension_names=spec.dims,
-            chunk_key_encoding={"name": "default", "separator": "."},
-            config=CONFIG,
-        )
+        shard_chunks = like.shards[0] // like.chunks[0] if like.shards else 1
+        options = array_options(spec, like.shape, kept, codec=codec_of(like), shard_chunks=shard_chunks)
+        self._root.create_array(new, **options | {"attributes": {**kept, **spec.attrs}})
 
     def exchange(self, path: str, new: str) -> None:
         """Put the array `new` in the place of another; after a crash in between, `new` is there whole."""
-        if self._files.writer is None:
-            raise ValueError("the store is open for reading only")
-        self._forget(path)
-        self._files.writer.remove(self.at(path))
+        self.remove(path)
+        assert self._files.writer is not None
         self._files.writer.move(self.at(new), self.at(path))
 
     def grow(self, path: str, length: int) -> None:
@@ -127,28 +157,23 @@ class Arrays(Groups):
 
     def along_frame(self, group: str) -> list[str]:
         """List the paths of a group's arrays along ``frame``."""
-        paths = [f"{group}/{name}" if group else name for name in self.members(group)]
-        return [path for path in paths if self._first_dimension(path) == "frame"]
+        folder = self.at(group)
+        names = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
+        paths = [f"{group}/{name}" if group else name for name in names]
+        return [
+            path
+            for path in paths
+            if self.has(path) and _dimensions(self._files.read_metadata(path))[:1] == ["frame"]
+        ]
 
     def unknown_along_frame(self) -> list[str]:
         """List the paths of arrays along ``frame`` that the format doesn't have, wherever they are."""
         found = []
-        for file in sorted(self.path.rglob("zarr.json")):
+        for file in sorted(self.path.rglob(METADATA_FILE)):
             path = file.parent.relative_to(self.path).as_posix()
-            if known_spec(path) is not None:
-                continue
-            try:
-                names = json.loads(read_regular(file, limit=MAX_METADATA_BYTES)).get("dimension_names")
-            except (ValueError, AttributeError, RecursionError):
-                continue  # nothing that a reader could open
-            if "frame" in (names or []):
+            if spec_at(path) is None and "frame" in _dimensions(file.read_bytes()):
                 found.append(path)
         return found
-
-    def _first_dimension(self, path: str) -> str | None:
-        metadata = json.loads(self._files.read_metadata(path))
-        names = metadata.get("dimension_names") or [None]
-        return None if names[0] is None else str(names[0])
 
     @staticmethod
     def product(group: str, spec: ArraySpec, shape: Sequence[int], *, shard_chunks: int = 1) -> Product:
@@ -158,7 +183,6 @@ class Arrays(Groups):
 
     def shape(self, path: str) -> tuple[int, ...]:
         """Return an array's shape."""
-        self._require_sizes(path)
         return tuple(self._array(path).shape)
 
     def chunk_length(self, path: str) -> int:
@@ -188,48 +212,7 @@ class Arrays(Groups):
         """
         if path == "position":
             return self.read_positions(FrameRange(0, self.shape(path)[0]) if rows is None else rows)
-        self._require_sizes(path)
-        values = self._stored(path, rows)
-        check_values(path, values, is_complete=self.is_complete(path), size_of=partial(self._size_of, path))
-        return values
-
-    def _require_sizes(self, path: str) -> None:
-        """Raise `CorruptChunkError` unless an array of the format is as long as those that go with it."""
-        spec = known_spec(path)
-        if spec is None or path in self._sized:
-            return
-        for axis, dim in enumerate(spec.dims):
-            reference = self._reference(path, dim)
-            if reference is None or reference == path or not self.has(reference):
-                continue
-            at = 1 if dim == "atom" else 0
-            try:
-                check_size(path, dim, self._array(path).shape[axis], self._array(reference).shape[at])
-            except CorruptChunkError:
-                if dim in GROWING and self.has(f"journal/{GROWTH}"):
-                    return
-                # An append may have ended since one of them was opened.
-                self._forget(path)
-                self._forget(reference)
-                check_size(path, dim, self._array(path).shape[axis], self._array(reference).shape[at])
-        self._sized.add(path)
-
-    def _reference(self, path: str, dim: str) -> str | None:
-        """Return the array that tells the size along a dimension, None where the format fixes it."""
-        if dim not in REFERENCES:
-            return None
-        group = "" if dim in (*GROWING, "atom") else path.rpartition("/")[0]
-        if dim == "subset" and group.startswith("clusterings/"):
-            subset = self.attrs(group)["subset"]
-            return None if subset is None else f"subsets/{subset}/{REFERENCES[dim]}"
-        return f"{group}/{REFERENCES[dim]}".lstrip("/")
-
-    def _size_of(self, path: str, dim: str) -> int:
-        if dim == "clusters":
-            return int(self.attrs(path.rpartition("/")[0])["n_clusters_found"])
-        reference = self._reference(path, dim)
-        assert reference is not None
-        return int(self._array(reference).shape[1 if dim == "atom" else 0])
+        return self._stored(path, rows)
 
     def _stored(self, path: str, rows: FrameRange | None) -> NDArray[Any]:
         array = self._array(path)
@@ -261,36 +244,52 @@ class Arrays(Groups):
         Shape (n_frames, n_atoms, 3), nm, C-contiguous unless `out` isn't.
         """
         packing = self.packing()
-        array, files = self._array("position"), self._chunk_files("position")
+        array = self._array("position")
         n_atoms = array.shape[1] if atoms is None else len(atoms)
         positions = np.empty((len(frames), n_atoms, 3), np.float32) if out is None else out
-        if files is None:
-            stored = self._stored("position", frames)
-            return packing.unpack(stored if atoms is None else stored[:, atoms], positions)
         length = array.chunks[0]
-        for chunk in range(frames.start // length, n_chunks(frames.stop, length)):
-            first = chunk * length
-            start, stop = max(frames.start, first), min(frames.stop, first + length)
-            with self._reading("position", f", frames {start} to {stop}"):
-                stored = files.read(chunk)[start - first : stop - first]
-            if atoms is not None:
-                stored = stored[:, atoms]
-            packing.unpack(stored, positions[start - frames.start : stop - frames.start])
+        # Chunk by chunk, so that never more than one is there in its stored type.
+        for start in range(frames.start - frames.start % length, frames.stop, length):
+            rows = FrameRange(max(frames.start, start), min(frames.stop, start + length))
+            stored = self._whole_chunk("position", start // length)
+            if stored is None:
+                stored = self._stored("position", rows)
+            else:
+                stored = stored[rows.start - start : rows.stop - start]
+            into = positions[rows.start - frames.start : rows.stop - frames.start]
+            packing.unpack(stored if atoms is None else stored[:, atoms], into)
         return positions
+
+    def _whole_chunk(self, path: str, chunk: int) -> NDArray[Any] | None:
+        """Decode a chunk into this thread's buffer; None if it isn't in a file of its own, or transposed.
+
+        zarr takes new memory for each chunk and copies what it decoded, a fifth of the time of `assign`.
+        """
+        array = self._array(path)
+        if array.shards or codec_of(array) != DEFAULT_CODEC:
+            return None
+        stored: NDArray[Any] | None = getattr(self._buffers, path, None)
+        if stored is None or (stored.shape, stored.dtype) != (array.chunks, array.dtype):
+            stored = np.empty(array.chunks, array.dtype)
+            setattr(self._buffers, path, stored)
+        with self._reading(path, f", chunk {chunk}"):
+            data = self._files.read_chunk(f"{path}/{chunk_name(chunk, array.ndim)}")
+            # The header of blosc says how much is written to the buffer.
+            if len(data) < 16 or int.from_bytes(data[4:8], "little") != stored.nbytes:
+                raise ValueError("its header promises another size")
+            numcodecs.blosc.decompress(data, stored.reshape(-1).view(np.uint8))
+        return stored
 
     @contextmanager
     def _reading(self, path: str, where: str) -> Iterator[None]:
         """Say which array it was: codecs raise errors of many kinds, and know nothing of files."""
         try:
             yield
-        except (TwopassError, MemoryError):
+        except TwopassError:
             raise
-        except PermissionError as error:
-            raise StoreError(
-                f"Cannot read {self.path / path}: {error.strerror}. Mend its permissions."
-            ) from error
         except Exception as error:
-            raise CorruptChunkError(
+            limit = limit_of_the_machine(error)
+            raise limit or CorruptChunkError(
                 f"{self.path / path} is damaged{where}: {error}. `twopass verify {self.path}` tells what "
                 "else is; `twopass repair` discards it, so that it is made anew."
             ) from error
@@ -305,13 +304,9 @@ class Arrays(Groups):
 
         Where the array has shards, what is meant is a shard.
         """
-        array, files = self._array(path), self._chunk_files(path)
-        key = f"{path}/{CHUNK_PREFIX}{'.'.join([str(chunk), *['0'] * (array.ndim - 1)])}"
-        if files is not None:
-            content = files.encode(data)
-            self._files.put(key, content)
-        else:
-            start = chunk * self.unit_length(path)
+        array = self._array(path)
+        start, key = chunk * self.unit_length(path), f"{path}/{chunk_name(chunk, array.ndim)}"
+        with self._files.replacing(key):
             array[start : start + len(data)] = data
         return Record(path, chunk, self._files.take_digest(key))
 
@@ -330,13 +325,7 @@ class Arrays(Groups):
     def mark_complete(self, path: str) -> Record:
         """Set ``complete`` on an array; returns the ledger's entry for its metadata."""
         self._array(path).update_attributes({"complete": True})
-        return Record(path, METADATA, self._files.take_digest(f"{path}/zarr.json"))
-
-    def discard_chunk(self, path: str, chunk: int, n_dims: int) -> None:
-        """Remove the file of a chunk (or shard), for the next run to write it anew."""
-        if self._files.writer is None:
-            raise ValueError("the store is open for reading only")
-        self._files.writer.remove(self.at(f"{path}/{CHUNK_PREFIX}{chunk}{'.0' * (n_dims - 1)}"))
+        return Record(path, METADATA, self._files.take_digest(metadata_key(path)))
 
     def unmark_complete(self, path: str) -> None:
         """Say of an array that it isn't complete any more, once its metadata have no entry in the ledger."""
@@ -345,5 +334,96 @@ class Arrays(Groups):
 
     def has_chunk(self, path: str, chunk: int) -> bool:
         """Tell whether the file of a chunk (or shard) is there."""
-        n_dims = self._array(path).ndim
-        return regular_file(self.path, f"{path}/{CHUNK_PREFIX}{chunk}{'.0' * (n_dims - 1)}") is not None
+        return inside(self.path, f"{path}/{chunk_name(chunk, self._array(path).ndim)}").is_file()
+
+    def discard_chunk(self, path: str, chunk: int, n_dims: int) -> None:
+        """Remove the file of a chunk (or shard), for the next run to write it anew."""
+        self._remove(f"{path}/{chunk_name(chunk, n_dims)}")
+
+    def remove(self, path: str) -> None:
+        """Remove a group or array and all in it, at one stroke."""
+        self._forget(path)
+        self._remove(path)
+
+    def _remove(self, path: str) -> None:
+        if self._files.writer is None:
+            raise ValueError("the store is open for reading only")
+        self._files.writer.remove(self.at(path))
+
+    def _forget(self, path: str) -> None:
+        self._arrays = {name: array for name, array in self._arrays.items() if not name.startswith(path)}
+
+    def _array(self, path: str) -> "zarr.Array[Any]":
+        array = self._arrays.get(path)
+        if array is None:
+            self._require_recorded(path)
+            mode = "r" if self._files.read_only else "r+"
+            try:
+                opened = zarr.open_array(self._files, path=path, mode=mode, zarr_format=3)
+            except FileNotFoundError as error:
+                if not self.path.is_dir():
+                    raise gone(self.path) from error
+                raise StageIncompleteError(f"{self.path} has no {path} yet.") from error
+            except StoreError:
+                raise
+            except Exception as error:
+                limit = limit_of_the_machine(error)
+                raise limit or CorruptChunkError(
+                    f"{self.path / path / METADATA_FILE} is damaged ({error}). Copy the store again whole, "
+                    "or make it anew."
+                ) from error
+            # open_array takes a config, but heeds it only where it creates.
+            array = self._arrays[path] = opened.with_config(_CONFIG)
+        return array
+
+    def _require_recorded(self, path: str) -> None:
+        """Refuse metadata of which the journal has another digest: numbers would be read as others.
+
+        While metadata change, as those of an array that becomes longer do, there is no entry.
+
+        Raises
+        ------
+        CorruptChunkError
+            If they differ, or are missing.
+        """
+        for _ in range(5):
+            recorded = self._recorded(path)
+            try:
+                found = digest(self._files.read_metadata(path)) if recorded != ABSENT else ABSENT
+            except FileNotFoundError:
+                found = None
+            if found == recorded:
+                return
+            # A writer may have come in between.
+            for stage in stages_of(path):
+                self._journals.pop(stage, None)
+        what = "missing" if found is None else "not as they were written"
+        raise CorruptChunkError(
+            f"The metadata {self.path / metadata_key(path)} are {what}: the store is damaged, or the copy of "
+            f"it is incomplete. `twopass verify {self.path}` tells what else is; `twopass repair` mends what "
+            "can be."
+        )
+
+    def _recorded(self, path: str) -> int:
+        """Return the digest of metadata that a journal has, `ABSENT` if none has any."""
+        for stage in stages_of(path):
+            journals = JournalFiles(self.path)
+            try:
+                if group_of(stage) == path:
+                    text = journals.read_copies(stage).get(path)
+                    return ABSENT if text is None else digest(text.encode())
+                if stage not in self._journals:
+                    self._journals[stage] = journals.load(stage)
+            except StoreError:
+                continue  # a damaged journal; whoever needs it is told
+            journal = self._journals[stage]
+            if journal is not None and journal.has(path):
+                return journal.digest_of(path, METADATA)
+        return ABSENT
+
+
+def _dimensions(metadata: bytes) -> list[str]:
+    try:
+        return list(json.loads(metadata).get("dimension_names") or [])
+    except (ValueError, AttributeError, RecursionError):
+        return []  # nothing that a reader could open

@@ -1,35 +1,39 @@
-"""A local folder as a Zarr store whose writes survive a power cut and whose reads miss nothing."""
+"""A local folder as a Zarr store: durable writes, no missing chunks, and nothing that lies outside of it."""
 
 import asyncio
+import errno
+import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 import numpy as np
+from numpy.typing import NDArray
 from zarr.abc.store import ByteRequest
 from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
-from ..errors import CorruptChunkError, StoreError, StoreNotFoundError
+from ..errors import CorruptChunkError, StoreError, StoreNotFoundError, TwopassError
 from ..journal import Writer, digest
-from .confined import inside, read_regular, regular_file
-from .limits import MAX_METADATA_BYTES, ArrayFormat, check_metadata, known_spec
-from .names import CHECKSUM_BYTES, CHUNK_PREFIX, METADATA_FILE
-from .recorded import RecordedMetadata, read_file
+from .places import CHUNK_PREFIX, METADATA_FILE, metadata_key, spec_at
+from .wall import check_metadata
 
-__all__ = ["DurableLocalStore", "gone", "missing_chunk"]
+__all__ = ["DurableLocalStore", "gone", "inside", "limit_of_the_machine", "naming_the_file"]
+
+CHECKSUM_BYTES = 4
+"""Length of the crc32c that each chunk ends with."""
 
 
 class DurableLocalStore(LocalStore):
-    """Writes through the journal's durable write and notes the digest of what it wrote.
+    """Every read of a store's metadata and chunks, and every write, goes through here.
 
     zarr's own `LocalStore` renames whole files into place but never syncs them, and reads a missing chunk
-    as fill. Here a missing chunk is an error: every chunk of ours is written, also one that is all fill. So
-    are metadata of which the journal has another digest: numbers would be read as others.
+    as fill. Here a missing chunk is an error, since every chunk of ours is written, also one that is all
+    fill; and so are metadata that differ from the schema.
 
     Parameters
     ----------
@@ -42,9 +46,7 @@ class DurableLocalStore(LocalStore):
     absent_is_fill
         Read a missing chunk as fill, as zarr does: for arrays that are still being written.
     known_only
-        List no arrays but those of the format: who opens all that is listed meets nobody's own.
-    check
-        Called with the key after a chunk was read, or couldn't be; raises where it isn't what was opened.
+        List only arrays of the format; others that a user keeps in the store may need codecs of their own.
     """
 
     def __init__(
@@ -55,17 +57,16 @@ class DurableLocalStore(LocalStore):
         writer: Writer | None = None,
         absent_is_fill: bool = False,
         known_only: bool = False,
-        check: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(root, read_only=read_only)
         self.writer = writer
-        self.recorded = RecordedMetadata(self.root)
         self._absent_is_fill = absent_is_fill
         self._known_only = known_only
-        self._check = check
+        self._stamps: dict[str, tuple[int, int]] = {}
+        self._sharded: set[str] = set()
         self._digests: dict[str, int] = {}
         self._digests_lock = threading.Lock()
-        self._formats: dict[str, ArrayFormat | None] = {}
+        self._replaced: set[str] = set()
 
     async def _open(self, **options: Any) -> None:
         # LocalStore's own makes the folder, also that of a store that is gone.
@@ -79,56 +80,90 @@ class DurableLocalStore(LocalStore):
             writer=self.writer,
             absent_is_fill=self._absent_is_fill,
             known_only=self._known_only,
-            check=self._check,
         )
+
+    @contextmanager
+    def replacing(self, key: str) -> Iterator[None]:
+        """Take a file for absent while it is written whole: zarr reads a shard before it writes one."""
+        self._replaced.add(key)
+        try:
+            yield
+        finally:
+            self._replaced.discard(key)
 
     def take_digest(self, key: str) -> int:
         """Return the digest of what was last written under a key, and forget it."""
         with self._digests_lock:
             return self._digests.pop(key)
 
+    def read_metadata(self, path: str) -> bytes:
+        """Return the metadata of a group or array.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there are none.
+        CorruptChunkError
+            If they differ from the schema.
+        """
+        key = metadata_key(path)
+        file = inside(self.root, key)
+        if not file.is_file():
+            raise FileNotFoundError(file)
+        with naming_the_file(file):
+            data = file.read_bytes()
+        check_metadata(self.root, path, data)
+        return data
+
+    def read_chunk(self, key: str) -> bytes:
+        """Return a chunk as it is encoded, without its checksum, which was compared."""
+        file = inside(self.root, key)
+        with naming_the_file(file):
+            data = file.read_bytes() if file.is_file() else None
+        if self.read_only:
+            self._require_same_group(key.rpartition("/")[0])
+        if data is None:
+            raise missing_chunk(file)
+        if not _checksum_holds(np.frombuffer(data, np.uint8)):
+            raise damaged_file(file, "its checksum differs")
+        return data[:-CHECKSUM_BYTES]
+
     async def get(
-        self,
-        key: str,
-        prototype: BufferPrototype | None = None,
-        byte_range: ByteRequest | None = None,
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Read a file; a missing chunk is an error."""
-        with self._checking(key):
-            regular_file(self.root, key, limit=self._limit(key))
-            with self._told(key):
-                value = await super().get(key, prototype, byte_range)
-            return self._allowed(key, self._checked(key, value), is_whole=byte_range is None)
+        if key in self._replaced:
+            return None
+        with naming_the_file(inside(self.root, key)):
+            value = await super().get(key, prototype, byte_range)
+        return self._checked(key, value, is_whole=byte_range is None)
 
     def get_sync(self, key: str, **kwargs: Any) -> Buffer | None:
         """Read a file; a missing chunk is an error."""
-        with self._checking(key):
-            regular_file(self.root, key, limit=self._limit(key))
-            with self._told(key):
-                value = super().get_sync(key, **kwargs)
-            return self._allowed(key, self._checked(key, value), is_whole=kwargs.get("byte_range") is None)
+        if key in self._replaced:
+            return None
+        with naming_the_file(inside(self.root, key)):
+            value = super().get_sync(key, **kwargs)
+        return self._checked(key, value, is_whole=kwargs.get("byte_range") is None)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """List what is in a folder."""
         async for name in super().list_dir(prefix):
-            if not self._known_only or known_spec(f"{prefix}/{name}".lstrip("/")) is not None:
+            if not self._known_only or spec_at(f"{prefix}/{name}".lstrip("/")) is not None:
                 yield name
 
     async def set(self, key: str, value: Buffer) -> None:
         """Write a file whole, and durably."""
-        await asyncio.to_thread(self._put, key, value)
+        await asyncio.to_thread(self.put, key, value.to_bytes())
 
     def set_sync(self, key: str, value: Buffer) -> None:
         """Write a file whole, and durably."""
-        self._put(key, value)
+        self.put(key, value.to_bytes())
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write a file unless it is there. Only one process writes a node, so looking first is enough."""
         if not await self.exists(key):
             await self.set(key, value)
-
-    def _put(self, key: str, value: Buffer) -> None:
-        self.put(key, value.to_bytes())
 
     def put(self, key: str, data: bytes) -> None:
         """Write a file whole, and durably."""
@@ -137,106 +172,102 @@ class DurableLocalStore(LocalStore):
             raise ValueError("a store that is written to needs a writer")
         path = inside(self.root, key)
         if path.name == METADATA_FILE and path.parent != self.root and not path.exists():
-            # Only the metadata of a group or array begin its folder; where chunks miss theirs, it was lost.
+            # Only the metadata of a group or array begin its folder; if chunks miss theirs, it was lost.
             self.writer.make_folder(path.parent)
         self.writer.write(path, data)
-        if path.name == METADATA_FILE:
-            self.forget(key.rpartition("/")[0])
         with self._digests_lock:
             self._digests[key] = digest(data)
 
-    def forget(self, path: str) -> None:
-        """Forget what the chunks of an array are: another one takes its place."""
-        self._formats.pop(path, None)
-
-    def _allowed(self, key: str, value: Buffer | None, *, is_whole: bool) -> Buffer | None:
-        """Return what was read, if decoding it takes no codec and no memory but those of the format."""
+    def _checked(self, key: str, value: Buffer | None, *, is_whole: bool) -> Buffer | None:
         path, _, name = key.rpartition("/")
-        if value is None:
-            return None
-        if name == METADATA_FILE:
-            self._formats[path] = check_metadata(path, value.to_bytes())
-        elif name.startswith(CHUNK_PREFIX) and (array := self._format(path)) is not None:
-            array.check(key, value.to_bytes(), is_whole=is_whole)
+        if self.read_only and path and not path.startswith("journal/"):
+            self._require_same_group(path)
+        if name == METADATA_FILE and value is not None:
+            if check_metadata(self.root, path, value.to_bytes()):
+                self._sharded.add(path)
+        elif name.startswith(CHUNK_PREFIX):
+            if value is None and not self._absent_is_fill:
+                raise missing_chunk(self.root / key)
+            # zarr checks it too, but doesn't say which file it was.
+            is_chunk = value is not None and is_whole and path not in self._sharded
+            if is_chunk and value is not None and not _checksum_holds(value.as_numpy_array().view(np.uint8)):
+                raise damaged_file(self.root / key, "its checksum differs")
         return value
 
-    def _limit(self, key: str) -> int | None:
-        path, _, name = key.rpartition("/")
-        if name == METADATA_FILE:
-            return MAX_METADATA_BYTES
-        array = self._format(path) if name.startswith(CHUNK_PREFIX) else None
-        return None if array is None else array.file_bytes
-
-    def _format(self, path: str) -> ArrayFormat | None:
-        if path not in self._formats:
-            file = regular_file(self.root, f"{path}/{METADATA_FILE}", limit=MAX_METADATA_BYTES)
-            self._formats[path] = None if file is None else check_metadata(path, read_regular(file))
-        return self._formats[path]
-
-    @contextmanager
-    def _checking(self, key: str) -> Iterator[None]:
-        if self._check is None or not key.rpartition("/")[2].startswith(CHUNK_PREFIX):
-            yield
-            return
+    def _require_same_group(self, path: str) -> None:
+        """Refuse arrays of a group that was made anew since the first of them was opened."""
+        group = path.rpartition("/")[0]
         try:
-            yield
-        except StoreError:
-            self._check(key)
-            raise
-        self._check(key)
-
-    def read_metadata(self, path: str) -> bytes:
-        """Return the metadata of a group or array, if they are as recorded.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there are none.
-        CorruptChunkError
-            If they are not as recorded.
-        """
-        key = f"{path}/{METADATA_FILE}" if path else METADATA_FILE
-        data = read_file(self.root, key)
-        if data is None:
-            raise FileNotFoundError(key)
-        return self.recorded.settled(path, data, lambda: read_file(self.root, key))
-
-    def _checked(self, key: str, value: Buffer | None) -> Buffer | None:
-        path, _, name = key.rpartition("/")
-        if name.startswith(CHUNK_PREFIX):
-            if value is None and not (self._absent_is_fill and not self.recorded.has_chunk(path, name)):
-                raise missing_chunk(self.root / key)
-            # zarr would raise too, but not say which file it was. Of shards it reads any number of chunks at
-            # once, and checks each.
-            array = self._format(path) if self.recorded.knows(path) else None
-            is_chunk = value is not None and array is not None and not array.chunks_per_file
-            if is_chunk and value is not None and not _ends_with_checksum(value):
-                raise damaged_chunk(self.root / key, "its checksum differs")
-        if value is None or name != METADATA_FILE:
-            return value
-        found = self.recorded.settled(path, value.to_bytes(), lambda: read_file(self.root, key))
-        return type(value).from_bytes(found)
-
-    @contextmanager
-    def _told(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except PermissionError as error:
+            status = (self.root / group / METADATA_FILE).stat()
+        except OSError:
+            return  # damaged or gone; said by who reads it
+        # Every write makes a new file and renames it.
+        stamp = (status.st_ino, status.st_mtime_ns)
+        if self._stamps.setdefault(group, stamp) != stamp:
             raise StoreError(
-                f"Cannot read {self.root / key}: {error.strerror}. Mend its permissions."
-            ) from error
-        except (OSError, ValueError) as error:
-            # A shard that is shorter than its index, or a disk that can't read it any more.
-            raise damaged_chunk(self.root / key, str(error)) from error
+                f"{self.root / group} was changed while it was read: it, or its labels, were made anew. Open "
+                "it again, and read it anew."
+            )
 
 
-def _ends_with_checksum(value: Buffer) -> bool:
-    data = value.as_numpy_array().view(np.uint8)
-    stored = int.from_bytes(data[-CHECKSUM_BYTES:].tobytes(), "little")
-    return len(data) > CHECKSUM_BYTES and google_crc32c.value(data[:-CHECKSUM_BYTES]) == stored
+def inside(root: Path, key: str) -> Path:
+    """Return where a group, an array or a file of a store lies.
+
+    Parameters
+    ----------
+    root
+        The store's folder.
+    key
+        Path within it, without a leading slash; empty for the folder itself.
+
+    Raises
+    ------
+    StoreError
+        If it leads elsewhere, such as through a symbolic link.
+    """
+    path = root / key
+    if os.path.realpath(path) != os.fspath(Path(os.path.realpath(root)) / key):
+        raise StoreError(
+            f"{path} leads to {os.path.realpath(path)}, and links in a store are not followed. If it is "
+            "yours, put the files themselves there (such as with `cp -rL`)."
+        )
+    return path
 
 
-def damaged_chunk(path: Path, why: str) -> CorruptChunkError:
+@contextmanager
+def naming_the_file(path: Path) -> Iterator[None]:
+    """Say which file it is that can't be read, or which limit of the machine is in the way."""
+    try:
+        yield
+    except TwopassError:
+        raise
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise StoreError(f"Cannot read {path}: {error.strerror}. Mend its permissions.") from error
+        limit = limit_of_the_machine(error)
+        if limit is not None:
+            raise limit from error
+        raise damaged_file(path, str(error)) from error
+    except ValueError as error:  # a shard that is shorter than its index
+        raise damaged_file(path, str(error)) from error
+
+
+def limit_of_the_machine(error: BaseException | None) -> TwopassError | None:
+    """Return an error that names the limit that another one, or its cause, ran into; None if none."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return StoreError("Too many files are open at once. Raise the limit (`ulimit -n 1024`).")
+        is_memory = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+        if is_memory or "can't start new thread" in str(error):
+            return StoreError(
+                "The system refuses more memory or threads. Raise the limits of this process (`ulimit -v`, "
+                "`ulimit -u`), or take fewer workers."
+            )
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def damaged_file(path: Path, why: str) -> CorruptChunkError:
     """Return the error that says so."""
     return CorruptChunkError(
         f"{path} is damaged: {why}. `twopass verify` tells what else is; `twopass repair` discards it, so "
@@ -259,3 +290,8 @@ def missing_chunk(path: Path) -> StoreError:
         f"{path} is missing: the store is damaged, or the copy of it is incomplete. Copy it again whole; or "
         "`twopass verify` tells what else is, and `twopass repair` has it made anew."
     )
+
+
+def _checksum_holds(data: NDArray[np.uint8]) -> bool:
+    stored = int.from_bytes(data[-CHECKSUM_BYTES:].tobytes(), "little")
+    return len(data) > CHECKSUM_BYTES and google_crc32c.value(data[:-CHECKSUM_BYTES]) == stored

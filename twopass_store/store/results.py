@@ -11,9 +11,10 @@ import numpy as np
 from ..errors import ConfigError, StageIncompleteError
 from ..journal import Plan
 from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, OUTSIDE, SUBSET
-from .local import DurableLocalStore
-from .store import GROWTH, Store, store_path
-from .watch import Watch, at_one_state
+from .local import DurableLocalStore, missing_chunk
+from .places import chunk_name
+from .reading import GROWTH, at_one_state
+from .store import Store, store_path
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,16 +57,11 @@ def open_results(
     path = store_path(store)
 
     def read() -> "xr.Dataset":
-        while True:
-            opened = Store.open(path)
-            before = _shown(opened)
-            chosen = only_clustering(opened) if name is None else name
-            dataset = _opened(opened, chosen, before, partial=partial)
-            # An append may have begun or ended meanwhile.
-            if _shown(Store.open(path)) == before:
-                return dataset
+        opened = Store.open(path)
+        chosen = only_clustering(opened) if name is None else name
+        return _opened(opened, chosen, _shown(opened), partial=partial)
 
-    return at_one_state(path, read, name=name)
+    return at_one_state(path, read)
 
 
 def _shown(opened: Store) -> Mapping[str, int] | None:
@@ -96,15 +92,14 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
     attrs = opened.attrs(group)
     linkage = attrs["linkage"]
 
+    opened.attrs()
     # Where the metadata of one are lost, xarray would take it for absent.
     of_clustering = (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS, *ASSIGNMENT, *MARGIN)
     for path in [spec.name for spec in INGESTED] + [f"{group}/{spec.name}" for spec in of_clustering]:
-        opened.has(path)
-    check = Watch(opened.path, name).require
-    files = DurableLocalStore(opened.path, read_only=True, known_only=True, check=check)
-    partial_files = DurableLocalStore(
-        opened.path, read_only=True, absent_is_fill=True, known_only=True, check=check
-    )
+        if opened.has(path):
+            opened.shape(path)  # refuses metadata that are damaged
+    files = DurableLocalStore(opened.path, read_only=True, known_only=True)
+    partial_files = DurableLocalStore(opened.path, read_only=True, absent_is_fill=True, known_only=True)
     root = _group(files, "", [spec.name for spec in INGESTED])
     if "position" not in root and opened.has("journal/transcode"):
         raise StageIncompleteError(
@@ -126,6 +121,7 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
         if all(opened.is_complete(path) for path in paths) or _covers(opened, f"{stage}-{name}", shown):
             pieces.append(_group(files, group, [spec.name for spec in specs]))
         elif partial and all(opened.has(path) for path in paths):
+            _require_recorded_chunks(opened, f"{stage}-{name}", paths)
             pieces.append(_group(partial_files, group, [spec.name for spec in specs]))
 
     if shown is not None:
@@ -151,6 +147,15 @@ def _covers(opened: Store, stage: str, shown: Mapping[str, int] | None) -> bool:
     """Tell whether a stage had done all frames that are shown before others were appended."""
     journal = None if shown is None else opened.journal(stage)
     return journal is not None and shown is not None and shown["frame"] == journal.plan.request.get("covered")
+
+
+def _require_recorded_chunks(opened: Store, stage: str, paths: list[str]) -> None:
+    """Refuse chunks that were lost: what is absent is read as not labelled yet."""
+    journal = opened.journal(stage)
+    for path in paths if journal is not None else ():
+        for chunk in np.flatnonzero(journal.done(path)) if journal is not None else ():
+            if not opened.has_chunk(path, int(chunk)):
+                raise missing_chunk(opened.at(path) / chunk_name(int(chunk), 1))
 
 
 def _needed(opened: Store, group: str) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 from ..errors import CorruptChunkError, StageIncompleteError
 from ..journal import Lock, Plan, StageJournal, Writer, clear_dead, hold, naming_writer
 from ..progress import Progress
+from .places import arrays_of, group_of
 from .provenance import differing_versions, provenance
-from .recorded import arrays_of, group_of
 from .store import Store, lock_folder
 
 __all__ = [
@@ -192,6 +192,8 @@ def discard(store: Store, *stages: str) -> None:
         is_own = group is not None and group.startswith(("clusterings/", "scans/"))
         for path in [group] if is_own and group else arrays_of(stage):
             store.remove(path)
+        if not is_own:
+            store.touch_group(arrays_of(stage)[0].rpartition("/")[0])
     for stage in stages:
         store.remove_journal(stage)
 

@@ -1,31 +1,44 @@
-"""`Store`: the groups and arrays of the format, and the journals kept among them."""
+"""`Store`: a store's folder, opened or made, with its groups and the journals of its stages."""
 
 import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.errors import ContainsGroupError
 
 from ..config import expanded
-from ..errors import ConfigError, CorruptChunkError
-from ..journal import Plan, StageJournal
-from .arrays import Arrays
-from .attributes import check_plan
-from .groups import CONFIG, GROWTH
+from ..errors import (
+    ConfigError,
+    CorruptChunkError,
+    FormatVersionError,
+    StageIncompleteError,
+    StoreError,
+    StoreExistsError,
+    StoreNotFoundError,
+)
+from ..journal import Plan, StageJournal, Writer
+from ..schema import FORMAT_VERSION, LEDGER
+from .arrays import Arrays, array_options
 from .journal_files import COPIES, JournalFiles
-from .names import METADATA_FILE
-from .recorded import arrays_of, group_of
+from .local import DurableLocalStore, inside, limit_of_the_machine
+from .places import METADATA_FILE, arrays_of, group_of, metadata_key
+from .reading import GROWTH
 
-__all__ = ["GROWTH", "Store", "check_name", "lock_folder", "store_path"]
+__all__ = ["Store", "check_name", "lock_folder", "store_path"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+METADATA_FACTOR = 20
+"""Memory that the root's metadata take while they are read, per byte of the file.
+
+Measured: 4, and 17 where a stage opens the store three times."""
 
 
 def check_name(name: str) -> str:
@@ -73,25 +86,136 @@ class Store(Arrays):
     Paths of groups and arrays are relative to its root and have no leading slash. Threads may share it.
     """
 
-    def members(self, path: str) -> list[str]:
-        """List the names of the groups and arrays in a group, sorted; none where the group is absent."""
-        # Also journals whose plans are lost: who asks for them is told.
-        return self.journals.stages() if path == "journal" else super().members(path)
+    @classmethod
+    def exists(cls, path: Path) -> bool:
+        """Tell whether a store (of any format version) is at `path`.
+
+        Raises
+        ------
+        StoreExistsError
+            If something else is there.
+        """
+        try:
+            if (path / METADATA_FILE).is_file():
+                return True
+            # An empty folder may be what a kill left in the first instant.
+            is_taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if is_taken:
+            raise StoreExistsError(
+                f"{path} exists and is no twopass store. Choose another path, or remove it yourself."
+            )
+        return False
+
+    @classmethod
+    def create(cls, path: Path, attrs: Mapping[str, Any], *, writer: Writer) -> Self:
+        """Make an empty store.
+
+        Parameters
+        ----------
+        path
+            Its folder; its parent must exist.
+        attrs
+            Attributes of the root beside ``twopass_format``, as JSON values.
+        writer
+            What writes, from the lock.
+        """
+        files = DurableLocalStore(path, writer=writer)
+        writer.make_folder(path)
+        zarr.create_group(files, zarr_format=3, attributes={"twopass_format": FORMAT_VERSION, **attrs})
+        return cls.open(path, writer=writer)
+
+    @classmethod
+    def open(cls, path: Path, *, writer: Writer | None = None, grows: bool = False) -> Self:
+        """Open a store, for reading unless a writer is given.
+
+        Parameters
+        ----------
+        path
+            Its folder.
+        writer
+            What writes, from the lock.
+        grows
+            Whether it may be written to though its arrays are of different lengths: for whoever mends that.
+
+        Raises
+        ------
+        StageIncompleteError
+            If it shall be written to, and an append was interrupted while it made the arrays longer.
+        StoreNotFoundError
+            If nothing is there, or what is there is no store.
+        FormatVersionError
+            If it is of another format version.
+        CorruptChunkError
+            If its metadata differ from the schema.
+        """
+        try:
+            exists, has_metadata = path.exists(), (path / METADATA_FILE).is_file()
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if not exists:
+            raise StoreNotFoundError(f"There is no store at {path}. Make one with `twopass ingest {path} …`.")
+        if not has_metadata:
+            raise StoreNotFoundError(f"{path} is no twopass store: it has no zarr.json.")
+        _require_format(path)
+        files = DurableLocalStore(path, read_only=writer is None, writer=writer)
+        try:
+            root = zarr.open_group(
+                files, mode="r" if writer is None else "r+", zarr_format=3, use_consolidated=False
+            )
+        except StoreError:
+            raise
+        except Exception as error:  # zarr raises many kinds on metadata that it can't parse
+            limit = limit_of_the_machine(error)
+            raise limit or StoreNotFoundError(
+                f"{path} is no twopass store: its zarr.json can't be read ({error})."
+            ) from error
+        if writer is not None and not grows and inside(path, f"journal/{GROWTH}/{METADATA_FILE}").is_file():
+            raise StageIncompleteError(
+                f"{path}: an append was interrupted while it made the store longer. Run the same "
+                "`twopass ingest --append` again; it goes on where it was stopped."
+            )
+        return cls(path, root, files)
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Upper bound of the memory that opening takes for the root's metadata, which hold the topology."""
+        return METADATA_FACTOR * (self.path / METADATA_FILE).stat().st_size
 
     def attrs(self, path: str = "") -> dict[str, Any]:
         """Return the attributes of a group or array."""
-        found = super().attrs(path)
-        holder, _, name = path.partition("/")
-        if holder == "clusterings" and name and "/" not in name:
-            counted = f"{path}/{'leader_frame' if found['subset'] is None else 'medoid_frame'}"
-            # Tables are made with a row for each cluster.
-            n_rows = self._array(counted).shape[0] if self.has(counted) else None
-            if n_rows is not None and found["n_clusters_found"] > n_rows:
-                raise CorruptChunkError(
-                    f"{self.path / path} is damaged: it has {n_rows} clusters, and says "
-                    f"{found['n_clusters_found']}. Copy the store again whole, or make the clustering anew."
-                )
-        return found
+        self._require_recorded(path)
+        try:
+            return dict((self._root[path] if path else self._root).attrs)
+        except (KeyError, ValueError) as error:
+            raise CorruptChunkError(
+                f"{self.path / path / METADATA_FILE} is missing or damaged. Copy the store again whole, or "
+                "make it anew."
+            ) from error
+
+    def members(self, path: str) -> list[str]:
+        """List the names of the groups and arrays in a group, sorted; none if the group is absent."""
+        if path == "journal":
+            return self.journals.stages()  # also those whose plans are lost: who asks for them is told
+        folder = self.at(path)
+        names = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
+        return [name for name in names if self.has(f"{path}/{name}" if path else name)]
+
+    def ensure_group(self, path: str, attrs: Mapping[str, Any]) -> None:
+        """Make a group, and those that it lies in, unless it is there."""
+        parent, _, _ = path.rpartition("/")
+        if parent:
+            self.ensure_group(parent, {})
+        if not self.has(path):
+            # Another process, with another lock, may make the group of all clusterings in this moment.
+            with suppress(ContainsGroupError):
+                zarr.create_group(self._files, path=path, zarr_format=3, attributes=dict(attrs))
+
+    def touch_group(self, path: str) -> None:
+        """Write a group's metadata again as they are: readers see that something in it is made anew."""
+        if self.has(path):
+            self._files.put(metadata_key(path), self._files.read_metadata(path))
 
     @property
     def journals(self) -> JournalFiles:
@@ -99,7 +223,7 @@ class Store(Arrays):
         return JournalFiles(self.path)
 
     def read_plan(self, stage: str) -> str | None:
-        """Return a plan's text, None where there is none."""
+        """Return a plan's text, None if there is none."""
         return self.journals.read_plan(stage)
 
     def write_plan(self, stage: str, text: str) -> None:
@@ -119,14 +243,14 @@ class Store(Arrays):
             self._write_copies(stage, {**copies, plan: text})
 
     def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
-        """Return a ledger's entries, None where none was written yet."""
+        """Return a ledger's entries, None if none was written yet."""
         return self.journals.read_ledger(stage)
 
     def write_ledger(self, stage: str, entries: NDArray[np.uint64]) -> None:
         """Replace a ledger's entries."""
         path = f"journal/{stage}/ledger"
         if not self.has(path):
-            self._root.create_array(path, **_ledger_array(len(entries)))
+            self._root.create_array(path, **array_options(LEDGER, (len(entries),)))
         self.write_chunk(path, 0, entries)
 
     def keep_metadata(self, stage: str, paths: Iterable[str]) -> None:
@@ -156,7 +280,7 @@ class Store(Arrays):
         products = () if plan is None else Plan.from_json(plan).products
         n_entries = sum(product.n_chunks + 1 for product in products)
         made: dict[str, Any] = {}
-        zarr.create_array(made, **(_COPIES_ARRAY if name == COPIES else _ledger_array(n_entries)))
+        zarr.create_array(made, **(_COPIES_ARRAY if name == COPIES else array_options(LEDGER, (n_entries,))))
         self._files.put(f"journal/{stage}/{name}/{METADATA_FILE}", made[METADATA_FILE].to_bytes())
 
     def make_group(self, stage: str, path: str, attrs: Mapping[str, Any]) -> None:
@@ -186,7 +310,6 @@ class Store(Arrays):
                     "Copy the store again whole, or make this stage anew with --restart."
                 )
         if journal is not None:
-            check_plan(journal.plan)
             self._require_ledger(journal.plan)
         return journal
 
@@ -215,28 +338,33 @@ class Store(Arrays):
         journal.commit(records)
 
 
-_COPIES_ARRAY: dict[str, Any] = {
-    "shape": (1,),
-    "dtype": str,
-    "chunks": (1,),
-    "compressors": [BloscCodec(cname="zstd", clevel=5, shuffle="noshuffle"), Crc32cCodec()],
-    "fill_value": "",
-    "attributes": {"units": "1", "long_name": "copies of metadata, a table in JSON"},
-    "dimension_names": ("copy",),
-    "chunk_key_encoding": {"name": "default", "separator": "."},
-    "config": CONFIG,
-}
+_COPIES_ARRAY: dict[str, Any] = array_options(
+    LEDGER, (1,), {"long_name": "copies of metadata, a table in JSON"}
+) | {"dtype": str, "fill_value": "", "dimension_names": ("copy",)}
 
 
-def _ledger_array(n_entries: int) -> dict[str, Any]:
-    return {
-        "shape": (n_entries,),
-        "dtype": "uint64",
-        "chunks": (max(1, n_entries),),
-        "compressors": [BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()],
-        "fill_value": 0,
-        "attributes": {"units": "1", "long_name": "digests of the chunks that are finished; 0: not yet"},
-        "dimension_names": ("entry",),
-        "chunk_key_encoding": {"name": "default", "separator": "."},
-        "config": CONFIG,
-    }
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"Cannot look at {path}: {error.strerror}. Mend its permissions.")
+
+
+def _require_format(path: Path) -> None:
+    """Refuse another format before anything else is understood, and what is no store of ours."""
+    try:
+        found = json.loads(inside(path, METADATA_FILE).read_text())["attributes"]["twopass_format"]
+    except PermissionError as error:
+        raise _unreadable(path, error) from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        limit = limit_of_the_machine(error)
+        if limit is None and (path / "journal").is_dir():
+            raise CorruptChunkError(
+                f"{path / METADATA_FILE} is damaged ({error!r}). `twopass verify {path}` tells what else is; "
+                "`twopass repair` mends what can be."
+            ) from error
+        raise limit or StoreNotFoundError(
+            f"{path} is no twopass store: its zarr.json can't be read as one ({error!r})."
+        ) from error
+    if found != FORMAT_VERSION:
+        raise FormatVersionError(
+            f"{path} has format version {found}, and this version of twopass-store reads "
+            f"{FORMAT_VERSION}. Install the version of twopass-store that wrote it, or a newer one."
+        )

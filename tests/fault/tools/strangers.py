@@ -14,7 +14,7 @@ import numcodecs
 import twopass_store
 from twopass_store.journal import METADATA, digest
 from twopass_store.store import JournalFiles
-from twopass_store.store.recorded import stages_of
+from twopass_store.store.places import stages_of
 
 N_FRAMES = 120
 

@@ -1,0 +1,124 @@
+"""Where things lie in a store: which stage makes which array, and what the schema says of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..schema import (
+    ASSIGNMENT,
+    CLUSTERING,
+    FAITHFULNESS,
+    INGESTED,
+    LEDGER,
+    LINKAGE,
+    MARGIN,
+    METRIC,
+    OUTSIDE,
+    SCAN,
+    SUBSET,
+    ArraySpec,
+)
+
+__all__ = [
+    "CHUNK_PREFIX",
+    "HOLDERS",
+    "METADATA_FILE",
+    "arrays_of",
+    "chunk_name",
+    "group_of",
+    "metadata_key",
+    "spec_at",
+    "stages_of",
+    "stages_with_arrays",
+]
+
+CHUNK_PREFIX = "c."
+"""File names of chunks begin so: they lie flat in their array's folder (``c.12.0.0``)."""
+
+METADATA_FILE = "zarr.json"
+"""Each group and each array has one in its folder."""
+
+_MADE: Mapping[str, tuple[str, tuple[ArraySpec, ...]]] = {
+    "ingest": ("", INGESTED),
+    "subset": ("subsets", SUBSET),
+    "clustering": ("clusterings", (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS)),
+    "assign": ("clusterings", ASSIGNMENT),
+    "margin": ("clusterings", MARGIN),
+    "scan": ("scans", SCAN),
+}
+_GROUP_MAKERS = {"subsets": "subset", "clusterings": "clustering", "scans": "scan"}
+
+HOLDERS = ("journal", *_GROUP_MAKERS)
+"""Groups whose members are groups; they have no attributes."""
+
+
+def metadata_key(path: str) -> str:
+    """Return the key of the metadata of a group or array."""
+    return f"{path}/{METADATA_FILE}" if path else METADATA_FILE
+
+
+def chunk_name(chunk: int, n_dims: int) -> str:
+    """Return the file name of a chunk, or shard: arrays are cut along their first dimension only."""
+    return f"{CHUNK_PREFIX}{chunk}{'.0' * (n_dims - 1)}"
+
+
+def spec_at(path: str) -> ArraySpec | None:
+    """Return the spec of the array at a path, None if the format has none there."""
+    *group, name = path.split("/")
+    if len(group) == 2 and group[0] == "journal":
+        return LEDGER if name == "ledger" else None
+    if len(group) == 2 and group[0] == "subsets" and name.startswith("linkage_"):
+        return LINKAGE
+    if len(group) not in (0, 2):
+        return None
+    holder = group[0] if group else ""
+    specs = (spec for place, made in _MADE.values() if place == holder for spec in made)
+    return next((spec for spec in specs if spec.name == name), None)
+
+
+def arrays_of(stage: str) -> tuple[str, ...]:
+    """Return the paths of all arrays that a stage may make."""
+    kind, _, name = stage.partition("-")
+    if kind == "linkage":
+        subset, _, array = name.rpartition("-")
+        return (f"subsets/{subset}/{array}",) if array.startswith("linkage_") else ()
+    holder, specs = _MADE.get(kind, ("", ()))
+    return tuple(f"{holder}/{name}/{spec.name}" if holder else spec.name for spec in specs)
+
+
+def group_of(stage: str) -> str | None:
+    """Return the path of the group that a stage makes, None if it makes arrays only."""
+    if stage == "ingest":
+        return ""
+    kind, _, name = stage.partition("-")
+    holder = next((holder for holder, maker in _GROUP_MAKERS.items() if maker == kind), None)
+    return f"{holder}/{name}" if holder and name else None
+
+
+def stages_of(path: str) -> tuple[str, ...]:
+    """Return the stages that may have made a group or array; none for holders of groups, and for journals."""
+    holder, *names = path.split("/")
+    if not names:
+        return () if holder in HOLDERS else ("ingest",)
+    if holder not in _GROUP_MAKERS or len(names) > 2:
+        return ()
+    kind, name = _GROUP_MAKERS[holder], names[0]
+    if len(names) == 1:
+        return (f"{kind}-{name}",)
+    further = {"subset": (f"linkage-{name}-{names[1]}",), "clustering": (f"assign-{name}", f"margin-{name}")}
+    return (f"{kind}-{name}", *further.get(kind, ()))
+
+
+def stages_with_arrays(root: Path) -> set[str]:
+    """Return the stages of which arrays are there, whatever the journal says.
+
+    A plan is written before the arrays of its stage and removed after them, so each of these stages has one
+    unless its journal was lost.
+    """
+    groups = [root, *(group for holder in _GROUP_MAKERS for group in _folders(root / holder))]
+    paths = [array.relative_to(root).as_posix() for group in groups for array in _folders(group)]
+    makers = ((stage, path) for path in paths if spec_at(path) for stage in stages_of(path))
+    return {stage for stage, path in makers if path in arrays_of(stage)}
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [each for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []

@@ -1,0 +1,108 @@
+"""Reading while others write: a plain retry, and one error that says so."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import StageIncompleteError, StoreError
+from .places import METADATA_FILE
+
+__all__ = ["GROWTH", "Watch", "at_one_state"]
+
+GROWTH = "growth"
+"""Name of the journal that is there only while arrays along ``frame`` are made longer."""
+
+ATTEMPTS = 20
+
+PATIENCE_SECONDS = 1.0
+"""How long to wait for arrays that are being made longer; it takes milliseconds."""
+
+_OF_A_CLUSTERING = ("clustering", "assign", "margin")
+
+Result = TypeVar("Result")
+
+
+def at_one_state(path: Path, read: Callable[[], Result], *, name: str | None = None) -> Result:
+    """Return what a reader makes of a store, read again if a writer changed a plan meanwhile.
+
+    Parameters
+    ----------
+    path
+        The store.
+    read
+        The reader.
+    name
+        The clustering that it reads; any of them if None.
+
+    Raises
+    ------
+    StageIncompleteError
+        If the store is changed again and again.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for _ in range(ATTEMPTS):
+        before = _stamps(path, name)
+        try:
+            result = read()
+        except StoreError:
+            is_growing = (path / "journal" / GROWTH).is_dir()
+            if _stamps(path, name) == before and not (is_growing and time.monotonic() < deadline):
+                raise
+            time.sleep(0.02)
+        else:
+            if _stamps(path, name) == before:
+                return result
+    raise StageIncompleteError(
+        f"{path} was changed by other commands whenever it was read. Try again when they have finished."
+    )
+
+
+class Watch:
+    """Tells a reader that goes on for long when what it reads was made anew.
+
+    Parameters
+    ----------
+    path
+        The store.
+    name
+        The clustering that is read; None if none is.
+    """
+
+    def __init__(self, path: Path, name: str | None) -> None:
+        self._path = path
+        self._groups = [path, *([path / "clusterings" / name] if name else [])]
+        self._found = [_stamp(group / METADATA_FILE) for group in self._groups]
+
+    def require(self, *keys: str) -> None:
+        """Refuse what was read under these paths unless it is what was there at first."""
+        if [_stamp(group / METADATA_FILE) for group in self._groups] != self._found:
+            raise StoreError(
+                f"{self._path} was changed while it was read: {', '.join(keys)} was made anew. Open it "
+                "again, and read it anew."
+            )
+
+    @contextmanager
+    def over(self, *keys: str) -> Iterator[None]:
+        """Require it after the block, also if that fails: it may have failed by that."""
+        try:
+            yield
+        finally:
+            self.require(*keys)
+
+
+def _stamps(path: Path, name: str | None) -> list[tuple[int, int] | None]:
+    """Return what changes with every plan; of one clustering, or of all if None."""
+    stages = ("*",) if name is None else ("ingest", GROWTH, *(f"{kind}-{name}" for kind in _OF_A_CLUSTERING))
+    files = (file for stage in stages for file in sorted(path.glob(f"journal/{stage}/{METADATA_FILE}")))
+    return [_stamp(file) for file in (path / METADATA_FILE, *files)]
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    # Every write makes a new file and renames it.
+    return status.st_ino, status.st_mtime_ns
