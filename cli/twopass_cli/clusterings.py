@@ -1,16 +1,14 @@
 """What the commands of the first pass print on stdout."""
 
-import csv
 import json
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twopass_store.cluster import ClusterResult
 
 from .plain import plain
-from .tables import count, plain_table, stdout_console
+from .tables import count, csv_text, formatted, print_table, records, stdout_console
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,19 +16,22 @@ if TYPE_CHECKING:
 __all__ = ["print_clustering", "print_scan"]
 
 COLUMNS = {
-    "n_clusters": ("clusters", "{:d}"),
-    "silhouette": ("silhouette", "{:.3f}"),
-    "davies_bouldin": ("Davies-\nBouldin", "{:.3f}"),
-    "pseudo_f": ("pseudo-F", "{:,.0f}"),
-    "ssr_sst": ("SSR/SST", "{:.3f}"),
-    "stability": ("stability", "{:.3f}"),
-    "smallest_cluster": ("smallest", "{:,d}"),
-    "largest_cluster": ("largest", "{:,d}"),
+    "n_clusters": ("clusters", "d"),
+    "silhouette": ("silhouette", ".3f"),
+    "davies_bouldin": ("Davies-\nBouldin", ".3f"),
+    "pseudo_f": ("pseudo-F", ",.0f"),
+    "ssr_sst": ("SSR/SST", ".3f"),
+    "stability": ("stability", ".3f"),
+    "smallest_cluster": ("smallest", ",d"),
+    "largest_cluster": ("largest", ",d"),
 }
 """Heading and format of each figure in the table."""
 
 FIGURES = ("n_clusters", "n_clusters_found", *list(COLUMNS)[1:])
 """The same and what else there is, in CSV and JSON."""
+
+VERDICTS = ("cophenetic_correlation", "suggested_n_clusters", "suggestion_reason")
+"""What there is for each linkage."""
 
 
 def print_clustering(store: Path, result: ClusterResult, n_asked: str | None) -> None:
@@ -49,54 +50,25 @@ def print_clustering(store: Path, result: ClusterResult, n_asked: str | None) ->
 
 def print_scan(scan: "xr.Dataset", form: str) -> None:
     """Print the figures of a scan as ``text``, ``csv`` or ``json``."""
-    rows = [
-        {"linkage": str(linkage), **{name: _value(scan, name, place, number) for name in FIGURES}}
-        for place, linkage in enumerate(scan.linkage.values)
-        for number in range(scan.sizes["cut"])
-    ]
+    rows = scan[list(FIGURES)].to_dataframe(dim_order=["linkage", "cut"]).reset_index()
+    rows = rows[["linkage", *FIGURES]]
+    verdicts = scan[list(VERDICTS)].to_dataframe()
     if form == "csv":
-        writer = csv.DictWriter(sys.stdout, ["linkage", *FIGURES], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        print(csv_text(rows), end="")
         return
-    verdicts = [
-        {
-            "linkage": str(one.linkage.item()),
-            "cophenetic_correlation": _number(one.cophenetic_correlation.item()),
-            "suggested_n_clusters": int(one.suggested_n_clusters),
-            "suggestion_reason": str(one.suggestion_reason.item()),
-        }
-        for one in (scan.isel(linkage=place) for place in range(scan.sizes["linkage"]))
-    ]
     if form == "json":
-        print(json.dumps({"cuts": rows, "linkages": verdicts}, indent=2))
+        print(json.dumps({"cuts": records(rows), "linkages": records(verdicts.reset_index())}, indent=2))
         return
     console = stdout_console()
-    for verdict in verdicts:
-        table = plain_table(console)
-        for heading, _ in COLUMNS.values():
-            table.add_column(heading, justify="right", no_wrap=True)
-        for row in rows:
-            if row["linkage"] == verdict["linkage"]:
-                cells = ((row[name], form) for name, (_, form) in COLUMNS.items())
-                table.add_row(*("–" if value is None else form.format(value) for value, form in cells))
-        correlation = verdict["cophenetic_correlation"]
-        shown = "undefined" if correlation is None else f"{correlation:.3f}"
-        console.print(f"{verdict['linkage']} linkage, cophenetic correlation {shown}", markup=False)
-        console.print(table)
-        suggested = f"Suggested: {verdict['suggested_n_clusters']} clusters, {verdict['suggestion_reason']}."
-        suggested = plain(suggested)
-        console.print(suggested, "", sep="\n", markup=False, soft_wrap=True)
-
-
-def _value(scan: "xr.Dataset", name: str, linkage: int, cut: int) -> float | int | None:
-    variable = scan[name] if name == "n_clusters" else scan[name].isel(linkage=linkage)
-    return _number(variable.values[cut].item())
-
-
-def _number(value: float) -> float | int | None:
-    """JSON and CSV have no NaN."""
-    return None if isinstance(value, float) and math.isnan(value) else value
+    for linkage, verdict in verdicts.iterrows():
+        correlation = verdict.cophenetic_correlation
+        shown = "undefined" if math.isnan(correlation) else f"{correlation:.3f}"
+        cuts = rows[rows.linkage == linkage]
+        cells = zip(*(formatted(cuts[name], form) for name, (_, form) in COLUMNS.items()), strict=True)
+        console.print(f"{linkage} linkage, cophenetic correlation {shown}")
+        print_table(console, [heading for heading, _ in COLUMNS.values()], cells)
+        suggested = f"Suggested: {verdict.suggested_n_clusters} clusters, {verdict.suggestion_reason}."
+        console.print(plain(suggested), "", sep="\n", soft_wrap=True)
 
 
 def _faithfulness(result: ClusterResult) -> str:

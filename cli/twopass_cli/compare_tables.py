@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .plain import plain
 from .tables import count, print_table, stdout_console
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def print_comparison(found: "xr.Dataset") -> None:
             f"{found.attrs['adjusted_rand_all']:.4f} over all {count(n_frames, 'frame')}, those without a "
             "label taken as one more cluster"
         )
-    console.print(*lines, "", sep="\n", soft_wrap=True)
+    console.print(*map(plain, lines), "", sep="\n", soft_wrap=True)
     widths = [max(len(f"{table[one].max():,}"), len(str(one)), 4) for one in table.columns]
     if 16 + sum(widths) + 2 * len(widths) <= console.width:
         _print_matrix(console, table, has_none=compared < n_frames)

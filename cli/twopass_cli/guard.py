@@ -16,7 +16,7 @@ from typing import NoReturn, TextIO
 
 from twopass_store import errors
 
-from .plain import plain, plain_lines, plain_streams
+from .plain import encode_all, plain, plain_lines
 
 __all__ = ["EXIT_CODES", "guarded"]
 
@@ -52,10 +52,11 @@ def guarded(*, debug: bool, flags: Mapping[str, str] = MappingProxyType({})) -> 
     Ctrl-C, SIGTERM and SIGHUP end the process at once: the store survives a kill at any moment.
     """
     _open_standard_streams()
+    encode_all()
     # mdtraj warns of its own doings, with lines of its code.
     warnings.filterwarnings("ignore", module="mdtraj")
     try:
-        with _ending_at_once(), plain_streams():
+        with _ending_at_once():
             yield
             # Here, where what can't be written is told: at the end of the process it would be a traceback.
             sys.stdout.flush()

@@ -1,85 +1,48 @@
-"""Text as it may go to a terminal: what a store says comes from whoever made it.
+"""Text as a terminal can show it."""
 
-An escape sequence in a name or an attribute could rewrite what stands on the screen, the clipboard or the
-window's title, and a line break could make a line that nobody printed.
-"""
-
+import codecs
+import io
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook
-from rich.segment import Segment
+from rich.console import Console
 
-__all__ = ["plain", "plain_console", "plain_lines", "plain_streams"]
+__all__ = ["encode_all", "plain", "plain_console", "plain_lines"]
+
+ASCII = {"±": "+-", "–": "-", "−": "-", "…": "...", "×": "x", "Å": "A", "µ": "u"}
+"""What is printed for characters that the terminal's encoding lacks; "?" for others."""
 
 
 def plain(text: object) -> str:
-    """Return a text on one line, all that isn't printable as escapes such as ``\\u001b``."""
+    """Return a text on one line, with what isn't printable as escapes such as ``\\u001b``."""
     line = str(text)
     return line if line.isprintable() else "".join(map(_shown, line))
 
 
-def plain_console(*, stderr: bool = False, width: int | None = None) -> Console:
-    """Return a console that takes no markup and lets no control character through but its own."""
-    stream = sys.stderr if stderr else sys.stdout
-    # The console's own sequences, such as those of colours, pass by the filter of the streams.
-    file = stream.unfiltered if isinstance(stream, _Plain) and stream.isatty() else stream
-    console = Console(file=file, highlight=False, markup=False, emoji=False, width=width)
-    console.push_render_hook(_Hook())
-    return console
-
-
-@contextmanager
-def plain_streams() -> Iterator[None]:
-    """Let no control character but line breaks through to the standard streams while the block runs."""
-    before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Plain(before[0]), _Plain(before[1])
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
-
-
-class _Plain:
-    """A stream of text in whose place it stands."""
-
-    def __init__(self, stream: Any) -> None:
-        self.unfiltered = stream
-
-    def write(self, text: str) -> int:
-        self.unfiltered.write(plain_lines(text))
-        return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.unfiltered, name)
-
-
-class _Hook(RenderHook):
-    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [_Filtered(each) for each in renderables]
-
-
-class _Filtered:
-    def __init__(self, content: RenderableType) -> None:
-        self._content = content
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        for text, style, control in console.render(self._content, options):
-            yield Segment(text if control else plain_lines(text), style, control)
-
-
 def plain_lines(text: str) -> str:
-    """Return a text with its line breaks, all else that isn't printable as escapes."""
-    return text if text.isprintable() else "".join(each if each == "\n" else _shown(each) for each in text)
+    """Return a text with its line breaks, and what else isn't printable as escapes."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
+def plain_console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Return a console that takes no markup."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+
+
+def encode_all() -> None:
+    """Replace what the encoding of the standard streams lacks, instead of failing on it."""
+    codecs.register_error("twopass", _replaced)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="twopass")
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(ASCII.get(one, "?") for one in error.object[error.start : error.end]), error.end
 
 
 def _shown(character: str) -> str:
-    # As JSON has it, so that what is printed as JSON stays so.
+    # As in JSON, so that JSON stays valid.
     return character if character.isprintable() else json.dumps(character)[1:-1]

@@ -11,7 +11,7 @@ from rich.console import Console
 from twopass_store.config import format_length
 from twopass_store.schema import DEFAULT_METRIC
 
-from .tables import count, decimal, print_facts, print_table, stdout_console
+from .tables import count, decimal, formatted, print_facts, print_table, stdout_console
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,10 +28,10 @@ def print_summary(summary: "xr.Dataset") -> None:
     columns = {
         "cluster": _names(clusters),
         "label": clusters.label,
-        "frames": _each(clusters.n_frames, ","),
-        "share": _each(clusters.share, ".1%"),
-        "faithful": _each(clusters.faithfulness, ".1%"),
-        "mean RMSD\n(nm)": _each(clusters.rmsd_mean_nm, ".4f"),
+        "frames": formatted(clusters.n_frames, ","),
+        "share": formatted(clusters.share, ".1%"),
+        "faithful": formatted(clusters.faithfulness, ".1%"),
+        "mean RMSD\n(nm)": formatted(clusters.rmsd_mean_nm, ".4f"),
     }
     _print(console, "", columns | _medoids(summary))
 
@@ -45,31 +45,31 @@ def print_clusters(summary: "xr.Dataset") -> None:
     columns: dict[str, Iterable[Any]] = {
         "cluster": names,
         "label": clusters.label,
-        "frames": _each(clusters.n_frames, ","),
-        "share": _each(clusters.share, ".1%"),
+        "frames": formatted(clusters.n_frames, ","),
+        "share": formatted(clusters.share, ".1%"),
     }
     note = ""
     if n_runs > 1:
-        columns["±"] = _each(clusters.share_error, ".1%")
+        columns["±"] = formatted(clusters.share_error, ".1%")
         columns["runs"] = [f"{one}{'!' if one == 1 else ' '}" for one in clusters.n_runs]
         note = f"± standard error, bootstrap over {n_runs} runs (seed {attrs['bootstrap_seed']})."
         if (clusters.n_runs == 1).any():
             note += " ! seen in one run only: that population is a matter of luck."
     if clusters.faithfulness.notna().any():
-        columns["faithful"] = _each(clusters.faithfulness, ".1%")
-        columns["held out"] = _each(clusters.faithfulness_held_out, ".1%")
+        columns["faithful"] = formatted(clusters.faithfulness, ".1%")
+        columns["held out"] = formatted(clusters.faithfulness_held_out, ".1%")
     _print(console, "Populations", columns, note)
 
     name_of = dict(zip(clusters.label, names, strict=True))
     columns = {
         "cluster": names,
         "to leader:\nmean ± sd": _mean_sd(clusters.rmsd_mean_nm, clusters.rmsd_sd_nm),
-        "\n5 %": _each(clusters.rmsd_q05_nm, ".4f"),
-        "\n50 %": _each(clusters.rmsd_q50_nm, ".4f"),
-        "\n95 %": _each(clusters.rmsd_q95_nm, ".4f"),
+        "\n5 %": formatted(clusters.rmsd_q05_nm, ".4f"),
+        "\n50 %": formatted(clusters.rmsd_q50_nm, ".4f"),
+        "\n95 %": formatted(clusters.rmsd_q95_nm, ".4f"),
         "all pairs:\nmean ± sd": _mean_sd(clusters.pair_rmsd_mean_nm, clusters.pair_rmsd_sd_nm),
         "nearest\ncluster": [name_of.get(label, NONE) for label in clusters.nearest_label],
-        "medoids\napart": _each(clusters.nearest_rmsd_nm, ".4f"),
+        "medoids\napart": formatted(clusters.nearest_rmsd_nm, ".4f"),
     }
     note = "To leader: all frames, with quantiles. All pairs: the subset's frames."
     _print(console, "RMSD (nm)", columns, note)
@@ -77,10 +77,10 @@ def print_clusters(summary: "xr.Dataset") -> None:
     if "near_tie_share" in attrs:
         columns = {
             "cluster": names,
-            "5 %": _each(clusters.margin_q05, ".2f"),
-            "25 %": _each(clusters.margin_q25, ".2f"),
-            "50 %": _each(clusters.margin_q50, ".2f"),
-            "near a tie": _each(clusters.near_tie_share, ".1%"),
+            "5 %": formatted(clusters.margin_q05, ".2f"),
+            "25 %": formatted(clusters.margin_q25, ".2f"),
+            "50 %": formatted(clusters.margin_q50, ".2f"),
+            "near a tie": formatted(clusters.near_tie_share, ".1%"),
         }
         note = (
             "1 − RMSD to the leader / RMSD to the nearest leader of another cluster. Near a tie: below 0.1, "
@@ -93,8 +93,8 @@ def print_clusters(summary: "xr.Dataset") -> None:
     where = f" ({'ps' if unit == 'ps' else 'frame'}{', file' if attrs['n_trajectories'] > 1 else ''})"
     columns = {
         "cluster": names,
-        "visits": _each(clusters.n_visits, ","),
-        "cut\noff": _each(clusters.n_visits - clusters.n_complete_visits, ","),
+        "visits": formatted(clusters.n_visits, ","),
+        "cut\noff": formatted(clusters.n_visits - clusters.n_complete_visits, ","),
         "mean\nresidence": _lengths(lengths["residence"]),
         "complete\nvisits": _lengths(lengths["complete_visit"]),
         "longest": _lengths(lengths["longest_visit"]),
@@ -131,16 +131,16 @@ def _print_noise(console: Console, summary: "xr.Dataset") -> None:
     files = files[files.file_n_beyond_noise_cutoff > 0]
     columns: dict[str, Iterable[Any]] = {
         "file": [Path(path).name for path in files.index],
-        "frames": _each(files.file_n_beyond_noise_cutoff, ","),
-        "of these": _each(files.file_n_beyond_noise_cutoff / attrs["n_beyond_noise_cutoff"], ".1%"),
+        "frames": formatted(files.file_n_beyond_noise_cutoff, ","),
+        "of these": formatted(files.file_n_beyond_noise_cutoff / attrs["n_beyond_noise_cutoff"], ".1%"),
     }
     _print(console, f"Farther than {format_length(attrs['noise_cutoff_nm'])} from every leader", columns)
     columns = {
         f"time ({'ps' if 'length_ps' in attrs else 'frame'})": _ranges(
             bins.time_bin_start, bins.time_bin_stop
         ),
-        "frames": _each(bins.time_bin_n_beyond_noise_cutoff, ","),
-        "of all then": _each(bins.time_bin_n_beyond_noise_cutoff / bins.time_bin_n_frames, ".1%"),
+        "frames": formatted(bins.time_bin_n_beyond_noise_cutoff, ","),
+        "of all then": formatted(bins.time_bin_n_beyond_noise_cutoff / bins.time_bin_n_frames, ".1%"),
     }
     note = (
         f"The longest of {attrs['n_noise_visits']:,} stretches of such frames has "
@@ -166,21 +166,21 @@ def _print_groups(console: Console, summary: "xr.Dataset") -> None:
         parts["others"] = counts[:, shown:].sum(axis=1)
     if none.any():
         parts["none"] = none
-    shares = {heading: _each(part / n_frames, ".1%") for heading, part in parts.items()}
+    shares = {heading: formatted(part / n_frames, ".1%") for heading, part in parts.items()}
     kind = {"run": "run", "trajectory": "file"}.get(by, "block of time")
-    _print(console, f"Shares by {kind}", {"name": names, "frames": _each(n_frames, ","), **shares})
+    _print(console, f"Shares by {kind}", {"name": names, "frames": formatted(n_frames, ","), **shares})
 
 
 def _print_strides(console: Console, summary: "xr.Dataset") -> None:
     strides, shares = _frame(summary, "stride"), summary.stride_share.to_pandas()
     columns = {
-        "stride": _each(strides.index, ","),
-        "frames": _each(strides.stride_n_subset_frames, ",.0f"),
-        "clusters": _each(strides.stride_n_clusters, ".0f"),
-        "Rand index": _each(strides.stride_adjusted_rand, ".3f"),
+        "stride": formatted(strides.index, ","),
+        "frames": formatted(strides.stride_n_subset_frames, ",.0f"),
+        "clusters": formatted(strides.stride_n_clusters, ".0f"),
+        "Rand index": formatted(strides.stride_adjusted_rand, ".3f"),
     }
     for cluster in shares.columns[: max(1, (console.width - 40) // 8)]:
-        columns[f"C{cluster}"] = _each(shares[cluster], ".1%")
+        columns[f"C{cluster}"] = formatted(shares[cluster], ".1%")
     note = (
         "Adjusted Rand index with the labels at the first stride, over the frames that both have. Far below "
         "1, or shares that move: a smaller stride would give other clusters too. Shares of the subset."
@@ -285,10 +285,6 @@ def _print(console: Console, title: str, columns: Mapping[str, Iterable[Any]], n
 
 def _names(clusters: pd.DataFrame) -> list[str]:
     return [f"C{cluster}" for cluster in clusters.index]
-
-
-def _each(values: Iterable[Any], form: str) -> list[str]:
-    return [NONE if pd.isna(value) else format(value, form) for value in values]
 
 
 def _mean_sd(means: Iterable[float], deviations: Iterable[float]) -> list[str]:

@@ -26,12 +26,14 @@ __all__ = [
     "count",
     "csv_text",
     "decimal",
+    "formatted",
     "json_text",
     "plain_table",
     "print_estimate",
     "print_facts",
     "print_status",
     "print_table",
+    "records",
     "status_json",
     "stdout_console",
 ]
@@ -79,13 +81,22 @@ def json_text(dataset: "xr.Dataset") -> str:
     tables: dict[str, Any] = {}
     for dims in dict.fromkeys(variable.dims for variable in dataset.data_vars.values()):
         names = [name for name, variable in dataset.data_vars.items() if variable.dims == dims]
-        frame = dataset[names].to_dataframe().reset_index()
-        tables["_by_".join(map(str, dims))] = json.loads(frame.to_json(orient="records", double_precision=15))
+        tables["_by_".join(map(str, dims))] = records(dataset[names].to_dataframe().reset_index())
     attrs = {
         name: None if isinstance(value, float) and math.isnan(value) else value
         for name, value in dataset.attrs.items()
     }
     return json.dumps({**attrs, **tables}, indent=2, ensure_ascii=False) + "\n"
+
+
+def records(frame: "pd.DataFrame") -> Any:
+    """Return the rows of a table for JSON, with null for NaN."""
+    return json.loads(frame.to_json(orient="records", double_precision=15))
+
+
+def formatted(values: Iterable[Any], form: str) -> list[str]:
+    """Write each value in a format, and a dash for NaN."""
+    return ["–" if value != value else format(value, form) for value in values]
 
 
 def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
@@ -137,7 +148,7 @@ def print_status(status: StoreStatus) -> None:
     source = {"file": "times from the files", "user": "times as given", "index": "no times"}
     sizes = [count(status.n_trajectories, "file"), count(status.n_frames, "frame")]
     sizes += [count(status.n_atoms, "atom"), source.get(status.time_source, "nothing yet")]
-    console.print(header, ", ".join(sizes), "", sep="\n", markup=False)
+    console.print(plain(header), ", ".join(sizes), "", sep="\n")
     stages = plain_table(console)
     for heading in ("stage", "progress"):
         stages.add_column(heading, overflow="fold")
@@ -150,12 +161,10 @@ def print_status(status: StoreStatus) -> None:
     console.print(stages)
     if status.clusterings:
         lines = [plain(_clustering(name, attrs)) for name, attrs in status.clusterings.items()]
-        console.print("", *lines, sep="\n", markup=False)
+        console.print("", *lines, sep="\n")
     for name, missing in status.n_frames_without_label.items():
-        console.print(
-            f"{name}: {missing:,} of {count(status.n_frames, 'frame')} have no label yet", markup=False
-        )
-    console.print("", f"Next: {status.next_command}", sep="\n", markup=False, soft_wrap=True)
+        console.print(f"{name}: {missing:,} of {count(status.n_frames, 'frame')} have no label yet")
+    console.print("", f"Next: {plain(status.next_command)}", sep="\n", soft_wrap=True)
 
 
 def _clustering(name: str, attrs: Mapping[str, Any]) -> str:

@@ -3,6 +3,8 @@
 import io
 import itertools
 import json
+import os
+import subprocess
 
 import mdtraj as md
 import numpy as np
@@ -209,9 +211,7 @@ def test_names_of_runs__are_no_formulas_in_csv(tmp_path, twopass):
 
 
 def test_text__fits_a_narrow_terminal(store):
-    import os
     import pty
-    import subprocess
 
     def shown(columns):
         master, slave = pty.openpty()
@@ -238,6 +238,15 @@ def test_text__fits_a_narrow_terminal(store):
         assert "…" not in text.replace("… by time", "")
         for title in ("Populations", "RMSD (nm)", "Margins", "Visits (in ps)", "Medoids", "Shares by run"):
             assert title in text
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_text__is_printed_in_any_encoding(store, encoding):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [command(), "summary", str(store)], env=environment, capture_output=True, timeout=120, check=True
+    )
+    assert ("+-" if encoding == "ascii" else "±") in done.stdout.decode(encoding)
 
 
 def test_frames_without_times__are_counted_in_frames(tmp_path, twopass):

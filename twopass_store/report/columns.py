@@ -1,0 +1,205 @@
+"""The variables that describe clusters, from the walk over their labels."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import SummaryConfig
+from ..errors import StageIncompleteError
+from ..executors import PROCESS_BYTES, memory_budget, require_within
+from ..partition import FRAME_CHUNK, PAIR_CHUNK
+from ..store import Store
+from .bootstrap import N_RESAMPLES, share_errors
+from .frames import FrameTotals, walk_frames
+from .places import Column, origins, source_paths
+from .quantiles import LENGTH_EDGES, SHARE_EDGES
+from .runs import Runs, group_of_frames
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Clusters"]
+
+RMSD_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+MARGIN_SHARES = (0.05, 0.25, 0.5)
+
+
+class Clusters:
+    """A finished clustering, and what the walk over its labels found."""
+
+    def __init__(self, store: Store, name: str, config: SummaryConfig, *, details: bool) -> None:
+        assign = store.journal(f"assign-{name}")
+        if assign is None or not assign.complete:
+            raise StageIncompleteError(
+                f"{store.path}: assign has not finished for {name!r}. "
+                f"Run `twopass assign {store.path} --name {name}`."
+            )
+        self.store, self.name, self.config, self.details = store, name, config, details
+        self.group, self.fingerprint = f"clusterings/{name}", assign.plan.fingerprint
+        self.clustering: Mapping[str, Any] = store.attrs(self.group)
+        self.n_clusters = int(self.clustering["n_clusters_found"])
+        self.time_source = store.attrs("time")["time_source"]
+        self.has_times = self.time_source != "index"
+        # Leaders from outside stand for no first pass.
+        self.subset = None if self.clustering["subset"] is None else f"subsets/{self.clustering['subset']}"
+        self.subset_frame, self.subset_label = np.empty(0, np.int64), np.empty(0, np.int32)
+        if self.subset is not None:
+            self.subset_frame = store.read(f"{self.subset}/subset_frame")
+            self.subset_label = store.read(f"{self.group}/subset_label")
+        self.paths = source_paths(store)
+        self.runs = Runs.of(store)
+        self.groups: tuple[str, ...] = ()
+        group_of = None
+        if config.by is not None:
+            self.groups, group_of = group_of_frames(store, self.runs, config.by)
+        if details:
+            self._require_memory()
+        self.totals: FrameTotals = walk_frames(
+            store,
+            self.group,
+            self.runs,
+            n_clusters=self.n_clusters,
+            n_files=len(self.paths),
+            subset=(self.subset_frame, self.subset_label),
+            n_groups=len(self.groups),
+            group_of=group_of,
+            details=details,
+        )
+        self.n_frames = self.totals.counts["run"].sum(axis=0)
+
+    def _require_memory(self) -> None:
+        n_labels, n_runs = self.n_clusters + 2, len(self.runs.names)
+        n_rows = n_runs + len(self.paths) + len(self.groups)
+        needed = (
+            PROCESS_BYTES + self.store.metadata_bytes + n_labels * 4 * (len(LENGTH_EDGES) + len(SHARE_EDGES))
+        )
+        needed += 3 * n_rows * (n_labels + 2) * 8 + n_runs * 8 * 300
+        needed += N_RESAMPLES * 8 * (n_runs + self.n_clusters)
+        # Some thirty columns of a chunk at once; rows of distances, and a chunk of them in two types.
+        needed += 240 * FRAME_CHUNK + 32 * len(self.subset_label) + 12 * PAIR_CHUNK
+        budget = memory_budget(self.config.memory)
+        require_within(budget, needed, stage="summary", mend="Or use fewer clusters, runs or groups.")
+
+    def columns(self) -> Iterator[Column]:
+        """Yield the variables along cluster, with values in order of label."""
+        yield from self._populations()
+        yield from self._first_pass()
+        if self.details:
+            yield from self._margins()
+            yield from self._visits()
+        yield from self._places()
+
+    def _populations(self) -> Iterator[Column]:
+        counts, n_frames = self.totals.counts["run"][:, : self.n_clusters], self.n_frames[: self.n_clusters]
+        yield "n_frames", n_frames, "1", "frames with this label"
+        yield "share", n_frames / self.n_frames.sum(), "1", "share of all frames"
+        errors = share_errors(counts, self.runs.n_frames, seed=self.config.seed)
+        yield "share_error", errors, "1", "standard error of the share, by bootstrap over runs"
+        yield "n_runs", (counts > 0).sum(axis=0), "1", "runs with frames of the cluster"
+        mean = _ratio(self.totals.rmsd_sum[: self.n_clusters], n_frames)
+        variance = _ratio(self.totals.rmsd_squares[: self.n_clusters], n_frames) - mean**2
+        yield "rmsd_mean_nm", mean, "nm", "mean RMSD to the nearest leader"
+        deviation = np.sqrt(np.maximum(variance, 0.0))
+        yield "rmsd_sd_nm", deviation, "nm", "standard deviation of the RMSD to the nearest leader"
+        if self.totals.rmsd is not None:
+            quantiles = self.totals.rmsd.quantiles(RMSD_SHARES)
+            for share, values in zip(RMSD_SHARES, quantiles[: self.n_clusters].T, strict=True):
+                meaning = f"RMSD to the nearest leader: {share:.0%} of the frames are nearer"
+                yield f"rmsd_q{round(100 * share):02d}_nm", values, "nm", meaning
+
+    def _first_pass(self) -> Iterator[Column]:
+        subset_frames = np.bincount(self.subset_label[self.subset_label > 0], minlength=self.n_clusters + 1)[
+            1:
+        ]
+        yield "n_subset_frames", subset_frames, "1", "subset frames that the first pass put into the cluster"
+        for name, meaning in (
+            ("faithfulness", "share of the subset frames whose nearest leader has their label"),
+            ("faithfulness_held_out", "the same with leaders chosen from other frames"),
+        ):
+            path, unknown = f"{self.group}/{name}", np.full(self.n_clusters, np.nan)
+            yield name, self.store.read(path) if self.store.has(path) else unknown, "1", meaning
+        if not self.details:
+            return
+        if self.subset is None:
+            unknown = np.full(self.n_clusters, np.nan)
+            pairs: Any = {"nearest": np.full(self.n_clusters, -1)}
+            pairs |= dict.fromkeys(("pair_mean", "pair_sd", "nearest_rmsd"), unknown)
+        else:
+            # scipy takes a while to import.
+            from ..cluster.steps import StoredDistances
+            from .subset import subset_distances
+
+            medoids = np.searchsorted(self.subset_frame, self.store.read(f"{self.group}/medoid_frame"))
+            distances = StoredDistances(self.store, f"{self.subset}/rmsd")
+            pairs = subset_distances(distances, self.subset_label, medoids)
+        yield "pair_rmsd_mean_nm", pairs["pair_mean"], "nm", "mean RMSD of all pairs of its subset frames"
+        yield "pair_rmsd_sd_nm", pairs["pair_sd"], "nm", "standard deviation of these RMSDs"
+        yield "nearest_label", pairs["nearest"], "1", "label of the cluster with the nearest medoid, or -1"
+        yield "nearest_rmsd_nm", pairs["nearest_rmsd"], "nm", "RMSD between the two medoids"
+
+    def _margins(self) -> Iterator[Column]:
+        margin, unknown = self.totals.margin, np.full((self.n_clusters, len(MARGIN_SHARES)), np.nan)
+        quantiles = unknown if margin is None else margin.quantiles(MARGIN_SHARES)[: self.n_clusters]
+        for share, values in zip(MARGIN_SHARES, quantiles.T, strict=True):
+            meaning = f"margin, 1 − RMSD to the leader / RMSD to the second: {share:.0%} have less"
+            yield f"margin_q{round(100 * share):02d}", values, "1", meaning
+        near = unknown[:, 0]
+        if margin is not None:
+            near = _ratio(self.totals.n_near_ties, margin.counts.sum(axis=1))[: self.n_clusters]
+        yield "near_tie_share", near, "1", "share of the frames with a margin below 0.1"
+
+    def _visits(self) -> Iterator[Column]:
+        assert self.totals.visits is not None
+        visits: pd.DataFrame = self.totals.visits.iloc[: self.n_clusters]
+        n_departures, n_complete = visits.n_departures, visits.n_complete
+        for name, values, meaning in (
+            ("n_visits", visits.n_visits, "visits: stretches of frames in one run without a gap"),
+            ("n_departures", n_departures, "visits whose end was seen"),
+            ("n_complete_visits", n_complete, "visits whose beginning and end were seen"),
+        ):
+            yield name, values.astype(np.int64), "1", meaning
+        known = 1.0 if self.has_times and not np.isnan(self.runs.spacing).any() else np.nan
+        for name, frames, time, meaning in (
+            (
+                "residence",
+                _ratio(visits.n_frames, n_departures),
+                _ratio(visits.time, n_departures),
+                "mean residence: time in all visits by departures",
+            ),
+            (
+                "complete_visit",
+                _ratio(visits.n_complete_frames, n_complete),
+                _ratio(visits.complete_time, n_complete),
+                "mean length of the complete visits",
+            ),
+            ("longest_visit", visits.longest_frames, visits.longest_time, "longest visit, complete or not"),
+        ):
+            yield f"{name}_frames", frames, "frame", meaning
+            yield f"{name}_ps", time * known, "ps", meaning
+
+    def _places(self) -> Iterator[Column]:
+        medoids = np.full(self.n_clusters, -1)
+        if self.subset is not None:
+            medoids = self.store.read(f"{self.group}/medoid_frame")
+        of_medoids = list(origins(self.store, "medoid", medoids, has_times=self.has_times))
+        if self.subset is None:
+            # The first leader of each cluster stands in for its medoid.
+            first = np.unique(self.store.read(f"{self.group}/leader_label"), return_index=True)[1]
+            paths = source_paths(self.store, f"{self.group}/leader_path")[first]
+            of_medoids[1] = ("medoid_path", paths, "1", "file of the first leader of the cluster")
+            models = self.store.read(f"{self.group}/leader_model")[first]
+            of_medoids[2] = ("medoid_source_frame", models, "1", "model of that leader in its file")
+        yield from of_medoids
+        if self.details:
+            for what, frames in (("first", self.totals.first_frame), ("last", self.totals.last_frame)):
+                yield from origins(self.store, what, frames[: self.n_clusters], has_times=self.has_times)
+
+
+def _ratio(total: Any, count: Any) -> NDArray[np.float64]:
+    """Divide, with NaN for nothing by nothing."""
+    total, count = np.asarray(total, np.float64), np.asarray(count, np.float64)
+    ratio = np.full(len(total), np.nan)
+    np.divide(total, count, out=ratio, where=count > 0)
+    return ratio
