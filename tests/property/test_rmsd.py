@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from distances import rmsd_to_leaders
 from kabsch import kabsch_matrix, random_rotations
-from twopass_store.rmsd import PairwiseRmsd, nearest_leaders, prepare_leaders, rmsd_to_leaders
+from twopass_store.rmsd import PairwiseRmsd, nearest_leaders, prepare_leaders
 
 Positions = npt.NDArray[np.float32]
 

@@ -6,9 +6,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from distances import rmsd_to_leaders
 from kabsch import aligned_positions, plain_rmsd, weighted_kabsch_rmsd
 from twopass_store.errors import ConfigError
-from twopass_store.rmsd import Alignment, Metric, nearest_leaders, prepare_leaders, rmsd_to_leaders
+from twopass_store.rmsd import Alignment, Metric, nearest_leaders, prepare_leaders
 
 Float64Array = npt.NDArray[np.float64]
 

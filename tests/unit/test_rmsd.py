@@ -1,18 +1,15 @@
 """The contract of the room: inputs, ties, frames that aren't finite, threads, memory, cache."""
 
 import pickle
-import subprocess
-import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from distances import rmsd_to_leaders
 from kabsch import kabsch_matrix, plain_rmsd, random_rotations, weighted_kabsch_rmsd
-from twopass_store import rmsd
 from twopass_store.errors import ConfigError, NonFiniteError, TopologyMismatchError
 from twopass_store.rmsd import (
     PairwiseRmsd,
@@ -20,7 +17,6 @@ from twopass_store.rmsd import (
     nearest_leaders,
     pairwise_bytes,
     prepare_leaders,
-    rmsd_to_leaders,
     superpose,
 )
 
@@ -114,9 +110,8 @@ def test_rmsd__refuses_wrong_shapes(shape: tuple[int, ...]) -> None:
 
 def test_rmsd__refuses_other_atom_counts(rng: np.random.Generator) -> None:
     leaders = prepare_leaders(frames(rng, 2, 5))
-    for function in (nearest_leaders, rmsd_to_leaders):
-        with pytest.raises(TopologyMismatchError, match=r"6 atoms .* 5"):
-            function(frames(rng, 3, 6), leaders)
+    with pytest.raises(TopologyMismatchError, match=r"6 atoms .* 5"):
+        nearest_leaders(frames(rng, 3, 6), leaders)
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 2), (3, 2), (0, 46), (46, 46)])
@@ -209,8 +204,9 @@ def test_assign_bytes__bounds_what_is_allocated(
     nearest_leaders(xyz, leaders)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # numba's scratch, which tracemalloc doesn't see, is the constant.
-    assert peak <= assign_bytes(n_frames, n_atoms, n_leaders) <= 1.5 * peak + 200_000
+    # What tracemalloc doesn't see: copies in the BLAS library.
+    unseen = 4 * n_atoms * (3 * 64 + 384) + 200_000
+    assert peak <= assign_bytes(n_frames, n_atoms, len(chosen)) <= 1.5 * peak + unseen
 
 
 @pytest.mark.parametrize(("n_frames", "n_atoms"), [(100, 22), (2000, 22), (300, 300), (70, 3001)])
@@ -225,8 +221,8 @@ def test_pairwise_bytes__bounds_what_is_allocated(
     prepared.pairs(0, n_pairs)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    scratch = 16 * 24 * (n_atoms + 3) + 200_000
-    assert peak <= pairwise_bytes(n_frames, n_atoms, n_pairs) <= 1.5 * peak + scratch
+    unseen = 24 * 128 * n_atoms + 200_000
+    assert peak <= pairwise_bytes(n_frames, n_atoms, n_pairs) <= 1.5 * peak + unseen
 
 
 def test_superpose__recovers_a_moved_structure(rng: np.random.Generator) -> None:
@@ -275,68 +271,3 @@ def test_superpose__frames_and_references_that_are_not_finite(rng: np.random.Gen
         superpose(xyz, xyz[0], atom_indices=[1, 5])
     with pytest.raises(TopologyMismatchError, match="atoms"):
         superpose(xyz, xyz[0, :4])
-
-
-CACHE_SCRIPT = """
-import numpy as np
-from twopass_store.rmsd import nearest_leaders, prepare_leaders
-from twopass_store.rmsd._kernels import nearest_kernel
-xyz = np.random.default_rng(0).normal(size=(5, 4, 3)).astype(np.float32)
-assert list(nearest_leaders(xyz, prepare_leaders(xyz)).index) == [0, 1, 2, 3, 4]
-stats = nearest_kernel.stats
-print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
-"""
-
-
-def run_with_cache(copy: Path, cache: Path, variable: str = "NUMBA_CACHE_DIR") -> str:
-    environment = {"PYTHONPATH": str(copy), "HOME": str(cache), variable: str(cache), "PATH": "/usr/bin:/bin"}
-    script = [sys.executable, "-B", "-c", CACHE_SCRIPT]
-    done = subprocess.run(script, env=environment, cwd=copy, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def copy_of_room(target: Path) -> Path:
-    source = Path(rmsd.__file__).parents[1]
-    room = target / "twopass_store" / "rmsd"
-    room.mkdir(parents=True)
-    (target / "twopass_store" / "__init__.py").touch()
-    for name in ("errors.py", "jit.py"):
-        (target / "twopass_store" / name).write_text((source / name).read_text())
-    for path in (source / "rmsd").glob("*.py"):
-        (room / path.name).write_text(path.read_text())
-    return room
-
-
-def test_kernel__cache_is_used_until_any_file_of_the_room_changes(tmp_path: Path) -> None:
-    room = copy_of_room(tmp_path)
-    assert run_with_cache(tmp_path, tmp_path / "cache") == "0 1"
-    assert run_with_cache(tmp_path, tmp_path / "cache") == "1 0"
-    with (room / "_tile.py").open("a") as file:
-        file.write("\n")
-    assert run_with_cache(tmp_path, tmp_path / "cache") == "0 1"
-
-
-def test_kernel__runs_where_no_cache_folder_can_be_written(tmp_path: Path) -> None:
-    """A file where the folder should be stops root, too; beside the sources, numba would try next."""
-    room = copy_of_room(tmp_path)
-    for path in (tmp_path / "cache", room / "__pycache__", tmp_path / "twopass_store" / "__pycache__"):
-        path.write_text("not a folder")
-    assert run_with_cache(tmp_path, tmp_path / "cache", "XDG_CACHE_HOME") == "0 1"
-
-
-def test_kernel__compiles_where_nothing_can_be_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    from numba.core import caching
-
-    from twopass_store.jit import kernel
-
-    def no_locator(*_: object) -> None:
-        return None
-
-    for locator in ("UserProvidedCacheLocator", "InTreeCacheLocator", "UserWideCacheLocator"):
-        name = locator if hasattr(caching, locator) else f"_{locator}"
-        monkeypatch.setattr(getattr(caching, name), "from_function", no_locator)
-
-    def twice(x: float) -> float:
-        return 2 * x
-
-    assert kernel(twice)(4.0) == 8.0

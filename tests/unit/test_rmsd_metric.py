@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from distances import rmsd_to_leaders
 from kabsch import aligned_positions, plain_rmsd, random_rotations, weighted_kabsch_rmsd
 from twopass_store.errors import ConfigError, NonFiniteError, TopologyMismatchError
 from twopass_store.rmsd import (
@@ -18,7 +19,6 @@ from twopass_store.rmsd import (
     nearest_leaders,
     pairwise_bytes,
     prepare_leaders,
-    rmsd_to_leaders,
 )
 
 Positions = npt.NDArray[np.float32]

@@ -1,7 +1,5 @@
 """The nearest leader of another label, against all distances by float64 Kabsch."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -60,26 +58,6 @@ def test_nearest_other__is_that_of_the_other_leaders_alone_by_any_metric(metric)
         np.testing.assert_array_equal(found.index[label == own], others[alone.index])
         np.testing.assert_array_equal(found.rmsd[label == own], alone.rmsd)
     assert (found.rmsd >= nearest.rmsd).all()
-
-
-@pytest.mark.parametrize("n_frames", [1, 15, 16, 63, 64, 65, 333])
-def test_screening__changes_no_bit(n_frames):
-    frames, leaders = structures(n_frames, n_frames, 70, 9)
-    leaders[10] = leaders[3]
-    leaders[40:45] = leaders[40]
-    frames[n_frames // 2] = leaders[3]
-    frames[n_frames // 3] = leaders[40][:, [1, 0, 2]]  # a mirror image
-    rng = np.random.default_rng(n_frames)
-    leader_label = rng.integers(1, 8, 70).astype(np.int32)
-    label = rng.integers(-1, 9, n_frames).astype(np.int32)
-    label[label == 0] = -1
-    screened = prepare_leaders(leaders)
-    assert screened.columns.size
-    plain = replace(screened, columns=screened.columns[:0])
-    found, expected = (nearest_other_leaders(frames, one, leader_label, label) for one in (screened, plain))
-    np.testing.assert_array_equal(found.index, expected.index)
-    np.testing.assert_array_equal(found.rmsd, expected.rmsd)
-    assert (found.index[label >= 0] >= 0).all()
 
 
 def test_nearest_other__of_a_frame_that_is_not_finite_is_none():

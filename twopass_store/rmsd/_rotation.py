@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ..jit import kernel
+from ..jit import inlined
 
 __all__ = ["best_rotation", "fast_rotation"]
 
@@ -29,7 +29,7 @@ MIN_SLOPE = 1e-3
 """Slope of the quartic, for inner products of norm 1, from which on the rotation is sure to 1e-11."""
 
 
-@kernel
+@inlined
 def _top_eigenvector(key: Float64Array, vectors: Float64Array) -> int:
     """Diagonalise a symmetric 4×4 matrix by Jacobi's cyclic rotations.
 
@@ -78,7 +78,7 @@ def _top_eigenvector(key: Float64Array, vectors: Float64Array) -> int:
     return top
 
 
-@kernel
+@inlined
 def best_rotation(
     xx: float, xy: float, xz: float, yx: float, yy: float, yz: float, zx: float, zy: float, zz: float
 ) -> tuple[float, float, float, float]:
@@ -98,7 +98,7 @@ def best_rotation(
     return w * unit, x * unit, y * unit, z * unit
 
 
-@kernel
+@inlined
 def fast_rotation(
     xx: float, xy: float, xz: float, yx: float, yy: float, yz: float, zx: float, zy: float, zz: float
 ) -> tuple[float, float, float, float]:

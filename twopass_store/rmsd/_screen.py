@@ -1,11 +1,14 @@
-"""Lower bounds of squared RMSDs in float32, to leave out the leaders that can't be nearest.
+"""The nearest leader of each frame: lower bounds in float32 for all, float64 for those that remain.
 
-Nothing of it is ever returned: the bounds hold whatever the rounding, and every leader that they don't rule
-out is compared in float64. With u = 2⁻²⁴, in units of E = (Σ|x|² + Σ|y|²)/2:
+The bounds hold whatever the rounding, and nothing of them is returned, so that results don't depend on how
+the library sums up a matrix product. With u = 2⁻²⁴, in units of E = (Σ|x|² + Σ|y|²)/2:
 
-- Each inner product is wrong by at most γ Σ|x||y|, where γ counts the roundings on its way. λ is the largest
-  tr(RᵀM), so it moves by no more than the singular values of the error together, which is √3 γ at most
-  (Cauchy and Schwarz, twice). That is the slack: λ of the rounded M is up to 1 + slack.
+- With M the inner products over E, F = ‖M‖², D = det M and N = ‖cof M‖², the largest root λ of
+  p = (λ² − F)² − 8Dλ − 4N gives RMSD² = 2E(1 − λ)/A. In singular values, λ = s₁ + s₂ ± s₃, and Cauchy's
+  inequality bounds it by √(F + 2√(3N)).
+- Each inner product is wrong by at most γ Σ|x||y|, where γ counts the roundings on its way, one an atom. λ
+  is the largest tr(RᵀM), so it moves by no more than the singular values of the error together, which is
+  √3 γ at most (Cauchy and Schwarz, twice). That is the slack: λ of the rounded M is up to 1 + slack.
 - ‖M‖ ≤ 1 bounds every intermediate. The quartic's value is wrong by less than 50 u: 20 u from 4N, 14 u from
   (λ² − F)², 11 u from 8Dλ, 5 u from their sum. Its slope is wrong by less than 60 u: 40 u from F alone. So
   `NOISE` leaves as much again for the rounding of the step itself. Newton's step from above, with the value
@@ -13,316 +16,232 @@ out is compared in float64. With u = 2⁻²⁴, in units of E = (Σ|x|² + Σ|y|
 
 Then RMSD² ≥ 2E(1 − λ − slack)/A. The leader with the lowest bound is compared first; the others follow whose
 bound reaches the distance found, so ties are found too.
+
+References
+----------
+Theobald, Acta Cryst. A 61 (2005) 478: the largest eigenvalue of the key matrix, without diagonalising.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import types
 
-from ..jit import kernel
-from ._packing import LANES, unpack_kernel
-from ._products import ATOM_BATCH, add_pair_products, add_products
-from ._quartic import QUARTIC, coefficients, places
-from ._tile import Scratch, new_scratch, tile_kernel
-from ._vector import Lanes, data_pointer, emitted, load, spread, store
+from ..jit import inlined, kernel
+from ._pair import fitted_squared, invariants, plain_squared
 
-__all__ = ["SCREEN_FROM", "SCREEN_ROWS", "columns_kernel", "screened_kernel"]
+__all__ = ["LANES", "NO_LABEL", "nearest_fitted", "nearest_plain"]
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Int32Array = npt.NDArray[np.int32]
 
-SCREEN_ROWS = 64
-"""Frames that are set against one block of leaders, which is read from far away once for all of them."""
-
-SCREEN_FROM = 32
-"""Leaders from which on the screening gains more than its own layout costs."""
+LANES = 16
+"""Leaders in a block, the leader index fastest; vector loops run over them."""
 
 U = 2.0**-24
+NOISE = np.float32(128 * U)
+ZERO, HALF, ONE, TWO, THREE, FOUR, EIGHT = (np.float32(x) for x in (0, 0.5, 1, 2, 3, 4, 8))
 
-NOISE = 128.0 * U
-"""Rounding of the quartic's value and slope, and of the bound to start from."""
-
-NEWTON_STEPS = 3
-"""More would tell apart leaders that aren't near."""
-
-TINY, HUGE = 1e-30, 1e30
+TINY, HUGE = np.float32(1e-30), np.float32(1e30)
 """Squared sizes, nm², beyond which float32 may underflow or overflow: there the bound is 0."""
 
 SLACK_NM = 4e-9
-"""Twice what the float64 kernel may be wrong by, and as much again."""
+"""More than float64 may be wrong by."""
+
+FARTHEST = np.int32(0x7F800000)
+"""Bits of infinity."""
+
+NO_LABEL = np.int32(2147483647)
+"""Label of a frame for which any leader will do."""
 
 
-@emitted
-def _describe(
-    typing: Any, sums: Any, row: Any, row_trace: Any, traces: Any, n_atoms: Any, quartics: Any
-) -> tuple[Any, Callable[..., Any]]:
-    """The quartics of one row and every lane, and an upper bound of their largest roots.
-
-    Parameters
-    ----------
-    sums
-        Inner products, shape (any, 9 * LANES), nm², float32.
-    row
-        Which of them.
-    row_trace
-        Σ|x|² of the row, nm², float32.
-    traces
-        Σ|y|² of the lanes, shape (LANES,), nm², float32.
-    n_atoms
-        Atoms, without the padding.
-    quartics
-        To fill, shape (any, QUARTIC), float32.
-    """
-
-    def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
-        word = values[1].type
-        sums_at = data_pointer(context, builder, sums, values[0])
-        traces_at = data_pointer(context, builder, traces, values[3])
-        quartics_at = data_pointer(context, builder, quartics, values[5])
-        first = builder.mul(values[1], word(9 * LANES))
-        products = [load(builder, sums_at, builder.add(first, word(ij * LANES)), LANES) for ij in range(9)]
-        half = (spread(builder, values[2], LANES) + load(builder, traces_at, word(0), LANES)) * 0.5
-        norm, minors, det = coefficients(products, 1.0 / half)
-        # Not at most 1: from below two roots that rounding left there, a step would go anywhere.
-        most = _slack(builder, values[4]) + 1.0
-        root = (norm + (minors * 3.0 + NOISE).sqrt() * 2.0 + NOISE).sqrt().at_most(most)
-        for place, one in zip(places(builder, values[1]), (norm, minors, det, root), strict=True):
-            store(one, quartics_at, place)
-        return context.get_dummy_value()
-
-    return types.void(sums, types.intp, types.float32, traces, types.intp, quartics), emit
+@inlined
+def _lower(root: Any, norm: Any, minors4: Any, det8: Any) -> Any:
+    """One step of Newton's, after which the root is an upper bound still."""
+    excess = root * root - norm
+    value = excess * excess - det8 * root - minors4
+    slope = FOUR * root * excess - det8
+    return root - max(value - NOISE, ZERO) / (max(slope, ZERO) + NOISE)
 
 
-@emitted
-def _lower_roots(typing: Any, quartics: Any, row: Any) -> tuple[Any, Callable[..., Any]]:
-    """One step of Newton's for one row, after which the roots are upper bounds still."""
-
-    def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
-        base = data_pointer(context, builder, quartics, values[0])
-        at = places(builder, values[1])
-        norm, minors, det, root = (load(builder, base, place, LANES) for place in at)
-        excess = root * root - norm
-        value = excess * excess - det * 8.0 * root - minors * 4.0
-        slope = root * excess * 4.0 - det * 8.0
-        step = (value - NOISE).at_least(0.0) / (slope.at_least(0.0) + NOISE)
-        store(root - step, base, at[3])
-        return context.get_dummy_value()
-
-    return types.void(quartics, types.intp), emit
-
-
-@emitted
-def _squared_bounds(
-    typing: Any, quartics: Any, row: Any, row_trace: Any, traces: Any, n_atoms: Any, bounds: Any, to: Any
-) -> tuple[Any, Callable[..., Any]]:
-    """Lower bounds of one row's squared RMSDs to every lane, from the roots.
-
-    Parameters
-    ----------
-    quartics, row, row_trace, traces, n_atoms
-        As for `_describe`.
-    bounds, to
-        Array of one axis to fill, nm², float32, and where in it.
-    """
-
-    def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
-        word, single = values[1].type, ir.FloatType()
-        quartics_at = data_pointer(context, builder, quartics, values[0])
-        traces_at = data_pointer(context, builder, traces, values[3])
-        bounds_at = data_pointer(context, builder, bounds, values[5])
-        atoms = builder.sitofp(values[4], single)
-        share = spread(builder, builder.fdiv(single(2.0 * (1.0 - 32.0 * U)), atoms), LANES)
-        half = (spread(builder, values[2], LANES) + load(builder, traces_at, word(0), LANES)) * 0.5
-        root = load(builder, quartics_at, places(builder, values[1])[3], LANES)
-        bound = (half * share * (1.0 - root - _slack(builder, values[4]))).at_least(0.0)
-        # False for NaN.
-        usual = builder.and_(half.compare(">", TINY), half.compare("<", HUGE))
-        store(bound.where(usual, 0.0), bounds_at, values[6])
-        return context.get_dummy_value()
-
-    kinds = quartics, types.intp, types.float32, traces, types.intp, bounds, types.intp
-    return types.void(*kinds), emit
-
-
-def _slack(builder: Any, n_atoms: Any) -> Lanes:
-    """How far the rounding of inner products may move λ, in every lane."""
-    single = ir.FloatType()
-    # Two roundings of the input, one an atom of a batch and one a batch; the rest is for the scaling.
-    batches = builder.fdiv(builder.sitofp(n_atoms, single), single(ATOM_BATCH))
-    roundings = builder.fadd(batches, single(ATOM_BATCH + 16.0))
-    return spread(builder, builder.fmul(roundings, single(math.sqrt(3.0) * U * 1.01)), LANES)
-
-
-@kernel
-def columns_kernel(rows: Float64Array, columns: Float32Array) -> None:
-    """Turn leaders from rows into blocks of float32 lanes, shape (n_blocks, 3 * padded atoms * LANES)."""
-    n_rows, width = rows.shape
-    for block in range(columns.shape[0]):
-        target = columns[block]
-        for k in range(width):
-            for lane in range(LANES):
-                row = block * LANES + lane
-                target[k * LANES + lane] = rows[row, k] if row < n_rows else 0.0
-
-
-@kernel
-def _bounds_of_tile(
-    singles: Float32Array,
-    traces: Float64Array,
-    columns: Float32Array,
-    column_traces: Float32Array,
+@inlined
+def _fill_bounds(
+    px: Float32Array,
+    py: Float32Array,
+    pz: Float32Array,
+    trace: np.float32,
+    traces: Float32Array,
     n_atoms: int,
-    sums: Float32Array,
-    quartics: Float32Array,
     bounds: Float32Array,
 ) -> None:
-    """Fill ``bounds``, shape (n_rows, n_blocks * LANES), for some frames and all leaders."""
-    n_rows, width = singles.shape
-    pitch = columns.shape[0] * LANES
-    flat = bounds.reshape(bounds.shape[0] * pitch)
-    for block in range(columns.shape[0]):
-        lanes = columns[block]
-        lane_traces = column_traces[block * LANES : (block + 1) * LANES]
-        sums[:n_rows] = 0.0
-        for first in range(0, width, 3 * ATOM_BATCH):
-            last = min(first + 3 * ATOM_BATCH, width)
-            for row in range(0, n_rows - 1, 2):
-                add_pair_products(singles, row, lanes, first, last, min(row // 2, 2), sums)
-            if n_rows % 2:
-                add_products(singles, n_rows - 1, lanes, first, last, 2, sums)
-        for row in range(n_rows):
-            _describe(sums, row, np.float32(traces[row]), lane_traces, n_atoms, quartics)
-        for _ in range(NEWTON_STEPS):
-            for row in range(n_rows):
-                _lower_roots(quartics, row)
-        for row in range(n_rows):
-            to = row * pitch + block * LANES
-            _squared_bounds(quartics, row, np.float32(traces[row]), lane_traces, n_atoms, flat, to)
+    """Lower bounds of RMSD² of one frame to all leaders of some blocks, from their inner products.
+
+    Parameters
+    ----------
+    px, py, pz
+        Products of the frame's x, y and z with x, y and z of the leaders, shape (n_blocks * 3 * LANES,), nm².
+    trace, traces
+        Σ|x|² of the frame, and of the leaders, shape (n_blocks * LANES,), nm².
+    bounds
+        To fill, likewise, nm².
+    """
+    slack = np.float32(math.sqrt(3.0) * U * 1.01 * (n_atoms + 18))
+    share = np.float32(2.0 * (1.0 - 32.0 * U) / n_atoms)
+    for block in range(bounds.size // LANES):
+        for lane in range(LANES):
+            x = 3 * LANES * block + lane
+            y, z, leader = x + LANES, x + 2 * LANES, LANES * block + lane
+            half = (trace + traces[leader]) * HALF
+            scale = ONE / half
+            xx, xy, xz = px[x] * scale, px[y] * scale, px[z] * scale
+            yx, yy, yz = py[x] * scale, py[y] * scale, py[z] * scale
+            zx, zy, zz = pz[x] * scale, pz[y] * scale, pz[z] * scale
+            norm, minors, det = invariants(xx, xy, xz, yx, yy, yz, zx, zy, zz)
+            det8, minors4 = EIGHT * det, FOUR * minors
+            # Not at most 1: from below two roots that rounding left there, a step would go anywhere.
+            root = min(math.sqrt(norm + TWO * math.sqrt(THREE * minors + NOISE) + NOISE), ONE + slack)
+            # Unrolled, or the loop over lanes wouldn't become one over vectors.
+            root = _lower(root, norm, minors4, det8)
+            root = _lower(root, norm, minors4, det8)
+            root = _lower(root, norm, minors4, det8)
+            bound = max(half * share * (ONE - root - slack), ZERO)
+            bounds[leader] = bound if half > TINY and half < HUGE else ZERO  # False for NaN.
 
 
 @kernel
-def _compare(
-    leader: int,
-    rows: Float64Array,
-    row_traces: Float64Array,
-    block: Float64Array,
+def nearest_fitted(
+    frames: Float64Array,
     traces: Float64Array,
-    n_atoms: int,
-    scratch: Scratch,
-    best: Float64Array,
-    which: npt.NDArray[np.int64],
-) -> None:
-    """Let one leader compete for all lanes of a block, in float64; the lowest index of equals wins."""
-    one = slice(leader, leader + 1)
-    tile_kernel(rows[one], row_traces[one], block, traces, n_atoms, LANES, scratch)
-    for lane in range(LANES):
-        value = scratch.squared[0, lane]
-        if value < best[lane] or (value == best[lane] and leader < which[lane]):
-            best[lane] = value
-            which[lane] = leader
-
-
-@kernel
-def screened_kernel(
-    lanes: Float64Array,
-    traces: Float64Array,
-    rows: Float64Array,
-    row_traces: Float64Array,
+    leaders: Float64Array,
+    leader_traces: Float64Array,
     columns: Float32Array,
     column_traces: Float32Array,
-    n_atoms: int,
+    leader_label: Int32Array,
+    label: Int32Array,
+    singles: Float32Array,
+    products: Float32Array,
+    bounds: Float32Array,
     index: Int32Array,
     rmsd: Float32Array,
-    singles: Float32Array,
-    bounds: Float32Array,
 ) -> None:
-    """Row nearest to each packed frame, as `nearest_kernel`, with few pairs in float64.
+    """Nearest leader of other label by minimal RMSD; the first of equals.
 
     Parameters
     ----------
-    lanes, traces, rows, row_traces, n_atoms, index, rmsd
-        As for `nearest_kernel`.
+    frames, traces
+        From `pack`, shapes (n_frames, 3, n_atoms) and (n_frames,), nm and nm².
+    leaders, leader_traces
+        The same of the leaders, shapes (n_leaders, 3, n_atoms) and (n_leaders,).
     columns, column_traces
-        The same leaders from `columns_kernel`, and their traces, shape (n_blocks * LANES,), nm².
-    singles
-        Scratch, shape (SCREEN_ROWS, 3 * padded atoms).
-    bounds
-        Scratch, shape (SCREEN_ROWS, n_blocks * LANES).
+        The same in float32, in blocks of `LANES`, shapes (n_blocks * 3 * LANES, n_atoms) and
+        (n_blocks * LANES,).
+    leader_label, label
+        Labels of leaders and frames, shapes (n_leaders,) and (n_frames,); a frame below 0 is passed over.
+    singles, products, bounds
+        Scratch for so many frames and blocks at once: shapes (3 * frames, n_atoms), (3 * frames * width,)
+        where width is a multiple of 3 * LANES, and (frames, n_blocks * LANES).
+    index, rmsd
+        To fill, shape (n_frames,), rmsd in nm; -1 and NaN for a frame that isn't finite, and if there is no
+        leader of another label.
     """
-    n_frames, n_leaders = index.shape[0], rows.shape[0]
-    single_sums = np.empty((SCREEN_ROWS, 9 * LANES), np.float32)
-    quartics = np.empty((SCREEN_ROWS, QUARTIC), np.float32)
-    scratch = new_scratch()
-    best = np.empty(LANES)
-    which = np.empty(LANES, np.int64)
-    seen = np.zeros(n_leaders, np.int32)
+    n_frames, _, n_atoms = frames.shape
+    at_once = bounds.shape[0]
+    flat = singles.reshape(at_once, 3 * n_atoms)
+    most = products.size // (3 * at_once)
+    for start in range(0, n_frames, at_once):
+        size = min(at_once, n_frames - start)
+        for frame in range(size):
+            source, target = frames[start + frame].reshape(3 * n_atoms), flat[frame]
+            for k in range(source.size):
+                target[k] = source[k]
+        for first in range(0, columns.shape[0], most):
+            width = min(most, columns.shape[0] - first)
+            some = products[: 3 * size * width].reshape(3 * size, width)
+            np.dot(singles[: 3 * size], columns[first : first + width].T, some)
+            of_leaders = slice(first // 3, (first + width) // 3)
+            for frame in range(size):
+                trace = np.float32(traces[start + frame])
+                x, y, z = some[3 * frame], some[3 * frame + 1], some[3 * frame + 2]
+                _fill_bounds(x, y, z, trace, column_traces[of_leaders], n_atoms, bounds[frame, of_leaders])
+        for frame in range(start, start + size):
+            index[frame], rmsd[frame] = -1, np.nan
+            if label[frame] >= 0 and not math.isnan(traces[frame]):
+                of_frame = bounds[frame - start, : leaders.shape[0]]
+                one = frames[frame], traces[frame]
+                index[frame], rmsd[frame] = _settled(
+                    one[0], one[1], leaders, leader_traces, leader_label, label[frame], of_frame
+                )
+
+
+@inlined
+def _settled(
+    frame: Float64Array,
+    trace: float,
+    leaders: Float64Array,
+    leader_traces: Float64Array,
+    leader_label: Int32Array,
+    own: int,
+    bounds: Float32Array,
+) -> tuple[int, float]:
+    """Index and distance of the nearest leader, from bounds of all; -1 and NaN if there is none."""
     # Numbers that aren't negative have the order of their bits, and the least of integers is a vector loop.
     bits = bounds.view(np.int32)
-    limit = np.empty(1, np.float32)
-    limit_bits = limit.view(np.int32)
-    for tile in range(0, n_frames, SCREEN_ROWS):
-        n_rows = min(SCREEN_ROWS, n_frames - tile)
-        for block in range(tile // LANES, (tile + n_rows - 1) // LANES + 1):
-            at = block * LANES - tile
-            unpack_kernel(lanes, block * LANES, singles[at : min(at + LANES, n_rows)])
-        _bounds_of_tile(
-            singles[:n_rows],
-            traces[tile : tile + n_rows],
-            columns,
-            column_traces,
-            n_atoms,
-            single_sums,
-            quartics,
-            bounds,
-        )
-        for block in range(tile // LANES, (tile + n_rows - 1) // LANES + 1):
-            start = block * LANES
-            n_lanes = min(LANES, n_frames - start)
-            trace = traces[start : start + LANES]
-            best[:] = np.inf
-            which[:] = -1
-            for step in range(2):
-                for lane in range(n_lanes):
-                    if math.isnan(trace[lane]):
-                        continue
-                    of_lane = bits[start - tile + lane, :n_leaders]
-                    least = of_lane[0]
-                    if step == 0:
-                        for leader in range(n_leaders):
-                            least = min(least, of_lane[leader])
-                    else:
-                        reach = math.sqrt(best[lane]) + SLACK_NM
-                        limit[0] = reach * reach * (1.0 + 4.0 * U)
-                        least = limit_bits[0]
-                        n_near = 0
-                        for leader in range(n_leaders):
-                            n_near += 1 if of_lane[leader] <= least else 0
-                        if n_near <= 1:
-                            continue
-                    for leader in range(n_leaders):
-                        if of_lane[leader] > least:
-                            continue
-                        if seen[leader] != block + 1:
-                            seen[leader] = block + 1
-                            _compare(
-                                leader,
-                                rows,
-                                row_traces,
-                                lanes[block],
-                                trace,
-                                n_atoms,
-                                scratch,
-                                best,
-                                which,
-                            )
-                        if step == 0:
-                            break
-            for lane in range(n_lanes):
-                index[start + lane] = which[lane]
-                rmsd[start + lane] = math.sqrt(best[lane]) if which[lane] >= 0 else np.nan
+    if own != NO_LABEL:
+        for k in range(bits.size):
+            bits[k] = FARTHEST if leader_label[k] == own else bits[k]
+    limit = FARTHEST
+    for k in range(bits.size):
+        limit = min(limit, bits[k])
+    index, best = -1, np.inf
+    n_near = 1 if limit < FARTHEST else 0
+    k = 0
+    while n_near > 0:
+        if bits[k] > limit:
+            k += 1
+            continue
+        n_near -= 1
+        squared = fitted_squared(frame, leaders[k], trace + leader_traces[k])
+        if squared < best or (squared == best and k < index):
+            best = squared
+            if index < 0:
+                # The one with the lowest bound is known: now all that may be nearer or as near.
+                bounds[k] = (math.sqrt(best) + SLACK_NM) ** 2 * (1.0 + 4.0 * U)
+                limit, bits[k] = bits[k], FARTHEST
+                for other in range(bits.size):
+                    n_near += 1 if bits[other] <= limit else 0
+                index, k = k, -1
+            else:
+                index = k
+        k += 1
+    return index, math.sqrt(best) if index >= 0 else np.nan
+
+
+@kernel
+def nearest_plain(
+    frames: Float64Array,
+    traces: Float64Array,
+    leaders: Float64Array,
+    leader_traces: Float64Array,
+    leader_label: Int32Array,
+    label: Int32Array,
+    index: Int32Array,
+    rmsd: Float32Array,
+) -> None:
+    """Nearest leader of other label, of structures as they are; parameters as for `nearest_fitted`."""
+    n_frames, _, n_atoms = frames.shape
+    flat = frames.reshape(n_frames, 3 * n_atoms)
+    flat_leaders = leaders.reshape(leaders.shape[0], 3 * n_atoms)
+    best = np.full(n_frames, np.inf)
+    index[:] = -1
+    # A leader stays in the first-level cache for all frames.
+    for k in range(leaders.shape[0]):
+        for frame in range(n_frames):
+            if label[frame] >= 0 and leader_label[k] != label[frame]:
+                squared = plain_squared(flat[frame], flat_leaders[k], n_atoms)
+                if squared < best[frame]:
+                    best[frame] = squared
+                    index[frame] = k
+    for frame in range(n_frames):
+        rmsd[frame] = math.sqrt(best[frame]) if index[frame] >= 0 else np.nan

@@ -1,8 +1,12 @@
-"""Minimal RMSD of a few rows to one block of frames: the arithmetic, in float64 from end to end.
+"""All pairs of one set of frames, in float64: a matrix product a tile, and the root of a quartic a pair.
 
-A *block* holds `LANES` centred frames with the frame index fastest; a *row* is one centred frame or leader
-with its coordinates side by side. A pair is always a row against a lane. Every lane sees the same operations
-in the same order, so a distance depends on its two structures only: not on lane, tile, call or thread.
+Tiles lie on a fixed grid and are always computed whole, so a pair comes from the same product, at the same
+place, whichever part of the distances is asked for. With M the inner products over E = (Σ|x|² + Σ|y|²)/2,
+F = ‖M‖², D = det M and N = ‖cof M‖², the largest root λ of p = (λ² − F)² − 8Dλ − 4N gives RMSD² =
+2E(1 − λ)/A. All four roots are real, being eigenvalues of a symmetric matrix, so Laguerre's iteration from
+above comes down to λ without overshooting. The root is sought in float32, which has twice as many lanes in a
+vector, and a step of Newton's in float64 squares its error. What that leaves uncertain is settled pair by
+pair.
 
 References
 ----------
@@ -10,175 +14,192 @@ Theobald, Acta Cryst. A 61 (2005) 478: the largest eigenvalue of the key matrix,
 """
 
 import math
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..jit import kernel
-from ._packing import LANES
-from ._products import ATOM_BATCH, add_pair_products, add_products
-from ._quartic import (
-    DOUBLE_STEPS,
-    DOUBTFUL,
-    QUARTIC,
-    SINGLE_STEPS,
-    describe_pairs,
-    refine_roots,
-    squared_rmsd,
-)
-from ._rotation import best_rotation
+from ..jit import inlined, kernel
+from ._pair import MIN_CERTAIN, fitted_squared, invariants, plain_squared
 
-__all__ = ["ROWS", "SCRATCH_BYTES", "Scratch", "new_scratch", "tile_kernel"]
+__all__ = ["COLUMNS", "ROWS", "condensed_fitted", "condensed_plain"]
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-ROWS = 16
-"""Rows that one tile sets against a block; at a thousand atoms, both fit into the second-level cache."""
+ROWS, COLUMNS = 64, 64
+"""Frames of a tile on either side."""
 
-SCRATCH_BYTES = ROWS * (9 * LANES * 8 + QUARTIC * (8 + 4) + LANES * 8)
-"""What `new_scratch` allocates."""
-
-
-class Scratch(NamedTuple):
-    """Memory for one tile, used again for the next.
-
-    Attributes
-    ----------
-    sums
-        Inner products, shape (ROWS, 9 * LANES), nm².
-    quartics, singles
-        What describes the pairs, shape (ROWS, QUARTIC), in float64 and in float32.
-    squared
-        The answer: squared RMSDs, shape (ROWS, LANES), nm².
-    """
-
-    sums: Float64Array
-    quartics: Float64Array
-    singles: Float32Array
-    squared: Float64Array
+UNCERTAIN = np.float32(-1)
 
 
-@kernel
-def new_scratch() -> Scratch:
-    """Memory for one tile, uninitialised."""
-    return Scratch(
-        np.empty((ROWS, 9 * LANES)),
-        np.empty((ROWS, QUARTIC)),
-        np.empty((ROWS, QUARTIC), np.float32),
-        np.empty((ROWS, LANES)),
-    )
+@inlined
+def _laguerre(root: Any, norm: Any, minors4: Any, det8: Any) -> Any:
+    """One step towards the largest root."""
+    square = root * root
+    excess = square - norm
+    value = excess * excess - det8 * root - minors4
+    slope = np.float32(4) * root * excess - det8
+    bend = np.float32(8) * square + np.float32(4) * excess
+    discriminant = np.float32(9) * slope * slope - np.float32(12) * value * bend
+    return root - np.float32(4) * value / (slope + math.sqrt(max(discriminant, np.float32(0))))
 
 
-@kernel
-def _superposed(row: Float64Array, block: Float64Array, lane: int, sums: Float64Array, n_atoms: int) -> float:
-    """Squared RMSD of a row to one lane, in nm², from the coordinates after the best rotation.
-
-    An error in the rotation enters only squared, and no large numbers cancel. Where a structure is so thin
-    that its turn about itself is lost in rounding, no rotation may be better: identical structures give 0.
+@inlined
+def _fill_distances(
+    px: Float64Array,
+    py: Float64Array,
+    pz: Float64Array,
+    trace: float,
+    traces: Float64Array,
+    n_atoms: int,
+    singles: Float32Array,
+) -> int:
+    """RMSD of one frame to `COLUMNS` others, or `UNCERTAIN`; return the number of these.
 
     Parameters
     ----------
-    row, block, sums
-        As for `_add_products`, but of all atoms.
-    lane
-        Which lane of the block.
-    n_atoms
-        Atoms, without the padding.
+    px, py, pz
+        Products of the frame's x, y and z with x, y and z of the others, shape (3 * COLUMNS,), nm²;
+        overwritten.
+    trace, traces
+        Σ|x|² of the frame, and of the others, shape (COLUMNS,), nm².
+    singles
+        Scratch, shape (4 * COLUMNS,); the last quarter is filled with the distances, nm.
     """
-    xx, xy, xz = sums[lane], sums[LANES + lane], sums[2 * LANES + lane]
-    yx, yy, yz = sums[3 * LANES + lane], sums[4 * LANES + lane], sums[5 * LANES + lane]
-    zx, zy, zz = sums[6 * LANES + lane], sums[7 * LANES + lane], sums[8 * LANES + lane]
-    w, x, y, z = best_rotation(xx, xy, xz, yx, yy, yz, zx, zy, zz)
-    total = 0.0
-    unrotated = 0.0
-    for atom in range(n_atoms):
-        a, b, c = row[3 * atom], row[3 * atom + 1], row[3 * atom + 2]
-        first = 3 * atom * LANES + lane
-        # 2q × (q × x + w x): what the quaternion's rotation adds to x.
-        s, t, u = y * c - z * b + w * a, z * a - x * c + w * b, x * b - y * a + w * c
-        dx, dy, dz = a - block[first], b - block[first + LANES], c - block[first + 2 * LANES]
-        unrotated += dx * dx + dy * dy + dz * dz
-        dx, dy, dz = dx + 2.0 * (y * u - z * t), dy + 2.0 * (z * s - x * u), dz + 2.0 * (x * t - y * s)
-        total += dx * dx + dy * dy + dz * dz
-    return min(total, unrotated) / n_atoms
+    inverse = 1.0 / n_atoms
+    for k in range(COLUMNS):
+        scale = 2.0 / (trace + traces[k])
+        xx, xy, xz = px[k] * scale, px[COLUMNS + k] * scale, px[2 * COLUMNS + k] * scale
+        yx, yy, yz = py[k] * scale, py[COLUMNS + k] * scale, py[2 * COLUMNS + k] * scale
+        zx, zy, zz = pz[k] * scale, pz[COLUMNS + k] * scale, pz[2 * COLUMNS + k] * scale
+        norm, minors, det = invariants(xx, xy, xz, yx, yy, yz, zx, zy, zz)
+        px[k], px[COLUMNS + k], px[2 * COLUMNS + k] = norm, 4.0 * minors, 8.0 * det
+        singles[k], singles[COLUMNS + k], singles[2 * COLUMNS + k] = norm, 4.0 * minors, 8.0 * det
+    for k in range(COLUMNS):
+        norm, minors4, det8 = singles[k], singles[COLUMNS + k], singles[2 * COLUMNS + k]
+        # Cauchy's inequality; with Cauchy and Schwarz, 1 is a bound, too.
+        most = np.float32(3) * minors4 if det8 > np.float32(0) else minors4
+        root = min(math.sqrt(norm + math.sqrt(most)), np.float32(1))
+        # Unrolled, or the loop wouldn't become one over vectors.
+        root = _laguerre(root, norm, minors4, det8)
+        root = _laguerre(root, norm, minors4, det8)
+        root = _laguerre(root, norm, minors4, det8)
+        root = _laguerre(root, norm, minors4, det8)
+        singles[3 * COLUMNS + k] = root
+    n_uncertain = 0
+    for k in range(COLUMNS):
+        norm, minors4, det8 = px[k], px[COLUMNS + k], px[2 * COLUMNS + k]
+        root = np.float64(singles[3 * COLUMNS + k])
+        excess = root * root - norm
+        slope = 4.0 * root * excess - det8
+        step = (excess * excess - det8 * root - minors4) / slope
+        rest = 1.0 - (root - step)
+        # Where p′, p″ and the root are positive, at most one root is larger (Budan and Fourier), and the
+        # step tells how near it is. The slope is the product of the distances to the three other roots, two
+        # of which come to at most 8λ²: a lower bound of the distance to the next one is slope / 8. All
+        # comparisons are false for NaN.
+        bend = 2.0 * root * root + excess
+        is_certain = (
+            (slope > 0.0)
+            & (bend > 0.0)
+            & (root > 0.0)
+            & (rest * slope > MIN_CERTAIN)
+            & (abs(step) < 1e-3 * slope)
+            & (24.0 * step * step < 1e-9 * rest * slope)
+        )
+        distance = math.sqrt(rest * (trace + traces[k]) * inverse)
+        singles[3 * COLUMNS + k] = distance if is_certain else UNCERTAIN
+        n_uncertain += 0 if is_certain else 1
+    return n_uncertain
 
 
 @kernel
-def _settle_doubts(
+def condensed_fitted(
+    blocks: Float64Array,
+    traces: Float64Array,
+    n_frames: int,
+    start: int,
     row: int,
-    rows: Float64Array,
-    row_traces: Float64Array,
-    block: Float64Array,
-    traces: Float64Array,
-    n_atoms: int,
-    same: int,
-    scratch: Scratch,
+    left: Float64Array,
+    products: Float64Array,
+    out: Float32Array,
 ) -> None:
-    """Replace what is `DOUBTFUL` in one row of ``scratch.squared``; parameters as for `tile_kernel`."""
-    sums, quartics, _, squared = scratch
-    quartics[row, 3 * LANES :] = 1.0
-    for _step in range(DOUBLE_STEPS):
-        refine_roots(quartics, row)
-    again = np.empty((1, LANES))
-    one = slice(row, row + 1)
-    squared_rmsd(quartics[one], quartics[one], 0, row_traces[row], traces, n_atoms, again)
-    for lane in range(LANES):
-        # A lane that was sure keeps its answer, or it would depend on the lanes beside it.
-        if squared[row, lane] != DOUBTFUL or lane == row + same:
-            continue
-        squared[row, lane] = again[0, lane]
-        if math.isnan(row_traces[row] + traces[lane]):
-            squared[row, lane] = np.nan
-        elif again[0, lane] == DOUBTFUL:
-            squared[row, lane] = _superposed(rows[row], block, lane, sums[row], n_atoms)
-
-
-@kernel
-def tile_kernel(
-    rows: Float64Array,
-    row_traces: Float64Array,
-    block: Float64Array,
-    traces: Float64Array,
-    n_atoms: int,
-    same: int,
-    scratch: Scratch,
-) -> None:
-    """Squared RMSD of up to `ROWS` rows to every lane of a block; NaN where either isn't finite.
+    """Minimal RMSDs of a range of pairs i < j, in scipy's condensed order.
 
     Parameters
     ----------
-    rows
-        Shape (n_rows, 3 * padded atoms), nm.
-    row_traces
-        Shape (n_rows,), nm².
-    block
-        Shape (3 * padded atoms * LANES,), nm.
-    traces
-        Of the block's lanes, shape (LANES,), nm².
-    n_atoms
-        Atoms, without the padding.
-    same
-        Row r and lane r + same are one frame, and are left out: no pair takes longer than one of equals.
-        `LANES` where there is none.
-    scratch
-        From `new_scratch`; its `squared` is filled, and rows beyond n_rows are left alone.
+    blocks, traces
+        From `pack`, shapes (n_blocks, 3, COLUMNS, n_atoms) and (n_blocks * COLUMNS,), nm and nm²; NaN is the
+        trace of a frame that isn't finite or isn't there.
+    n_frames
+        Frames that are there.
+    start, row
+        Index of the first pair in the condensed vector, and its i.
+    left, products
+        Scratch, shapes (3 * ROWS, n_atoms) and (3 * ROWS, 3 * COLUMNS).
+    out
+        To fill, shape (n_pairs,), nm.
     """
-    n_rows, width = rows.shape
-    sums, quartics, singles, squared = scratch
-    sums[:n_rows] = 0.0
-    for first in range(0, width, 3 * ATOM_BATCH):
-        last = min(first + 3 * ATOM_BATCH, width)
-        for row in range(0, n_rows - 1, 2):
-            add_pair_products(rows, row, block, first, last, min(row // 2, 2), sums)
-        if n_rows % 2:
-            add_products(rows, n_rows - 1, block, first, last, 2, sums)
-    for row in range(n_rows):
-        describe_pairs(sums, row, row_traces[row], traces, quartics, singles)
-    for _ in range(SINGLE_STEPS):
-        for row in range(n_rows):
-            refine_roots(singles, row)
-    for row in range(n_rows):
-        if squared_rmsd(quartics, singles, row, row_traces[row], traces, n_atoms, squared):
-            _settle_doubts(row, rows, row_traces, block, traces, n_atoms, same, scratch)
+    n_blocks, _, _, n_atoms = blocks.shape
+    right = blocks.reshape(n_blocks, 3 * COLUMNS, n_atoms)
+    singles = np.empty(4 * COLUMNS, np.float32)
+    distances = singles[3 * COLUMNS :]
+    stop = start + out.size
+    first = row // ROWS * ROWS
+    while first < n_frames and _pair(first, first + 1, n_frames) < stop:
+        for axis in range(3):
+            for k in range(ROWS):
+                block, lane = divmod(first + k, COLUMNS)
+                left[axis * ROWS + k] = blocks[block, axis, lane]
+        for block in range(first // COLUMNS, n_blocks):
+            from_column, to_column = block * COLUMNS, min((block + 1) * COLUMNS, n_frames)
+            is_computed = False
+            for i in range(first, min(first + ROWS, n_frames)):
+                # The pair (i, 0), if it were there; then what is wanted of this row in this block.
+                origin = _pair(i, 0, n_frames)
+                low = max(from_column, i + 1, start - origin)
+                high = min(to_column, stop - origin)
+                if low >= high:
+                    continue
+                if not is_computed:
+                    np.dot(left, right[block].T, products)
+                    is_computed = True
+                of_block = traces[from_column : from_column + COLUMNS]
+                k = i - first
+                x, y, z = products[k], products[ROWS + k], products[2 * ROWS + k]
+                n_uncertain = _fill_distances(x, y, z, traces[i], of_block, n_atoms, singles)
+                of_row = distances[low - from_column : high - from_column]
+                if n_uncertain:
+                    for j in range(low, high):
+                        if of_row[j - low] == UNCERTAIN:
+                            total = traces[i] + traces[j]
+                            a, b = blocks[i // COLUMNS, :, i % COLUMNS], blocks[block, :, j - from_column]
+                            squared = np.nan if math.isnan(total) else fitted_squared(a, b, total)
+                            of_row[j - low] = math.sqrt(squared)
+                wanted = out[origin + low - start : origin + high - start]
+                for j in range(of_row.size):
+                    wanted[j] = of_row[j]
+        first += ROWS
+
+
+@kernel
+def condensed_plain(
+    blocks: Float64Array, traces: Float64Array, n_frames: int, start: int, row: int, out: Float32Array
+) -> None:
+    """RMSDs of structures as they are; parameters as for `condensed_fitted`, in blocks of one frame."""
+    n_atoms = blocks.shape[3]
+    flat = blocks.reshape(blocks.shape[0], 3 * n_atoms)
+    i, j = row, start - _pair(row, 0, n_frames)
+    for k in range(out.size):
+        if j == n_frames:
+            i += 1
+            j = i + 1
+        out[k] = math.sqrt(plain_squared(flat[i], flat[j], n_atoms) + 0.0 * (traces[i] + traces[j]))
+        j += 1
+
+
+@inlined
+def _pair(i: int, j: int, n_frames: int) -> int:
+    """Index of the pair (i, j) in the condensed vector."""
+    return i * (2 * n_frames - i - 3) // 2 + j - 1

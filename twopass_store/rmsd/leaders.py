@@ -6,12 +6,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError, NonFiniteError
-from ._kernels import matrix_kernel, nearest_kernel
-from ._packing import LANES, Float64Array, aligned, as_positions, n_blocks, padded_atoms, slabs, unpack_kernel
-from ._screen import SCREEN_FROM, SCREEN_ROWS, columns_kernel, screened_kernel
+from ._blas import one_blas_thread
+from ._packing import Float64Array, as_positions, frames_at_once, pack
+from ._screen import LANES, NO_LABEL, nearest_fitted, nearest_plain
 from .metric import Metric
 
-__all__ = ["Nearest", "PreparedLeaders", "nearest_leaders", "prepare_leaders", "rmsd_to_leaders"]
+__all__ = ["Nearest", "PreparedLeaders", "nearest_leaders", "nearest_other_leaders", "prepare_leaders"]
+
+PRODUCT_BYTES = 256 * 1024
+"""Inner products that are worked on together; they stay in the second-level cache."""
+
+MAX_WIDTH = 8 * 3 * LANES
+"""Columns of one matrix product."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,15 +27,13 @@ class PreparedLeaders:
     Attributes
     ----------
     rows
-        Centred (and weighted) positions, shape (n_leaders, 3 * padded atoms), nm.
+        Centred (and weighted) positions, shape (n_leaders, 3, n_atoms), nm.
     traces
         Σ|y|² of each leader, shape (n_leaders,), nm².
     columns, column_traces
-        The same in float32, in blocks with the leader index fastest; none where there are few leaders.
-    n_atoms
-        Atoms that are compared.
+        The same in float32, in blocks; no blocks if frames are compared without a fit.
     n_frame_atoms
-        Atoms of a frame; more where frames are superposed by others than those compared.
+        Atoms of a frame; more than ``n_atoms`` if frames are superposed by others than those compared.
     metric
         How frames are compared with them.
     """
@@ -38,7 +42,6 @@ class PreparedLeaders:
     traces: Float64Array
     columns: npt.NDArray[np.float32]
     column_traces: npt.NDArray[np.float32]
-    n_atoms: int
     n_frame_atoms: int
     metric: Metric
 
@@ -46,6 +49,11 @@ class PreparedLeaders:
     def n_leaders(self) -> int:
         """Number of leaders."""
         return int(self.rows.shape[0])
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms that are compared."""
+        return int(self.rows.shape[2])
 
     @property
     def nbytes(self) -> int:
@@ -77,7 +85,7 @@ def prepare_leaders(xyz: npt.ArrayLike, metric: Metric | None = None) -> Prepare
     xyz
         Leader positions, shape (n_leaders, n_atoms, 3), nm. Copied, not modified.
     metric
-        How frames are compared with them; by minimal RMSD where None.
+        How frames are compared with them; by minimal RMSD if None.
 
     Returns
     -------
@@ -97,28 +105,26 @@ def prepare_leaders(xyz: npt.ArrayLike, metric: Metric | None = None) -> Prepare
     n_leaders, n_atoms = positions.shape[0], metric.n_measured(positions.shape[1])
     if n_leaders == 0:
         raise ConfigError("There are no leaders to compare frames with: give at least one.")
-    rows = np.empty((n_leaders, 3 * padded_atoms(n_atoms)))
+    rows = np.empty((n_leaders, 3, n_atoms))
     traces = np.empty(n_leaders)
-    for part, lanes, lane_traces in slabs(positions, metric):
-        unpack_kernel(lanes, 0, rows[part])
-        traces[part] = lane_traces[: part.stop - part.start]
+    pack(positions, metric, rows[:, :, np.newaxis], traces)
     if np.isnan(traces).any():
         bad = np.flatnonzero(np.isnan(traces))
         raise NonFiniteError(
             f"{bad.size} of {n_leaders} leaders hold coordinates that are not finite numbers, the first at "
             f"index {bad[0]}: no frame can be compared with them, leave them out."
         )
-    # The bounds are those of a fit; without one, the distances themselves cost no more.
-    blocks = n_blocks(n_leaders) if metric.fit and n_leaders >= SCREEN_FROM else 0
-    columns = aligned(blocks, rows.shape[1] * LANES, np.float32)
-    columns_kernel(rows, columns)
-    column_traces = np.zeros(blocks * LANES, np.float32)
-    if blocks:
-        with np.errstate(over="ignore"):  # to infinity, which the kernel sorts out
-            column_traces[:n_leaders] = traces
-    return PreparedLeaders(
-        rows, traces, columns, column_traces, n_atoms, n_frame_atoms=positions.shape[1], metric=metric
-    )
+    n_blocks = -(-n_leaders // LANES) if metric.fit else 0
+    columns = np.zeros((n_blocks, 3, LANES, n_atoms), np.float32)
+    column_traces = np.zeros(n_blocks * LANES, np.float32)
+    with np.errstate(over="ignore"):  # to infinity, which the kernel sorts out
+        for block in range(n_blocks):
+            some = slice(block * LANES, min((block + 1) * LANES, n_leaders))
+            n_lanes = some.stop - some.start
+            columns[block, :, :n_lanes] = rows[some].transpose(1, 0, 2)
+            column_traces[some] = traces[some]
+    columns = columns.reshape(n_blocks * 3 * LANES, n_atoms)
+    return PreparedLeaders(rows, traces, columns, column_traces, positions.shape[1], metric)
 
 
 def nearest_leaders(xyz: npt.ArrayLike, leaders: PreparedLeaders) -> Nearest:
@@ -145,23 +151,16 @@ def nearest_leaders(xyz: npt.ArrayLike, leaders: PreparedLeaders) -> Nearest:
         If the atom counts differ.
     """
     positions = as_positions(xyz, n_atoms=leaders.n_frame_atoms)
-    index = np.empty(positions.shape[0], np.int32)
-    rmsd = np.empty(positions.shape[0], np.float32)
-    if leaders.columns.size:
-        singles = aligned(SCREEN_ROWS, leaders.rows.shape[1], np.float32)
-        bounds = aligned(SCREEN_ROWS, leaders.column_traces.size, np.float32)
-    for part, lanes, traces in slabs(positions, leaders.metric):
-        frames = lanes, traces, leaders.rows, leaders.traces
-        answer = leaders.n_atoms, index[part], rmsd[part]
-        if leaders.columns.size:
-            screened_kernel(*frames, leaders.columns, leaders.column_traces, *answer, singles, bounds)
-        else:
-            nearest_kernel(leaders.metric.fit, *frames, *answer)
-    return Nearest(index=index, rmsd=rmsd)
+    any_label = np.full(len(positions), NO_LABEL)
+    return _nearest(positions, leaders, np.zeros(leaders.n_leaders, np.int32), any_label)
 
 
-def rmsd_to_leaders(xyz: npt.ArrayLike, leaders: PreparedLeaders) -> npt.NDArray[np.float32]:
-    """RMSD of every frame to every leader, by the metric that the leaders were prepared for.
+def nearest_other_leaders(
+    xyz: npt.ArrayLike, leaders: PreparedLeaders, leader_label: npt.ArrayLike, label: npt.ArrayLike
+) -> Nearest:
+    """Nearest leader of every frame among those of other labels than its own.
+
+    It tells how sure a label is. The promises are those of `nearest_leaders`.
 
     Parameters
     ----------
@@ -169,19 +168,61 @@ def rmsd_to_leaders(xyz: npt.ArrayLike, leaders: PreparedLeaders) -> npt.NDArray
         Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted. Not modified.
     leaders
         From `prepare_leaders`.
+    leader_label
+        Label of each leader, shape (n_leaders,), from 0.
+    label
+        Label of each frame, shape (n_frames,), from 0; -1 for a frame that has none, and is passed over.
 
     Returns
     -------
-    Distances, shape (n_frames, n_leaders), nm; a row of NaN for a frame that isn't finite.
+    Index and distance, the lowest index of equals; -1 and NaN for a frame that has no label or isn't finite,
+    and if all leaders have the frame's label.
 
     Raises
     ------
     TopologyMismatchError
         If the atom counts differ.
+    ConfigError
+        If the labels don't fit to leaders or frames.
     """
     positions = as_positions(xyz, n_atoms=leaders.n_frame_atoms)
-    rmsd = np.empty((positions.shape[0], leaders.n_leaders), np.float32)
-    for part, lanes, traces in slabs(positions, leaders.metric):
-        of_leaders = leaders.rows, leaders.traces, leaders.n_atoms
-        matrix_kernel(leaders.metric.fit, lanes, traces, *of_leaders, rmsd[part])
-    return rmsd
+    of_leaders = np.ascontiguousarray(leader_label, np.int32)
+    of_frames = np.ascontiguousarray(label, np.int32)
+    if of_leaders.shape != (leaders.n_leaders,) or of_frames.shape != positions.shape[:1]:
+        raise ConfigError(
+            f"There are {leaders.n_leaders} leaders with labels of shape {of_leaders.shape}, and "
+            f"{positions.shape[0]} frames with labels of shape {of_frames.shape}: give one label for each."
+        )
+    return _nearest(positions, leaders, of_leaders, of_frames)
+
+
+def _nearest(
+    positions: npt.NDArray[np.float32],
+    leaders: PreparedLeaders,
+    leader_label: npt.NDArray[np.int32],
+    label: npt.NDArray[np.int32],
+) -> Nearest:
+    n_frames, n_atoms = len(positions), leaders.n_atoms
+    index, rmsd = np.empty(n_frames, np.int32), np.empty(n_frames, np.float32)
+    step = max(1, min(frames_at_once(n_atoms), n_frames))
+    frames, traces = np.empty((step, 3, n_atoms)), np.empty(step)
+    width = min(len(leaders.columns), MAX_WIDTH)
+    at_once = min(PRODUCT_BYTES // (12 * width), step) if width else 0
+    scratch = (
+        np.empty((3 * at_once, n_atoms), np.float32),
+        np.empty(3 * at_once * width, np.float32),
+        np.empty((at_once, leaders.column_traces.size), np.float32),
+    )
+    with one_blas_thread():
+        for start in range(0, n_frames, step):
+            part = slice(start, min(start + step, n_frames))
+            size = part.stop - start
+            pack(positions[part], leaders.metric, frames[:size, :, np.newaxis], traces[:size])
+            some = frames[:size], traces[:size], leaders.rows, leaders.traces
+            answer = index[part], rmsd[part]
+            if leaders.metric.fit:
+                columns = leaders.columns, leaders.column_traces
+                nearest_fitted(*some, *columns, leader_label, label[part], *scratch, *answer)
+            else:
+                nearest_plain(*some, leader_label, label[part], *answer)
+    return Nearest(index=index, rmsd=rmsd)

@@ -132,12 +132,12 @@ class Metric:
         return compared
 
     def root_weights(self, n_measured: int) -> Float64Array:
-        """Square roots of the weights, scaled to a mean of 1, shape (n_measured,); empty for a plain fit.
+        """Square roots of the weights, scaled to a mean of 1, shape (n_measured,).
 
         Coordinates times these, taken from the weighted centre, have the weighted RMSD for their plain one.
         """
         if self.weights is None:
-            return np.ones(0 if self.fit else n_measured)
+            return np.ones(n_measured)
         # So that equal weights are 1 to the last bit.
         scaled = self.weights / self.weights.max()
         roots: Float64Array = np.sqrt(scaled * (scaled.size / scaled.sum()))

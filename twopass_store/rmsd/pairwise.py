@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError
-from ._kernels import condensed_kernel
-from ._packing import as_positions, empty_blocks, pack
+from ._blas import one_blas_thread
+from ._packing import as_positions, pack
+from ._tile import COLUMNS, ROWS, condensed_fitted, condensed_plain
 from .metric import Metric
 
 __all__ = ["PairwiseRmsd"]
@@ -37,8 +38,11 @@ class PairwiseRmsd:
         metric = metric or Metric()
         self._fit = metric.fit
         self._n_frames, self._n_atoms = int(positions.shape[0]), metric.n_measured(positions.shape[1])
-        self._lanes, self._traces = empty_blocks(self._n_frames, self._n_atoms)
-        pack(positions, self._lanes, self._traces, metric)
+        columns = COLUMNS if self._fit else 1
+        n_blocks = -(-self._n_frames // columns)
+        self._blocks = np.zeros((n_blocks, 3, columns, self._n_atoms))
+        self._traces = np.full(n_blocks * columns, np.nan)
+        pack(positions, metric, self._blocks, self._traces[: self._n_frames])
 
     @property
     def n_frames(self) -> int:
@@ -58,7 +62,7 @@ class PairwiseRmsd:
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return self._lanes.nbytes + self._traces.nbytes
+        return self._blocks.nbytes + self._traces.nbytes
 
     def pairs(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Distances of a half-open range of the condensed vector.
@@ -87,10 +91,15 @@ class PairwiseRmsd:
                 "pairs: give 0 <= start <= stop <= n_pairs."
             )
         out = np.empty(stop - start, np.float32)
-        if out.size:
-            row = self._row_of(start)
-            sizes = self._n_frames, self._n_atoms
-            condensed_kernel(self._fit, self._lanes, self._traces, *sizes, start, row, out)
+        if not out.size:
+            return out
+        of_pairs = self._blocks, self._traces, self._n_frames, start, self._row_of(start)
+        if self._fit:
+            left, products = np.empty((3 * ROWS, self._n_atoms)), np.empty((3 * ROWS, 3 * COLUMNS))
+            with one_blas_thread():
+                condensed_fitted(*of_pairs, left, products, out)
+        else:
+            condensed_plain(*of_pairs, out)
         return out
 
     def _row_of(self, pair: int) -> int:

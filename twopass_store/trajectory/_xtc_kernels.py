@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import kernel
+from ..jit import inlined, kernel
 
 __all__ = ["BEYOND_DATA", "BEYOND_FRAME", "NO_SUCH_SIZE", "TOO_SHORT", "decode", "find_frames"]
 
@@ -69,7 +69,7 @@ def find_frames(
     return found, position
 
 
-@kernel
+@inlined
 def _int(data: NDArray[np.uint8], place: int) -> Any:
     value = INT(0)
     for k in range(4):
@@ -170,7 +170,7 @@ def decode(
     return len(offsets), 0
 
 
-@kernel
+@inlined
 def _window(data: NDArray[np.uint8], byte: int) -> Any:
     """Bytes as a number of 64 bits, the highest first; written out, it becomes one instruction."""
     k = U(byte)
@@ -186,13 +186,13 @@ def _window(data: NDArray[np.uint8], byte: int) -> Any:
     )
 
 
-@kernel
+@inlined
 def _read(data: NDArray[np.uint8], position: int, width: int) -> Any:
     """Read a number of 1 to 56 bits, the highest first."""
     return (_window(data, position >> 3) << U(position & 7)) >> U(64 - width)
 
 
-@kernel
+@inlined
 def _packed(data: NDArray[np.uint8], position: int, width: int) -> Any:
     """Read a number of 1 to 56 bits whose bytes come lowest first, the last of them not whole."""
     bits = _read(data, position, width)
@@ -214,7 +214,7 @@ def _packed(data: NDArray[np.uint8], position: int, width: int) -> Any:
     return number | (swapped >> U(64 - width + last))
 
 
-@kernel
+@inlined
 def _unpack(
     data: NDArray[np.uint8], position: int, width: int, size_x: int, size_y: int, size_z: int
 ) -> tuple[int, int, int]:
@@ -233,14 +233,14 @@ def _unpack(
     return INT(low), INT(y), INT(z)
 
 
-@kernel
+@inlined
 def _divide(high: int, middle: int, low: int, size: int) -> tuple[int, int, int, int]:
     rest = ((high % size) << U(32)) | middle
     further = ((rest % size) << U(32)) | low
     return high // size, rest // size, further // size, further % size
 
 
-@kernel
+@inlined
 def _bit_length(number: int) -> int:
     length = 0
     while number:
@@ -249,7 +249,7 @@ def _bit_length(number: int) -> int:
     return length
 
 
-@kernel
+@inlined
 def _bits_of_product(size_x: int, size_y: int, size_z: int) -> int:
     """Bits of the product of three numbers below 2²⁴."""
     product = size_x * size_y
