@@ -161,20 +161,10 @@ def _notes(root: Path, journals: Journals, n_damaged: int) -> Iterable[str]:
         yield f"only the first {MAX_DAMAGE:,} damaged files are listed"
     if journals.get(GROWTH) is not None:
         yield "an append was interrupted while it made the store longer: run it again"
-    bare = [stage for stage in journals.files.stages() if _is_bare(root, journals, stage)]
-    if bare:
-        yield f"made by an older version, without a record of the attributes of groups: {', '.join(bare)}"
     foreign = _foreign(root, journals)
     if foreign:
         more = f" and {len(foreign) - SHOWN} more" if foreign[SHOWN:] else ""
         yield f"not the store's, and left alone: {', '.join(foreign[:SHOWN])}{more}"
-
-
-def _is_bare(root: Path, journals: Journals, stage: str) -> bool:
-    group = group_of(stage)
-    return (
-        group is not None and group not in journals.copies(stage) and (root / group / "zarr.json").is_file()
-    )
 
 
 def _foreign(root: Path, journals: Journals) -> Sequence[str]:
