@@ -51,7 +51,7 @@ def test_renumbered_residues__match_in_order_and_say_so(tmp_path, twopass):
         residue.resSeq += 100
     save(tmp_path / "two.h5", topology, 2)
     result = twopass("ingest", "s.zarr", "one.h5", "two.h5")
-    assert "two.h5 against one.h5: residues are numbered otherwise" in result.stderr
+    assert "two.h5 against one.h5: residues have other numbers" in result.stderr
     topology.residue(2).name = "GLY"
     save(tmp_path / "two.h5", topology, 2)
     result = twopass("ingest", "t.zarr", "one.h5", "two.h5", code=3)

@@ -10,7 +10,13 @@ from trajectory_files import make_trajectory
 INGEST = ["ingest", "s.zarr", "md.xtc", "--top", "md.pdb"]
 CLUSTER = ["cluster", "s.zarr", "--n-clusters", "3", "--stride", "4", "--select", "element != H"]
 ASSIGN = ["assign", "s.zarr", "--margin"]
-AGAIN = {"ingest": INGEST, "subset-*": CLUSTER, "clustering-default": CLUSTER, "assign-default": ASSIGN}
+AGAIN = {
+    "ingest": INGEST,
+    "subset-*": CLUSTER,
+    "clustering-default": CLUSTER,
+    "assign-default": ASSIGN,
+    "margin-default": ASSIGN,
+}
 REFUSED = {
     "ingest": [
         INGEST,
@@ -24,6 +30,7 @@ REFUSED = {
     "subset-*": [CLUSTER, [*CLUSTER[:3], "4", *CLUSTER[4:], "--name", "other"]],
     "clustering-default": [CLUSTER, [*CLUSTER[:3], "4", *CLUSTER[4:]], ASSIGN],
     "assign-default": [ASSIGN, [*ASSIGN, "--noise-cutoff", "0.1"]],
+    "margin-default": [ASSIGN],
 }
 
 

@@ -104,22 +104,12 @@ def test_link__refuses_distances_that_are_none(value):
             link(condensed.copy(), method="average")
 
 
-def test_link__refuses_unknown_methods_and_impossible_lengths():
+def test_link__refuses_impossible_lengths():
     for link in (link_in_place, link_rows):
-        with pytest.raises(ConfigError, match="average, ward"):
-            link(np.zeros(3), method="upgma")
         with pytest.raises(ConfigError, match=r"n \(n - 1\) / 2 pairs"):
             link(np.zeros(4), method="ward")
         with pytest.raises(ConfigError, match="one dimension"):
             link(np.zeros((3, 3)), method="ward")
-
-
-def test_link_in_place__refuses_what_it_could_only_copy():
-    frozen = np.zeros(3)
-    frozen.flags.writeable = False
-    for condensed in (np.zeros(3, dtype=np.float32), np.zeros(6)[::2], frozen):
-        with pytest.raises(ConfigError, match="float64"):
-            link_in_place(condensed, method="average")
 
 
 def run_measured(code):
@@ -190,23 +180,6 @@ def test_cut__equals_fcluster(method):
 def test_cut__of_one_frame_is_one_cluster():
     assert cut(np.empty((0, 4)), n_clusters=1).tolist() == [1]
     assert cut(np.empty((0, 4)), cutoff=0.5).tolist() == [1]
-
-
-def test_cut__refuses_what_cannot_be_met():
-    linkage = hierarchy.linkage(pdist(points(5)))
-    with pytest.raises(ConfigError, match="5 frames can't be cut into 6 clusters"):
-        cut(linkage, n_clusters=6)
-    with pytest.raises(ConfigError, match="into 0 clusters"):
-        cut(linkage, n_clusters=0)
-    with pytest.raises(ConfigError, match="not neither"):
-        cut(linkage)
-    with pytest.raises(ConfigError, match="not both"):
-        cut(linkage, n_clusters=2, cutoff=0.1)
-    for cutoff in (-0.1, np.nan, np.inf):
-        with pytest.raises(ConfigError, match="finite height"):
-            cut(linkage, cutoff=cutoff)
-    with pytest.raises(ConfigError, match=r"n_frames - 1, 4"):
-        cut(np.zeros((3, 3)), n_clusters=1)
 
 
 def test_suggest_n_clusters__finds_the_clusters_that_are_there():

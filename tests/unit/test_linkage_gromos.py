@@ -1,12 +1,10 @@
 """Daura's clustering, against an independent brute force on the square matrix."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 
-from twopass_store.errors import ConfigError
 from twopass_store.linkage import gromos
 
 
@@ -44,9 +42,3 @@ def test_gromos__neighbours_are_nearer_than_the_cutoff_not_at_it():
     condensed = pdist(np.array([[0.0], [1.0], [2.0], [7.0]])).astype(np.float32)
     assert gromos(condensed, cutoff=1.0).tolist() == [1, 2, 3, 4]
     assert gromos(condensed, cutoff=1.001).tolist() == [1, 1, 1, 2]
-
-
-@pytest.mark.parametrize("cutoff", [0.0, -1.0, float("nan")])
-def test_gromos__refuses_what_is_no_length(cutoff):
-    with pytest.raises(ConfigError, match="length above 0"):
-        gromos(np.ones(3, np.float32), cutoff=cutoff)

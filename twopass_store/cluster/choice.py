@@ -18,9 +18,9 @@ from ..linkage import (
     measure_faithfulness,
     second_pass_labels,
 )
-from ..partition import chunk_range
 from ..store import Store
 from .plan import DEFAULT_FAITHFULNESS, ClusterPlan
+from .stored import values_at
 
 __all__ = ["LOW_FAITHFULNESS", "Choice", "Groups", "choose", "groups_of", "warning"]
 
@@ -56,7 +56,7 @@ class Choice:
         Faithfulness on the subset.
     held_out, split_by
         Faithfulness where the leaders were chosen from one half of the subset and judged on the other, and
-        how it was split; None where leaders were given.
+        how it was split; None if leaders were given.
     """
 
     leaders: Leaders
@@ -142,7 +142,7 @@ def choose(
 
 
 def warning(choice: Choice, config: ClusterConfig) -> str | None:
-    """Say what to do where the second pass would bring too few labels back; None where all is well."""
+    """Say what to do if the second pass would bring too few labels back; None if all is well."""
     shares = [choice.measured.overall]
     if choice.held_out is not None and not math.isnan(choice.held_out.overall):
         shares.append(choice.held_out.overall)
@@ -167,19 +167,7 @@ def groups_of(store: Store, plan: ClusterPlan) -> Groups:
     """Return the runs of the subset's frames, their source files, or nothing to tell them apart."""
     for path, kind in (("run", "runs"), ("trajectory", "trajectories")):
         if store.has(path):
-            of_frame = _at(store, path, plan.subset_frame)
+            of_frame = values_at(store, path, plan.subset_frame)
             if (of_frame != of_frame[0]).any():
                 return Groups(kind, of_frame)
     return Groups("blocks of time", np.zeros(len(plan.subset_frame), np.int64))
-
-
-def _at(store: Store, path: str, frames: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Read a per-frame array at some frames, chunk by chunk."""
-    length, n_frames = store.chunk_length(path), store.shape(path)[0]
-    values = np.empty(len(frames), np.int64)
-    chunk_of = frames // length
-    for chunk in np.unique(chunk_of):
-        here = chunk_of == chunk
-        rows = chunk_range(int(chunk), chunk=length, length=n_frames)
-        values[here] = store.read(path, rows)[frames[here] - rows.start]
-    return values

@@ -53,7 +53,7 @@ class ClusterPlan:
     subset_attrs
         Attributes of the subset's group.
     linkage
-        Spec of the linkage's array; None where no tree is made.
+        Spec of the linkage's array; None if no tree is made.
     distances, tree, parameters
         The journals' plans of the two shared steps, and the parameters of the clustering itself.
     ingest
@@ -80,6 +80,11 @@ class ClusterPlan:
     workers: int
     fixed_bytes: int
 
+    @property
+    def rmsd(self) -> str:
+        """Path of the distances."""
+        return f"{self.subset_group}/rmsd"
+
 
 def plan_cluster(
     store: Store,
@@ -103,7 +108,7 @@ def plan_cluster(
         The parameters of the same clustering where it was begun: it goes on with the frames of then, also
         where others were appended since.
     n_judged
-        Clusters of the finest cut that a scan is to judge; None where it is a clustering that is planned.
+        Clusters of the finest cut that a scan is to judge; None to plan a clustering.
     restart
         Whether a subset whose journal is damaged may be made anew.
 

@@ -100,13 +100,14 @@ class _Scan(Stage[bool]):
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> bool:
         from .judge import scan_tree
-        from .steps import compute_distances, link, read_distances
+        from .steps import compute_distances, link
+        from .stored import read_distances
 
         assert self.planned is not None
         compute_distances(store, self.planned, self.progress)
         tree = link(store, self.planned, self.progress)
         assert tree is not None
-        distances = read_distances(store, self.planned)
+        distances = read_distances(store, self.planned.rmsd)
         scan_tree(store, self.planned, tree, distances, *self.config.n_clusters, self.progress)
         return True
 

@@ -1,8 +1,7 @@
 """The persisted steps of a first pass: distances, linkage, and the cut with its leaders."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from ..linkage import (
     link_rows,
     suggest_n_clusters,
 )
-from ..partition import FrameRange, chunk_range, n_chunks
+from ..partition import chunk_range
 from ..progress import Progress
 from ..rmsd import PairwiseRmsd
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET, ArraySpec
@@ -27,8 +26,9 @@ from .choice import choose, groups_of, warning
 from .judge import scan_tree
 from .plan import DEFAULT_RANGE, ClusterPlan, leader_options
 from .stage import HINT
+from .stored import StoredDistances, StoredPositions, positions_at, read_distances
 
-__all__ = ["compute_distances", "cut_and_choose", "link", "read_distances"]
+__all__ = ["StoredDistances", "compute_distances", "cut_and_choose", "link"]
 
 
 def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> int:
@@ -37,7 +37,7 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
     if present is not None and present.complete:
         progress.note("distances of this subset are there already")
         return 0
-    rmsd = f"{plan.subset_group}/rmsd"
+    rmsd = plan.rmsd
     n_subset = len(plan.subset_frame)
     total = n_subset * (n_subset - 1) // 2
     with store.step(plan.distances, hint=HINT) as journal:
@@ -51,7 +51,7 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
         length = store.chunk_length(rmsd)
         n_missing = sum(len(chunk_range(chunk, chunk=length, length=total)) for chunk in missing)
         kernel = PairwiseRmsd(
-            _positions_at(store, plan.subset_frame, plan.metric.read_atoms), plan.metric.for_kernels()
+            positions_at(store, plan.subset_frame, plan.metric.read_atoms), plan.metric.for_kernels()
         )
 
         def compute(chunk: int) -> tuple[Record, int]:
@@ -76,58 +76,8 @@ def _described(spec: ArraySpec, plan: ClusterPlan) -> dict[str, str]:
     return {"long_name": spec.long_name.replace("minimal RMSD", plan.metric.text)}
 
 
-def _positions_at(
-    store: Store, frames: NDArray[np.int64], atoms: NDArray[np.int64] | None = None
-) -> NDArray[np.float32]:
-    """Read some frames, in their order, shape (n_frames, n_atoms, 3), nm; all atoms where None are given."""
-    n_stored, n_atoms, _ = store.shape("position")
-    positions = np.empty((len(frames), n_atoms if atoms is None else len(atoms), 3), np.float32)
-    length = store.chunk_length("position")
-    chunk_of = frames // length
-    for chunk in np.unique(chunk_of):
-        wanted = chunk_of == chunk
-        rows = chunk_range(int(chunk), chunk=length, length=n_stored)
-        positions[wanted] = store.read_positions(rows, atoms)[frames[wanted] - rows.start]
-    return positions
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPositions:
-    """Positions of all atoms of some frames, read by slicing: of many leaders they may be large."""
-
-    store: Store
-    frames: NDArray[np.int64]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.frames), *self.store.shape("position")[1:])
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
-        return _positions_at(self.store, self.frames[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDistances:
-    """Condensed distances in the store, read by slicing."""
-
-    store: Store
-    path: str
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.store.shape(self.path)
-
-    def __getitem__(self, pairs: slice) -> NDArray[np.float32]:
-        start, stop, _ = pairs.indices(self.shape[0])
-        values: NDArray[np.float32] = self.store.read(self.path, FrameRange(start, stop))
-        return values
-
-
 def link(store: Store, plan: ClusterPlan, progress: Progress) -> NDArray[np.float64] | None:
-    """Link the distances, or read the linkage where it is there already; None where there is no tree."""
+    """Link the distances, or read the tree if it is there already; None if the method makes none."""
     if plan.linkage is None or plan.tree is None:
         return None
     path = f"{plan.subset_group}/{plan.linkage.name}"
@@ -136,35 +86,18 @@ def link(store: Store, plan: ClusterPlan, progress: Progress) -> NDArray[np.floa
         progress.note(f"{plan.config.linkage} linkage of this subset is there already")
         return np.asarray(store.read(path), np.float64)
     progress.note(f"linking {len(plan.subset_frame)} frames ({plan.config.linkage})")
-    distances = StoredDistances(store, f"{plan.subset_group}/rmsd")
     with store.step(plan.tree, hint=HINT) as journal:
         store.ensure_array(plan.subset_group, plan.linkage, [len(plan.subset_frame) - 1, 4])
         if plan.config.linkage_input == "rows":
-            gathered = _gathered(distances, np.dtype(np.float32))
+            gathered = read_distances(store, plan.rmsd)
             linking = partial(link_rows, gathered, method=plan.config.linkage, n_threads=plan.workers)
         else:
-            gathered = _gathered(distances, np.dtype(np.float64))
+            gathered = read_distances(store, plan.rmsd, np.float64)
             linking = partial(link_in_place, gathered, method=plan.config.linkage)
         # On a thread, since Ctrl-C can't end a process whose main thread is in the middle of C code.
         (tree,) = ThreadExecutor(1).map_unordered(lambda call: call(), [linking])
         journal.commit(store.write_all(path, tree))
     return tree
-
-
-def read_distances(store: Store, plan: ClusterPlan) -> NDArray[np.float32]:
-    """Read the subset's distances whole, condensed, shape (n_pairs,), nm."""
-    return _gathered(StoredDistances(store, f"{plan.subset_group}/rmsd"), np.dtype(np.float32))
-
-
-def _gathered(distances: StoredDistances, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Read all distances, chunk by chunk: never whole in two types at once."""
-    total = distances.shape[0]
-    length = distances.store.chunk_length(distances.path)
-    values = np.empty(total, dtype)
-    for chunk in range(n_chunks(total, length)):
-        pairs = chunk_range(chunk, chunk=length, length=total)
-        values[pairs.start : pairs.stop] = distances[pairs.start : pairs.stop]
-    return values
 
 
 def cut_and_choose(
@@ -177,11 +110,11 @@ def cut_and_choose(
     store, plan
         Where, and what.
     tree
-        The linkage, scipy's four columns; None where neighbours are counted instead.
+        The linkage, scipy's four columns; None if neighbours are counted instead.
     as_planned
         The clustering's plan without its products, whose shapes are known only now.
     progress
-        Who is told.
+        Progress reporter.
 
     Raises
     ------
@@ -196,7 +129,7 @@ def cut_and_choose(
             f"Its largest gaps suggest {_suggested(tree, config)}. "
             "Distances and linkage are kept: the next call takes seconds."
         )
-    distances = read_distances(store, plan)
+    distances = read_distances(store, plan.rmsd)
     n_clusters, reason = _resolved(store, plan, tree, distances, progress)
     if tree is not None:
         labels = cut(tree, n_clusters=n_clusters, cutoff=config.cutoff)
@@ -259,7 +192,7 @@ def _resolved(
     distances: NDArray[np.float32],
     progress: Progress,
 ) -> tuple[int | None, str | None]:
-    """Return the number of clusters asked for, and the reason where it was left to us."""
+    """Return the number of clusters asked for, and the reason if it was to be found out."""
     if plan.config.n_clusters != "auto":
         return plan.config.n_clusters, None
     assert tree is not None

@@ -101,7 +101,7 @@ class _Present:
     store
         The store.
     begun
-        What the plan of an interrupted append says of it; None where there is none.
+        What the plan of an interrupted append says of it; None if there is none.
     """
 
     def __init__(self, store: Store, begun: Mapping[str, Any] | None) -> None:

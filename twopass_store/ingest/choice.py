@@ -27,7 +27,7 @@ class Choice:
     n_beyond
         Those of them that lie after the end of all later parts.
     spacing
-        Usual time between the frames of the run, ps; NaN where there is one frame.
+        Usual time between the frames of the run, ps; NaN for a single frame.
     kept_spacing
         The same of the frames kept.
     goes_back
@@ -118,7 +118,7 @@ def choose_by_number(sizes: Sequence[int], config: IngestConfig) -> Choice:
 
 
 def typical_spacing(parts: Sequence[Times]) -> float:
-    """Mean of the usual times between neighbouring frames, ps; NaN where there are none."""
+    """Mean of the usual times between neighbouring frames, ps; NaN if there are none."""
     steps = np.concatenate([np.diff(part) for part in parts])
     forward = steps[steps > 0]
     if not len(forward):
@@ -131,7 +131,7 @@ def typical_spacing(parts: Sequence[Times]) -> float:
 
 
 def _tolerance(time: Times, spacing: float) -> float:
-    """Return how far two times may lie apart that mean the same: most formats keep them as float32."""
+    """Return how far apart two times may be and still mean the same: most formats keep float32."""
     rounding = 2 * float(np.finfo(np.float32).eps) * float(np.abs(time).max(initial=0))
     if np.isnan(spacing):
         return rounding

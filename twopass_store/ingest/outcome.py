@@ -17,9 +17,9 @@ class IngestResult:
     n_frames, n_atoms, n_trajectories
         What is in it.
     n_frames_computed
-        Frames that this call read and wrote; 0 where all was there already.
+        Frames that this call read and wrote.
     rounded_by
-        The most that a coordinate was moved by rounding, nm; 0 unless that was asked for.
+        The most that a coordinate was moved by rounding, nm; 0 without rounding.
     """
 
     store: Path
@@ -39,7 +39,7 @@ class IngestEstimate:
     n_frames, n_atoms
         What would be in the store.
     n_trajectories, n_runs
-        Files, and the runs that they are parts of; 0 where nothing groups them.
+        Files, and the runs that they are parts of; 0 runs if nothing groups them.
     n_source_frames, source_bytes
         Frames in the files, kept or not, and the files' size.
     packing

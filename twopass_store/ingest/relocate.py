@@ -157,7 +157,7 @@ def _found(store: Store, old: str, new: str) -> RelocateResult:
 
 
 def _moved(path: str, old: str, new: str) -> str:
-    """Return where a file is now, empty where it didn't lie under `old`."""
+    """Return where a file is now, empty if it wasn't under `old`."""
     if path != old and not path.startswith(old.rstrip(os.sep) + os.sep):
         return ""
     return os.path.normpath(new + path.removeprefix(old))

@@ -1,4 +1,4 @@
-"""What an ingest is asked for, before any file is opened."""
+"""The request of an ingest, before any file is opened."""
 
 from pathlib import Path
 from typing import Any

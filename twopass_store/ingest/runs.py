@@ -24,11 +24,11 @@ class Run:
     Attributes
     ----------
     label
-        What it is called.
+        Its name.
     members
         Its files, as indices into the list of all.
     replica, temperature
-        What is known of it; empty, and None, where nothing is. K.
+        What is known of it; empty and None if nothing is. K.
     """
 
     label: str
@@ -50,7 +50,7 @@ class Part:
     has_time
         Whether its frames have times, of the file or of the user.
     user_time
-        Time of its first frame and time between its frames, ps, where the user gives them; None else.
+        Time of its first frame and time between its frames, ps, if the user gives them; else None.
     """
 
     member: int
@@ -97,7 +97,7 @@ def _matched(files: Sequence[InputFile], pattern: str) -> list[str]:
             f"--run-pattern and the list's column `run` (for {listed.path.name}) both say what the runs are. "
             "Leave one out."
         )
-    # Below the folder that all share first: what lies above is no matter of the runs, whatever it is called.
+    # First below the folder that all share: names above it say nothing about runs.
     shared = os.path.commonpath([file.path.parent for file in files])
     labels = [_label(os.path.relpath(file.path, shared), pattern) for file in files]
     if not all(labels):

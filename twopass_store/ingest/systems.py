@@ -33,7 +33,7 @@ MOSTLY_SOLVENT = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class System:
-    """The atoms of one or more trajectory files, small enough to be handed to another process.
+    """The atoms of one or more trajectory files, small enough to be sent to another process.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class System:
     n_atoms
         All atoms.
     atom_indices
-        Those kept, ascending; None for all.
+        Those kept, ascending; None keeps all.
     image
         How their periodic images are undone, see `make_imager`; None to take them as they are.
     """
@@ -87,7 +87,7 @@ def _imager(system: System) -> Imager:
 
 
 class SystemTable:
-    """The systems of an ingest, each topology looked at once; the first is what the others must match.
+    """The systems of an ingest, each topology read once; the others must match the first.
 
     Parameters
     ----------
@@ -108,15 +108,14 @@ class SystemTable:
         Parameters
         ----------
         path
-            The file. What it says of its own atoms wins where that differs from `top`.
+            The file. Its own atoms win over `top` if they differ.
         top
-            Topology file given for it; where None, that of the first file serves.
+            Topology file given for it; None takes that of the first file.
 
         Raises
         ------
         ConfigError
-            If there is no topology for it, or most of its atoms are solvent and nothing says that this is
-            meant.
+            If there is no topology for it, or most of its atoms are solvent without a selection.
         TopologyMismatchError
             If the atoms kept aren't those kept of the first file.
         """
@@ -143,7 +142,7 @@ class SystemTable:
         return list(dict.fromkeys(self._by_path.values()))
 
     def remarks(self) -> Iterable[str]:
-        """Yield what a user should know of how atoms were matched."""
+        """Yield what a user should know about how atoms were matched."""
         name = Path(self.reference.topology_path).name
         for remark, paths in self._remarks.items():
             yield f"{listed(paths)} against {name}: {remark}" if paths else remark
@@ -172,7 +171,7 @@ class SystemTable:
         topology = shared_topology(str(top))
         image = None if self._config.image == "none" else self._config.image
         system = System(str(top), topology.n_atoms, self._selected(top, topology), image)
-        system.load_imager()  # so that missing bonds are told before anything is read
+        system.load_imager()  # so that missing bonds are reported before anything is read
         return system
 
     def _selected(self, top: Path, topology: md.Topology) -> NDArray[np.int64] | None:
@@ -191,7 +190,7 @@ class SystemTable:
         return None if len(indices) == topology.n_atoms else indices
 
     def _remark_unusual(self, topology: md.Topology, selection: str, indices: NDArray[np.int64]) -> None:
-        """Say which amino acids the keyword `protein` leaves out, where nothing else has selected them."""
+        """Say which amino acids the keyword `protein` leaves out, if nothing else selects them."""
         unusual = unusual_residues(topology) if re.search(r"\bprotein\b", selection) else {}
         selected = {topology.atom(index).residue.name for index in indices} if unusual else set()
         left = {name: n for name, n in unusual.items() if name not in selected}
@@ -220,7 +219,7 @@ class SystemTable:
             remark = f"{number} of another name ({shown}), matched by number; the store has the first name"
             self._remarks.setdefault(remark, []).append(name)
         if match.is_renumbered:
-            remark = "residues are numbered otherwise, matched in order; the store has the first numbers"
+            remark = "residues have other numbers, matched in order; the store has the first numbers"
             self._remarks.setdefault(remark, []).append(name)
 
 

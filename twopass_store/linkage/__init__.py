@@ -9,7 +9,6 @@ from .faithfulness import Faithfulness, halves, held_out_labels, measure_faithfu
 from .gromos import gromos
 from .leaders import (
     FAITHFUL_PER_CLUSTER,
-    LEADER_METHODS,
     Leaders,
     choose_leaders,
     choose_medoids,
@@ -21,7 +20,6 @@ from .stability import scanning_bytes, stability_of_cuts
 
 __all__ = [
     "FAITHFUL_PER_CLUSTER",
-    "LEADER_METHODS",
     "Condensed",
     "CutQuality",
     "Faithfulness",

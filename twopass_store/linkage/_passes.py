@@ -99,7 +99,7 @@ def count_gains(
     labels
         Shape (n_frames,).
     mend_below, break_below
-        Shape (n_frames,); negative where there is nothing to mend or to break.
+        Shape (n_frames,); negative if there is nothing to mend or break.
     gains
         Mended minus broken so far, shape (n_frames,).
     """

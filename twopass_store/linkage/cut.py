@@ -1,13 +1,11 @@
 """From a linkage to labels, and where a tree is best cut."""
 
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
 from scipy.cluster import hierarchy
 
-from ..errors import ConfigError
 from .condensed import Float64Array
 
 __all__ = ["Gap", "cut", "suggest_n_clusters"]
@@ -35,7 +33,7 @@ class Gap:
 def cut(
     linkage: Float64Array, *, n_clusters: int | None = None, cutoff: float | None = None
 ) -> npt.NDArray[np.int32]:
-    """Cluster labels from a linkage, by the number of clusters or by height.
+    """Cluster labels from a linkage, by either the number of clusters or a height.
 
     Parameters
     ----------
@@ -50,25 +48,8 @@ def cut(
     Returns
     -------
     Labels, shape (n_frames,), from 1, numbered as ``scipy.cluster.hierarchy.fcluster`` numbers them.
-
-    Raises
-    ------
-    ConfigError
-        If not exactly one of `n_clusters` and `cutoff` is given, or it can't be met.
     """
-    n_frames = _n_frames(linkage)
-    if (n_clusters is None) == (cutoff is None):
-        raise ConfigError(
-            "A tree is cut by the number of clusters or by height: give either `n_clusters` or `cutoff`, "
-            f"not {'both' if cutoff is not None else 'neither'}."
-        )
-    if n_clusters is not None and not 1 <= n_clusters <= n_frames:
-        raise ConfigError(
-            f"A subset of {n_frames} frames can't be cut into {n_clusters} clusters: use a number from 1 to "
-            f"{n_frames}, or a larger subset (a smaller stride)."
-        )
-    if cutoff is not None and not (isfinite(cutoff) and cutoff >= 0.0):
-        raise ConfigError(f"A cutoff is a finite height of 0 or more, not {cutoff}.")
+    n_frames = len(linkage) + 1
     if n_frames == 1:
         return np.ones(1, dtype=np.int32)
     if n_clusters is not None:
@@ -95,7 +76,7 @@ def suggest_n_clusters(linkage: Float64Array, *, count: int = 3, largest: int = 
     Gaps by ascending number of clusters; none where all heights are equal, or for fewer than 3
     frames.
     """
-    n_frames = _n_frames(linkage)
+    n_frames = len(linkage) + 1
     if n_frames < 3:
         return []
     # The height at which a subtree is whole: inversions make it exceed the height of its last merge.
@@ -108,15 +89,6 @@ def suggest_n_clusters(linkage: Float64Array, *, count: int = 3, largest: int = 
         for k in np.sort(widest)
         if (gap := upper[k] - lower[k]) > 0
     ]
-
-
-def _n_frames(linkage: Float64Array) -> int:
-    if linkage.ndim != 2 or linkage.shape[1] != 4:
-        raise ConfigError(
-            f"A linkage has shape (n_frames - 1, 4), this one {linkage.shape}: pass what `link_in_place` "
-            "or `scipy.cluster.hierarchy.linkage` returns."
-        )
-    return int(linkage.shape[0]) + 1
 
 
 def _short_between(lower: float, upper: float) -> float:

@@ -72,7 +72,7 @@ def choose_faithful(
 
 
 def _best_of_each(gains: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], n_clusters: int) -> list[int]:
-    """Return the frame of most gain in each cluster where there is any, clusters of most gain first."""
+    """Return the frame of most gain in each cluster that has any, the cluster of most gain first."""
     inside = np.flatnonzero(gains > 0)
     order = inside[np.lexsort((inside, -gains[inside], labels[inside]))]
     _, first = np.unique(labels[order], return_index=True)
@@ -92,7 +92,7 @@ class _State:
 
     @property
     def _is_right(self) -> npt.NDArray[np.bool_]:
-        # A tie counts as wrong: whether it goes the right way hangs on the order of the leaders.
+        # A tie counts as wrong: the order of the leaders would decide it.
         right: npt.NDArray[np.bool_] = self._own < self._other
         return right
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ConfigError
 from ._passes import copy_part, copy_row
 from .condensed import Int64Array, count_frames
 from .leaders import Leaders
@@ -27,9 +26,9 @@ class Faithfulness:
     Attributes
     ----------
     overall
-        Share of all frames judged; NaN where none was.
+        Share of all frames judged; NaN if none was.
     of_cluster
-        Share of each cluster's frames, shape (n_clusters,), label 1 first; NaN where none was judged.
+        Share of each cluster's frames, shape (n_clusters,), label 1 first; NaN if none was judged.
     n_judged
         Frames judged.
     confused_label, confused_with
@@ -60,14 +59,7 @@ def second_pass_labels(condensed: Float32Array, leaders: Leaders) -> npt.NDArray
     Returns
     -------
     Labels, shape (n_frames,).
-
-    Raises
-    ------
-    ConfigError
-        If there is no leader.
     """
-    if leaders.subset_index.size == 0:
-        raise ConfigError("There is no leader to compare with: choose at least one per cluster.")
     n_frames = count_frames(condensed)
     nearest = np.full(n_frames, np.inf, np.float32)
     given = np.zeros(n_frames, np.int32)

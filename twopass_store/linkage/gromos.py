@@ -3,7 +3,6 @@
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ConfigError
 from ._passes import copy_row, count_neighbours
 from .condensed import count_frames
 
@@ -28,17 +27,10 @@ def gromos(condensed: npt.NDArray[np.float32], *, cutoff: float) -> npt.NDArray[
     Labels, shape (n_frames,), from 1 in the order in which clusters are found, so the largest is first. The
     lowest index wins a tie.
 
-    Raises
-    ------
-    ConfigError
-        If the cutoff isn't a positive number.
-
     References
     ----------
     Daura et al., Angew. Chem. Int. Ed. 38 (1999) 236.
     """
-    if not (np.isfinite(cutoff) and cutoff > 0):
-        raise ConfigError(f"A cutoff for neighbours is a length above 0, not {cutoff}.")
     n_frames = count_frames(condensed)
     below = np.float32(cutoff)
     n_neighbours = np.ones(n_frames, np.int32)  # every frame is its own

@@ -7,23 +7,19 @@ import numpy.typing as npt
 
 from ..errors import ConfigError
 from ._passes import add_row_to_sums
-from .condensed import Int64Array, count_frames, iter_rows, pair_positions
+from .condensed import Int64Array, iter_rows, pair_positions
 from .faithful import choose_faithful
 
 __all__ = [
     "FAITHFUL_PER_CLUSTER",
-    "LEADER_METHODS",
     "Leaders",
     "choose_leaders",
     "choose_medoids",
     "choosing_bytes",
 ]
 
-LEADER_METHODS = ("faithful", "medoid", "random")
-"""Ways to choose leaders."""
-
 FAITHFUL_PER_CLUSTER = 5
-"""Leaders of a cluster, on average, that a choice of faithful ones takes at most unless it is told."""
+"""Leaders of a cluster, on average, that ``"faithful"`` takes at most by default."""
 
 Distances = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.integer]
@@ -62,10 +58,8 @@ def choose_medoids(condensed: Distances, labels: Labels) -> Int64Array:
     Raises
     ------
     ConfigError
-        If labels and distances don't fit together, or a distance isn't finite.
+        If a distance isn't finite.
     """
-    members = _members(labels)
-    _check_pairs(condensed, labels)
     sums = np.zeros(labels.size)
     narrow = np.ascontiguousarray(labels, dtype=np.int32)
     for index, row in iter_rows(condensed):
@@ -75,7 +69,7 @@ def choose_medoids(condensed: Distances, labels: Labels) -> Int64Array:
             "Some distances between frames of one cluster aren't finite: they were never computed, or a "
             "frame has coordinates that aren't finite. Compute the distances again."
         )
-    return np.array([each[sums[each].argmin()] for each in members], dtype=np.int64)
+    return np.array([each[sums[each].argmin()] for each in _members(labels)], dtype=np.int64)
 
 
 def choose_leaders(
@@ -119,16 +113,10 @@ def choose_leaders(
     Raises
     ------
     ConfigError
-        If a parameter is out of range, labels and distances don't fit together, or a distance isn't finite.
+        If there may be fewer leaders than clusters, or a distance isn't finite.
     """
-    if method not in LEADER_METHODS:
-        raise ConfigError(f"Leaders can't be chosen by {method!r}: use one of {', '.join(LEADER_METHODS)}.")
-    if per_cluster < 1:
-        raise ConfigError(f"A cluster needs a leader, {per_cluster} won't do: ask for at least 1 of each.")
     if method != "random":
-        _check_pairs(condensed, labels)
-        if medoids is None:
-            medoids = choose_medoids(condensed, labels)
+        medoids = choose_medoids(condensed, labels) if medoids is None else medoids
     if method == "faithful":
         assert medoids is not None
         chosen = choose_faithful(
@@ -143,8 +131,6 @@ def choose_leaders(
         assert medoids is not None
         chosen = _farthest_first(condensed, labels, medoids, per_cluster=per_cluster)
     else:
-        if seed < 0:
-            raise ConfigError(f"The seed {seed} is negative: use 0 or more.")
         chosen = _draw(labels, per_cluster=per_cluster, seed=seed)
     return Leaders(
         subset_index=np.concatenate(chosen),
@@ -216,19 +202,5 @@ def _draw(labels: Labels, *, per_cluster: int, seed: int) -> list[Int64Array]:
 
 def _members(labels: Labels) -> list[Int64Array]:
     """Subset indices of every label's members, ascending."""
-    if labels.ndim != 1 or labels.size == 0:
-        raise ConfigError(f"Labels need shape (n_frames,) and at least one frame, these have {labels.shape}.")
-    counts = np.bincount(labels) if labels.min() >= 1 else np.zeros(1, dtype=np.int64)
-    if counts.size < 2 or not counts[1:].all():
-        raise ConfigError("Labels must run from 1 without a gap, as `cut` gives them; these don't.")
     by_label = np.argsort(labels, kind="stable").astype(np.int64)
-    return np.split(by_label, np.cumsum(counts[1:])[:-1])
-
-
-def _check_pairs(condensed: Distances, labels: Labels) -> None:
-    n_frames = count_frames(condensed)
-    if n_frames != labels.size:
-        raise ConfigError(
-            f"There are labels of {labels.size} frames and distances between {n_frames}: pass those of the "
-            "same subset."
-        )
+    return np.split(by_label, np.cumsum(np.bincount(labels)[1:])[:-1])

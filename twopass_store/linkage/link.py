@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
-from ..config import LINKAGE_METHODS
 from ..errors import ConfigError
 from ._passes import copy_row
 from .condensed import Float64Array, count_frames, row_offsets
@@ -30,8 +29,7 @@ def link_in_place(distances: Float64Array, *, method: str) -> Float64Array:
     Parameters
     ----------
     distances
-        Condensed distances, shape (n_pairs,), float64, contiguous and writeable. Holds nothing of use
-        afterwards.
+        Condensed distances, shape (n_pairs,), float64, contiguous. Useless afterwards.
     method
         One of scipy's methods, see `LINKAGE_METHODS`.
 
@@ -43,18 +41,9 @@ def link_in_place(distances: Float64Array, *, method: str) -> Float64Array:
     Raises
     ------
     ConfigError
-        If the method is unknown, or the distances aren't a float64 condensed matrix of finite, non-negative
-        numbers.
+        If the distances aren't a condensed matrix of finite, non-negative numbers.
     """
-    _check_method(method)
     n_frames = count_frames(distances)
-    flags = distances.flags
-    if distances.dtype != np.float64 or not (flags.c_contiguous and flags.writeable):
-        raise ConfigError(
-            f"Linkage works inside the distances that it is given, so they must be a writeable, contiguous "
-            f"array of float64; this one is {distances.dtype}, contiguous: {flags.c_contiguous}, writeable: "
-            f"{flags.writeable}. Copy them into such an array."
-        )
     _check_values(distances)
     if n_frames == 1:
         return np.empty((0, 4))
@@ -75,7 +64,7 @@ class _NotCopied:
 def link_rows(condensed: npt.NDArray[Any], *, method: str, n_threads: int = 1) -> Float64Array:
     """Hierarchical clustering of the rows of the square distance matrix, taken as observations.
 
-    This is what scipy does when it is handed a square matrix: two frames are close if their distances to
+    This is what scipy does when it is given a square matrix: two frames are close if their distances to
     all frames are alike. The heights are Euclidean distances between rows, not RMSDs. It takes O(N³) time:
     some four minutes for 10,000 frames on one thread.
 
@@ -96,9 +85,8 @@ def link_rows(condensed: npt.NDArray[Any], *, method: str, n_threads: int = 1) -
     Raises
     ------
     ConfigError
-        If the method is unknown, or the distances aren't a condensed matrix of finite, non-negative numbers.
+        If the distances aren't a condensed matrix of finite, non-negative numbers.
     """
-    _check_method(method)
     n_frames = count_frames(condensed)
     _check_values(condensed)
     offsets = row_offsets(n_frames)
@@ -158,11 +146,6 @@ def linkage_bytes(n_frames: int, *, rows: bool, itemsize: int = 8, n_threads: in
         per_thread = 2 * 8 * _SHORT * (n_frames + _TALL) + (1 << 20)
         needed += itemsize * n_pairs + 8 * _TALL * n_frames + n_threads * per_thread
     return needed
-
-
-def _check_method(method: str) -> None:
-    if method not in LINKAGE_METHODS:
-        raise ConfigError(f"There is no linkage method {method!r}: use one of {', '.join(LINKAGE_METHODS)}.")
 
 
 def _check_values(distances: npt.NDArray[Any]) -> None:

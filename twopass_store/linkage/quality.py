@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.cluster import hierarchy
 
-from ..errors import ConfigError
 from ._passes import add_cophenetic_moments, sum_by_cell
 from .condensed import Float64Array, Int64Array, count_frames, pair_positions
 
@@ -19,7 +18,7 @@ Labels = npt.NDArray[np.integer]
 
 @dataclass(frozen=True, slots=True)
 class CutQuality:
-    """Figures of one cut. NaN where a figure isn't defined, as for a single cluster.
+    """Figures of one cut. NaN if a figure isn't defined, as for a single cluster.
 
     Attributes
     ----------
@@ -72,8 +71,6 @@ def assess_cuts(condensed: Float32Array, cuts: Sequence[Labels]) -> list[CutQual
     Calinski, Harabasz, Commun. Stat. 3 (1974) 1. Shao et al., J. Chem. Theory Comput. 3 (2007) 2312.
     """
     n_frames = count_frames(condensed)
-    if any(labels.shape != (n_frames,) for labels in cuts):
-        raise ConfigError(f"Each cut needs the labels of {n_frames} frames: pass those of the same subset.")
     if not cuts:
         return []
     # What no cut divides. The cuts of one tree are nested, so these cells are the clusters of the finest.
@@ -144,7 +141,7 @@ def _davies_bouldin(condensed: Float32Array, sums: Float64Array, own: Int64Array
 
 
 def cophenetic_correlation(condensed: Float32Array, linkage: Float64Array) -> float:
-    """Correlation of the distances with the heights at which pairs are joined; NaN where either is constant.
+    """Correlation of the distances with the heights at which pairs are joined; NaN if either is constant.
 
     It equals that of ``scipy.cluster.hierarchy.cophenet``, which needs six times the distances' memory.
 

@@ -63,7 +63,7 @@ def stability_of_cuts(
 
     Returns
     -------
-    Adjusted Rand indices, the mean of both directions; NaN where a half has too few frames, or fewer than
+    Adjusted Rand indices, the mean of both directions; NaN if a half has too few frames, or fewer than
     two clusters.
 
     Raises

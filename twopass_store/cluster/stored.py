@@ -1,0 +1,87 @@
+"""Arrays of a store at the frames and pairs of a subset, read chunk by chunk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..partition import FrameRange, chunk_range, n_chunks
+from ..store import Store
+
+__all__ = ["StoredDistances", "StoredPositions", "positions_at", "read_distances", "values_at"]
+
+
+def values_at(store: Store, path: str, frames: NDArray[np.int64]) -> NDArray[Any]:
+    """Read a per-frame array at some frames, in their order."""
+    return _at(store, path, frames, lambda rows: store.read(path, rows))
+
+
+def positions_at(
+    store: Store, frames: NDArray[np.int64], atoms: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Read some frames, in their order, shape (n_frames, n_atoms, 3), nm; None reads all atoms."""
+    return _at(store, "position", frames, lambda rows: store.read_positions(rows, atoms))
+
+
+def _at(
+    store: Store, path: str, frames: NDArray[np.int64], read: Callable[[FrameRange], NDArray[Any]]
+) -> NDArray[Any]:
+    length, n_stored = store.chunk_length(path), store.shape(path)[0]
+    chunk_of = frames // length
+    values = np.empty(0)
+    for chunk in np.unique(chunk_of):
+        wanted = chunk_of == chunk
+        rows = chunk_range(int(chunk), chunk=length, length=n_stored)
+        found = read(rows)[frames[wanted] - rows.start]
+        if not len(values):
+            values = np.empty((len(frames), *found.shape[1:]), found.dtype)
+        values[wanted] = found
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPositions:
+    """Positions of all atoms of some frames, read by slicing: of many leaders they may be large."""
+
+    store: Store
+    frames: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n_frames, n_atoms, 3)``."""
+        return (len(self.frames), *self.store.shape("position")[1:])
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        return positions_at(self.store, self.frames[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDistances:
+    """Condensed distances in the store, read by slicing."""
+
+    store: Store
+    path: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n_pairs,)``."""
+        return self.store.shape(self.path)
+
+    def __getitem__(self, pairs: slice) -> NDArray[np.float32]:
+        start, stop, _ = pairs.indices(self.shape[0])
+        return self.store.read(self.path, FrameRange(start, stop))
+
+
+def read_distances(store: Store, path: str, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
+    """Read all distances, shape (n_pairs,), nm, chunk by chunk: never whole in two types at once."""
+    total, length = store.shape(path)[0], store.chunk_length(path)
+    values = np.empty(total, dtype)
+    for chunk in range(n_chunks(total, length)):
+        pairs = chunk_range(chunk, chunk=length, length=total)
+        values[pairs.start : pairs.stop] = store.read(path, pairs)
+    return values
