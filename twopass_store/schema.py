@@ -34,7 +34,6 @@ __all__ = [
     "PACKING_ATTRS",
     "RUN",
     "SCAN",
-    "SOURCE_FRAME",
     "SUBSET",
     "TIME_SOURCES",
     "TRAJECTORY_FILE",
@@ -118,22 +117,6 @@ UNITCELL = (
     ArraySpec("unitcell_angles", ("frame", "xyz"), "float64", _NAN, "degrees", "angles of the unit cell"),
 )
 
-SOURCE_FRAME = (
-    ArraySpec("step", ("frame",), "int64", -1, "1", "number of the simulation step, -1 where it isn't known"),
-    ArraySpec(
-        "unitcell_vectors",
-        ("frame", "cell_vector", "xyz"),
-        "float32",
-        _NAN,
-        "nm",
-        "vectors of the unit cell, as the source file has them",
-    ),
-)
-"""What XTC and TRR files need besides to be written again bit by bit.
-
-The second only for oblique cells, whose lengths and angles don't give the very vectors back.
-"""
-
 TRAJECTORY_FILE = (
     ArraySpec("trajectory_path", ("trajectory_file",), "str", "", "1", "path of the source file"),
     ArraySpec("trajectory_n_frames", ("trajectory_file",), "int64", -1, "1", "frames in the source file"),
@@ -172,7 +155,7 @@ RUN = (
 )
 """Where files are grouped into runs; the last two where a list of trajectories has them."""
 
-INGESTED = (*FRAME, *UNITCELL, *SOURCE_FRAME, *TRAJECTORY_FILE, *TRAJECTORY_RECORD, *ATOM, *RUN)
+INGESTED = (*FRAME, *UNITCELL, *TRAJECTORY_FILE, *TRAJECTORY_RECORD, *ATOM, *RUN)
 """Arrays of the root group."""
 
 SUBSET = (

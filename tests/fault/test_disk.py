@@ -109,7 +109,7 @@ def refuses_until_mended(
             left = [path for path in store.parent.iterdir() if path != store]
             assert not left, (at, left)
             # Those that replace units that are recorded aside.
-            before = {} if name in ("restart", "append", "wide") else recorded_units(store)
+            before = {} if name in ("restart", "append") else recorded_units(store)
             action.act(store)
             assert stamps(list(before)) == before, at
             assert_same(store, reference)

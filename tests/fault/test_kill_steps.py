@@ -126,29 +126,6 @@ def test_kill_after_the_last_step__leaves_a_lock_that_the_same_command_removes(
     assert differences(folder, reference.folder) == []
 
 
-@pytest.mark.parametrize("phase", ["before", "after"])
-@pytest.mark.parametrize("step", ["sync folder", "remove tree"])
-def test_append_killed_while_positions_are_exchanged__goes_on(
-    bench: Bench, folder: Path, step: str, phase: str
-) -> None:
-    """The old array is gone, the new one not yet in its place: the plan has none to look at."""
-    scenario = next(scenario for scenario in SCENARIOS if scenario.name == "append lossless")
-    reference = bench.reference(scenario, 1)
-    moments = reference.moments["driver"]
-    [index] = [
-        index
-        for index, moment in enumerate(moments)
-        if moment[:3] == ("removal", step, phase) and moment[3].endswith("/position")
-    ]
-    bench.copy(scenario, folder)
-    words = bench.words(scenario.arguments, 1)
-    assert was_killed(bench.run(folder, words, kill=("driver", index + 1)))
-    assert not (folder / "run.zarr" / "position").exists()
-    assert not was_killed(bench.run(folder, ["status", "run.zarr"]))
-    assert not was_killed(bench.run(folder, words))
-    assert differences(folder, reference.folder) == []
-
-
 def kill_until_done(bench: Bench, case: Case, folder: Path, rng: random.Random) -> None:
     """Kill a command, and what resumes it, up to three times; then let it end, and look at what it made."""
     reference = bench.reference(case.scenario, case.workers)
@@ -199,8 +176,7 @@ def drawn(
     if not first and rng.random() < 0.7:
         # What is resumed has less to do.
         index = int(index * rng.random())
-    # Two workers count their moments each.
-    return (role, 1 + (index // 2 if role == "worker" else index)), None
+    return (role, 1 + index), None
 
 
 def finished_files(store: Path, reference: Path) -> dict[Path, tuple[int, int]]:

@@ -43,7 +43,6 @@ STAGES = (
     "cluster-anew",
     "ingest-anew",
     "append",
-    "transcode",
 )
 
 # Of xarray, where a power cut came between a folder and its metadata.

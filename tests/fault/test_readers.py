@@ -25,10 +25,10 @@ from twopass_store import (
     store_status,
     summarize,
 )
-from twopass_store.errors import CorruptChunkError, PrecisionError, StoreError, TwopassError
+from twopass_store.errors import CorruptChunkError, StoreError, TwopassError
 from twopass_store.journal import Disk, Writer
 from twopass_store.progress import Silent
-from twopass_store.store import Store, reading
+from twopass_store.store import reading
 
 Values = dict[str, np.ndarray]
 
@@ -217,70 +217,6 @@ def test_lazy_reader__has_what_it_opened_or_an_error(
         assert not refused & {"position", "time", "rmsd", "linkage", "subset_frame"}
     else:
         assert not refused
-
-
-@pytest.mark.parametrize(
-    ("begun", "added", "asked", "dtypes"),
-    [
-        pytest.param({}, "far.xtc", {"wide": True}, ("int16", "int32"), marks=pytest.mark.slow),
-        # Chunks stay of the same size: nothing in them says that they are others.
-        ({"wide": True}, "fine.trr", {"precision": "lossless"}, ("int32", "float32")),
-    ],
-)
-def test_reader__of_positions_that_become_another_type_has_them_right_or_is_told(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    begun: dict[str, Any],
-    added: str,
-    asked: dict[str, Any],
-    dtypes: tuple[str, str],
-) -> None:
-    monkeypatch.setattr(reading, "PATIENCE_SECONDS", 0.0)
-    path = tmp_path / "s.zarr"
-    # XTC has no grid for fewer than ten atoms.
-    more = make_trajectory(70, n_residues=2)
-    more[0].save_pdb(tmp_path / "top.pdb")
-    first = write(more, tmp_path / "first.xtc")
-    more.xyz[3] += 40 if added == "far.xtc" else 0
-    write(more, tmp_path / added)
-    ingest_trajectories(path, first, top=tmp_path / "top.pdb", workers=1, **begun)
-    cluster_subset(path, select="all", stride=4, n_clusters=3, workers=1)
-    assign_frames(path, workers=1)
-    opened = open_results(path)
-    expected = opened.position[:].values
-    with pytest.raises(PrecisionError):
-        ingest_trajectories(path, tmp_path / added, append=True, workers=1)
-    assert Store.open(path).packing().dtype == dtypes[0]
-    told = []
-
-    def look(_: Looked) -> None:
-        try:
-            fresh = [open_results(path)]
-        except StoreError as error:
-            if "at this moment" not in str(error):
-                raise
-            fresh = []
-        for dataset in (opened, *fresh):
-            try:
-                found = dataset.position[:].values
-            except StoreError as error:
-                if dataset is not opened or "0.0 is no longer what it was" not in str(error):
-                    raise
-                told.append(str(error))
-            else:
-                np.testing.assert_array_equal(found[: len(expected)], expected)
-                assert not told or dataset is not opened
-        try:
-            export_coordinates(path, tmp_path / "out.h5", frames="20:60:3", overwrite=True)
-        except StoreError as error:
-            if "ingest has not finished" not in str(error):
-                raise
-
-    looked = Looked(path, monkeypatch, look, every=5)
-    ingest_trajectories(path, tmp_path / added, append=True, workers=1, **asked)
-    assert looked.steps > 20
-    assert told
-    assert Store.open(path).packing().dtype == dtypes[1]
 
 
 @pytest.mark.parametrize("scenario", ["cluster anew", "assign anew"])

@@ -296,21 +296,17 @@ def test_append_that_was_stopped__shows_the_old_frames_until_it_is_finished(
     np.testing.assert_array_equal(open_results(path).label.values[:10_000], old.label.values)
 
 
-def test_wider_integers__can_be_asked_for_in_the_middle_of_an_append(
+def test_positions_that_do_not_fit__are_refused_before_the_store_grows(
     frames: md.Trajectory, tmp_path: Path
 ) -> None:
     first, far = tmp_path / "a.xtc", tmp_path / "b.xtc"
     frames[:10_000].save_xtc(first)
     path = tmp_path / "s.zarr"
     ingest_trajectories(path, first, top=TOP)
-    assert Store.open(path).packing().dtype == "int16"
     xyz = frames.xyz[:9_000].copy()
-    xyz[5_000] += 40
+    xyz[4_500] += 40
     write(md.Trajectory(xyz, frames.topology, time=np.arange(9_000)), far)
-    with pytest.raises(PrecisionError, match=r"beyond the 32\.767 nm"):
+    with pytest.raises(PrecisionError, match=r"b\.xtc: frame 4500 .*beyond the 32\.767 nm"):
         ingest_trajectories(path, far, append=True)
-    ingest_trajectories(path, far, append=True, wide=True)
     store = Store.open(path)
-    assert store.packing().dtype == "int32"
-    expected = [md.load(file, top=TOP).xyz for file in (first, far)]
-    np.testing.assert_array_equal(store.read("position"), np.concatenate(expected))
+    assert store.shape("position")[0] == 10_000 and store.is_complete("position")

@@ -5,6 +5,7 @@
 
 from pathlib import Path
 
+import mdtraj as md
 import numpy as np
 import pytest
 
@@ -17,7 +18,8 @@ from twopass_store.errors import (
     TruncatedTrajectoryError,
     TwopassError,
 )
-from twopass_store.trajectory import end_reader, load_topology
+from twopass_store.store import Store
+from twopass_store.trajectory import end_readers, load_topology
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 TOPOLOGIES = (".prmtop", ".psf", ".mol2", ".hoomdxml", ".cif", ".gz")
@@ -62,7 +64,7 @@ SAYS = {
 @pytest.fixture(scope="module", autouse=True)
 def reader_ends():
     yield
-    end_reader()
+    end_readers()
 
 
 def test_corpus__stays_small():
@@ -107,14 +109,12 @@ def test_corpus__through_the_command(name, twopass):
 
 def test_frames_before_the_damage__are_the_right_ones(tmp_path, example_xtc, example_top):
     """A frame in the middle is damaged: what was committed before it stays, and is right."""
-    from twopass_store.store import Store
-    from twopass_store.trajectory.xdr import FrameIndex
-
     data = bytearray(example_xtc.read_bytes())
-    place = FrameIndex(str(example_xtc)).offset(3000) + 60
+    with md.open(str(example_xtc)) as file:
+        place = int(file.offsets[3000]) + 60
     data[place : place + 12] = b"\x7f" * 12
     (tmp_path / "run.xtc").write_bytes(data)
-    with pytest.raises(TrajectoryError, match=r"Frame 3000 \(counted from 0\)"):
+    with pytest.raises(TrajectoryError, match=r"run\.xtc"):
         ingest_trajectories(tmp_path / "run.zarr", tmp_path / "run.xtc", top=example_top)
     ingest_trajectories(tmp_path / "sound.zarr", example_xtc, top=example_top)
     damaged, sound = Store.open(tmp_path / "run.zarr"), Store.open(tmp_path / "sound.zarr")

@@ -83,7 +83,6 @@ def test_every_format__is_bit_identical_to_mdtraj(extension, tmp_path):
         np.testing.assert_array_equal(found.unitcell_angles.values, expected.unitcell_angles)
     else:
         assert "unitcell_lengths" not in found
-    assert any("whole" in note for note in notes.notes) == (extension == "pdb")
     assert found.atom_name.values.tolist() == [atom.name for atom in trajectory.topology.atoms]
     assert found.residue_id.values.tolist() == [atom.residue.resSeq for atom in trajectory.topology.atoms]
 

@@ -10,7 +10,7 @@ import zarr
 
 from conftest import EXAMPLE
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results, partition
-from twopass_store.errors import CorruptChunkError, MemoryBudgetError, NonFiniteError, PrecisionError
+from twopass_store.errors import CorruptChunkError, MemoryBudgetError, NonFiniteError
 from twopass_store.partition import FrameRange
 from twopass_store.progress import Silent
 from twopass_store.store import Store
@@ -137,22 +137,6 @@ def test_unit__is_the_shard_and_a_resume_keeps_it(tmp_path, frames, example_top)
     with pytest.raises(NonFiniteError):
         ingest_trajectories(store, tmp_path / "run.trr", top=example_top, shard="none", progress=notes)
     assert any("begun with another --shard, 9 chunks a file" in note for note in notes.notes)
-
-
-def test_other_type__is_taken_shard_by_shard(tmp_path, frames, example_top):
-    _, xyz = frames
-    data = md.load(EXAMPLE / "alanine-dipeptide.pdb")
-    late = xyz.copy()
-    late[80_000, 3, 1] = -39
-    md.Trajectory(late, data.topology).save_xtc(str(tmp_path / "run.xtc"))
-    options = {"top": example_top, "shard": "20MiB"}
-    with pytest.raises(PrecisionError, match=r"frame 80000 .*wide=True"):
-        ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.xtc", **options)
-    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.xtc", **options, wide=True)
-    ingest_trajectories(tmp_path / "direct.zarr", tmp_path / "run.xtc", **options, wide=True)
-    for file in chunk_files(tmp_path / "direct.zarr"):
-        assert (tmp_path / "s.zarr" / "position" / file.name).read_bytes() == file.read_bytes()
-    assert Store.open(tmp_path / "s.zarr").read("position").tobytes() == late.tobytes()
 
 
 def test_shard_too_large_for_memory__says_so(tmp_path, frames, example_top):

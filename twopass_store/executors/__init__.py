@@ -1,25 +1,23 @@
-"""Where units of work run, threads, processes or a Dask cluster, and what they may use."""
+"""Where units of work run, threads or a Dask cluster, and what they may use."""
 
 from ..errors import ConfigError
 from .budget import PROCESS_BYTES, available_memory, memory_budget, require_within
 from .local import (
     Executor,
-    InProcess,
-    StreamExecutor,
     ThreadExecutor,
+    merged,
 )
 from .resources import available_cpus
 
 __all__ = [
     "PROCESS_BYTES",
     "Executor",
-    "StreamExecutor",
     "ThreadExecutor",
     "available_cpus",
     "available_memory",
     "make_executor",
-    "make_stream_executor",
     "memory_budget",
+    "merged",
     "require_within",
 ]
 
@@ -49,12 +47,3 @@ def make_executor(*, workers: int, scheduler: str | None = None) -> Executor:
             "Install it with: pip install 'twopass-store[dask]'"
         ) from error
     return DaskExecutor(scheduler)
-
-
-def make_stream_executor(*, workers: int) -> StreamExecutor:
-    """Return what runs a function over a stream of tasks: so many processes, or this one where it is 1."""
-    if workers == 1:
-        return InProcess()
-    from .processes import ProcessExecutor
-
-    return ProcessExecutor(workers)

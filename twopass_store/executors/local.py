@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Protocol, TypeVar
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 __all__ = [
     "Executor",
-    "InProcess",
-    "StreamExecutor",
     "ThreadExecutor",
+    "merged",
 ]
 
 Task = TypeVar("Task")
@@ -31,29 +31,6 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Let go of what the executor holds."""
-
-
-class StreamExecutor(Protocol):
-    """Runs a function that makes a stream of results of a stream of tasks; knows nothing of what they mean.
-
-    The function draws a task when it is ready for it, so that it can work on one while it finishes the one
-    before, and keep what it has opened.
-    """
-
-    def stream(
-        self, function: Callable[[Iterator[Task]], Iterator[Result]], tasks: Iterable[Task]
-    ) -> Generator[Result, None, None]:
-        """Yield the results as they come. To be closed where it isn't exhausted."""
-
-
-class InProcess:
-    """The function itself, here and now."""
-
-    def stream(
-        self, function: Callable[[Iterator[Task]], Iterator[Result]], tasks: Iterable[Task]
-    ) -> Generator[Result, None, None]:
-        """Yield the results as they come."""
-        yield from function(iter(tasks))
 
 
 class ThreadExecutor:
@@ -106,3 +83,39 @@ class ThreadExecutor:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def merged(
+    function: Callable[[Task], Generator[Result, None, None]], tasks: Iterable[Task], *, workers: int
+) -> Generator[Result, None, None]:
+    """Run a generator function over tasks, so many at once; yield what they yield as it comes.
+
+    Each generator is one result ahead of whoever takes them. The first error ends all.
+    """
+    source = iter(tasks)
+    running: dict[Future[Any], Generator[Result, None, None]] = {}
+    with ThreadPoolExecutor(workers, thread_name_prefix="twopass-read") as pool:
+
+        def advance(generator: Generator[Result, None, None]) -> None:
+            running[pool.submit(next, generator, _END)] = generator
+
+        try:
+            for task in islice(source, workers):
+                advance(function(task))
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    generator = running.pop(future)
+                    result = future.result()
+                    if result is not _END:
+                        advance(generator)
+                        yield result
+                    else:
+                        for task in islice(source, 1):
+                            advance(function(task))
+        finally:
+            for future, generator in running.items():
+                wait([future])
+                generator.close()
+
+
+_END = object()

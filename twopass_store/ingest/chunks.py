@@ -1,6 +1,6 @@
 """From files to chunks of positions: read, check, cut."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -20,7 +20,7 @@ __all__ = ["Chunk", "Reading", "read_chunks", "read_frames"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What reading the frames of an ingest takes, small enough to be handed to another process.
+    """What reading the frames of an ingest takes.
 
     Attributes
     ----------
@@ -74,16 +74,16 @@ class Chunk:
 
 
 def read_chunks(
-    reading: Reading, stretches: Iterable[FrameRange], *, chunk_frames: int, store: Store
-) -> Iterator[Chunk]:
-    """Yield chunks of positions, each file opened once for each stretch of them.
+    reading: Reading, stretch: FrameRange, *, chunk_frames: int, store: Store
+) -> Generator[Chunk, None, None]:
+    """Yield a stretch of chunks of positions.
 
     Parameters
     ----------
     reading
         What is read.
-    stretches
-        Ranges of indices of chunks.
+    stretch
+        Indices of the chunks.
     chunk_frames
         Frames in a chunk.
     store
@@ -94,37 +94,34 @@ def read_chunks(
     TrajectoryError
         If a file can't be read on, or a frame isn't finite; the chunks before it have been yielded.
     """
-    for stretch in stretches:
-        wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, reading.n_frames))
-        edge = max(wanted.start, min(wanted.stop, reading.n_stored))
-        blocks = chain(
-            _stored_frames(reading, store, FrameRange(wanted.start, edge)),
-            # Blocks that are chunks aren't copied.
-            read_frames(reading, FrameRange(edge, wanted.stop), block_frames=chunk_frames),
-        )
-        left: dict[str, NDArray[Any]] | None = None
-        for index in range(stretch.start, stretch.stop):
-            frames = chunk_range(index, chunk=chunk_frames, length=reading.n_frames)
-            left = left or next(blocks)
-            if len(left["time"]) == len(frames):
-                columns = {
-                    spec.name: left[spec.name].astype(spec.dtype, copy=False) for spec in reading.specs
-                }
-                left = None
-                yield Chunk(index, frames, columns.pop("position"), columns)
-                continue
-            buffers = _empty(reading.specs, len(frames), reading.n_atoms)
-            filled = 0
-            while filled < len(frames):
-                block = left or next(blocks)
-                taken = min(len(block["time"]), len(frames) - filled)
-                for name, buffer in buffers.items():
-                    buffer[filled : filled + taken] = block[name][:taken]
-                left = {name: values[taken:] for name, values in block.items()}
-                left = left if len(left["time"]) else None
-                filled += taken
-            positions = buffers.pop("position")
-            yield Chunk(index, frames, positions, buffers)
+    wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, reading.n_frames))
+    edge = max(wanted.start, min(wanted.stop, reading.n_stored))
+    blocks = chain(
+        _stored_frames(reading, store, FrameRange(wanted.start, edge)),
+        # Blocks that are chunks aren't copied.
+        read_frames(reading, FrameRange(edge, wanted.stop), block_frames=chunk_frames),
+    )
+    left: dict[str, NDArray[Any]] | None = None
+    for index in range(stretch.start, stretch.stop):
+        frames = chunk_range(index, chunk=chunk_frames, length=reading.n_frames)
+        left = left or next(blocks)
+        if len(left["time"]) == len(frames):
+            columns = {spec.name: left[spec.name].astype(spec.dtype, copy=False) for spec in reading.specs}
+            left = None
+            yield Chunk(index, frames, columns.pop("position"), columns)
+            continue
+        buffers = _empty(reading.specs, len(frames), reading.n_atoms)
+        filled = 0
+        while filled < len(frames):
+            block = left or next(blocks)
+            taken = min(len(block["time"]), len(frames) - filled)
+            for name, buffer in buffers.items():
+                buffer[filled : filled + taken] = block[name][:taken]
+            left = {name: values[taken:] for name, values in block.items()}
+            left = left if len(left["time"]) else None
+            filled += taken
+        positions = buffers.pop("position")
+        yield Chunk(index, frames, positions, buffers)
 
 
 def _stored_frames(reading: Reading, store: Store, frames: FrameRange) -> Iterator[dict[str, NDArray[Any]]]:
@@ -151,10 +148,9 @@ def read_frames(
         offset = 0
         for block in read_blocks(
             info,
-            system.load_topology(),
             frames=segment.source_frames,
             atom_indices=system.atom_indices,
-            imager=system.load_imager(),
+            images=None if system.image is None else (system.topology_path, system.image),
             block_frames=block_frames,
         ):
             source_frames = segment.source_frames.part(offset, offset + block.n_frames).to_array()
@@ -168,8 +164,6 @@ def read_frames(
                 "run": np.full(block.n_frames, source.run, np.int32),
                 "unitcell_lengths": _or_nan(block.unitcell_lengths, block.n_frames),
                 "unitcell_angles": _or_nan(block.unitcell_angles, block.n_frames),
-                "step": np.full(block.n_frames, -1, np.int64) if block.step is None else block.step,
-                "unitcell_vectors": _or_nan(block.unitcell_vectors, block.n_frames, 3),
             }
             yield {name: values[:n_good] for name, values in columns.items()}
             if n_good < block.n_frames:
@@ -200,10 +194,10 @@ def _times(
     return frames.astype(np.float64) if found is None else found
 
 
-def _or_nan(values: NDArray[Any] | None, n_frames: int, *shape: int) -> NDArray[Any]:
-    return np.full((n_frames, *shape, 3), np.nan) if values is None else values
+def _or_nan(values: NDArray[Any] | None, n_frames: int) -> NDArray[Any]:
+    return np.full((n_frames, 3), np.nan) if values is None else values
 
 
 def _empty(specs: Iterable[ArraySpec], n_frames: int, n_atoms: int) -> dict[str, NDArray[Any]]:
-    sizes = {"frame": n_frames, "atom": n_atoms, "xyz": 3, "cell_vector": 3}
+    sizes = {"frame": n_frames, "atom": n_atoms, "xyz": 3}
     return {spec.name: np.empty([sizes[dim] for dim in spec.dims], spec.dtype) for spec in specs}

@@ -33,7 +33,7 @@ def warn_of_jumps(sources: Sequence[Source], kept_topology: md.Topology) -> str 
     A warning with the file and frame of the first one, and how many frames were looked at; None where nothing
     jumps.
     """
-    # PDB would be read whole, which the probe has just done.
+    # A file that can only be read whole takes long.
     usable = [s for s in sources if s.info.has_unitcell and not s.info.loads_whole and len(s.kept)]
     check, n_looked, n_jumps, first = JumpCheck(kept_topology), 0, 0, ""
     for place in sorted(set(np.linspace(0, len(usable) - 1, FILES_LOOKED_AT).astype(int).tolist())):
@@ -47,10 +47,7 @@ def warn_of_jumps(sources: Sequence[Source], kept_topology: md.Topology) -> str 
             chosen = [source.kept.part(number, number + 1).to_array() for number in places]
             frames = FrameList.from_indices(np.concatenate(chosen))
         numbers = iter(frames.to_array().tolist())
-        system = source.system
-        for block in read_blocks(
-            source.info, system.load_topology(), frames=frames, atom_indices=system.atom_indices
-        ):
+        for block in read_blocks(source.info, frames=frames, atom_indices=source.system.atom_indices):
             cell = np.hstack([np.asarray(block.unitcell_lengths), np.asarray(block.unitcell_angles)])
             vectors = np.stack(lengths_and_angles_to_box_vectors(*cell.T), axis=1)
             n_looked += block.n_frames

@@ -1,11 +1,8 @@
 """How an ingest packs positions: chosen from samples of all files, checked for every chunk."""
 
-import shlex
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,55 +14,13 @@ from ..store import LOSSLESS, Misfit, Packing
 from ..trajectory import format_of, grid_step
 from .chunks import Chunk, Reading, read_frames
 
-__all__ = ["Advice", "choose_packing", "describe_packing", "pack_chunk"]
+__all__ = ["check_samples", "choose_packing", "describe_packing", "pack_chunk"]
 
 COMMON_STEPS_NM = (0.01, 0.001, 0.0001, 0.00001)
 """Grids looked for where no file says which it is on, as in a TRR file made from XTC."""
 
 HEADROOM = 2.0
 """int16 is taken where it holds this many times the largest coordinate of the samples."""
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """Commands that go on where a coordinate doesn't fit.
-
-    Attributes
-    ----------
-    wider, lossless
-        With integers of 32 bits, and with float32.
-    """
-
-    wider: str
-    lossless: str
-
-    @classmethod
-    def from_command(cls) -> Self:
-        """Return the command that this process was called with, changed."""
-        return cls(_going_on("wide", None), _going_on("precision", "lossless"))
-
-
-def _going_on(key: str, value: str | None) -> str:
-    called = sys.argv[1:]
-    if called[:1] == ["run"]:
-        words = [*called, "--set", f"ingest.{key}={value or 'true'}"]
-    elif called[:1] == ["ingest"]:
-        # A rounding that was asked for stays with a wider type.
-        words = [*(called if value is None else _without(called, f"--{key}")), f"--{key}"]
-        words += [] if value is None else [value]
-    else:
-        return f"{key}={value!r}" if value else f"{key}=True"
-    return f"`{shlex.join(['twopass', *words])}`"
-
-
-def _without(words: Sequence[str], option: str) -> list[str]:
-    """Leave out an option and its value."""
-    kept, skips = [], False
-    for word in words:
-        if not skips and word != option and not word.startswith(f"{option}="):
-            kept.append(word)
-        skips = not skips and word == option
-    return kept
 
 
 def choose_packing(reading: Reading, config: IngestConfig) -> Packing:
@@ -90,7 +45,7 @@ def choose_packing(reading: Reading, config: IngestConfig) -> Packing:
     steps = [float(config.precision)] if rounds else _likely_steps(reading)
     candidates = [Packing.on_grid(step, "int32", rounds=rounds) for step in steps]
     largest = 0.0
-    for sample in _samples(reading):
+    for sample in (block["position"] for block in _samples(reading)):
         candidates = [packing for packing in candidates if not isinstance(packing.pack(sample), Misfit)]
         if not candidates:
             # What was asked for is kept, and the chunk with the coordinate will tell where it lies.
@@ -113,7 +68,7 @@ def describe_packing(packing: Packing) -> str:
     return f"positions: {packing.dtype}, {how}"
 
 
-def pack_chunk(chunk: Chunk, packing: Packing, reading: Reading, advice: Advice) -> NDArray[Any]:
+def pack_chunk(chunk: Chunk, packing: Packing, reading: Reading) -> NDArray[Any]:
     """Turn a chunk of positions into what is stored.
 
     Raises
@@ -125,27 +80,45 @@ def pack_chunk(chunk: Chunk, packing: Packing, reading: Reading, advice: Advice)
     if not isinstance(packed, Misfit):
         return packed
     path = reading.path_of(int(chunk.columns["trajectory"][packed.frame]))
-    frame = int(chunk.columns["source_frame"][packed.frame])
-    step = format_length(packing.scale or 0.0)
-    atom = reading.sources[0].system.load_kept_topology().atom(packed.atom)
+    raise _misfit(packed, packing, reading, path, int(chunk.columns["source_frame"][packed.frame]))
+
+
+def check_samples(reading: Reading, packing: Packing) -> None:
+    """Make sure that samples of all files fit how a store packs positions, before it grows.
+
+    Raises
+    ------
+    PrecisionError
+        If one doesn't.
+    """
+    for block in _samples(reading):
+        packed = packing.pack(block["position"])
+        if isinstance(packed, Misfit):
+            path = reading.path_of(int(block["trajectory"][packed.frame]))
+            raise _misfit(packed, packing, reading, path, int(block["source_frame"][packed.frame]))
+
+
+def _misfit(misfit: Misfit, packing: Packing, reading: Reading, path: str, frame: int) -> PrecisionError:
+    atom = reading.sources[0].system.load_kept_topology().atom(misfit.atom)
     where = (
-        f"{path}: frame {frame} (counted from 0), atom {packed.atom} of those kept "
-        f"({atom}) has {'xyz'[packed.axis]} = {packed.value:.9g} nm"
+        f"{path}: frame {frame} (counted from 0), atom {misfit.atom} of those kept "
+        f"({atom}) has {'xyz'[misfit.axis]} = {misfit.value:.9g} nm"
     )
-    chosen = f"{packing.dtype} in steps of {step}"
-    kept = "What is committed stays, and is turned into the other type first, without a change of any value."
-    if not packed.is_too_large:
-        raise PrecisionError(
-            f"{where}, which is off the grid: positions are stored as {chosen}, since samples of all files "
-            f"are on it. Go on with {advice.lossless}. {kept}"
+    stored = f"{packing.dtype} in steps of {format_length(packing.scale or 0.0)}"
+    if not misfit.is_too_large:
+        return PrecisionError(
+            f"{where}, which is off the grid: positions are stored as {stored}, since samples of all files "
+            "are on it. Make the store anew with --precision lossless --restart."
         )
-    beyond = f"{where}, beyond the {packing.limit_nm:.6g} nm that {chosen} holds"
+    mend = "--precision lossless"
     if packing.dtype == "int16":
-        also = "" if packing.rounds else f", or with {advice.lossless}"
-        raise PrecisionError(f"{beyond}. Go on with {advice.wider}{also}. {kept}")
-    if packing.rounds:
-        raise PrecisionError(f"{beyond}. Ask for a coarser --precision, and --restart.")
-    raise PrecisionError(f"{beyond}. Go on with {advice.lossless}. {kept}")
+        mend = "--wide"
+    elif packing.rounds:
+        mend = "a coarser --precision"
+    return PrecisionError(
+        f"{where}, beyond the {packing.limit_nm:.6g} nm that {stored} holds. Make the store anew with {mend} "
+        "--restart."
+    )
 
 
 def _likely_steps(reading: Reading) -> list[float]:
@@ -154,9 +127,9 @@ def _likely_steps(reading: Reading) -> list[float]:
     return sorted(named) or list(COMMON_STEPS_NM)
 
 
-def _samples(reading: Reading) -> Iterator[NDArray[np.float32]]:
+def _samples(reading: Reading) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield frames as they will be stored, from the head, the middle and the tail of each file."""
-    start = 0
+    start = reading.n_stored
     for source in reading.sources:
         stop = start + len(source.kept)
         places = [FrameRange(start, min(start + 3, stop))]
@@ -166,7 +139,7 @@ def _samples(reading: Reading) -> Iterator[NDArray[np.float32]]:
             places += [FrameRange(middle, middle + 1), FrameRange(stop - 1, stop)]
         for frames in places:
             try:
-                yield from (block["position"] for block in read_frames(reading, frames) if len(block["time"]))
+                yield from (block for block in read_frames(reading, frames) if len(block["time"]))
             except NonFiniteError:
                 continue  # reported when it is its turn
         start = stop

@@ -14,13 +14,13 @@ from ..config import IngestConfig
 from ..executors import PROCESS_BYTES
 from ..journal import Plan
 from ..partition import chunks_per_shard, position_chunk_frames
-from ..schema import ATOM, FRAME, RUN, SOURCE_FRAME, TRAJECTORY_FILE, TRAJECTORY_RECORD, UNITCELL, ArraySpec
+from ..schema import ATOM, FRAME, RUN, TRAJECTORY_FILE, TRAJECTORY_RECORD, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import (
     READER_BYTES,
     describe_selection,
+    format_of,
     guessed_elements,
-    is_fragile,
     reading_bytes,
     topology_to_json,
 )
@@ -51,23 +51,24 @@ class IngestMemory:
 
     Attributes
     ----------
-    process_bytes
-        Of a process, before it reads.
+    driver_bytes, reader_bytes
+        Of the driver and of each reader process, before they read.
     planning_bytes
         Of what the driver looks at before that.
     unit_bytes
-        Of reading, encoding and writing.
+        Of reading, encoding and writing, for each reader.
     """
 
-    process_bytes: int
+    driver_bytes: int
+    reader_bytes: int
     planning_bytes: int
     unit_bytes: int
 
     def projected(self, workers: int) -> int:
-        """Return the bound of all processes; a single worker is the driver itself."""
+        """Return the bound of all processes."""
         columns = (columns_at_once(workers) + 1) * FRAME_COLUMN_BYTES
-        processes = self.process_bytes if workers == 1 else (workers + 1) * self.process_bytes
-        return processes + self.planning_bytes + workers * self.unit_bytes + columns
+        readers = workers * (self.reader_bytes + self.unit_bytes)
+        return self.driver_bytes + self.planning_bytes + readers + columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +157,13 @@ def plan_ingest(config: IngestConfig, *, is_growing: bool = False) -> IngestPlan
     topology, stored_topology = reference.load_topology(), reference.load_kept_topology()
     n_frames = sum(len(source.kept) for source in sources)
     has_unitcell = any(source.info.has_unitcell for source in sources)
-    xdr = [source.info for source in sources if source.info.index is not None]
-    of_source = {"step"} if xdr else set()
-    of_source |= {"unitcell_vectors"} if any(info.has_oblique_unitcell for info in xdr) else set()
     runs = _run_columns(inputs.runs)
     sizes = {"frame": n_frames, "atom": reference.n_kept, "xyz": 3, "trajectory_file": len(sources)}
-    sizes["cell_vector"] = 3
     sizes["simulation_run"] = len(inputs.runs or ())
     is_labelled = any(source.label for source in sources)
     specs = (
         *FRAME,
         *(UNITCELL if has_unitcell else ()),
-        *(spec for spec in SOURCE_FRAME if spec.name in of_source),
         *TRAJECTORY_FILE,
         *(spec for spec in TRAJECTORY_RECORD if is_labelled or spec.name != "trajectory_label"),
         *ATOM,
@@ -268,10 +264,13 @@ def _memory(config: IngestConfig, inputs: Inputs, systems: SystemTable, shard_ch
     topologies = sum(sorted(system.n_atoms for system in systems.systems)[-2:])
     # To undo periodic images takes as much again: a topology with bonds, and molecules.
     topologies *= 1 if config.image == "none" else 2
-    files = {path for source in sources for path in (source.info.path, source.system.topology_path)}
-    readers = READER_BYTES if any(map(is_fragile, files)) else 0
+    topology_bytes = TOPOLOGY_BYTES_PER_ATOM * topologies
+    reads_topology = config.image != "none" or any(
+        format_of(source.info.path).has_topology for source in sources
+    )
     return IngestMemory(
-        process_bytes=PROCESS_BYTES + readers + TOPOLOGY_BYTES_PER_ATOM * topologies,
+        driver_bytes=PROCESS_BYTES + topology_bytes,
+        reader_bytes=READER_BYTES + (topology_bytes if reads_topology else 0),
         planning_bytes=TIMED_BYTES_PER_FRAME * inputs.n_timed,
         unit_bytes=max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
         + CHUNKS_IN_MEMORY * unit * n_kept * 12,
@@ -298,11 +297,6 @@ def _messages(
             f"{len(inputs.runs)} run{'s' if len(inputs.runs) > 1 else ''} of {len(sources)} files"
         )
     messages += inputs.remarks
-    whole = [Path(source.info.path).name for source in sources if source.info.loads_whole]
-    if whole:
-        messages.append(
-            f"{listed(whole)}: mdtraj can only read this format whole, so the file is loaded into memory"
-        )
     if inputs.timeless:
         rest = "" if len(inputs.timeless) == len(sources) else ", and those of the other files are left out"
         messages.append(f"no times in {listed(inputs.timeless)}: frames are numbered instead{rest}")

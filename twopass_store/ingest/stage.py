@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from ..config import IngestConfig, IngestOptions, Paths, validated
-from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError, WorkerError
-from ..executors import available_cpus, make_stream_executor, memory_budget, require_within
+from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError
+from ..executors import available_cpus, memory_budget, require_within
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold, naming_writer
 from ..partition import FrameRange, chunk_range, format_ranges
 from ..progress import Progress, Silent
@@ -26,9 +26,9 @@ from ..store import (
     store_path,
 )
 from .columns import FrameColumns, columns_at_once
+from .kept import is_packed_otherwise, kept_choices
 from .outcome import IngestEstimate, IngestResult
 from .request import requested
-from .transcode import ensure_packing, finish_exchange, kept_choices
 
 if TYPE_CHECKING:
     from .plan import IngestPlan
@@ -81,22 +81,22 @@ def ingest_trajectories(
     path = store_path(store)
     if append and restart:
         raise ConfigError("--append keeps what is in the store, --restart discards it: give one of them.")
-    with _ending_reader():
+    with _ending_readers():
         if append:
             return _append(path, config, break_lock=break_lock, progress=progress or Silent())
         return _ingest(path, config, restart=restart, break_lock=break_lock, progress=progress or Silent())
 
 
 @contextmanager
-def _ending_reader() -> Iterator[None]:
-    """End the process that reads HDF5 files, if one was started: later stages don't count its memory."""
+def _ending_readers() -> Iterator[None]:
+    """End the processes that read: later stages don't count their memory."""
     try:
         yield
     finally:
         if "twopass_store.trajectory" in sys.modules:
-            from ..trajectory import end_reader
+            from ..trajectory import end_readers
 
-            end_reader()
+            end_readers()
 
 
 def estimate_ingest(
@@ -125,7 +125,7 @@ def estimate_ingest(
     from .estimate import estimate
 
     store = None if append_to is None else store_path(append_to)
-    with _ending_reader():
+    with _ending_readers():
         return estimate(_config(trajectories, options), progress or Silent(), append_to=store)
 
 
@@ -157,7 +157,7 @@ def _ingest(
     with hold(lock_folder(path), [Lock("ingest")], break_lock=break_lock) as writer:
         if Store.exists(path):
             finish_growth(Store.open(path, writer=writer, grows=True))
-        store = _opened(path, plan, writer, restart=restart, progress=progress)
+        store = _opened(path, plan, config, writer, restart=restart, progress=progress)
         journal = store.journal("ingest")
         if journal is not None and journal.complete and journal.plan.fingerprint == plan.journal.fingerprint:
             return _result(store, path, 0)
@@ -165,7 +165,7 @@ def _ingest(
             "Use the same parameters, another store, or --restart to discard this one with its clusterings."
         )
         with store.step(plan.journal, hint=hint) as journal:
-            computed = _run(store, journal, plan, config, writer.staging, workers, progress)
+            computed = _run(store, journal, plan, config, workers, progress)
     return _result(store, path, computed)
 
 
@@ -175,14 +175,11 @@ def _append(path: Path, config: IngestConfig, *, break_lock: bool, progress: Pro
         Store.open(path)
     from .append import plan_append
     from .growth import begin_growth, finish_growth
+    from .packing import check_samples
 
     with hold(lock_folder(path), [Lock("ingest")], break_lock=break_lock) as writer:
         store = Store.open(path, writer=writer, grows=True)
         finish_growth(store)
-        begun = store.journal("ingest")
-        if begun is not None:
-            # What an append before this one was turning its positions into; the plan looks at them.
-            finish_exchange(store, begun)
         plan = plan_append(store, config)
         if plan is None:
             return _result(store, path, 0)
@@ -191,10 +188,12 @@ def _append(path: Path, config: IngestConfig, *, break_lock: bool, progress: Pro
         workers = _affordable_workers(plan, config, progress)
         journal = store.journal("ingest")
         if journal is not None and journal.complete:
+            # Once the store has grown, only another ingest from the beginning would help.
+            check_samples(plan.reading, store.packing())
             shapes = {spec.name: shape[0] for spec, shape in plan.arrays}
             begin_growth(store, plan.journal, shapes, n_before=plan.n_stored)
         with store.step(plan.journal, hint="Append the same files again.") as journal:
-            computed = _run(store, journal, plan, config, writer.staging, workers, progress)
+            computed = _run(store, journal, plan, config, workers, progress)
     return _result(store, path, computed)
 
 
@@ -221,7 +220,15 @@ def _result(store: Store, path: Path, computed: int) -> IngestResult:
     return IngestResult(path, n_frames, n_atoms, n_trajectories, computed, rounded_by)
 
 
-def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, progress: Progress) -> Store:
+def _opened(
+    path: Path,
+    plan: "IngestPlan",
+    config: IngestConfig,
+    writer: Writer,
+    *,
+    restart: bool,
+    progress: Progress,
+) -> Store:
     """Open the store to go on with, or make one."""
     from ..trajectory import topology_to_json
 
@@ -230,7 +237,8 @@ def _opened(path: Path, plan: "IngestPlan", writer: Writer, *, restart: bool, pr
         journal = present_journal(store, "ingest", restart=restart)
         # Without a journal, it is what a kill left in the first instant, or to be discarded.
         is_begun = journal is not None and _holds_results(store)
-        if is_begun and journal is not None and journal.plan.fingerprint == plan.journal.fingerprint:
+        is_same = journal is not None and journal.plan.fingerprint == plan.journal.fingerprint
+        if is_begun and is_same and not (restart and is_packed_otherwise(store, config)):
             changed = differing_versions(store.attrs()["provenance"], provenance())
             if changed:
                 progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
@@ -289,19 +297,17 @@ def _run(
     journal: StageJournal,
     plan: "IngestPlan",
     config: IngestConfig,
-    staging: Path,
     workers: int,
     progress: Progress,
 ) -> int:
     from ..trajectory import check_unchanged
-    from .packing import Advice, choose_packing, describe_packing
-    from .stretches import cut_stretches, files_of
+    from .packing import choose_packing, describe_packing
+    from .stretches import cut_stretches
     from .tables import write_tables
-    from .unit import IngestUnit
+    from .unit import ingest_chunks
 
-    finish_exchange(store, journal)
     if store.has("position"):
-        packing = ensure_packing(store, journal, config, progress)
+        packing = store.packing()
         for remark in kept_choices(store, config):
             progress.note(remark)
     else:
@@ -345,24 +351,15 @@ def _run(
             plan.sources, missing, chunk_frames=chunk_frames, workers=workers, n_stored=plan.n_stored
         )
     )
-    executor = make_stream_executor(workers=max(1, min(workers, len(stretches))))
-    unit = IngestUnit(store.path, staging, plan.reading, Advice.from_command())
+    receipts = ingest_chunks(store, plan.reading, stretches, workers=max(1, min(workers, len(stretches))))
     try:
-        with (
-            journal.batches(flush=flush) as finished,
-            closing(executor.stream(unit, stretches)) as receipts,
-        ):
+        with journal.batches(flush=flush) as finished, closing(receipts):
             for receipt in receipts:
                 columns.put(receipt.frames.start, receipt.columns)
                 rounded_by = max(rounded_by, receipt.rounded_by)
                 finished(receipt.record)
                 stored = len(edge) if receipt.frames.start == edge.start else 0
                 progress.advance(len(receipt.frames) - stored)
-    except WorkerError as error:
-        if not isinstance(error.task, FrameRange):
-            raise
-        read = files_of(error.task, plan.reading, chunk_frames=chunk_frames)
-        raise WorkerError(f"{error} It was reading {read}: look whether that is damaged.") from error
     finally:
         progress.finish()
     for source in plan.sources:

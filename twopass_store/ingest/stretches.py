@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..partition import FrameRange, consecutive_runs, segments
+from ..partition import FrameRange, consecutive_runs
 from ..trajectory import format_of
-from .chunks import Reading
 from .sources import Source
-from .systems import listed
 
-__all__ = ["cut_stretches", "files_of", "useful_workers"]
+__all__ = ["cut_stretches", "useful_workers"]
 
-PER_WORKER = 32
+PER_WORKER = 16
 """Stretches for each worker: at the end one waits for another for at most so small a part of the time."""
 
 WORKER_SECONDS = 2.0
@@ -74,14 +72,6 @@ def cut_stretches(
                 yield FrameRange(start, chunk)
                 start = chunk
         yield FrameRange(start, run.stop)
-
-
-def files_of(stretch: FrameRange, reading: Reading, *, chunk_frames: int) -> str:
-    """Name the files that a stretch of chunks is read from."""
-    begin, end = (min(edge * chunk_frames, reading.n_frames) for edge in (stretch.start, stretch.stop))
-    among = FrameRange(max(0, begin - reading.n_stored), end - reading.n_stored)
-    read = segments([source.kept for source in reading.sources], among)
-    return listed([reading.sources[segment.trajectory].info.path for segment in read])
 
 
 def _seeks(source: Source) -> bool:

@@ -1,20 +1,20 @@
 """The work on stretches of a store's chunks of positions: read, check, encode, write."""
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from ..executors import ThreadExecutor
-from ..journal import Record, Writer
+from ..executors import ThreadExecutor, merged
+from ..journal import Record
 from ..partition import FrameRange
 from ..store import Store
 from .chunks import Chunk, Reading, read_chunks
-from .packing import Advice, pack_chunk
+from .packing import pack_chunk
 
-__all__ = ["IngestUnit", "Receipt"]
+__all__ = ["Receipt", "ingest_chunks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,42 +39,33 @@ class Receipt:
     rounded_by: float
 
 
-@dataclass(frozen=True, slots=True)
-class IngestUnit:
-    """The work on chunks of positions, as a function that can be sent to another process.
+def ingest_chunks(
+    store: Store, reading: Reading, stretches: Sequence[FrameRange], *, workers: int
+) -> Generator[Receipt, None, None]:
+    """Read, check, encode and write stretches of chunks; yields a receipt for each chunk as it is written.
 
-    Attributes
+    Parameters
     ----------
-    path
-        The store.
-    staging
-        Folder for temporary files, from the lock that the driver holds.
+    store
+        Where to.
     reading
         What is ingested.
-    advice
-        How to go on where a coordinate doesn't fit.
+    stretches
+        Indices of consecutive chunks.
+    workers
+        Reader processes that read at once, and threads that encode and write.
     """
+    packing, chunk_frames = store.packing(), store.unit_length("position")
 
-    path: Path
-    staging: Path
-    reading: Reading
-    advice: Advice
+    def write(chunk: Chunk) -> Receipt:
+        packed = pack_chunk(chunk, packing, reading)
+        record = store.write_chunk("position", chunk.index, packed)
+        rounded_by = packing.largest_error(chunk.positions, packed) if packing.rounds else 0.0
+        return Receipt(chunk.frames, record, chunk.columns, rounded_by)
 
-    def __call__(self, stretches: Iterable[FrameRange]) -> Generator[Receipt, None, None]:
-        """Ingest stretches of consecutive chunks, one after the other; yields a receipt for each chunk.
+    def read(stretch: FrameRange) -> Generator[Chunk, None, None]:
+        return read_chunks(reading, stretch, chunk_frames=chunk_frames, store=store)
 
-        Stretches are drawn when they are begun, so that several processes can share them.
-        """
-        store = Store.open(self.path, writer=Writer(self.staging))
-
-        packing = store.packing()
-
-        def write(chunk: Chunk) -> Receipt:
-            packed = pack_chunk(chunk, packing, self.reading, self.advice)
-            record = store.write_chunk("position", chunk.index, packed)
-            rounded_by = packing.largest_error(chunk.positions, packed) if packing.rounds else 0.0
-            return Receipt(chunk.frames, record, chunk.columns, rounded_by)
-
-        chunks = read_chunks(self.reading, stretches, chunk_frames=store.unit_length("position"), store=store)
-        # Two threads encode and write while this one reads the next chunk: one waits for the disk mostly.
-        yield from ThreadExecutor(2, queued=1).map_unordered(write, chunks)
+    with closing(merged(read, stretches, workers=workers)) as chunks:
+        # Two threads at least, since one mostly waits for the disk.
+        yield from ThreadExecutor(max(2, workers), queued=1).map_unordered(write, chunks)

@@ -10,9 +10,9 @@ from .atoms import (
     solvent_fraction,
     unusual_residues,
 )
-from .containment import READER_BYTES, end_reader, is_fragile
+from .containment import READER_BYTES, end_readers
 from .elements import guessed_elements
-from .formats import FORMATS, TrajectoryFormat, format_of, supported_extensions
+from .formats import FORMATS, TrajectoryFormat, format_of, grid_step, supported_extensions
 from .imaging import Imager, Jump, JumpCheck, make_imager
 from .masses import element_masses, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
@@ -37,7 +37,6 @@ from .topology import (
     topology_to_json,
 )
 from .writers import WrittenFrames, open_writer
-from .xdr import grid_step
 
 __all__ = [
     "DEFAULT_BLOCK_BYTES",
@@ -58,13 +57,12 @@ __all__ = [
     "describe_selection",
     "digest_file",
     "element_masses",
-    "end_reader",
+    "end_readers",
     "file_extension",
     "fit_names",
     "format_of",
     "grid_step",
     "guessed_elements",
-    "is_fragile",
     "load_structures",
     "load_topology",
     "make_imager",

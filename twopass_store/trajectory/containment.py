@@ -1,8 +1,7 @@
-"""HDF5 and NetCDF-4 files are read by a process of their own.
+"""Trajectory files are read in processes of their own.
 
-One flipped byte in some thirty of their metadata crashes the HDF5 library, or keeps it busy for ever. What
-happens to that process becomes one error that names the file. What PyTables would unpickle there, which is to
-run what a file says, stays bytes.
+A damaged file can crash the C libraries under mdtraj, keep them busy for ever, or make them ask for all
+memory. That ends one reader process, and becomes one error that names the file.
 """
 
 import atexit
@@ -10,33 +9,35 @@ import json
 import os
 import pickle
 import signal
+import socket
+import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import count
-from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from types import ModuleType
+from types import GeneratorType, ModuleType
 from typing import Any, NoReturn, TypeVar
+
+import numpy as np
 
 from ..errors import TrajectoryError, TwopassError, WorkerError
 from .formats import reading
 
-__all__ = ["READER_BYTES", "contained", "end_reader", "is_fragile", "reader_serial"]
+__all__ = ["READER_BYTES", "contained", "end_readers", "streamed"]
 
 READER_BYTES = 160 << 20
-"""Memory of the process, before it reads (measured: 100 to 130 MiB)."""
+"""Memory of a reader before it reads (measured: 100 to 130 MiB)."""
 
-# A block takes a tenth of a second, from a disk far away perhaps ten.
 SECONDS = 120
 SECONDS_PER_BYTE = 1e-7
-# What the libraries map besides, whatever the file.
+"""Time limit of one answer. A block takes a tenth of a second; to skip frames of text is to parse them."""
+
 SPARE_BYTES = 512 << 20
+"""Address space that the libraries map besides, whatever the file."""
 
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
-_HDF5_MAGIC = b"\x89HDF"
+# Not multiprocessing's own start: that runs the user's script again in each process.
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from twopass_store.trajectory.containment import serve; serve(int(sys.argv[2]))"
@@ -45,113 +46,114 @@ _START = (
 Result = TypeVar("Result")
 
 
-def is_fragile(path: str | Path) -> bool:
-    """Whether a file is one that only the HDF5 library can read."""
-    suffix = Path(path).suffix.lower()
-    if suffix in (".h5", ".hdf5", ".lh5"):
-        return True
-    if suffix not in (".nc", ".netcdf", ".ncdf"):
-        return False
-    with reading(path, "the bytes"), Path(path).open("rb") as file:
-        return file.read(4) == _HDF5_MAGIC
+def streamed(
+    function: Callable[..., Iterator[Result]],
+    *arguments: Any,
+    path: str | Path,
+    what: str,
+    needs_bytes: int = 0,
+) -> Iterator[Result]:
+    """Run a generator function in a reader process and yield what it yields.
+
+    Parameters
+    ----------
+    function
+        A function of a module, which both processes can import.
+    arguments
+        Its arguments.
+    path, what
+        The file that it reads, and what of it, for messages.
+    needs_bytes
+        Memory that it may take beyond that of the libraries.
+
+    Raises
+    ------
+    TrajectoryError
+        If the function raises, crashes, takes too long or needs more memory.
+    WorkerError
+        If the process is killed from outside.
+    """
+    try:
+        reader = _idle.pop()
+    except IndexError:
+        reader = _Reader()
+    try:
+        yield from reader.answers(function, arguments, str(path), what, needs_bytes)
+    finally:
+        # In the midst of a stream, the next answer would be one to this question.
+        if reader.is_idle:
+            _idle.append(reader)
+        else:
+            reader.end()
 
 
 def contained(
     function: Callable[..., Result], *arguments: Any, path: str | Path, what: str, needs_bytes: int = 0
 ) -> Result:
-    """Call a function in the reader's process.
-
-    Parameters
-    ----------
-    function
-        One that both processes can import.
-    arguments
-        What it takes.
-    path, what
-        The file that it reads, and what of it, for messages.
-    needs_bytes
-        What it may take of memory, besides what the libraries do.
-
-    Raises
-    ------
-    TrajectoryError
-        What the function raised; or that the reader crashed, found no end, or needed more memory.
-    WorkerError
-        If the process was killed from outside, or can't be started.
-    """
-    with _lock:
-        return _reader().call(function, arguments, str(path), what, needs_bytes)  # type: ignore[no-any-return]
+    """Call a function in a reader process and return its result; as `streamed`."""
+    answers: Any = streamed(function, *arguments, path=path, what=what, needs_bytes=needs_bytes)  # type: ignore[arg-type]
+    (answer,) = answers
+    return answer  # type: ignore[no-any-return]
 
 
-def end_reader() -> None:
-    """End the reader's process, if there is one; the next call starts another."""
-    global _current
-    with _lock:
-        if _current is not None and _current.owner == os.getpid():
-            _current.end()
-        _current = None
-
-
-def reader_serial() -> int:
-    """Which reader's process is the present one; what an earlier one had open is gone. 0 for none."""
-    return 0 if _current is None or _current.owner != os.getpid() else _current.serial
+def end_readers() -> None:
+    """End the readers that wait for work, so that what comes next has their memory."""
+    while _idle:
+        _idle.pop().end()
 
 
 class _Reader:
     def __init__(self) -> None:
-        self.owner = os.getpid()
-        self.serial = next(_serials)
-        self._connection, theirs = Pipe()
+        self._socket, theirs = socket.socketpair()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # the DCD library prints there
             stderr=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             process_group=0,  # Ctrl-C is for the driver, with which it ends
         )
         theirs.close()
+        self.is_idle = True
 
-    def call(
+    def answers(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], path: str, what: str, needs_bytes: int
-    ) -> Any:
+    ) -> Iterator[Any]:
+        self.is_idle = False
         seconds = int(SECONDS + SECONDS_PER_BYTE * Path(path).stat().st_size)
         try:
-            self._connection.send((function, arguments, path, what, seconds, SPARE_BYTES + needs_bytes))
-            is_result, answer = self._connection.recv()
+            _send(self._socket, (function, arguments, path, what, seconds, SPARE_BYTES + needs_bytes))
+            while True:
+                kind, answer = _receive(self._socket)
+                if kind != "item":
+                    break
+                yield answer
         except (EOFError, OSError):
-            _forget(self)
             self._raise_of_death(path, what, seconds)
-        except BaseException:
-            # Interrupted between question and answer: the next answer would be taken for another's.
-            _forget(self)
-            self.end()
-            raise
-        if is_result:
-            return answer
-        # The library keeps what it couldn't close, and reads that in place of the file when it is mended.
-        _forget(self)
-        self.end()
+        # The HDF5 library keeps what it couldn't close, and reads that in place of a file that was mended.
+        self.is_idle = kind == "end" or not _is_hdf5(path)
+        if kind == "end":
+            return
         if isinstance(answer, MemoryError):
             raise TrajectoryError(
                 f"Cannot read {what} of {path}: it would take more memory than any sound file of its size. "
-                "It is damaged; write it again, or copy it again."
+                "The file is damaged; write it again, or copy it again."
             )
         raise answer
 
     def _raise_of_death(self, path: str, what: str, seconds: int) -> NoReturn:
         code = -self._process.wait()
-        self._connection.close()
+        mend = "Write it again, or copy it again."
         if code in _CRASHES:
             name = signal.Signals(code).name
             raise TrajectoryError(
                 f"Cannot read {what} of {path}: the reader crashed on it ({name}), so the file is damaged. "
-                "Write it again, or copy it again."
+                f"{mend}"
             )
         if code == signal.SIGALRM:
             raise TrajectoryError(
-                f"Cannot read {what} of {path}: the reader came to no end in {seconds} s, so the file is "
-                "damaged, or its disk doesn't answer. Write it again, or copy it again."
+                f"Cannot read {what} of {path}: the reader hasn't finished in {seconds} s, so the file is "
+                f"damaged, or its disk doesn't answer. {mend}"
             )
         how = f"was killed by signal {code}" if code > 0 else f"ended with exit code {-code}"
         raise WorkerError(
@@ -162,53 +164,92 @@ class _Reader:
     def end(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._connection.close()
+        self._socket.close()
 
 
-_lock = threading.RLock()
-_serials = count(1)
-_current: _Reader | None = None
+_idle: list[_Reader] = []
+atexit.register(end_readers)
+# A fork must not talk to its parent's readers.
+os.register_at_fork(after_in_child=_idle.clear)
 
 
-def _reader() -> _Reader:
-    global _current
-    # A fork has its parent's, which it must not speak to.
-    if _current is None or _current.owner != os.getpid():
-        _current = _Reader()
-    return _current
+def _send(channel: socket.socket, message: object) -> None:
+    """Send an object; its arrays go from their own memory, uncopied."""
+    buffers: list[pickle.PickleBuffer] = []
+    content = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    arrays = [buffer.raw() for buffer in buffers]
+    sizes = struct.pack(f"<{1 + len(arrays)}Q", len(content), *(array.nbytes for array in arrays))
+    channel.sendall(struct.pack("<I", len(sizes)) + sizes + content)
+    for array in arrays:
+        channel.sendall(array)
 
 
-def _forget(reader: _Reader) -> None:
-    global _current
-    if _current is reader:
-        _current = None
+def _receive(channel: socket.socket) -> Any:
+    (length,) = struct.unpack("<I", _exactly(channel, 4))
+    size, *others = struct.unpack(f"<{length // 8}Q", _exactly(channel, length))
+    content = _exactly(channel, size)
+    return pickle.loads(content, buffers=[_exactly(channel, other) for other in others])
 
 
-atexit.register(end_reader)
+def _exactly(channel: socket.socket, size: int) -> memoryview:
+    buffer = memoryview(np.empty(size, np.uint8))  # type: ignore[arg-type]
+    received = 0
+    while received < size:
+        n_bytes = channel.recv_into(buffer[received:], size - received, socket.MSG_WAITALL)
+        if not n_bytes:
+            raise EOFError
+        received += n_bytes
+    return buffer
 
 
-def serve(channel: int) -> NoReturn:
-    """Answer the questions of the process at the other end of a connection, as long as it is there."""
-    _forbid_pickles()
-    connection = Connection(channel)
+def serve(descriptor: int) -> NoReturn:
+    """Answer the questions that come through a socket until the driver closes it or ends."""
+    channel = socket.socket(fileno=descriptor)
     with suppress(EOFError, OSError):
         while True:
-            function, arguments, path, what, seconds, needs_bytes = connection.recv()
-            _limit_memory(needs_bytes)
-            # Ends the process, whatever C code is busy with, and whoever has left meanwhile.
-            signal.alarm(seconds)
+            function, arguments, path, what, seconds, more_bytes = _receive(channel)
+            _limit_memory(more_bytes)
             try:
                 with reading(path, what):
-                    answer = True, function(*arguments)
+                    _answer(channel, function, arguments, path, seconds)
+                message: tuple[str, object] = "end", None
             except TwopassError as error:
-                answer = False, error.__cause__ if isinstance(error.__cause__, MemoryError) else error
+                if isinstance(error.__cause__, BrokenPipeError | ConnectionResetError):
+                    break
+                message = "error", error.__cause__ if isinstance(error.__cause__, MemoryError) else error
             signal.alarm(0)
-            connection.send(answer)
+            _send(channel, message)
     os._exit(0)
 
 
+def _answer(
+    channel: socket.socket,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    path: str,
+    seconds: int,
+) -> None:
+    if _is_hdf5(path):
+        _forbid_pickles()
+    # An alarm ends the process, whatever C code is busy with and whether or not the driver still lives.
+    signal.alarm(seconds)
+    results = function(*arguments)
+    for result in results if isinstance(results, GeneratorType) else (results,):
+        signal.alarm(0)
+        _send(channel, ("item", result))
+        signal.alarm(seconds)
+
+
+def _is_hdf5(path: str) -> bool:
+    if path.lower().endswith((".h5", ".hdf5", ".lh5")):
+        return True
+    with suppress(OSError), Path(path).open("rb") as file:
+        return file.read(4) == b"\x89HDF"
+    return False
+
+
 def _limit_memory(more_bytes: int) -> None:
-    """Allow this process so much more address space than it has, where the system says how much that is."""
+    """Allow this process so much more address space than it has, where the system can do that."""
     with suppress(OSError, ValueError, ImportError):
         import resource
 
@@ -229,7 +270,7 @@ class _NoPickles(ModuleType):
 
 
 def _forbid_pickles() -> None:
-    # PyTables unpickles attributes that look like pickles as soon as their node is opened.
+    # PyTables unpickles attributes as soon as their node is opened, which is to run what a file says.
     import tables.atom
     import tables.attributeset
 

@@ -1,6 +1,6 @@
 """The trajectory formats that are claimed, and how mdtraj behaves on each."""
 
-import gzip
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ __all__ = [
     "FORMATS",
     "TrajectoryFormat",
     "check_file",
-    "check_unpacked",
     "format_of",
+    "grid_step",
     "reading",
     "supported_extensions",
 ]
@@ -49,7 +49,7 @@ class TrajectoryFormat:
     bytes_per_atom: int = 12
 
 
-# HDF5 and NetCDF-4 are decoded in a process of their own (48 bytes), and sent from there (48).
+# HDF5 and NetCDF are decoded with what the libraries keep of it (48 bytes), and copied (48).
 # xyz and lammpstrj are parsed into float64 frames (24 bytes), joined into one array (24) and cast (12).
 FORMATS: tuple[TrajectoryFormat, ...] = (
     TrajectoryFormat("XTC", (".xtc",), bytes_per_atom=24),
@@ -60,11 +60,12 @@ FORMATS: tuple[TrajectoryFormat, ...] = (
     TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), is_text=True, bytes_per_atom=36),
     TrajectoryFormat("XYZ", (".xyz",), is_text=True, bytes_per_atom=72),
     TrajectoryFormat("LAMMPS", (".lammpstrj",), is_text=True, bytes_per_atom=72),
-    TrajectoryFormat("GRO", (".gro",), has_topology=True, is_text=True, bytes_per_atom=48),
+    TrajectoryFormat("GRO", (".gro",), has_topology=True, loads_whole=True, is_text=True, bytes_per_atom=96),
     TrajectoryFormat("PDB", (".pdb",), has_topology=True, loads_whole=True, is_text=True, bytes_per_atom=36),
 )
 
-_MAX_RATIO = 100
+_XTC_HEADER_BYTES = 60
+_XTC_UNPACKED_ATOMS = 9
 
 _BY_EXTENSION = {extension: entry for entry in FORMATS for extension in entry.extensions}
 
@@ -93,6 +94,21 @@ def format_of(path: str | Path) -> TrajectoryFormat:
         ) from None
 
 
+def grid_step(path: str) -> float | None:
+    """Step of the grid that the first frame of an XTC file says its positions are on, nm.
+
+    None for other formats, and for XTC frames of so few atoms that they aren't compressed.
+    """
+    if not path.lower().endswith(".xtc"):
+        return None
+    with Path(path).open("rb") as file:
+        header = file.read(_XTC_HEADER_BYTES)
+    if len(header) < _XTC_HEADER_BYTES:
+        return None
+    n_atoms, per_nm = struct.unpack_from(">if", header, 52)
+    return 1.0 / per_nm if n_atoms > _XTC_UNPACKED_ATOMS and per_nm > 0 else None
+
+
 def check_file(path: str | Path) -> Path:
     """Absolute path of a file that exists, is a plain file and isn't empty.
 
@@ -119,25 +135,6 @@ def check_file(path: str | Path) -> Path:
     if status.st_size == 0:
         raise TrajectoryError(f"Cannot read {file}: it is empty. Copy or write it again.")
     return file
-
-
-def check_unpacked(file: Path) -> None:
-    """Refuse a gzip file that is far more than it looks like; those of atoms shrink to a tenth.
-
-    Raises
-    ------
-    TrajectoryError
-        If it is, or can't be unpacked.
-    """
-    limit = _MAX_RATIO * file.stat().st_size + (1 << 20)
-    with reading(file, "the bytes"), gzip.open(file) as unpacked:
-        while limit > 0 and (piece := unpacked.read(1 << 20)):
-            limit -= len(piece)
-    if limit <= 0:
-        raise TrajectoryError(
-            f"{file} unpacks to more than {_MAX_RATIO} times its size, as no file of atoms does. Unpack it, "
-            "and look what it holds."
-        )
 
 
 @contextmanager

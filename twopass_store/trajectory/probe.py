@@ -1,22 +1,16 @@
-"""What a trajectory file holds, found out without decoding it where the format allows."""
+"""What a trajectory file holds, and whether it is still the same file."""
 
 import hashlib
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import mdtraj as md
-import numpy as np
 
 from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
-from .containment import contained, is_fragile
-from .dcd import count_dcd_frames
+from .containment import contained
+from .examine import examine
 from .formats import check_file, format_of, reading
-from .netcdf import check_netcdf
-from .sources import Source, open_source
-from .text import TextCount, check_pdb_end, count_text_frames
 from .topology import load_topology
-from .xdr import FrameIndex, frame_index
 
 __all__ = ["TrajectoryInfo", "check_unchanged", "digest_file", "probe"]
 
@@ -24,6 +18,9 @@ _WHOLE_BYTES = 16 << 20
 _END_BYTES = 1 << 20
 _SAMPLE_BYTES = 64 << 10
 _N_SAMPLES = 64
+# Address space for a look at the first frames: of any size, or of a file that can only be read whole.
+_EXAMINE_BYTES = 1 << 30
+_EXAMINE_FACTOR = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +44,6 @@ class TrajectoryInfo:
         From the file system.
     digest
         Hexadecimal, see :func:`digest_file`.
-    index
-        Where the frames of XTC and TRR begin; None for other formats.
-    has_oblique_unitcell
-        Whether the unit cell of its first frame has an angle other than 90°.
     spacing
         Time between two of its first frames, ps; None where it has no times, or one frame.
     """
@@ -64,8 +57,6 @@ class TrajectoryInfo:
     size_bytes: int
     modified_ns: int
     digest: str
-    index: FrameIndex | None = field(default=None, compare=False, repr=False)
-    has_oblique_unitcell: bool = False
     spacing: float | None = None
 
 
@@ -112,48 +103,28 @@ def probe(
                 "such as a PDB or GRO file of the same atoms."
             )
         topology, topology_path = load_topology(file), file
-    index = None
-    with reading(where, "the frames"):
-        if file.suffix.lower() in (".xtc", ".trr"):
-            index = FrameIndex(where, is_growing=True) if is_growing else frame_index(where)
-        count = _count(where, topology, index)
-        if count.n_frames == 0:
-            raise TrajectoryError(f"{where} holds no frames. Write it again, or leave it out.")
-        _check_atoms(where, count.n_atoms, topology, topology_path)
-        source = open_source(where, topology, has_box=count.has_box, index=index)
-        try:
-            first = source.read(0, 1, 1)
-            has_time = count.has_time or bool(getattr(source, "has_time", False))
-            spacing = _spacing(source, count.n_frames) if has_time else None
-        finally:
-            source.close()
-        _check_atoms(where, first.n_atoms, topology, topology_path)
-    # VMD and NAMD write a cell of zeros where there is none.
-    has_unitcell = first.unitcell_lengths is not None and bool(np.any(first.unitcell_lengths))
-    size_bytes = status.st_size if index is None else index.size_bytes
+    found = contained(
+        examine,
+        where,
+        topology.n_atoms,
+        is_growing,
+        path=where,
+        what="the frames",
+        needs_bytes=_EXAMINE_FACTOR * status.st_size if entry.is_text else _EXAMINE_BYTES,
+    )
+    _check_atoms(where, found.n_atoms, topology, topology_path)
     return TrajectoryInfo(
         path=where,
-        n_frames=count.n_frames,
-        n_atoms=count.n_atoms,
-        has_unitcell=has_unitcell,
-        has_time=has_time,
+        n_frames=found.n_frames,
+        n_atoms=found.n_atoms,
+        has_unitcell=found.has_unitcell,
+        has_time=found.has_time,
         loads_whole=entry.loads_whole,
-        size_bytes=size_bytes,
+        size_bytes=found.size_bytes,
         modified_ns=status.st_mtime_ns,
-        digest=digest_file(file, size_bytes=size_bytes),
-        index=index,
-        has_oblique_unitcell=has_unitcell and bool(np.any(first.unitcell_angles != 90)),
-        spacing=spacing,
+        digest=digest_file(file, size_bytes=found.size_bytes),
+        spacing=found.spacing,
     )
-
-
-def _spacing(source: Source, n_frames: int) -> float | None:
-    """Time between two of the first frames; not the very first, which programs write out of turn."""
-    if n_frames < 2:
-        return None
-    last = min(2, n_frames - 1)
-    times = [float(source.read(frame, 1, 1).time[0]) for frame in (last - 1, last)]
-    return times[1] - times[0]
 
 
 def _check_atoms(path: str, n_atoms: int, topology: md.Topology, topology_path: str | Path | None) -> None:
@@ -163,79 +134,6 @@ def _check_atoms(path: str, n_atoms: int, topology: md.Topology, topology_path: 
             f"{path} has {n_atoms} atoms, {of} has {topology.n_atoms}. Give the topology of the very "
             "atoms that "
             "were written to the trajectory (without the water, if it was stripped)."
-        )
-
-
-def _count(path: str, topology: md.Topology, index: FrameIndex | None) -> TextCount:
-    extension = Path(path).suffix.lower()
-    if index is not None:
-        return TextCount(index.count(), index.n_atoms, has_time=True)
-    if extension == ".dcd":
-        n_frames, n_atoms = count_dcd_frames(path)
-        return TextCount(n_frames, n_atoms)
-    if extension == ".pdb":
-        check_pdb_end(path)
-        with md.formats.PDBTrajectoryFile(path, top=topology) as pdb:
-            n_frames, n_atoms, _ = pdb.positions.shape
-            return TextCount(n_frames, n_atoms)
-    if extension in (".h5", ".hdf5"):
-        return contained(_count_hdf5, path, path=path, what="the frames")
-    if extension in (".nc", ".netcdf", ".ncdf"):
-        check_netcdf(path)
-        if is_fragile(path):
-            return contained(_count_netcdf, path, path=path, what="the frames")
-        return _count_netcdf(path)
-    return count_text_frames(path, n_atoms=topology.n_atoms)
-
-
-def _count_hdf5(path: str) -> TextCount:
-    with md.formats.HDF5TrajectoryFile(path) as hdf5:
-        n_frames, n_atoms, n_axes = hdf5.root.coordinates.shape
-        if n_axes != 3:
-            raise TrajectoryError(f"{path} has positions of {n_axes} dimensions instead of 3.")
-        has_time = hasattr(hdf5.root, "time")
-        _check_cell(path, hasattr(hdf5.root, "cell_lengths"), hasattr(hdf5.root, "cell_angles"))
-    _check_stored(path)
-    return TextCount(n_frames, n_atoms, has_time=has_time)
-
-
-def _count_netcdf(path: str) -> TextCount:
-    with md.formats.NetCDFTrajectoryFile(path) as netcdf:
-        # What a frame takes isn't known to be sane before its atoms are compared.
-        there = netcdf._handle.variables
-        shape = there["coordinates"].shape
-        if shape[1:] != (netcdf.n_atoms, 3):
-            raise TrajectoryError(f"{path} has positions of shape {shape}, and {netcdf.n_atoms} atoms.")
-        _check_cell(path, "cell_lengths" in there, "cell_angles" in there)
-        count = TextCount(netcdf.n_frames, netcdf.n_atoms, has_time="time" in there)
-    if is_fragile(path):
-        _check_stored(path)
-    return count
-
-
-def _check_cell(path: str, has_lengths: bool, has_angles: bool) -> None:
-    if has_lengths != has_angles:
-        there, missing = ("lengths", "angles") if has_lengths else ("angles", "lengths")
-        raise TrajectoryError(
-            f"{path} has {there} of a unit cell and no {missing}: it is damaged, or another program's. Write "
-            "both, or neither."
-        )
-
-
-def _check_stored(path: str) -> None:
-    """Refuse an HDF5 file with pieces of positions that were never written: they would read as zeros."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        positions = file["coordinates"]
-        if positions.chunks is None:
-            return
-        n_there = positions.id.get_num_chunks()
-        n_due = math.prod(-(-n // chunk) for n, chunk in zip(positions.shape, positions.chunks, strict=True))
-    if n_there < n_due:
-        raise TruncatedTrajectoryError(
-            f"{path} is damaged: it promises {n_due} pieces of positions and holds {n_there}. Copy it again, "
-            "or write the frames that it holds to a new file."
         )
 
 

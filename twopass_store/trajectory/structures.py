@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
-from .containment import contained, end_reader, is_fragile
+from .containment import contained, end_readers
 from .formats import check_file, reading
 
 __all__ = ["load_structures"]
@@ -43,14 +43,14 @@ def load_structures(path: str | Path, *, only_first: bool = False) -> tuple[md.T
             f"Cannot take a structure from {file}: its format must be one that holds atoms and positions "
             f"({', '.join(_STRUCTURE_EXTENSIONS)}). Write the structure in one of these."
         )
-    if is_fragile(file):
+    if name.endswith((".h5", ".hdf5")):
         needs_bytes = 40 * file.stat().st_size
         try:
             return contained(
                 _read, str(file), only_first, path=file, what="the structure", needs_bytes=needs_bytes
             )
         finally:
-            end_reader()  # what comes next doesn't count its memory
+            end_readers()  # what comes next doesn't count its memory
     with reading(file, "the structure"):
         return _read(str(file), only_first)
 

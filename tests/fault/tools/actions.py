@@ -6,10 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mdtraj as md
-import numpy as np
-import pytest
-
 from trajectory_files import make_trajectory
 from twopass_store import (
     adopt_leaders,
@@ -20,7 +16,6 @@ from twopass_store import (
     relocate_trajectories,
     scan_cuts,
 )
-from twopass_store.errors import PrecisionError
 from twopass_store.journal import Disk
 
 NAMES = (
@@ -33,7 +28,6 @@ NAMES = (
     "assign",
     "restart",
     "append",
-    "wide",
     "relocate",
 )
 
@@ -145,31 +139,5 @@ def make_actions(folder: Path) -> dict[str, Action]:
         "append": Action(
             lambda store: ingest_trajectories(store, [grown, other], append=True, workers=1), assigned
         ),
-        "wide": Action(*_misfit(folder)),
         "relocate": Action(lambda store: relocate_trajectories(store, folder, moved), clustered),
     }
-
-
-def _misfit(folder: Path) -> tuple[Callable[[Path], object], Path]:
-    """Three chunks of positions, of which the first two are committed as int16 and the third doesn't fit."""
-    folder = folder / "misfit"
-    folder.mkdir()
-    topology = md.Topology()
-    residue = topology.add_residue("MOL", topology.add_chain())
-    for _ in range(100):
-        topology.add_atom("C", md.element.carbon, residue)
-    xyz = np.random.default_rng(2).random((5_000, 100, 3), np.float32)
-    xyz[4_500, 50, 0] = -40
-    trajectory = md.Trajectory(xyz, topology, time=np.arange(5_000))
-    trajectory[0].save_pdb(str(folder / "top.pdb"))
-    trajectory.save_xtc(str(folder / "run.xtc"))
-
-    def ingest(store: Path, *, wide: bool = True) -> object:
-        return ingest_trajectories(
-            store, folder / "run.xtc", top=folder / "top.pdb", wide=wide, workers=1, codec="fast"
-        )
-
-    (folder / "before").mkdir()
-    with pytest.raises(PrecisionError):
-        ingest(folder / "before" / "s.zarr", wide=False)
-    return ingest, folder / "before" / "s.zarr"

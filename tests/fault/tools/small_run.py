@@ -24,7 +24,7 @@ from twopass_store import (
     scan_cuts,
     verify_store,
 )
-from twopass_store.errors import PrecisionError, TwopassError
+from twopass_store.errors import TwopassError
 from twopass_store.journal import Lock, hold
 from twopass_store.report import store_status
 from twopass_store.store import Store
@@ -135,27 +135,17 @@ def small_runs(
     """
     inputs = folder / "in"
     inputs.mkdir(parents=True)
-    first, wide, top = inputs / "a.xtc", inputs / "wide.xtc", inputs / "top.pdb"
+    first, top = inputs / "a.xtc", inputs / "top.pdb"
     short, long, more = inputs / "short.xtc", inputs / "long.xtc", inputs / "b.xtc"
     trajectory = make_trajectory(frames + 11, n_residues=2)
     trajectory[0].save_pdb(str(top))
     trajectory[:frames].save(str(short))
     trajectory[: frames + 6].save(str(long))
     trajectory[frames + 6 :].save(str(more))
-    # A frame of its last chunk, which isn't among the samples, doesn't fit into 16 bits.
-    trajectory.xyz[frames - 2, 2, 0] = 40.0
-    trajectory[:frames].save(str(wide))
 
     def ingest(store: Path) -> None:
         shutil.copy2(short, first)
         ingest_trajectories(store, first, top=top, workers=workers)
-
-    def stopped(store: Path) -> None:
-        with pytest.raises(PrecisionError):
-            ingest_trajectories(store, wide, top=top, workers=workers)
-
-    def transcode(store: Path) -> None:
-        ingest_trajectories(store, wide, top=top, workers=workers, wide=True)
 
     def cluster(store: Path) -> None:
         cluster_subset(store, select="all", n_clusters=3, stride=2, workers=workers)
@@ -212,8 +202,6 @@ def small_runs(
         ("cluster-anew", cluster_anew, "assign"),
         ("ingest-anew", ingest_anew, "cluster"),
         ("scan", scan, "cluster"),
-        ("stopped", stopped, None),
-        ("transcode", transcode, "stopped"),
     ]
     for name, run, on in plan:
         add(name, run, on=on)

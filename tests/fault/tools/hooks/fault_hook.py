@@ -20,14 +20,12 @@ VARIABLE = "TWOPASS_FAULT"
 
 ``log``: path of the log. ``chunks``: constants of `partition`, smaller than they are, so that a small store
 has many units. ``commit_seconds``: time between two writes of a ledger. ``kill``: ``[role, moment]`` or
-nothing. Roles are ``driver`` and ``worker``, whose moments are the steps of their disk, and ``lines``, whose
+nothing. Roles are ``driver``, whose moments are the steps of its disk, and ``lines``, whose
 moments are the lines of the driver's code that handle locks and exported files. To follow lines takes time:
 it is done where one is wanted, and where ``follow`` says so.
 """
 
 LINES_OF = ("twopass_store/journal/locks.py", "twopass_store/export/target.py")
-
-STAGES_OF_ROOT = {"growth": "growth", "transcode": "transcode", "position_transcoded": "transcode"}
 
 
 def python_path() -> str:
@@ -36,10 +34,8 @@ def python_path() -> str:
 
 
 def command_role() -> str:
-    """Tell what this process is: the command itself, one of its workers, or something else."""
+    """Tell what this process is: the command itself, or something else."""
     words = sys.orig_argv
-    if any("twopass_store.executors.worker" in word for word in words):
-        return "worker"
     return "driver" if any(Path(word).name == "twopass" for word in words[1:2]) else "other"
 
 
@@ -200,13 +196,10 @@ def _told(method, name: str, counter: Counter):
 def _purpose(name: str, path: Path, content: object = None) -> str:
     """Tell what a change of the store is for."""
     parts = path.parts
-    for part, purpose in STAGES_OF_ROOT.items():
-        if part in parts:
-            return purpose
+    if "growth" in parts:
+        return "growth"
     if name == "remove":
         return "removal"
-    if name == "move":
-        return "transcode"
     if "ledger" in parts:
         return "ledger"
     if "journal" in parts:

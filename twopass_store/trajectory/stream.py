@@ -1,0 +1,231 @@
+"""Frames of a file as mdtraj's `iterload` reads them; runs in a reader process."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mdtraj as md
+import numpy as np
+from mdtraj.formats.registry import FormatRegistry
+from mdtraj.utils.unitcell import box_vectors_to_lengths_and_angles
+from numpy.typing import NDArray
+
+from ..errors import TruncatedTrajectoryError
+from ..partition import FrameList
+from .formats import format_of
+from .imaging import Imager, make_imager
+from .topology import shared_topology
+
+__all__ = ["Block", "bare_topology", "frame_offsets", "iterload", "read_frames", "readable_name"]
+
+_OWN_TOPOLOGY = (".h5", ".hdf5", ".pdb", ".gro")
+_OFFSET_BYTES = 32 << 20
+"""Memory for the places of frames of files that were looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Successive frames of a trajectory.
+
+    Attributes
+    ----------
+    xyz
+        Positions, shape (n_frames, n_selected_atoms, 3), nm.
+    time
+        Shape (n_frames,), ps; None if the file has no times.
+    unitcell_lengths, unitcell_angles
+        Shape (n_frames, 3), nm and degrees; None if the file has no unit cell.
+    """
+
+    xyz: NDArray[np.float32]
+    time: NDArray[np.float64] | None
+    unitcell_lengths: NDArray[np.float64] | None
+    unitcell_angles: NDArray[np.float64] | None
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in the block."""
+        return len(self.xyz)
+
+
+def read_frames(
+    path: str,
+    n_atoms: int,
+    frames: FrameList,
+    block_frames: int,
+    atom_indices: NDArray[np.int64] | None,
+    images: tuple[str, str] | None,
+) -> Iterator[Block]:
+    """Yield frames of a file in blocks.
+
+    Parameters
+    ----------
+    path
+        The file.
+    n_atoms
+        Its atoms.
+    frames
+        Which frames.
+    block_frames
+        Frames read at once.
+    atom_indices
+        Which atoms; None for all.
+    images
+        Topology file, and how periodic images are undone, see `make_imager`; None to leave them.
+
+    Raises
+    ------
+    TruncatedTrajectoryError
+        If the file ends before the last of the frames.
+    """
+    imager = (
+        None if images is None else _imager(*images, None if atom_indices is None else atom_indices.tobytes())
+    )
+    for wanted in _stretches(frames.to_array(), 4 * block_frames, path):
+        is_whole = format_of(path).loads_whole
+        position, stop = 0 if is_whole else int(wanted[0]), int(wanted[-1]) + 1
+        chunk = stop if is_whole else min(block_frames, stop - position)
+        topology = bare_topology(n_atoms) if imager is None else shared_topology(images[0])  # type: ignore[index]
+        if position and path.lower().endswith(tuple(_FILES)):
+            frame_offsets(path)
+        for part in iterload(path, topology, chunk=chunk, skip=position):
+            first, last = np.searchsorted(wanted, [position, position + part.n_frames])
+            rows = wanted[first:last] - position
+            position += part.n_frames
+            for start in range(0, len(rows), block_frames):
+                yield _block(part, rows[start : start + block_frames], path, atom_indices, imager)
+            if position >= stop:
+                break
+        else:
+            raise TruncatedTrajectoryError(
+                f"{path} ends before frame {position}, and frame {stop - 1} was asked for. Restore the file, "
+                "or start anew with it as it is."
+            )
+
+
+def _stretches(wanted: NDArray[np.int64], gap: int, path: str) -> list[NDArray[np.int64]]:
+    """Part frames where it is cheaper to skip those between than to read them."""
+    if format_of(path).is_text or not len(wanted):
+        return [wanted] if len(wanted) else []
+    return np.split(wanted, np.flatnonzero(np.diff(wanted) > gap) + 1)
+
+
+def iterload(path: str, topology: md.Topology, *, chunk: int, skip: int = 0) -> Iterator[md.Trajectory]:
+    """`mdtraj.iterload`, for extensions in capitals and names that aren't ASCII too."""
+    # Never `stride`: an XTC file with `skip` then has no end, and HDF5 counts otherwise.
+    options: dict[str, Any] = {"chunk": chunk, "skip": skip}
+    if Path(path).suffix.lower() not in _OWN_TOPOLOGY:
+        options["top"] = topology
+    with readable_name(path) as name:
+        yield from md.iterload(name, **options)
+
+
+@contextmanager
+def readable_name(path: str) -> Iterator[str]:
+    """Yield a name under which mdtraj opens a file: in ASCII, with the extension in lower case."""
+    suffix = Path(path).suffix
+    if path.isascii() and suffix == suffix.lower():
+        yield path
+        return
+    with TemporaryDirectory(prefix="twopass-") as folder:
+        link = Path(folder) / f"file{suffix.lower()}"
+        link.symlink_to(Path(path).absolute())
+        yield str(link)
+
+
+def _block(
+    trajectory: md.Trajectory,
+    rows: NDArray[np.int64],
+    path: str,
+    atom_indices: NDArray[np.int64] | None,
+    imager: Imager | None,
+) -> Block:
+    # Rows are taken here, since a slice of a trajectory rounds its unit cells to float32.
+    chosen = slice(None) if len(rows) == trajectory.n_frames else rows
+    columns = (trajectory.time, trajectory.unitcell_lengths, trajectory.unitcell_angles)
+    time, lengths, angles = (
+        None if column is None else np.ma.filled(column, np.nan)[chosen].astype(np.float64)
+        for column in columns
+    )
+    if lengths is not None and angles is not None and path.lower().endswith(".dcd"):
+        lengths, angles = _cells_of_dcd(lengths, angles)
+    xyz = np.ma.filled(trajectory.xyz, np.nan)[chosen]  # NetCDF masks what was never written
+    if imager is not None and lengths is not None:
+        moved = md.Trajectory(np.array(xyz, order="C"), trajectory.topology)
+        moved.unitcell_lengths, moved.unitcell_angles = lengths, angles
+        imager.apply(moved)
+        xyz = moved.xyz
+    if atom_indices is not None:
+        xyz = xyz[:, atom_indices]
+    return Block(np.ascontiguousarray(xyz, dtype=np.float32), time, lengths, angles)
+
+
+def _cells_of_dcd(
+    lengths: NDArray[np.float64], angles: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mend cells that CHARMM wrote as a symmetric matrix, of which mdtraj makes lengths and angles."""
+    is_cell = (angles > 0).all(axis=1) & (angles.sum(axis=1) > 2 * angles.max(axis=1))
+    is_matrix = lengths.any(axis=1) & ~(is_cell & (angles.sum(axis=1) < 360))
+    if not is_matrix.any():
+        return lengths, angles
+    (xx, yy, zz), (yz, xz, xy) = lengths.T, 0.1 * angles.T
+    vectors = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]).swapaxes(1, 2)
+    cell = np.stack(box_vectors_to_lengths_and_angles(*vectors), axis=1)
+    here = is_matrix[:, None]
+    return np.where(here, cell[:, :3], lengths), np.where(here, cell[:, 3:], angles)
+
+
+class _BareTopology(md.Topology):  # type: ignore[misc]
+    """So many atoms without names: all that readers ask of a topology."""
+
+    def __init__(self, n_atoms: int) -> None:
+        super().__init__()
+        self._numAtoms = n_atoms
+
+    @property
+    def n_atoms(self) -> int:
+        return self._numAtoms
+
+
+def bare_topology(n_atoms: int) -> md.Topology:
+    """Topology of so many nameless atoms."""
+    return _BareTopology(n_atoms)
+
+
+@lru_cache(maxsize=2)
+def _imager(topology_path: str, image: str, atom_indices: bytes | None) -> Imager:
+    atoms = None if atom_indices is None else np.frombuffer(atom_indices, np.int64)
+    return make_imager(shared_topology(topology_path), image, atoms, path=topology_path)
+
+
+_FILES = {extension: FormatRegistry.fileobjects[extension] for extension in (".xtc", ".trr")}
+_offsets: dict[tuple[str, int, int], NDArray[np.int64]] = {}
+
+
+def frame_offsets(path: str) -> NDArray[np.int64]:
+    """Bytes at which the frames of an XTC or TRR file begin, as mdtraj finds them."""
+    status = Path(path).stat()
+    key = os.path.realpath(path), status.st_size, status.st_mtime_ns
+    if key not in _offsets:
+        with readable_name(path) as name, _FILES[name[-4:]](name) as file:
+            found = np.array(file.offsets, np.int64)
+        while _offsets and sum(each.nbytes for each in _offsets.values()) + found.nbytes > _OFFSET_BYTES:
+            _offsets.pop(next(iter(_offsets)))
+        _offsets[key] = found
+        FormatRegistry.fileobjects.update(dict.fromkeys(_FILES, _open_where_known))
+    return _offsets[key]
+
+
+def _open_where_known(name: str, *arguments: Any, **options: Any) -> Any:
+    """Open a file for `iterload`, which otherwise scans all of it at each open to skip frames."""
+    file = _FILES[name[-4:]](name, *arguments, **options)
+    status = Path(name).stat()
+    known = _offsets.get((os.path.realpath(name), status.st_size, status.st_mtime_ns))
+    if known is not None:
+        file.offsets = known
+    return file
