@@ -1,0 +1,95 @@
+"""What in the docs is made from code: `python tests/reference.py` writes it again."""
+
+import tempfile
+from pathlib import Path
+
+from twopass_store import load_config, open_results, run_pipeline, schema
+
+__all__ = ["DOCS", "store_page"]
+
+DOCS = Path(__file__).parents[1] / "twopass_store" / "docs"
+
+GROUPS = (
+    ("/", "The ingested frames, and where they are from.", schema.INGESTED),
+    ("/subsets/<key>/", "One for each range of frames, stride, atoms and metric.", schema.SUBSET),
+    (
+        "/subsets/<key>/linkage_<method>",
+        "One for each tree; the suffix `_rows` where it was made from the rows of the matrix.",
+        (schema.LINKAGE,),
+    ),
+    (
+        "/clusterings/<name>/",
+        "A cut of a tree, or leaders from outside, and the labels of all frames. Arrays that a clustering "
+        "doesn't need are absent.",
+        (
+            *schema.CLUSTERING,
+            *schema.FAITHFULNESS,
+            *schema.METRIC,
+            *schema.OUTSIDE,
+            *schema.ASSIGNMENT,
+            *schema.MARGIN,
+        ),
+    ),
+    ("/scans/<key>/", "Figures of the cuts of one tree.", schema.SCAN),
+)
+
+HEAD = f"""# The store
+
+A store is a Zarr v3 group, format {schema.FORMAT_VERSION}. Every array has `units` and `long_name`; a complete
+one has the attribute `complete`. Arrays along `frame` always have the length of the trajectory, filled with −1
+or NaN where nothing is known yet. `/journal/` holds the plans and ledgers of the stages: which chunks are
+finished, and their digests. It is not meant to be read by other programs.
+"""
+
+
+def store_page() -> str:
+    """Render the page."""
+    parts = [HEAD]
+    for path, text, specs in GROUPS:
+        rows = [
+            f"| `{spec.name}` | {', '.join(spec.dims)} | {spec.dtype} | {spec.units} | {spec.long_name} |"
+            for spec in specs
+        ]
+        table = ["| array | dimensions | type | units | meaning |", "|---|---|---|---|---|", *rows]
+        parts.append(f"## `{path}`\n\n{text}\n\n" + "\n".join(table) + "\n")
+    status = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in schema.LABEL_STATUS.items())
+    parts.append(f"`label_status`: {status}.\n")
+    return "\n".join(parts)
+
+
+def draw_example() -> None:
+    """Draw the README's picture: the clusters of the example against time, and their populations."""
+    import matplotlib.pyplot as plt
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = load_config(
+            DOCS.parents[1] / "configs" / "demo.toml", overrides=[f"store={folder}/demo.zarr"]
+        )
+        run_pipeline(config)
+        results = open_results(f"{folder}/demo.zarr")[["label", "time"]].load()
+    figure, (timeline, bars) = plt.subplots(
+        1, 2, figsize=(9, 2.6), width_ratios=(4, 1), sharey=True, layout="constrained"
+    )
+    labels = range(1, int(results.label.max()) + 1)
+    for label in labels:
+        color = plt.colormaps["cividis"]((label - 0.5) / len(labels))
+        rows = results.where(results.label == label, drop=True)
+        timeline.plot(rows.time, rows.label, "|", color=color, markersize=18, markeredgewidth=0.4)
+        share = rows.sizes["frame"] / results.sizes["frame"]
+        bars.barh(label, 100 * share, color=color)
+        bars.annotate(
+            f"{100 * share:.1f} %", (100 * share, label), (3, 0), textcoords="offset points", va="center"
+        )
+    timeline.set(
+        xlabel="time (ps)", ylabel="cluster", yticks=labels, xlim=(results.time[0], results.time[-1])
+    )
+    timeline.invert_yaxis()
+    bars.set(xlabel="population (%)", xlim=(0, 80))
+    for axes in (timeline, bars):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(DOCS / "example.png", dpi=150)
+
+
+if __name__ == "__main__":
+    draw_example()
+    (DOCS / "store.md").write_text(store_page(), encoding="utf-8")
