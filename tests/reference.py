@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from twopass_store import load_config, open_results, run_pipeline, schema
+from twopass_store.config import options_page
 
 __all__ = ["DOCS", "store_page"]
 
@@ -35,9 +36,9 @@ GROUPS = (
 
 HEAD = f"""# The store
 
-A store is a Zarr v3 group, format {schema.FORMAT_VERSION}. Every array has `units` and `long_name`; a complete
-one has the attribute `complete`. Arrays along `frame` always have the length of the trajectory, filled with −1
-or NaN where nothing is known yet. `/journal/` holds the plans and ledgers of the stages: which chunks are
+A store is a Zarr v3 group, format {schema.FORMAT_VERSION}. Every array has `units` and `long_name`; a
+complete one has the attribute `complete`. Arrays along `frame` always have the length of the trajectory, filled with
+−1 or NaN where nothing is known yet. `/journal/` holds the plans and ledgers of the stages: which chunks are
 finished, and their digests. It is not meant to be read by other programs.
 """
 
@@ -91,5 +92,6 @@ def draw_example() -> None:
 
 
 if __name__ == "__main__":
-    draw_example()
+    (DOCS / "options.md").write_text(options_page(), encoding="utf-8")
     (DOCS / "store.md").write_text(store_page(), encoding="utf-8")
+    draw_example()

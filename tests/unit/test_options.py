@@ -76,7 +76,7 @@ def test_toml__takes_the_names_and_defaults_of_the_model(tmp_path, stage):
 
 
 def test_reference_page__is_current():
-    """Made by `python -m twopass_store.config.reference`."""
+    """Made by `python tests/reference.py`."""
     page = files("twopass_store") / "docs" / "options.md"
     assert page.read_text() == config.options_page()
 
