@@ -60,9 +60,11 @@ def recut_clustering(
         name = asked.name or _other_clustering(opened, new_name)
         base = require_clustering(opened, name)
     if check_name(new_name) == name:
-        raise ConfigError(f"The new cut needs a name of its own, not {name!r} as well: give another (--as).")
+        raise ConfigError(
+            f"The new cut needs a name of its own, not {name!r} as well: give another `new_name`."
+        )
     if (n_clusters is None) == (cutoff is None):
-        raise ConfigError("Where to cut the tree? Give either --n-clusters K or --cutoff LENGTH.")
+        raise ConfigError("Where to cut the tree? Give either `n_clusters` or `cutoff`.")
     cut_at = {**asked.model_dump(), "name": new_name}
     config = validated(ClusterConfig, {**base.plan.request, **cut_at})
     progress = progress or Silent()

@@ -119,8 +119,8 @@ def _subset_options(store: Store, config: ScanConfig) -> dict[str, Any]:
         return given
     if any(value is not None for value in given.values()):
         raise ConfigError(
-            "The subset of a clustering has its selection and stride: leave out --select, --subset-frames "
-            "and --stride, or --name."
+            "The subset of a clustering has its selection and stride: leave out `select`, "
+            "`subset_frames` and `stride`, or `name`."
         )
     request = require_clustering(store, config.name).plan.request
     names = {"select", "subset_frames", "stride", "linkage_input", *METRIC_OPTIONS}

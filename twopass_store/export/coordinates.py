@@ -112,7 +112,7 @@ def export_coordinates(
 
     has_labels = bool(config.label or config.cluster)
     if name is not None and not has_labels:
-        raise ConfigError("A clustering was named, but no label or cluster of it. Give --label or --cluster.")
+        raise ConfigError("A clustering was named, but no label or cluster of it. Give `label` or `cluster`.")
     name = clustering_name(opened, name) if has_labels else None
     watch = Watch(opened.path, name)
     n_stored, n_atoms, _ = opened.shape("position")
