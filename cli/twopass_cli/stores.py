@@ -166,6 +166,6 @@ def export(
     given = [key for key, value in options.items() if (key, value) != ("stride", "1")]
     if given:
         names = " and ".join(f"`{key}`" for key in given)
-        raise ConfigError(f"Of {what} all are written: {names} can only be given for coordinates.")
+        raise ConfigError(f"All {what} are written: {names} can only be given for coordinates.")
     result = export_representatives(store, to, kind=what, name=name, **shared)
     typer.echo(f"{result.path}: {count(result.n_frames, what[:-1])}, {result.format}")

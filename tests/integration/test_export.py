@@ -289,7 +289,7 @@ def test_export__medoids_and_leaders(extension, dipeptide, tmp_path, twopass):
             np.testing.assert_array_equal(found.time, frames.time[chosen])
         assert found.unitcell_lengths is None
     refused = twopass("export", dipeptide, "medoids", "--to", "other.pdb", "--label", 1, code=2)
-    assert "are for coordinates" in refused.stderr
+    assert "only be given for coordinates" in refused.stderr
     assert (
         "exists already" in twopass("export", dipeptide, what, "--to", f"{what}.{extension}", code=2).stderr
     )

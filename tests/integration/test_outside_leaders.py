@@ -157,8 +157,8 @@ def test_command__labels_frames_by_structures_and_sums_up(folder, twopass, tmp_p
     table = twopass("summary", "s.zarr", "--name", "states").stdout
     assert "Leaders from outside" in table
     found = json.loads(twopass("summary", "s.zarr", "--name", "states", "--format", "json").stdout)
-    assert len(found["clusters"]) == 2
-    assert found["clusters"][0]["n_subset_frames"] == 0
+    assert len(found["cluster"]) == 2
+    assert found["cluster"][0]["n_subset_frames"] == 0
     refused = twopass("summary", "s.zarr", "--name", "states", "--convergence", code=2)
     assert "structures from outside" in refused.stderr
     refused = twopass("export", "s.zarr", "medoids", "--name", "states", "--to", "m.pdb", code=2)
