@@ -115,17 +115,6 @@ def test_metric__differs_from_the_default(frames, ingested):
             assert np.abs(other - results.rmsd.values).max() > 1e-3, name
 
 
-def test_default__keeps_the_keys_and_requests_of_stores_written_before(tmp_path, example_xtc, example_top):
-    store = tmp_path / "s.zarr"
-    ingest_trajectories(store, example_xtc, top=example_top)
-    cluster_subset(store, stride=8, n_clusters=3)
-    opened = Store.open(store)
-    assert opened.members("subsets") == ["stride8-1f200c75"]
-    journal = opened.journal("clustering-default")
-    assert "mass_weighted" not in journal.plan.request
-    assert not {"masses", "reference"} & set(journal.plan.parameters)
-
-
 def test_results__hold_all_that_the_metric_needs(frames, ingested, tmp_path):
     trajectory, _, _ = frames
     store = shutil.copytree(ingested, tmp_path / "s.zarr")
