@@ -173,8 +173,8 @@ class Store(Arrays):
             ) from error
         if writer is not None and not grows and inside(path, f"journal/{GROWTH}/{METADATA_FILE}").is_file():
             raise StageIncompleteError(
-                f"{path}: an append was interrupted while it made the store longer. Run the same "
-                "`twopass ingest --append` again; it goes on where it was stopped."
+                f"{path}: an append was interrupted while it made the store longer. Run the "
+                "same `twopass ingest` again; it goes on where it was stopped."
             )
         return cls(path, root, files)
 
@@ -307,7 +307,7 @@ class Store(Arrays):
             if journal is None and self.at(left[0]).is_dir():
                 raise CorruptChunkError(
                     f"{self.path} is damaged: {left[0]} is there, but not its plan, journal/{stage}. "
-                    "Copy the store again whole, or make this stage anew with --restart."
+                    "Copy the store again whole, or make this stage anew (`restart`)."
                 )
         if journal is not None:
             self._require_ledger(journal.plan)
@@ -321,7 +321,7 @@ class Store(Arrays):
         if any(self.attrs(path).get("complete") for path in left):
             raise CorruptChunkError(
                 f"{self.path} is damaged: {left[0]} is there, but not the ledger of {plan.stage}. "
-                "Run `twopass repair`, or make this stage anew with --restart."
+                "Run `twopass repair`, or make this stage anew (`restart`)."
             )
 
     @contextmanager
