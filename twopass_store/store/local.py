@@ -62,7 +62,7 @@ class DurableLocalStore(LocalStore):
         self.writer = writer
         self._absent_is_fill = absent_is_fill
         self._known_only = known_only
-        self._stamps: dict[str, tuple[int, int]] = {}
+        self._stamps: dict[str, tuple[int, int] | None] = {}
         self._sharded: set[str] = set()
         self._digests: dict[str, int] = {}
         self._digests_lock = threading.Lock()
@@ -199,10 +199,12 @@ class DurableLocalStore(LocalStore):
         group = path.rpartition("/")[0]
         try:
             status = (self.root / group / METADATA_FILE).stat()
+            # Every write makes a new file and renames it.
+            stamp = (status.st_ino, status.st_mtime_ns)
         except OSError:
-            return  # damaged or gone; said by who reads it
-        # Every write makes a new file and renames it.
-        stamp = (status.st_ino, status.st_mtime_ns)
+            stamp = None
+            if group not in self._stamps or not (self.root / METADATA_FILE).is_file():
+                return  # damaged or gone; said by who reads it
         if self._stamps.setdefault(group, stamp) != stamp:
             raise StoreError(
                 f"{self.root / group} was changed while it was read: it, or its labels, were made anew. Open "

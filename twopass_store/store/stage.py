@@ -190,10 +190,11 @@ def discard(store: Store, *stages: str) -> None:
     for stage in stages:
         group = group_of(stage)
         is_own = group is not None and group.startswith(("clusterings/", "scans/"))
+        if not is_own:
+            # Before anything is missing: readers are told that it is made anew, not that it is damaged.
+            store.touch_group(arrays_of(stage)[0].rpartition("/")[0])
         for path in [group] if is_own and group else arrays_of(stage):
             store.remove(path)
-        if not is_own:
-            store.touch_group(arrays_of(stage)[0].rpartition("/")[0])
     for stage in stages:
         store.remove_journal(stage)
 
