@@ -21,12 +21,22 @@ from ..store import Store, present_journal, provenance
 from ..trajectory import topology_bytes
 from .metric import choose_atoms, resolve_metric
 
-__all__ = ["DEFAULT_FAITHFULNESS", "DEFAULT_RANGE", "ClusterPlan", "leader_options", "plan_cluster"]
+__all__ = [
+    "DEFAULT_FAITHFULNESS",
+    "DEFAULT_RANGE",
+    "ClusterPlan",
+    "chunks_at_once",
+    "leader_options",
+    "plan_cluster",
+]
 
 DEFAULT_SUBSET_FRAMES = 10_000
 DEFAULT_FAITHFULNESS = 0.95
 DEFAULT_RANGE = (2, 30)
 """First and last number of clusters that are judged where none are given."""
+
+ROWS_AT_ONCE = 512
+"""Rows of the distances that one task computes; the fewer, the more is computed twice."""
 
 LARGE_TOPOLOGY_BYTES = 64 << 20
 """A topology that takes more isn't read to find out that the plan needs more than it may use."""
@@ -288,7 +298,7 @@ def _affordable_workers(
         reading = gathered + chunk * n_atoms * 12 * 3
         one = pairwise(n_frames, PAIR_CHUNK)
         pairs = gathered + one + (workers - 1) * (one - pairwise(n_frames, 0))
-        writing = workers * PAIR_CHUNK * 4 * 3
+        writing = workers * PAIR_CHUNK * 4 * (2 + chunks_at_once(n_frames))
         linking = linkage_bytes(n_frames, rows=rows, itemsize=4 if rows else 8, n_threads=workers)
         linking += PAIR_CHUNK * 4 * 3  # a chunk as it is read
         if config.method != "linkage":
@@ -314,6 +324,14 @@ def _affordable_workers(
         raise MemoryBudgetError(f"{str(error).rstrip()} {advice}") from error
     asked = config.workers or available_cpus()
     return max(workers for workers in range(1, asked + 1) if projected(n_subset, workers) <= budget)
+
+
+def chunks_at_once(n_frames: int) -> int:
+    """Return how many chunks of distances one task computes: as many as hold so many rows, at least one.
+
+    Where a task begins or ends amid rows that are computed together, their products are computed twice.
+    """
+    return max(1, ROWS_AT_ONCE * n_frames // PAIR_CHUNK)
 
 
 def leader_options(config: ClusterConfig) -> dict[str, Any]:

@@ -17,14 +17,14 @@ from ..linkage import (
     link_rows,
     suggest_n_clusters,
 )
-from ..partition import chunk_range
+from ..partition import FrameRange, chunk_range, consecutive_runs
 from ..progress import Progress
 from ..rmsd import PairwiseRmsd
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET, ArraySpec
 from ..store import Rows, Store, provenance
 from .choice import choose, groups_of, warning
 from .judge import scan_tree
-from .plan import DEFAULT_RANGE, ClusterPlan, leader_options
+from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options
 from .stage import HINT
 from .stored import StoredDistances, StoredPositions, positions_at, read_distances
 
@@ -54,15 +54,28 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
             positions_at(store, plan.subset_frame, plan.metric.read_atoms), plan.metric.for_kernels()
         )
 
-        def compute(chunk: int) -> tuple[Record, int]:
-            pairs = chunk_range(chunk, chunk=length, length=total)
-            return store.write_chunk(rmsd, chunk, kernel.pairs(pairs.start, pairs.stop)), len(pairs)
+        def compute(chunks: FrameRange) -> tuple[list[Record], int]:
+            start = chunks.start * length
+            values = kernel.pairs(start, min(chunks.stop * length, total))
+            records = [
+                store.write_chunk(rmsd, chunk, values[chunk * length - start :][:length])
+                for chunk in range(chunks.start, chunks.stop)
+            ]
+            return records, len(values)
 
+        # Enough tasks for all threads to be busy to the end.
+        at_once = max(1, min(chunks_at_once(n_subset), len(missing) // (2 * plan.workers)))
         progress.start("cluster: distances", total=total, done=total - n_missing, unit="pairs")
         try:
             with journal.batches() as finished:
-                for record, count in ThreadExecutor(plan.workers).map_unordered(compute, missing):
-                    finished(record)
+                runs = consecutive_runs(missing)
+                tasks = (
+                    FrameRange(first, min(first + at_once, run.stop))
+                    for run in runs
+                    for first in range(run.start, run.stop, at_once)
+                )
+                for records, count in ThreadExecutor(plan.workers).map_unordered(compute, tasks):
+                    finished(*records)
                     progress.advance(count)
         finally:
             progress.finish()
