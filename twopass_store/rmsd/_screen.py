@@ -15,7 +15,7 @@ the library sums up a matrix product. With u = 2⁻²⁴, in units of E = (Σ|x|
   taken as smaller and the slope as larger by `NOISE`, ends above λ.
 
 Then RMSD² ≥ 2E(1 − λ − slack)/A. The leader with the lowest bound is compared first; the others follow whose
-bound reaches the distance found, so ties are found too.
+bound reaches the distance found, so ties are found too. Of few leaders, all are compared in float64.
 
 References
 ----------
@@ -46,6 +46,9 @@ ZERO, HALF, ONE, TWO, THREE, FOUR, EIGHT = (np.float32(x) for x in (0, 0.5, 1, 2
 
 TINY, HUGE = np.float32(1e-30), np.float32(1e30)
 """Squared sizes, nm², beyond which float32 may underflow or overflow: there the bound is 0."""
+
+FEW = 4
+"""Leaders that are all compared in float64: bounds of so few cost more than they save."""
 
 SLACK_NM = 4e-9
 """More than float64 may be wrong by."""
@@ -152,19 +155,24 @@ def nearest_fitted(
     most = products.size // (3 * at_once)
     for start in range(0, n_frames, at_once):
         size = min(at_once, n_frames - start)
-        for frame in range(size):
-            source, target = frames[start + frame].reshape(3 * n_atoms), flat[frame]
-            for k in range(source.size):
-                target[k] = source[k]
-        for first in range(0, columns.shape[0], most):
-            width = min(most, columns.shape[0] - first)
-            some = products[: 3 * size * width].reshape(3 * size, width)
-            np.dot(singles[: 3 * size], columns[first : first + width].T, some)
-            of_leaders = slice(first // 3, (first + width) // 3)
+        if leaders.shape[0] <= FEW:
+            bounds[:size] = ZERO
+        else:
             for frame in range(size):
-                trace = np.float32(traces[start + frame])
-                x, y, z = some[3 * frame], some[3 * frame + 1], some[3 * frame + 2]
-                _fill_bounds(x, y, z, trace, column_traces[of_leaders], n_atoms, bounds[frame, of_leaders])
+                source, target = frames[start + frame].reshape(3 * n_atoms), flat[frame]
+                for k in range(source.size):
+                    target[k] = source[k]
+            for first in range(0, columns.shape[0], most):
+                width = min(most, columns.shape[0] - first)
+                some = products[: 3 * size * width].reshape(3 * size, width)
+                np.dot(singles[: 3 * size], columns[first : first + width].T, some)
+                of_leaders = slice(first // 3, (first + width) // 3)
+                for frame in range(size):
+                    trace = np.float32(traces[start + frame])
+                    x, y, z = some[3 * frame], some[3 * frame + 1], some[3 * frame + 2]
+                    _fill_bounds(
+                        x, y, z, trace, column_traces[of_leaders], n_atoms, bounds[frame, of_leaders]
+                    )
         for frame in range(start, start + size):
             index[frame], rmsd[frame] = -1, np.nan
             if label[frame] >= 0 and not math.isnan(traces[frame]):
