@@ -5,11 +5,7 @@ leave, until there is nothing new: any number of power cuts in a row. See `power
 """
 
 import importlib
-import queue
 import random
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,33 +79,6 @@ def test_all_power_cuts__are_resumed_to_the_same_bytes(
     print(f"{stage}: {explored.n_states} states, {explored.n_left} left, from {explored.n_steps} steps")
 
 
-class _Streams:
-    """What two worker processes do, on threads of this one, where the disk can be watched."""
-
-    def stream(self, function, tasks):
-        source, drawing, results = iter(tasks), threading.Lock(), queue.SimpleQueue()
-
-        def drawn():
-            while True:
-                with drawing:
-                    task = next(source, None)
-                if task is None:
-                    return
-                yield task
-
-        def work():
-            for result in function(drawn()):
-                results.put(result)
-
-        with ThreadPoolExecutor(2) as pool:
-            workers = [pool.submit(work) for _ in range(2)]
-            while not (all(worker.done() for worker in workers) and results.empty()):
-                with suppress(queue.Empty):
-                    yield results.get(timeout=0.01)
-        for worker in workers:
-            worker.result()
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @settings(max_examples=40, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True)
@@ -133,8 +102,6 @@ def test_power_cuts_of_larger_runs_with_two_workers__are_resumed(
     folder = tmp_path_factory.mktemp("larger")
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch, block=block, frames=block * blocks, pairs=pairs)
-        ingest = importlib.import_module("twopass_store.ingest.stage")
-        patch.setattr(ingest, "make_stream_executor", lambda **_: _Streams())
         runs = small_runs(folder, frames=frames, workers=2, only=stage)
         explored = explore(runs[stage], folder / "crashes", rng=random.Random(seed), limit=10)
     Disk().remove_tree(folder)

@@ -52,7 +52,7 @@ def test_altered_metadata__raise_and_are_named(store, path, before, after):
     assert str(file) in str(caught.value) and "twopass verify" in str(caught.value)
 
 
-@pytest.mark.parametrize("path", ["unitcell_lengths", "step", "clusterings/default/second_label", "element"])
+@pytest.mark.parametrize("path", ["unitcell_lengths", "clusterings/default/second_label", "element"])
 def test_missing_metadata__of_what_may_be_absent_raise(store, path):
     (store / path / "zarr.json").unlink()
     with pytest.raises(CorruptChunkError, match="missing"):

@@ -8,7 +8,7 @@ from trajectory_files import make_topology
 from twopass_store import ingest_trajectories
 from twopass_store.errors import TrajectoryError
 from twopass_store.store import Store
-from twopass_store.trajectory import make_imager, probe, read_blocks
+from twopass_store.trajectory import probe, read_blocks
 
 BOX = 4.0
 
@@ -159,10 +159,8 @@ def test_every_format__is_imaged_alike(wrapped, tmp_path, extension, step):
     loaded = md.load(file) if extension == "h5" else md.load(file, top=tmp_path / "top.pdb")
     atoms = loaded.topology.select("protein")
     info = probe(file, loaded.topology)
-    imager = make_imager(loaded.topology, "anchor=chainid 0", atoms, path="top.pdb")
-    blocks = read_blocks(
-        info, loaded.topology, frames=range(1, 9, step), atom_indices=atoms, imager=imager, block_bytes=9000
-    )
+    images = (str(tmp_path / "top.pdb"), "anchor=chainid 0")
+    blocks = read_blocks(info, frames=range(1, 9, step), atom_indices=atoms, images=images, block_bytes=9000)
     found = np.concatenate([block.xyz for block in blocks])
     molecules = loaded.topology.find_molecules()
     loaded.unitcell_lengths = loaded.unitcell_lengths.astype(np.float32)

@@ -1,6 +1,5 @@
 """Whatever the cutting into files, blocks and stretches of chunks: the same frames from the same places."""
 
-import pickle
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 
 from trajectory_files import make_topology
 from twopass_store import ingest_trajectories
-from twopass_store.ingest import chunks
-from twopass_store.ingest.unit import IngestUnit
+from twopass_store.ingest import chunks, unit
+from twopass_store.ingest.unit import ingest_chunks
 from twopass_store.partition import FrameRange
 from twopass_store.store import Store
 from twopass_store.trajectory import read_blocks
@@ -70,13 +69,11 @@ def test_any_cutting__gives_the_same_positions_times_and_provenance(
     block_bytes = data.draw(st.integers(1, 40 * 24 * TOPOLOGY.n_atoms), "bytes of a block")
     shuffle = data.draw(st.permutations(range(4)), "order of the chunks")
 
-    def in_any_order(self: IngestUnit, stretches: list[FrameRange]):
+    def in_any_order(store: Store, reading: object, stretches: list[FrameRange], *, workers: int):
         chunks = [chunk for stretch in stretches for chunk in range(stretch.start, stretch.stop)]
-        # Single chunks in any order, by a unit that went to another process and back.
         order = [FrameRange(chunk, chunk + 1) for chunk in shuffle if chunk in chunks]
-        return work(pickle.loads(pickle.dumps(self)), order)
+        return ingest_chunks(store, reading, order, workers=workers)
 
-    work = IngestUnit.__call__
     files = written(frames, cuts, formats, folder / "in")
     options = {
         "top": folder / "in" / "top.pdb",
@@ -86,6 +83,6 @@ def test_any_cutting__gives_the_same_positions_times_and_provenance(
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "read_blocks", partial(read_blocks, block_bytes=block_bytes))
-        patch.setattr(IngestUnit, "__call__", in_any_order)
+        patch.setattr(unit, "ingest_chunks", in_any_order)
         ingest_trajectories(folder / "run.zarr", files, **options)
     assert_holds(Store.open(folder / "run.zarr"), frames, cuts, discarded, stride)

@@ -44,7 +44,7 @@ _SPECS = {
     spec.name: spec
     for specs in (INGESTED, SUBSET, CLUSTERING, METRIC, OUTSIDE, FAITHFULNESS, SCAN, ASSIGNMENT, MARGIN)
     for spec in specs
-} | {"position_transcoded": INGESTED[0]}
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class StoreStatus:
     next_command: str
 
 
-_ORDER = ("ingest", "transcode", "subset-", "linkage-", "scan-", "clustering-", "assign-", "margin-")
+_ORDER = ("ingest", "subset-", "linkage-", "scan-", "clustering-", "assign-", "margin-")
 
 
 def store_status(store: str | os.PathLike[str]) -> StoreStatus:

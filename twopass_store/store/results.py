@@ -101,11 +101,6 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
     files = DurableLocalStore(opened.path, read_only=True, known_only=True)
     partial_files = DurableLocalStore(opened.path, read_only=True, absent_is_fill=True, known_only=True)
     root = _group(files, "", [spec.name for spec in INGESTED])
-    if "position" not in root and opened.has("journal/transcode"):
-        raise StageIncompleteError(
-            f"{opened.path} gets positions of another type at this moment: open it again. If it stays so, an "
-            "ingest was interrupted; run it again, and it goes on where it was stopped."
-        )
     pieces = [
         root,
         _group(files, group, [spec.name for spec in (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS)]),

@@ -105,7 +105,7 @@ def _blocks(
     same = check_unchanged(info)
     numbers, n_read = frames.to_array(), 0
     n_selected = info.n_atoms if atom_indices is None else len(atom_indices)
-    for block in streamed(
+    stream = streamed(
         read_frames,
         info.path,
         info.n_atoms,
@@ -116,11 +116,16 @@ def _blocks(
         path=info.path,
         what="the frames",
         needs_bytes=4 * reading_bytes(info, n_selected=n_selected, block_bytes=block_bytes),
-    ):
+    )
+    for block in stream:
         # What was written over the file meanwhile must not be taken for it, or stay when it is restored.
         same = check_unchanged(info, same)
-        yield _checked(info, block, numbers[n_read : n_read + block.n_frames])
+        checked = _checked(info, block, numbers[n_read : n_read + block.n_frames])
         n_read += block.n_frames
+        if n_read == len(numbers):
+            # Whoever has all frames may ask for no more, and a reader that wasn't heard out is ended.
+            next(stream, None)
+        yield checked
 
 
 def _frames_in(info: TrajectoryInfo, block_bytes: int) -> int:
