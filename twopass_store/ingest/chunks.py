@@ -1,6 +1,7 @@
 """From files to chunks of positions: read, check, cut."""
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -146,32 +147,34 @@ def read_frames(
         trajectory = reading.trajectories[segment.trajectory]
         info, system = source.info, source.system
         offset = 0
-        for block in read_blocks(
+        blocks = read_blocks(
             info,
             frames=segment.source_frames,
             atom_indices=system.atom_indices,
             images=None if system.image is None else (system.topology_path, system.image),
             block_frames=block_frames,
-        ):
-            source_frames = segment.source_frames.part(offset, offset + block.n_frames).to_array()
-            offset += block.n_frames
-            n_good = _n_finite(block.xyz)
-            columns: dict[str, NDArray[Any]] = {
-                "position": block.xyz,
-                "time": _times(source, source_frames, None if no_times else block.time),
-                "trajectory": np.full(block.n_frames, trajectory, np.int32),
-                "source_frame": source_frames,
-                "run": np.full(block.n_frames, source.run, np.int32),
-                "unitcell_lengths": _or_nan(block.unitcell_lengths, block.n_frames),
-                "unitcell_angles": _or_nan(block.unitcell_angles, block.n_frames),
-            }
-            yield {name: values[:n_good] for name, values in columns.items()}
-            if n_good < block.n_frames:
-                raise NonFiniteError(
-                    f"{info.path}: frame {source_frames[n_good]} (counted from 0) has coordinates that are "
-                    "not finite. Remove that frame from the file, or leave it out with --discard-first or "
-                    "--stride, and --restart."
-                )
+        )
+        with closing(blocks):
+            for block in blocks:
+                source_frames = segment.source_frames.part(offset, offset + block.n_frames).to_array()
+                offset += block.n_frames
+                n_good = _n_finite(block.xyz)
+                columns: dict[str, NDArray[Any]] = {
+                    "position": block.xyz,
+                    "time": _times(source, source_frames, None if no_times else block.time),
+                    "trajectory": np.full(block.n_frames, trajectory, np.int32),
+                    "source_frame": source_frames,
+                    "run": np.full(block.n_frames, source.run, np.int32),
+                    "unitcell_lengths": _or_nan(block.unitcell_lengths, block.n_frames),
+                    "unitcell_angles": _or_nan(block.unitcell_angles, block.n_frames),
+                }
+                yield {name: values[:n_good] for name, values in columns.items()}
+                if n_good < block.n_frames:
+                    raise NonFiniteError(
+                        f"{info.path}: frame {source_frames[n_good]} (counted from 0) has coordinates that "
+                        "are not finite. Remove that frame from the file, or leave it out with "
+                        "--discard-first or --stride, and --restart."
+                    )
 
 
 def _n_finite(xyz: NDArray[np.float32]) -> int:

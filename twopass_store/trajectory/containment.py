@@ -13,7 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import GeneratorType, ModuleType
@@ -52,7 +52,7 @@ def streamed(
     path: str | Path,
     what: str,
     needs_bytes: int = 0,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Run a generator function in a reader process and yield what it yields.
 
     Parameters

@@ -312,7 +312,7 @@ def _examine_lines(path: str, extension: str) -> _Count:
                 )
             n_atoms = here
             if extension == ".gro":
-                has_time &= _gro_time(lines[0]) is not None
+                has_time &= _gro_time(path, lines[0]) is not None
             atoms = islice(file, n_atoms + tail)
             if extension == ".lammpstrj":
                 n_read = _count_ids(path, n_frames, lines, atoms)
@@ -352,11 +352,11 @@ def _count_ids(path: str, frame: int, head: list[bytes], atoms: Iterator[bytes])
     return len(ids)
 
 
-def _gro_time(title: bytes) -> float | None:
+def _gro_time(path: str, title: bytes) -> float | None:
     found = _GRO_TIME.search(title)
     if b"t=" in title and found is None:
         raise TrajectoryError(
-            f"The time in the title {title.strip()[:80]!r} isn't written like 't= 1.5'. Correct the title."
+            f"{path}: the time in the title {title.strip()[:80]!r} isn't written like 't= 1.5'. Correct it."
         )
     return None if found is None else float(found[1])
 

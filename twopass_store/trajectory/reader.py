@@ -1,6 +1,7 @@
 """Any range of frames of a trajectory file, as a stream of blocks of bounded size."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ def read_blocks(
     images: tuple[str, str] | None = None,
     block_bytes: int = DEFAULT_BLOCK_BYTES,
     block_frames: int | None = None,
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     """Read frames of a trajectory in order, a block at a time, through `mdtraj.iterload` in a reader process.
 
     Values are bit for bit those of `mdtraj.load`, whatever the range and the size of the blocks. Whether
@@ -99,7 +100,7 @@ def _blocks(
     images: tuple[str, str] | None,
     block_frames: int,
     block_bytes: int,
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     if not len(frames):
         return
     same = check_unchanged(info)
@@ -117,15 +118,16 @@ def _blocks(
         what="the frames",
         needs_bytes=4 * reading_bytes(info, n_selected=n_selected, block_bytes=block_bytes),
     )
-    for block in stream:
-        # What was written over the file meanwhile must not be taken for it, or stay when it is restored.
-        same = check_unchanged(info, same)
-        checked = _checked(info, block, numbers[n_read : n_read + block.n_frames])
-        n_read += block.n_frames
-        if n_read == len(numbers):
-            # Whoever has all frames may ask for no more, and a reader that wasn't heard out is ended.
-            next(stream, None)
-        yield checked
+    with closing(stream):
+        for block in stream:
+            # What was written over the file meanwhile must not be taken for it, or stay when it is restored.
+            same = check_unchanged(info, same)
+            checked = _checked(info, block, numbers[n_read : n_read + block.n_frames])
+            n_read += block.n_frames
+            if n_read == len(numbers):
+                # Whoever has all frames may ask for no more, and a reader that wasn't heard out is ended.
+                next(stream, None)
+            yield checked
 
 
 def _frames_in(info: TrajectoryInfo, block_bytes: int) -> int:
