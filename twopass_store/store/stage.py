@@ -190,7 +190,7 @@ def discard(store: Store, *stages: str) -> None:
     for stage in stages:
         group = group_of(stage)
         is_own = group is not None and group.startswith(("clusterings/", "scans/"))
-        if not is_own:
+        if not is_own and any(store.at(path).exists() for path in arrays_of(stage)):
             # Before anything is missing: readers are told that it is made anew, not that it is damaged.
             store.touch_group(arrays_of(stage)[0].rpartition("/")[0])
         for path in [group] if is_own and group else arrays_of(stage):
