@@ -78,13 +78,13 @@ def test_flipped_bytes__raise_wherever_the_chunk_is_read(store, codec):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << (place % 8)
         file.write_bytes(damaged)
-        with pytest.raises(CorruptChunkError, match="position is damaged"):
+        with pytest.raises(CorruptChunkError, match="is damaged: its checksum differs"):
             store.read_positions(FrameRange(0, 1))
     with pytest.raises(Exception, match="checksum"):
         zarr.open_array(store.path / "position", mode="r")[:]
     for length in (0, 3, len(whole) // 2):
         file.write_bytes(whole[:length])
-        with pytest.raises(CorruptChunkError, match="position is damaged"):
+        with pytest.raises(CorruptChunkError, match="is damaged: its checksum differs"):
             store.read_positions(FrameRange(0, 1))
     file.unlink()
     with pytest.raises(CorruptChunkError, match=r"c\.0\.0\.0 is missing"):
