@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twopass_store.rmsd import Alignment, Metric, PairwiseRmsd, nearest_leaders, prepare_leaders
-from twopass_store.rmsd._alignment import aligned
+from twopass_store.rmsd.superposition import aligned
 
 
 def frames(n_frames: int, n_atoms: int) -> npt.NDArray[np.float32]:

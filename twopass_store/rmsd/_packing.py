@@ -6,46 +6,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import TopologyMismatchError
 from ..jit import kernel
-from ._alignment import aligned
 from .metric import Metric
+from .superposition import aligned
 
-__all__ = ["Float64Array", "as_positions", "frames_at_once", "pack"]
+__all__ = ["Float64Array", "frames_at_once", "pack"]
 
 Float64Array = npt.NDArray[np.float64]
 
 PIECE_BYTES = 1 << 20
 """Packed bytes of frames that one call of a kernel takes."""
-
-
-def as_positions(xyz: npt.ArrayLike, *, n_atoms: int | None = None) -> npt.NDArray[Any]:
-    """Check the shape of positions, without a copy if ``xyz`` is an array.
-
-    Parameters
-    ----------
-    xyz
-        Positions, shape (n_frames, n_atoms, 3), nm.
-    n_atoms
-        The number of atoms that there must be; any number from 1 if None.
-
-    Raises
-    ------
-    TopologyMismatchError
-        If the shape is another.
-    """
-    positions = np.asarray(xyz)
-    if positions.ndim != 3 or positions.shape[2] != 3 or positions.shape[1] == 0:
-        raise TopologyMismatchError(
-            f"Positions need a shape (n_frames, n_atoms, 3) with at least one atom, not {positions.shape}: "
-            "index or reshape the array so that frames, atoms and x, y, z are its three axes."
-        )
-    if n_atoms is not None and positions.shape[1] != n_atoms:
-        raise TopologyMismatchError(
-            f"The frames have {positions.shape[1]} atoms and what they are compared with has {n_atoms}: "
-            "select the same atoms, in the same order, on both sides."
-        )
-    return positions
 
 
 def frames_at_once(n_atoms: int) -> int:

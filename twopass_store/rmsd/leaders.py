@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from ..errors import ConfigError, NonFiniteError
 from ._blas import one_blas_thread
-from ._packing import Float64Array, as_positions, frames_at_once, pack
+from ._packing import Float64Array, frames_at_once, pack
 from ._screen import LANES, NO_LABEL, nearest_fitted, nearest_plain
-from .metric import Metric
+from .metric import Metric, as_positions
 
 __all__ = ["Nearest", "PreparedLeaders", "nearest_leaders", "nearest_other_leaders", "prepare_leaders"]
 

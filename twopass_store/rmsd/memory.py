@@ -78,4 +78,5 @@ def _converted_bytes(n_frames: int, lanes: int, n_atoms: int, n_frame_atoms: int
     frames = min(n_frames, frames_at_once(whole) + lanes)
     # Weights, their roots and the reference, with the indices of their atoms.
     metric = 96 * whole
-    return 24 * frames * (whole + (0 if n_frame_atoms is None else n_atoms)) + metric
+    # Fitted atoms twice, measured ones twice.
+    return 24 * frames * (whole + (0 if n_frame_atoms is None else 2 * (whole + n_atoms))) + metric

@@ -1,13 +1,14 @@
 """How two structures are compared: fitted pair by pair, as they are, or after one superposition of all."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError, NonFiniteError, TopologyMismatchError
 
-__all__ = ["Alignment", "Metric", "checked_weights"]
+__all__ = ["Alignment", "Metric", "as_positions", "checked_weights"]
 
 Float64Array = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
@@ -162,3 +163,32 @@ def checked_weights(weights: npt.ArrayLike, n_atoms: int) -> Float64Array:
             f"({values[bad[0]]}): give each atom a weight above 0."
         )
     return values
+
+
+def as_positions(xyz: npt.ArrayLike, *, n_atoms: int | None = None) -> npt.NDArray[Any]:
+    """Check the shape of positions, without a copy if ``xyz`` is an array.
+
+    Parameters
+    ----------
+    xyz
+        Positions, shape (n_frames, n_atoms, 3), nm.
+    n_atoms
+        The number of atoms that there must be; any number from 1 if None.
+
+    Raises
+    ------
+    TopologyMismatchError
+        If the shape is another.
+    """
+    positions = np.asarray(xyz)
+    if positions.ndim != 3 or positions.shape[2] != 3 or positions.shape[1] == 0:
+        raise TopologyMismatchError(
+            f"Positions need a shape (n_frames, n_atoms, 3) with at least one atom, not {positions.shape}: "
+            "index or reshape the array so that frames, atoms and x, y, z are its three axes."
+        )
+    if n_atoms is not None and positions.shape[1] != n_atoms:
+        raise TopologyMismatchError(
+            f"The frames have {positions.shape[1]} atoms and what they are compared with has {n_atoms}: "
+            "select the same atoms, in the same order, on both sides."
+        )
+    return positions

@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from ..errors import ConfigError
 from ._blas import one_blas_thread
-from ._packing import as_positions, pack
+from ._packing import pack
 from ._tile import COLUMNS, ROWS, condensed_fitted, condensed_plain
-from .metric import Metric
+from .metric import Metric, as_positions
 
 __all__ = ["PairwiseRmsd"]
 

@@ -1,13 +1,21 @@
-"""Structures moved onto a reference, for writing them out."""
+"""Structures moved onto a reference, by the singular value decomposition of their inner products.
+
+References
+----------
+Kabsch, Acta Cryst. A 34 (1978) 827.
+"""
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import NonFiniteError, TopologyMismatchError
-from ._packing import as_positions
-from .metric import checked_weights
+from .metric import Alignment, as_positions, checked_weights
 
-__all__ = ["superpose"]
+__all__ = ["aligned", "superpose"]
+
+Float64Array = npt.NDArray[np.float64]
 
 
 def superpose(
@@ -45,10 +53,6 @@ def superpose(
         If the weights aren't one positive number for each fitted atom.
     NonFiniteError
         If a fitted atom of the reference isn't finite.
-
-    References
-    ----------
-    Kabsch, Acta Cryst. A 34 (1978) 827.
     """
     target = as_positions(np.asarray(reference)[np.newaxis])[0].astype(np.float64)
     mobile = as_positions(xyz, n_atoms=target.shape[0]).astype(np.float64)
@@ -67,15 +71,43 @@ def superpose(
             "atoms that it has."
         )
     with np.errstate(invalid="ignore"):  # from inf - inf, which is to become NaN
-        mobile -= np.einsum("fai,a->fi", mobile[:, fitted], shares)[:, np.newaxis]
+        mobile -= (shares @ mobile[:, fitted])[:, np.newaxis]
         rotations = _rotations(mobile[:, fitted], shares[:, np.newaxis] * (target[fitted] - target_centre))
-        moved: npt.NDArray[np.float64] = np.einsum("fai,fij->faj", mobile, rotations) + target_centre
-        return moved.astype(np.float32)
+        moved: npt.NDArray[np.float32] = (mobile @ rotations + target_centre).astype(np.float32)
+        return moved
 
 
-def _rotations(mobile: npt.NDArray[np.float64], target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def aligned(xyz: npt.NDArray[Any], alignment: Alignment) -> Float64Array:
+    """Superpose frames on one reference and take out the atoms that are compared.
+
+    Each frame is worked on by itself, so that the result doesn't depend on which frames come together.
+
+    Parameters
+    ----------
+    xyz
+        Positions, shape (n_frames, n_atoms, 3), nm. Not modified.
+    alignment
+        By which atoms, on what.
+
+    Returns
+    -------
+    Positions from the reference's centre, shape (n_frames, n_measured, 3), nm. Not finite where a fitted
+    atom isn't.
+    """
+    weights = np.ones(alignment.fitted.size) if alignment.weights is None else alignment.weights
+    shares = weights / weights.sum()
+    # The reference carries the weights of the products, so that frames need theirs for the centre only.
+    target = (alignment.reference - shares @ alignment.reference) * shares[:, np.newaxis]
+    fitted = xyz[:, alignment.fitted].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        centres = (shares @ fitted)[:, np.newaxis]
+        moved: Float64Array = (xyz[:, alignment.measured] - centres) @ _rotations(fitted - centres, target)
+    return moved
+
+
+def _rotations(mobile: Float64Array, target: Float64Array) -> Float64Array:
     """Matrices that turn centred rows of ``mobile`` onto ``target``, shape (n_frames, 3, 3)."""
-    products = np.einsum("fai,aj->fij", mobile, target)
+    products = mobile.transpose(0, 2, 1) @ target
     # The singular value decomposition raises on NaN for the whole batch.
     finite = np.isfinite(products).all(axis=(1, 2))
     rotations = np.full(products.shape, np.nan)
