@@ -11,7 +11,7 @@ from .config import RunConfig, load_config
 from .export import has_current_medoids, medoids_path, write_medoids
 from .ingest import IngestResult, ingest_trajectories
 from .progress import Progress, Silent
-from .report import summarize
+from .report import ClusterTable, cluster_table, summarize
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,8 +27,8 @@ class RunResult:
     ----------
     ingest, cluster, assign
         What each stage says.
-    summary
-        The table to cite, see `summarize`.
+    table
+        The table that the command ends with.
     medoids
         The PDB file with the medoids, one model a cluster in order of population.
     was_complete
@@ -38,9 +38,14 @@ class RunResult:
     ingest: IngestResult
     cluster: ClusterResult
     assign: AssignResult
-    summary: "xr.Dataset"
+    table: ClusterTable
     medoids: Path
     was_complete: bool
+
+    @property
+    def summary(self) -> "xr.Dataset":
+        """The whole summary, read when it is asked for, see `summarize`."""
+        return summarize(self.assign.store, self.assign.name)
 
 
 def run_pipeline(
@@ -77,16 +82,16 @@ def run_pipeline(
     ingested = ingest_trajectories(store, **dict(config.ingest), **common)
     clustered = cluster_subset(store, **dict(config.cluster), **common)
     assigned = assign_frames(store, **{**dict(config.assign), "name": name}, **common)
-    summary = summarize(store, name, details=False)
-    has_medoids = has_current_medoids(summary)
-    medoids = medoids_path(store, name) if has_medoids else write_medoids(summary)
+    table = cluster_table(store, name)
+    has_medoids = has_current_medoids(table)
+    medoids = medoids_path(store, name) if has_medoids else write_medoids(table)
     assigned_now = assigned.n_frames_computed + assigned.n_margins_computed
     computed = ingested.n_frames_computed or assigned_now
     return RunResult(
         ingest=ingested,
         cluster=clustered,
         assign=assigned,
-        summary=summary,
+        table=table,
         medoids=medoids,
         was_complete=has_medoids and clustered.was_complete and not computed,
     )

@@ -33,7 +33,7 @@ def run(
     from .summary_tables import print_summary
 
     result = run_pipeline(load_config(config, store=store, overrides=set_ or ()), **options)
-    print_summary(result.summary)
+    print_summary(result.table)
     typer.echo(f"\nMedoids, one model a cluster in order of rank: {result.medoids}")
     if result.was_complete:
         typer.echo(NOTHING_NEW)
@@ -179,7 +179,7 @@ def assign(
     from twopass_store.assign import assign_frames
     from twopass_store.cluster import adopt_leaders
     from twopass_store.errors import ConfigError
-    from twopass_store.report import summarize
+    from twopass_store.report import cluster_table
 
     from .summary_tables import print_summary
 
@@ -191,6 +191,6 @@ def assign(
     elif "select" in of_leaders:
         raise ConfigError("`select` goes with `leaders`: other clusterings have their atoms already.")
     result = assign_frames(store, **options)
-    print_summary(summarize(store, result.name, details=False))
+    print_summary(cluster_table(store, result.name))
     if not result.n_frames_computed + result.n_margins_computed:
         typer.echo(f"\n{NOTHING_NEW}")

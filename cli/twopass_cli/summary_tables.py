@@ -3,17 +3,20 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 from rich.console import Console
 
 from twopass_store.config import format_length
+from twopass_store.report import ClusterTable
 from twopass_store.schema import DEFAULT_METRIC
 
 from .tables import count, decimal, formatted, print_facts, print_table, stdout_console
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 __all__ = ["csv_table", "print_clusters", "print_summary"]
@@ -21,10 +24,10 @@ __all__ = ["csv_table", "print_clusters", "print_summary"]
 NONE = "–"
 
 
-def print_summary(summary: "xr.Dataset") -> None:
+def print_summary(table: ClusterTable) -> None:
     """Print the table that a run ends with."""
-    console, clusters = stdout_console(), _frame(summary, "cluster")
-    print_facts(console, _facts(summary.attrs))
+    console, clusters = stdout_console(), SimpleNamespace(**table.columns)
+    print_facts(console, _facts(table.attrs))
     columns = {
         "cluster": _names(clusters),
         "label": clusters.label,
@@ -33,12 +36,13 @@ def print_summary(summary: "xr.Dataset") -> None:
         "faithful": formatted(clusters.faithfulness, ".1%"),
         "mean RMSD\n(nm)": formatted(clusters.rmsd_mean_nm, ".4f"),
     }
-    _print(console, "", columns | _medoids(summary))
+    console.print()
+    _print(console, "", columns | _medoids(clusters, table.attrs))
 
 
 def print_clusters(summary: "xr.Dataset") -> None:
     """Print the main columns in tables that fit a terminal of 80 columns."""
-    console, clusters, attrs = stdout_console(), _frame(summary, "cluster"), summary.attrs
+    console, clusters, attrs = stdout_console(), _along(summary, "cluster"), summary.attrs
     names, n_runs = _names(clusters), summary.sizes["run"]
     print_facts(console, _facts(attrs))
 
@@ -55,7 +59,7 @@ def print_clusters(summary: "xr.Dataset") -> None:
         note = f"± standard error, bootstrap over {n_runs} runs (seed {attrs['bootstrap_seed']})."
         if (clusters.n_runs == 1).any():
             note += " ! seen in one run only: that population is a matter of luck."
-    if clusters.faithfulness.notna().any():
+    if not np.isnan(clusters.faithfulness).all():
         columns["faithful"] = formatted(clusters.faithfulness, ".1%")
         columns["held out"] = formatted(clusters.faithfulness_held_out, ".1%")
     _print(console, "Populations", columns, note)
@@ -89,17 +93,20 @@ def print_clusters(summary: "xr.Dataset") -> None:
         _print(console, "Margins", columns, note)
 
     unit = "ps" if "length_ps" in attrs else "frames"
-    lengths = {name: clusters[f"{name}_{unit}"] for name in ("residence", "complete_visit", "longest_visit")}
+    residence, complete, longest = (
+        _lengths(getattr(clusters, f"{name}_{unit}"))
+        for name in ("residence", "complete_visit", "longest_visit")
+    )
     where = f" ({'ps' if unit == 'ps' else 'frame'}{', file' if attrs['n_trajectories'] > 1 else ''})"
     columns = {
         "cluster": names,
         "visits": formatted(clusters.n_visits, ","),
         "cut\noff": formatted(clusters.n_visits - clusters.n_complete_visits, ","),
-        "mean\nresidence": _lengths(lengths["residence"]),
-        "complete\nvisits": _lengths(lengths["complete_visit"]),
-        "longest": _lengths(lengths["longest_visit"]),
-        f"first seen{where}": _seen(summary, clusters, "first"),
-        f"last seen{where}": _seen(summary, clusters, "last"),
+        "mean\nresidence": residence,
+        "complete\nvisits": complete,
+        "longest": longest,
+        f"first seen{where}": _seen(clusters, attrs, "first"),
+        f"last seen{where}": _seen(clusters, attrs, "last"),
     }
     note = (
         "A visit is a stretch of frames in one run without a gap in time. Mean residence: time in all visits "
@@ -109,7 +116,7 @@ def print_clusters(summary: "xr.Dataset") -> None:
     _print(
         console,
         "Medoids" if "subset" in attrs else "Leaders from outside",
-        {"cluster": names} | _medoids(summary),
+        {"cluster": names} | _medoids(clusters, attrs),
     )
     if attrs["n_beyond_noise_cutoff"]:
         _print_noise(console, summary)
@@ -119,7 +126,7 @@ def print_clusters(summary: "xr.Dataset") -> None:
         _print_strides(console, summary)
 
 
-def csv_table(summary: "xr.Dataset") -> pd.DataFrame:
+def csv_table(summary: "xr.Dataset") -> "pd.DataFrame":
     """Return the table of CSV: strides or groups with the clusters if asked for, else the clusters."""
     dim = next((one for one in ("stride", "group") if one in summary.dims), "cluster")
     names = [name for name, values in summary.data_vars.items() if values.dims[0] == dim]
@@ -127,12 +134,13 @@ def csv_table(summary: "xr.Dataset") -> pd.DataFrame:
 
 
 def _print_noise(console: Console, summary: "xr.Dataset") -> None:
-    attrs, files, bins = summary.attrs, _frame(summary, "trajectory_file"), _frame(summary, "time_bin")
-    files = files[files.file_n_beyond_noise_cutoff > 0]
+    attrs, files, bins = summary.attrs, _along(summary, "trajectory_file"), _along(summary, "time_bin")
+    inside = files.file_n_beyond_noise_cutoff > 0
+    n_beyond = files.file_n_beyond_noise_cutoff[inside]
     columns: dict[str, Iterable[Any]] = {
-        "file": [Path(path).name for path in files.index],
-        "frames": formatted(files.file_n_beyond_noise_cutoff, ","),
-        "of these": formatted(files.file_n_beyond_noise_cutoff / attrs["n_beyond_noise_cutoff"], ".1%"),
+        "file": [Path(path).name for path in files.trajectory_file[inside]],
+        "frames": formatted(n_beyond, ","),
+        "of these": formatted(n_beyond / attrs["n_beyond_noise_cutoff"], ".1%"),
     }
     _print(console, f"Farther than {format_length(attrs['noise_cutoff_nm'])} from every leader", columns)
     columns = {
@@ -151,10 +159,10 @@ def _print_noise(console: Console, summary: "xr.Dataset") -> None:
 
 
 def _print_groups(console: Console, summary: "xr.Dataset") -> None:
-    groups, by = _frame(summary, "group"), summary.attrs["by"]
+    groups, by = _along(summary, "group"), summary.attrs["by"]
     # Files that weren't grouped into runs are runs by their paths.
-    names = [Path(name).name if Path(name).is_absolute() else name for name in groups.index]
-    if by.startswith("blocks") and summary.sizes["run"] == 1 and "group_first_time_ps" in groups:
+    names = [Path(name).name if Path(name).is_absolute() else name for name in groups.group]
+    if by.startswith("blocks") and summary.sizes["run"] == 1 and hasattr(groups, "group_first_time_ps"):
         # With several runs, times would mean nothing.
         names = [f"{one} ps" for one in _ranges(groups.group_first_time_ps, groups.group_last_time_ps)]
     n_frames, counts = groups.group_n_frames, summary.group_n_frames_of.values
@@ -172,9 +180,9 @@ def _print_groups(console: Console, summary: "xr.Dataset") -> None:
 
 
 def _print_strides(console: Console, summary: "xr.Dataset") -> None:
-    strides, shares = _frame(summary, "stride"), summary.stride_share.to_pandas()
+    strides, shares = _along(summary, "stride"), summary.stride_share.to_pandas()
     columns = {
-        "stride": formatted(strides.index, ","),
+        "stride": formatted(strides.stride, ","),
         "frames": formatted(strides.stride_n_subset_frames, ",.0f"),
         "clusters": formatted(strides.stride_n_clusters, ".0f"),
         "Rand index": formatted(strides.stride_adjusted_rand, ".3f"),
@@ -248,33 +256,30 @@ def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("First pass", first), ("Second pass", second)]
 
 
-def _medoids(summary: "xr.Dataset") -> dict[str, Iterable[Any]]:
-    inside, clusters = "subset" in summary.attrs, _frame(summary, "cluster")
+def _medoids(clusters: SimpleNamespace, attrs: Mapping[str, Any]) -> dict[str, Iterable[Any]]:
+    inside = "subset" in attrs
     columns: dict[str, Iterable[Any]] = {
         "medoid:\nfile" if inside else "leader:\nfile": [Path(path).name for path in clusters.medoid_path],
         "\nframe" if inside else "\nmodel": clusters.medoid_source_frame,
     }
-    if inside and "length_ps" in summary.attrs:
+    if inside and "length_ps" in attrs:
         columns["time\n(ps)"] = [decimal(time) for time in clusters.medoid_time_ps]
     return columns
 
 
-def _seen(summary: "xr.Dataset", clusters: pd.DataFrame, which: str) -> Iterable[str]:
-    for path, frame, time in zip(
-        clusters[f"{which}_path"],
-        clusters[f"{which}_source_frame"],
-        clusters[f"{which}_time_ps"],
-        strict=True,
-    ):
-        when = str(frame) if pd.isna(time) else decimal(time)
-        where = f" {Path(path).name}" if summary.attrs["n_trajectories"] > 1 else ""
+def _seen(clusters: SimpleNamespace, attrs: Mapping[str, Any], which: str) -> Iterable[str]:
+    found = (getattr(clusters, f"{which}_{what}") for what in ("path", "source_frame", "time_ps"))
+    for path, frame, time in zip(*found, strict=True):
+        when = str(frame) if np.isnan(time) else decimal(time)
+        where = f" {Path(path).name}" if attrs["n_trajectories"] > 1 else ""
         yield f"{when}{where}" if path else NONE
 
 
-def _frame(summary: "xr.Dataset", dim: str) -> pd.DataFrame:
+def _along(summary: "xr.Dataset", dim: str) -> SimpleNamespace:
     """Return the variables along one dimension."""
-    names = [name for name, values in summary.data_vars.items() if values.dims == (dim,)]
-    return summary[names].to_dataframe()
+    return SimpleNamespace(
+        **{str(name): each.values for name, each in summary.variables.items() if each.dims == (dim,)}
+    )
 
 
 def _print(console: Console, title: str, columns: Mapping[str, Iterable[Any]], note: str = "") -> None:
@@ -283,17 +288,17 @@ def _print(console: Console, title: str, columns: Mapping[str, Iterable[Any]], n
     print_table(console, list(columns), rows, text=text, title=title, note=note)
 
 
-def _names(clusters: pd.DataFrame) -> list[str]:
-    return [f"C{cluster}" for cluster in clusters.index]
+def _names(clusters: SimpleNamespace) -> list[str]:
+    return [f"C{rank}" for rank in range(1, len(clusters.label) + 1)]
 
 
 def _mean_sd(means: Iterable[float], deviations: Iterable[float]) -> list[str]:
     pairs = zip(means, deviations, strict=True)
-    return [NONE if pd.isna(mean + sd) else f"{mean:.4f} ± {sd:.4f}" for mean, sd in pairs]
+    return [NONE if np.isnan(mean + sd) else f"{mean:.4f} ± {sd:.4f}" for mean, sd in pairs]
 
 
 def _lengths(values: Iterable[float]) -> list[str]:
-    return [NONE if pd.isna(one) else f"{one:,.4g}" if one < 1e4 else f"{one:,.0f}" for one in values]
+    return [NONE if np.isnan(one) else f"{one:,.4g}" if one < 1e4 else f"{one:,.0f}" for one in values]
 
 
 def _ranges(starts: Iterable[float], stops: Iterable[float]) -> list[str]:

@@ -103,7 +103,7 @@ def test_run_again__says_so_and_changes_nothing(demo, twopass):
     before = files_of(demo)
     result = twopass("run", "demo.toml")
     assert "All was done already; nothing was changed." in result.stdout
-    assert "rank  label" in result.stdout
+    assert "cluster  label" in result.stdout
     assert files_of(demo) == before
     assert result.stderr == ""
     # The medoids are a product as well.
@@ -321,7 +321,7 @@ def test_no_permission__is_one_clear_line_and_loses_nothing(demo, twopass, unpri
 def test_quiet__says_nothing_on_the_way(demo, twopass):
     result = twopass("run", "demo.toml", "--quiet")
     assert result.stderr == ""
-    assert "rank  label" in result.stdout
+    assert "cluster  label" in result.stdout
 
 
 def test_help__is_there_for_every_command_with_an_example(twopass):

@@ -22,6 +22,7 @@ from twopass_store import (
     summarize,
 )
 from twopass_store.errors import ConfigError, MemoryBudgetError, StageIncompleteError
+from twopass_store.report import cluster_table
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +91,10 @@ def test_summary__is_true_of_the_arrays(store, arrays):
         assert row.n_runs == len(set(arrays.trajectory.values[mine]))
         assert row.share_error > 0
     # What a run ends with is the same, with less of it.
-    brief = summarize(store, details=False)
-    assert set(brief.dims) == {"cluster"}
-    for name, values in brief.variables.items():
-        assert values.identical(summary.variables[name])
+    brief = cluster_table(store)
+    for name, values in brief.columns.items():
+        np.testing.assert_array_equal(values, summary[name])
+    assert {name: summary.attrs[name] for name in brief.attrs} == brief.attrs
 
 
 def test_visits__are_counted_within_runs_and_between_gaps(store, arrays):

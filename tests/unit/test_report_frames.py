@@ -1,6 +1,7 @@
 """What is counted frame by frame, against counting one after the other."""
 
 from itertools import groupby
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_visits__are_those_counted_one_by_one(data, n_frames, n_labels):
     for one in range(n_labels):
         mine = [(spacing[run], length, begun, left) for of, run, length, begun, left in expected if of == one]
         complete = [(step, length) for step, length, begun, left in mine if begun and left]
-        row = found.loc[one]
+        row = SimpleNamespace(**{name: values[one] for name, values in found.items()})
         assert row.n_visits == len(mine)
         assert row.n_frames == sum(length for _, length, _, _ in mine) == (label == one).sum()
         assert row.n_departures == sum(left for _, _, _, left in mine)

@@ -110,7 +110,7 @@ def test_walk__counts_what_is_there_however_it_is_cut(case):
         assert found.counts["file"][:, code].tolist() == found.counts["run"][:, code].tolist()
         assert found.counts["group"][:, code].tolist() == [mine.sum()]
         assert found.counts["time"][:, code].sum() == mine.sum()
-        assert found.visits.n_frames[code] == mine.sum()
+        assert found.visits["n_frames"][code] == mine.sum()
         where = np.flatnonzero(mine)
         assert found.first_frame[code] == (where[0] if len(where) else -1)
         assert found.last_frame[code] == (where[-1] if len(where) else -1)
@@ -153,9 +153,9 @@ def test_visits__end_where_runs_end_and_time_jumps(case):
             if follows:
                 n_left[max(label[frame - 1], 0)] += 1
         total[max(label[frame], 0)] += runs.spacing[run[frame]]
-    np.testing.assert_array_equal(found.visits.n_visits[:N_CLUSTERS], n_visits[1:])
-    np.testing.assert_array_equal(found.visits.n_departures[:N_CLUSTERS], n_left[1:])
-    np.testing.assert_allclose(found.visits.time[:N_CLUSTERS], np.nan_to_num(total[1:]))
+    np.testing.assert_array_equal(found.visits["n_visits"][:N_CLUSTERS], n_visits[1:])
+    np.testing.assert_array_equal(found.visits["n_departures"][:N_CLUSTERS], n_left[1:])
+    np.testing.assert_allclose(found.visits["time"][:N_CLUSTERS], total[1:])
 
 
 @pytest.mark.parametrize("n_blocks", [1, 3, 7])
@@ -216,12 +216,12 @@ def test_subset_distances__are_those_of_the_square_matrix():
     medoids = np.array([np.flatnonzero(labels == one)[0] for one in range(1, 6)])
     found = subset_distances(condensed, labels, medoids)
     between = square[np.ix_(medoids, medoids)] + np.diag(np.full(5, np.inf))
-    np.testing.assert_array_equal(found.nearest, between.argmin(axis=1) + 1)
-    np.testing.assert_allclose(found.nearest_rmsd, between.min(axis=1))
+    np.testing.assert_array_equal(found["nearest"], between.argmin(axis=1) + 1)
+    np.testing.assert_allclose(found["nearest_rmsd"], between.min(axis=1))
     for one in range(1, 6):
         inside = square[np.ix_(labels == one, labels == one)]
         pairs = inside[np.triu_indices(len(inside), 1)]
         if len(pairs):
-            assert found.pair_mean[one - 1] == pytest.approx(pairs.mean())
-            assert found.pair_sd[one - 1] == pytest.approx(pairs.std())
-    assert np.isnan(found.pair_mean[4])
+            assert found["pair_mean"][one - 1] == pytest.approx(pairs.mean())
+            assert found["pair_sd"][one - 1] == pytest.approx(pairs.std())
+    assert np.isnan(found["pair_mean"][4])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..config import ExportConfig, ExportOptions, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..progress import Progress, Silent
-from ..report import summarize
+from ..report import cluster_table
 from ..store import Store, Watch, only_clustering, store_path
 from .frames import chosen_frames, frame_pieces, rows_by_chunk, take
 from .target import checked_target, replacing
@@ -174,22 +174,19 @@ def clustering_name(store: Store, name: str | None) -> str:
 
 
 def _chosen_labels(store: Store, name: str, labels: Sequence[int], clusters: Sequence[str]) -> set[int]:
-    ranked = summarize(store.path, name, details=False).label
-    label_of_rank = dict(zip(ranked.cluster.values.tolist(), ranked.values.tolist(), strict=True))
-    wanted = {label_of_rank[_rank(each, len(label_of_rank))] for each in clusters}
+    ranked = cluster_table(store.path, name).columns["label"].tolist()
+    wanted = set()
+    for cluster in clusters:
+        rank = cluster.strip().upper().removeprefix("C")
+        if not rank.isdecimal() or not 1 <= int(rank) <= len(ranked):
+            raise ConfigError(f"There is no cluster {cluster}; they are C1, the largest, to C{len(ranked)}.")
+        wanted.add(ranked[int(rank) - 1])
     for label in labels:
-        if label not in label_of_rank.values():
-            known = ", ".join(map(str, sorted(label_of_rank.values())))
+        if label not in ranked:
+            known = ", ".join(map(str, sorted(ranked)))
             raise ConfigError(f"Clustering {name} has no label {label}; there are: {known}.")
         wanted.add(label)
     return wanted
-
-
-def _rank(cluster: str, n_clusters: int) -> int:
-    text = cluster.strip().upper().removeprefix("C")
-    if not text.isdecimal() or not 1 <= int(text) <= n_clusters:
-        raise ConfigError(f"There is no cluster {cluster}; they are C1, the largest, to C{n_clusters}.")
-    return int(text)
 
 
 class _FrameSource:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import ConfigError, StoreWriteError
 from ..metric import ClusterMetric, read_metric
 from ..progress import Progress, Silent
-from ..report import summarize
+from ..report import ClusterTable, cluster_table
 from ..store import Store, Watch, open_results, store_path
 from .coordinates import ExportResult, clustering_name, finished_store, unchanged, write_frames
 from .frames import take
@@ -18,7 +18,6 @@ from .target import checked_target, replacing
 
 if TYPE_CHECKING:
     import mdtraj as md
-    import xarray as xr
 
 __all__ = ["export_representatives", "has_current_medoids", "load_leaders", "medoids_path", "write_medoids"]
 
@@ -113,7 +112,7 @@ def export_representatives(
     group = f"clusterings/{name}"
     watch = Watch(opened.path, name)
     if kind == "medoids":
-        frames = summarize(opened.path, name, details=False).medoid_frame.values
+        frames = cluster_table(opened.path, name).columns["medoid_frame"]
         if (frames < 0).any():
             raise ConfigError(
                 f"The clusters of {name} in {opened.path} are led by structures from outside and have no "
@@ -147,21 +146,21 @@ def medoids_path(store: str | os.PathLike[str], name: str) -> Path:
     return path.with_name(f"{stem}.{name}.medoids.pdb")
 
 
-def has_current_medoids(summary: "xr.Dataset") -> bool:
+def has_current_medoids(table: ClusterTable) -> bool:
     """Tell whether the file of the medoids is there and of this very clustering."""
     try:
-        with medoids_path(summary.attrs["store"], summary.attrs["clustering"]).open(encoding="utf-8") as file:
-            return file.readline() == _identity(summary)
+        with medoids_path(table.attrs["store"], table.attrs["clustering"]).open(encoding="utf-8") as file:
+            return file.readline() == _identity(table)
     except (OSError, UnicodeDecodeError):
         return False
 
 
-def write_medoids(summary: "xr.Dataset") -> Path:
+def write_medoids(table: ClusterTable) -> Path:
     """Write the medoids as a multi-model PDB, superposed as in `export_representatives`.
 
     Parameters
     ----------
-    summary
+    table
         Of the clustering. Model 1 is its most populated cluster, C1; remarks say which frame each one is.
 
     Returns
@@ -177,18 +176,19 @@ def write_medoids(summary: "xr.Dataset") -> Path:
     """
     from ..trajectory import WrittenFrames, fit_names, open_writer, output_format, topology_from_json
 
-    opened = Store.open(Path(summary.attrs["store"]))
-    xyz = take(opened, "position", summary.medoid_frame.values)
+    opened, columns = Store.open(Path(table.attrs["store"])), table.columns
+    name = table.attrs["clustering"]
+    xyz = take(opened, "position", columns["medoid_frame"])
     topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
-    medoids = _superposed(xyz, read_metric(opened, f"clusterings/{summary.attrs['clustering']}"))
-    remarks = [_identity(summary)]
-    for row in summary.to_dataframe().itertuples():
+    medoids = _superposed(xyz, read_metric(opened, f"clusterings/{name}"))
+    remarks = [_identity(table)]
+    places = (columns[key] for key in ("label", "medoid_source_frame", "medoid_path"))
+    for model, (label, frame, file) in enumerate(zip(*places, strict=True), start=1):
         # A line break in a name would be one in the file.
-        name = "".join(each if each.isprintable() else "?" for each in Path(row.medoid_path).name)
-        where = f"frame {row.medoid_source_frame} of {name}"
-        remarks.append(f"REMARK   6 MODEL {row.Index}: C{row.Index}, label {row.label}, {where}\n")
+        shown = "".join(each if each.isprintable() else "?" for each in Path(file).name)
+        remarks.append(f"REMARK   6 MODEL {model}: C{model}, label {label}, frame {frame} of {shown}\n")
 
-    path = medoids_path(summary.attrs["store"], summary.attrs["clustering"])
+    path = medoids_path(opened.path, name)
     if path.is_dir():
         raise StoreWriteError(f"Cannot write {path}: a folder stands there. Give it another name.")
     topology, _ = fit_names(topology, output_format(path))
@@ -218,5 +218,5 @@ def _superposed(xyz: NDArray[np.float32], metric: ClusterMetric) -> NDArray[np.f
     return shifted
 
 
-def _identity(summary: "xr.Dataset") -> str:
-    return f"REMARK   6 MEDOIDS OF {summary.attrs['clustering']}, {summary.attrs['fingerprint']}\n"
+def _identity(table: ClusterTable) -> str:
+    return f"REMARK   6 MEDOIDS OF {table.attrs['clustering']}, {table.attrs['fingerprint']}\n"

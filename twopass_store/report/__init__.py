@@ -3,6 +3,15 @@
 from .compare import compare_labels
 from .plot import plot_scan
 from .status import StageStatus, StoreStatus, store_status
-from .summary import summarize
+from .summary import ClusterTable, cluster_table, summarize
 
-__all__ = ["StageStatus", "StoreStatus", "compare_labels", "plot_scan", "store_status", "summarize"]
+__all__ = [
+    "ClusterTable",
+    "StageStatus",
+    "StoreStatus",
+    "cluster_table",
+    "compare_labels",
+    "plot_scan",
+    "store_status",
+    "summarize",
+]

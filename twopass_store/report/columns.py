@@ -1,7 +1,7 @@
 """The variables that describe clusters, from the walk over their labels."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,6 @@ from .frames import FrameTotals, walk_frames
 from .places import Column, origins, source_paths
 from .quantiles import LENGTH_EDGES, SHARE_EDGES
 from .runs import Runs, group_of_frames
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Clusters"]
 
@@ -68,6 +65,8 @@ class Clusters:
             details=details,
         )
         self.n_frames = self.totals.counts["run"].sum(axis=0)
+        # Labels less 1, the most populated first.
+        self.order: NDArray[np.int64] = np.argsort(-self.n_frames[: self.n_clusters], kind="stable")
 
     def _require_memory(self) -> None:
         n_labels, n_runs = self.n_clusters + 2, len(self.runs.names)
@@ -128,7 +127,7 @@ class Clusters:
             pairs |= dict.fromkeys(("pair_mean", "pair_sd", "nearest_rmsd"), unknown)
         else:
             # scipy takes a while to import.
-            from ..cluster.steps import StoredDistances
+            from ..cluster.stored import StoredDistances
             from .subset import subset_distances
 
             medoids = np.searchsorted(self.subset_frame, self.store.read(f"{self.group}/medoid_frame"))
@@ -152,32 +151,23 @@ class Clusters:
 
     def _visits(self) -> Iterator[Column]:
         assert self.totals.visits is not None
-        visits: pd.DataFrame = self.totals.visits.iloc[: self.n_clusters]
-        n_departures, n_complete = visits.n_departures, visits.n_complete
-        for name, values, meaning in (
-            ("n_visits", visits.n_visits, "visits: stretches of frames in one run without a gap"),
-            ("n_departures", n_departures, "visits whose end was seen"),
-            ("n_complete_visits", n_complete, "visits whose beginning and end were seen"),
+        of = {name: values[: self.n_clusters] for name, values in self.totals.visits.items()}
+        for name, found, meaning in (
+            ("n_visits", "n_visits", "visits: stretches of frames in one run without a gap"),
+            ("n_departures", "n_departures", "visits whose end was seen"),
+            ("n_complete_visits", "n_complete", "visits whose beginning and end were seen"),
         ):
-            yield name, values.astype(np.int64), "1", meaning
+            yield name, of[found].astype(np.int64), "1", meaning
         known = 1.0 if self.has_times and not np.isnan(self.runs.spacing).any() else np.nan
-        for name, frames, time, meaning in (
-            (
-                "residence",
-                _ratio(visits.n_frames, n_departures),
-                _ratio(visits.time, n_departures),
-                "mean residence: time in all visits by departures",
-            ),
-            (
-                "complete_visit",
-                _ratio(visits.n_complete_frames, n_complete),
-                _ratio(visits.complete_time, n_complete),
-                "mean length of the complete visits",
-            ),
-            ("longest_visit", visits.longest_frames, visits.longest_time, "longest visit, complete or not"),
-        ):
-            yield f"{name}_frames", frames, "frame", meaning
-            yield f"{name}_ps", time * known, "ps", meaning
+        meaning = "mean residence: time in all visits by departures"
+        yield "residence_frames", _ratio(of["n_frames"], of["n_departures"]), "frame", meaning
+        yield "residence_ps", _ratio(of["time"], of["n_departures"]) * known, "ps", meaning
+        meaning = "mean length of the complete visits"
+        yield "complete_visit_frames", _ratio(of["n_complete_frames"], of["n_complete"]), "frame", meaning
+        yield "complete_visit_ps", _ratio(of["complete_time"], of["n_complete"]) * known, "ps", meaning
+        meaning = "longest visit, complete or not"
+        yield "longest_visit_frames", of["longest_frames"], "frame", meaning
+        yield "longest_visit_ps", of["longest_time"] * known, "ps", meaning
 
     def _places(self) -> Iterator[Column]:
         medoids = np.full(self.n_clusters, -1)

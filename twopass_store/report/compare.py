@@ -8,7 +8,6 @@ import numpy as np
 
 from ..config import CompareConfig, expanded, validated
 from ..errors import ConfigError, StageIncompleteError
-from ..linkage import rand_index
 from ..partition import FrameRange
 from ..store import Store, at_one_state, only_clustering, store_path
 from .label_file import read_labels
@@ -69,7 +68,10 @@ def compare_labels(
 
 
 def _compare(opened: Store, name: str, path: Path, column: int | None) -> "xr.Dataset":
+    # scipy and xarray take a while to import.
     import xarray as xr
+
+    from ..linkage import rand_index
 
     if not opened.is_complete(f"clusterings/{name}/label"):
         raise StageIncompleteError(

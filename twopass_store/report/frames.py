@@ -1,7 +1,6 @@
 """One walk over all frames of a clustering, in memory that doesn't grow with them."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +9,7 @@ from ..schema import LABEL_STATUS
 from ..store import Store
 from .quantiles import LENGTH_EDGES, SHARE_EDGES, Histogram
 from .runs import GroupOf, Runs, frame_chunks
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .visits import Visits
 
 __all__ = ["NEAR_TIE", "N_TIME_BINS", "FrameTotals", "margins", "walk_frames"]
 
@@ -41,7 +38,7 @@ class FrameTotals:
     first_frame, last_frame
         Of each label, shape (n_labels,), -1 for none.
     rmsd, margin, n_near_ties, visits
-        Histograms, and the table of `Visits`; None without details, or without margins.
+        Histograms, and what `Visits` found; None without details, or without margins.
     """
 
     counts: dict[str, NDArray[np.int64]]
@@ -50,11 +47,11 @@ class FrameTotals:
     rmsd_squares: NDArray[np.float64]
     first_frame: NDArray[np.int64]
     last_frame: NDArray[np.int64]
+    n_near_ties: NDArray[np.int64]
     n_recovered: int = 0
     rmsd: Histogram | None = None
     margin: Histogram | None = None
-    n_near_ties: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    visits: "pd.DataFrame | None" = None
+    visits: dict[str, NDArray[np.float64]] | None = None
 
 
 def walk_frames(
@@ -86,9 +83,6 @@ def walk_frames(
     details
         Whether to count visits, and RMSDs and margins for their quantiles.
     """
-    # pandas takes a while to import.
-    from .visits import Visits
-
     n_labels = n_clusters + 2
     sizes = {"run": len(runs.names), "file": n_files, "group": n_groups, "time": N_TIME_BINS}
     found = FrameTotals(

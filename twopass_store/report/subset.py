@@ -1,7 +1,8 @@
 """What the stored distances of the subset say of clusters: how wide they are, and how far apart."""
 
+from typing import Any
+
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ..linkage import Condensed, iter_rows
@@ -11,7 +12,7 @@ __all__ = ["subset_distances"]
 
 def subset_distances(
     condensed: Condensed, labels: NDArray[np.int32], medoids: NDArray[np.int64]
-) -> pd.DataFrame:
+) -> dict[str, NDArray[Any]]:
     """Go once through the distances of all pairs.
 
     Parameters
@@ -25,7 +26,7 @@ def subset_distances(
 
     Returns
     -------
-    A row for each cluster: mean ``pair_mean`` and standard deviation ``pair_sd`` of the RMSDs within it, nm,
+    By cluster: mean ``pair_mean`` and standard deviation ``pair_sd`` of the RMSDs within it, nm,
     NaN without pairs; ``nearest``, the label of the cluster with the nearest medoid, -1 for the only cluster;
     and ``nearest_rmsd`` between the two medoids, nm.
     """
@@ -52,4 +53,4 @@ def subset_distances(
         mean = sums[1:] / n_pairs
         sd = np.sqrt(np.maximum(squares[1:] / n_pairs - mean**2, 0.0))
     nearest_rmsd[nearest < 0] = np.nan
-    return pd.DataFrame({"pair_mean": mean, "pair_sd": sd, "nearest": nearest, "nearest_rmsd": nearest_rmsd})
+    return {"pair_mean": mean, "pair_sd": sd, "nearest": nearest, "nearest_rmsd": nearest_rmsd}

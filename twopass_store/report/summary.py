@@ -1,8 +1,10 @@
-"""`summarize`: a finished clustering as one xarray Dataset, with what tells how far to trust it."""
+"""A finished clustering, cluster by cluster, with what tells how far to trust it."""
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +18,38 @@ from .columns import Clusters
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["summarize"]
+__all__ = ["ClusterTable", "cluster_table", "summarize"]
 
 Variables = dict[str, tuple[Any, Any, dict[str, str]]]
 """Dimensions, values and attributes of variables by name."""
 
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClusterTable:
+    """The table that a run ends with.
+
+    Attributes
+    ----------
+    columns
+        The variables of `summarize` along ``cluster`` that need neither the distances of the first pass nor
+        the order of the frames, each of shape (n_clusters,), the most populated cluster first.
+    attrs
+        The attributes of `summarize`.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    attrs: Mapping[str, Any]
+
+
+def cluster_table(store: str | os.PathLike[str], name: str | None = None) -> ClusterTable:
+    """Count the frames of each cluster of a finished clustering; raises the errors of `summarize`."""
+    return _summarized(store, SummaryConfig(name=name), _table, details=False)
+
 
 def summarize(
-    store: str | os.PathLike[str],
-    name: str | None = None,
-    *,
-    details: bool = True,
-    **options: Unpack[SummaryOptions],
+    store: str | os.PathLike[str], name: str | None = None, **options: Unpack[SummaryOptions]
 ) -> "xr.Dataset":
     """Summarize a finished clustering, cluster by cluster.
 
@@ -37,9 +59,6 @@ def summarize(
         Path of the store.
     name
         The clustering; may be left out if there is only one.
-    details
-        Whether to tell quantiles, margins, visits, distances of the first pass and counts by run, file and
-        time. What a run ends with needs none of them.
     **options
         See `SummaryConfig`.
 
@@ -67,21 +86,30 @@ def summarize(
     likely at any time. The mean of the complete visits alone is given beside it; it is too short if visits
     last as long as the runs.
     """
-    config = validated(SummaryConfig, {"name": name, **options})
+    return _summarized(store, validated(SummaryConfig, {"name": name, **options}), _dataset, details=True)
+
+
+def _summarized(
+    store: str | os.PathLike[str], config: SummaryConfig, show: Callable[[Clusters], Result], *, details: bool
+) -> Result:
     path = store_path(store)
     chosen = config.name or only_clustering(Store.open(path))
     return at_one_state(
-        path,
-        lambda: _dataset(Clusters(Store.open(path), chosen, config, details=details)),
-        name=chosen,
+        path, lambda: show(Clusters(Store.open(path), chosen, config, details=details)), name=chosen
     )
+
+
+def _table(clusters: Clusters) -> ClusterTable:
+    order = clusters.order
+    columns = {name: np.asarray(values)[order] for name, values, _, _ in clusters.columns()}
+    return ClusterTable({"label": order + 1, **columns}, plain_attributes(_attributes(clusters)))
 
 
 def _dataset(clusters: Clusters) -> "xr.Dataset":
     # xarray takes a while to import.
     import xarray as xr
 
-    order = np.argsort(-clusters.n_frames[: clusters.n_clusters], kind="stable")
+    order = clusters.order
     numbers = np.arange(1, clusters.n_clusters + 1)
     variables: Variables = {
         "cluster": _described("cluster", numbers, "1", "number of the cluster, 1 is the most populated"),
@@ -89,12 +117,11 @@ def _dataset(clusters: Clusters) -> "xr.Dataset":
     }
     for name, values, units, long_name in clusters.columns():
         variables[name] = _described("cluster", np.asarray(values)[order], units, long_name)
-    if clusters.details:
-        variables |= _counts(clusters, "run", clusters.runs.names, order) | _noise(clusters)
+    variables |= _counts(clusters, "run", clusters.runs.names) | _noise(clusters)
     if clusters.config.by is not None:
-        variables |= _counts(clusters, "group", clusters.groups, order)
+        variables |= _counts(clusters, "group", clusters.groups)
     if clusters.config.convergence:
-        variables |= _strides(clusters, order)
+        variables |= _strides(clusters)
     return xr.Dataset(variables, attrs=plain_attributes(_attributes(clusters))).set_coords("label")
 
 
@@ -131,16 +158,16 @@ def _attributes(clusters: Clusters) -> dict[str, Any]:
         "n_beyond_noise_cutoff": int(clusters.n_frames[clusters.n_clusters]),
         "n_not_finite": int(clusters.n_frames[clusters.n_clusters + 1]),
         "near_tie_share": near_tie_share,
-        "n_noise_visits": None if visits is None else int(visits.n_visits[clusters.n_clusters]),
+        "n_noise_visits": None if visits is None else int(visits["n_visits"][clusters.n_clusters]),
         "longest_noise_visit_frames": None
         if visits is None
-        else int(visits.longest_frames[clusters.n_clusters]),
+        else int(visits["longest_frames"][clusters.n_clusters]),
         "by": clusters.config.by,
         "bootstrap_seed": clusters.config.seed,
     }
 
 
-def _counts(clusters: Clusters, dim: str, names: tuple[str, ...], order: NDArray[np.int64]) -> Variables:
+def _counts(clusters: Clusters, dim: str, names: tuple[str, ...]) -> Variables:
     """Return the frames of each run or group."""
     counts = clusters.totals.counts[dim]
     found = {
@@ -153,7 +180,7 @@ def _counts(clusters: Clusters, dim: str, names: tuple[str, ...], order: NDArray
             dim, counts[:, -1], "1", f"frames of the {dim} that are not finite"
         ),
         f"{dim}_n_frames_of": _described(
-            (dim, "cluster"), counts[:, order], "1", f"frames of the {dim} in the cluster"
+            (dim, "cluster"), counts[:, clusters.order], "1", f"frames of the {dim} in the cluster"
         ),
     }
     if dim == "group" and clusters.has_times:
@@ -183,14 +210,14 @@ def _noise(clusters: Clusters) -> Variables:
     }
 
 
-def _strides(clusters: Clusters, order: NDArray[np.int64]) -> Variables:
+def _strides(clusters: Clusters) -> Variables:
     """Return the first pass at larger strides."""
     if clusters.subset is None:
         raise ConfigError(
             f"The leaders of {clusters.name} are structures from outside: without a subset, no stride can be "
             "too coarse. Leave out --convergence."
         )
-    from ..cluster.steps import StoredDistances
+    from ..cluster.stored import StoredDistances
     from .convergence import first_pass_at_strides
 
     found = first_pass_at_strides(
@@ -198,7 +225,7 @@ def _strides(clusters: Clusters, order: NDArray[np.int64]) -> Variables:
         clusters.subset_label,
         clusters.clustering,
         stride=clusters.store.attrs(clusters.subset)["stride"],
-        labels=order + 1,
+        labels=clusters.order + 1,
         budget_bytes=memory_budget(clusters.config.memory),
     )
     rand = "adjusted Rand index with the labels at the smallest stride"
@@ -208,5 +235,5 @@ def _strides(clusters: Clusters, order: NDArray[np.int64]) -> Variables:
         "stride_n_subset_frames": _described("stride", found.n_subset_frames, "1", "frames clustered"),
         "stride_n_clusters": _described("stride", found.n_clusters, "1", "clusters found"),
         "stride_adjusted_rand": _described("stride", found.adjusted_rand, "1", rand),
-        "stride_share": _described(("stride", "cluster"), found[order + 1], "1", share),
+        "stride_share": _described(("stride", "cluster"), found[clusters.order + 1], "1", share),
     }

@@ -1,10 +1,21 @@
 """Visits to clusters: stretches of frames with one label, counted block by block."""
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 __all__ = ["Visits"]
+
+_VISIT = np.dtype([("label", np.int64), ("run", np.int64), ("frames", np.int64), ("is_entered", np.bool_)])
+
+_SUMS = (
+    "n_visits",
+    "n_departures",
+    "n_complete",
+    "n_frames",
+    "time",
+    "n_complete_frames",
+    "complete_time",
+)
 
 
 class Visits:
@@ -23,9 +34,10 @@ class Visits:
 
     def __init__(self, n_labels: int, spacing: NDArray[np.float64]) -> None:
         self._spacing = spacing
-        self._sums = pd.DataFrame(index=pd.RangeIndex(n_labels))
-        self._longest = pd.DataFrame({"frames": 0.0, "time": np.nan}, index=pd.RangeIndex(n_labels))
-        self._open: pd.DataFrame | None = None
+        self._sums = {name: np.zeros(n_labels) for name in _SUMS}
+        self._longest_frames = np.zeros(n_labels)
+        self._longest_time = np.full(n_labels, np.nan)
+        self._open = np.empty(0, _VISIT)
 
     def add(self, label: NDArray[np.integer], run: NDArray[np.integer], is_break: NDArray[np.bool_]) -> None:
         """Take the next frames.
@@ -37,56 +49,44 @@ class Visits:
         is_break
             Whether the frame doesn't continue the one before it: another run, or a gap in time.
         """
-        before = np.append(-1 if self._open is None else self._open.label.iloc[0], label[:-1])
-        starts = np.flatnonzero(is_break | (label != before)) if len(label) else np.empty(0, np.int64)
-        visits = pd.DataFrame(
-            {
-                "label": label[starts],
-                "run": run[starts],
-                "frames": np.diff(starts, append=len(label)),
-                "is_entered": ~is_break[starts],
-            }
-        )
-        if self._open is not None:
-            self._open.loc[0, "frames"] += starts[0] if len(starts) else len(label)
-            visits = pd.concat([self._open, visits], ignore_index=True)
-        if len(visits):
-            self._count(visits)
-            self._open = visits.iloc[-1:].reset_index(drop=True)
+        if not len(label):
+            return
+        before = np.append(self._open["label"] if len(self._open) else -1, label[:-1])
+        starts = np.flatnonzero(is_break | (label != before))
+        begun = np.empty(len(starts), _VISIT)
+        begun["label"], begun["run"], begun["is_entered"] = label[starts], run[starts], ~is_break[starts]
+        begun["frames"] = np.diff(starts, append=len(label))
+        self._open["frames"] += starts[0] if len(starts) else len(label)
+        visits = np.concatenate([self._open, begun])
+        self._count(visits)
+        self._open = visits[-1:].copy()
 
-    def finish(self) -> pd.DataFrame:
+    def finish(self) -> dict[str, NDArray[np.float64]]:
         """Count the last visit.
 
         Returns
         -------
-        A row for each label with ``n_visits``, ``n_departures`` (visits whose end was seen), ``n_complete``
-        (those whose beginning was seen too), ``n_frames`` and ``time`` in all visits, ``n_complete_frames``
-        and ``complete_time`` in the complete ones, and ``longest_frames`` and ``longest_time``.
+        By label ``n_visits``, ``n_departures`` (visits whose end was seen), ``n_complete`` (those whose
+        beginning was seen too), ``n_frames`` and ``time`` in all visits, ``n_complete_frames`` and
+        ``complete_time`` in the complete ones, and ``longest_frames`` and ``longest_time``.
         """
-        if self._open is not None:
-            self._count(pd.concat([self._open, self._open.assign(is_entered=False)]))
-        return self._sums.join(self._longest.add_prefix("longest_"))
+        end = self._open.copy()
+        end["is_entered"] = False
+        self._count(np.concatenate([self._open, end]))
+        return {**self._sums, "longest_frames": self._longest_frames, "longest_time": self._longest_time}
 
-    def _count(self, visits: pd.DataFrame) -> None:
+    def _count(self, visits: NDArray[np.void]) -> None:
         """Count all visits but the last, which is still under way."""
         # A visit was left where the next one was entered.
-        visits = visits.assign(
-            is_left=visits.is_entered.shift(-1, fill_value=False),
-            time=visits.frames * self._spacing[visits.run],
-        ).iloc[:-1]
-        every = visits.groupby("label")
-        complete = visits[visits.is_entered & visits.is_left].groupby("label")
-        found = pd.DataFrame(
-            {
-                "n_visits": every.size(),
-                "n_departures": every.is_left.sum(),
-                "n_frames": every.frames.sum(),
-                "time": every.time.sum(),
-                "n_complete": complete.size(),
-                "n_complete_frames": complete.frames.sum(),
-                "complete_time": complete.time.sum(),
-            }
-        )
-        self._sums = self._sums.add(found, fill_value=0).fillna(0)
-        longest = every[["frames", "time"]].max()
-        self._longest = pd.concat([self._longest, longest]).groupby(level=0).max()
+        is_left = visits["is_entered"][1:]
+        visits = visits[:-1]
+        label, frames = visits["label"], visits["frames"]
+        time = frames * self._spacing[visits["run"]]
+        is_complete = visits["is_entered"] & is_left
+        complete_time = np.where(is_complete, time, 0.0)
+        values = (1, is_left, is_complete, frames, time, frames * is_complete, complete_time)
+        for name, weights in zip(_SUMS, values, strict=True):
+            weights = np.broadcast_to(weights, len(visits))
+            self._sums[name] += np.bincount(label, weights, len(self._longest_frames))
+        np.maximum.at(self._longest_frames, label, frames)
+        np.fmax.at(self._longest_time, label, time)
