@@ -21,7 +21,7 @@ from .target import checked_target, replacing
 if TYPE_CHECKING:
     import mdtraj as md
 
-    from ..trajectory import OutputFormat, WrittenFrames
+    from ..trajectory import TrajectoryFormat, WrittenFrames
 
 __all__ = [
     "ExportResult",
@@ -31,9 +31,6 @@ __all__ = [
     "unchanged",
     "write_frames",
 ]
-
-FLOAT32_TIMES = ("XTC", "TRR", "MDTraj HDF5", "Amber NetCDF")
-"""Formats that keep times in 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +200,7 @@ class _FrameSource:
     """
 
     def __init__(
-        self, store: Store, pieces: Callable[[], Iterator[NDArray[np.int64]]], entry: "OutputFormat"
+        self, store: Store, pieces: Callable[[], Iterator[NDArray[np.int64]]], entry: "TrajectoryFormat"
     ) -> None:
         self._store = store
         self._pieces = pieces
@@ -262,7 +259,7 @@ def write_frames(
     *,
     xtc_grid_nm: float | None = None,
 ) -> None:
-    """Write blocks of frames to a file, and note what its format rounds or cuts.
+    """Write blocks of frames to a file.
 
     Parameters
     ----------
@@ -277,31 +274,18 @@ def write_frames(
     progress
         Progress reporter.
     xtc_grid_nm
-        What XTC rounds positions to; the usual 0.001 if None.
+        What XTC rounds positions to; 0.001 if None.
     """
-    from ..trajectory import XTC_GRID_NM, file_extension, fit_names, open_writer, output_format, rounding_nm
+    from ..trajectory import open_writer
 
-    entry, grid = output_format(target), xtc_grid_nm or XTC_GRID_NM
-    topology, cut = fit_names(topology, entry)
-    if cut:
-        progress.note(f"{target.name}: {entry.name} files have {', '.join(cut)}")
-    moved_nm = moved_ps = 0.0
     progress.start("export", total=n_frames, done=0, unit="frames")
     try:
         with (
-            # In ASCII, since some writers know nothing else.
-            replacing(target, name=f"frames{file_extension(target)}") as temporary,
-            open_writer(temporary, topology, n_frames=n_frames, xtc_grid_nm=grid) as writer,
+            replacing(target, name=f"frames{target.suffix.lower()}") as temporary,
+            open_writer(temporary, topology, n_frames=n_frames, xtc_grid_nm=xtc_grid_nm) as writer,
         ):
             for block in blocks:
                 writer.write(block)
-                moved_nm = max(moved_nm, rounding_nm(entry, block.xyz, xtc_grid_nm=grid))
-                if block.time is not None and entry.name in FLOAT32_TIMES:
-                    moved_ps = max(moved_ps, float(np.abs(block.time - block.time.astype(np.float32)).max()))
                 progress.advance(len(block.xyz))
     finally:
         progress.finish()
-    if moved_nm:
-        progress.note(f"{target.name}: {entry.name} rounded positions, by {moved_nm:.1g} nm at most")
-    if moved_ps:
-        progress.note(f"{target.name}: {entry.name} rounded times, by {moved_ps:.1g} ps at most")

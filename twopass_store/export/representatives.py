@@ -174,7 +174,7 @@ def write_medoids(table: ClusterTable) -> Path:
     StoreWriteError
         If it can't be written.
     """
-    from ..trajectory import WrittenFrames, fit_names, open_writer, output_format, topology_from_json
+    from ..trajectory import WrittenFrames, open_writer, topology_from_json
 
     opened, columns = Store.open(Path(table.attrs["store"])), table.columns
     name = table.attrs["clustering"]
@@ -191,7 +191,6 @@ def write_medoids(table: ClusterTable) -> Path:
     path = medoids_path(opened.path, name)
     if path.is_dir():
         raise StoreWriteError(f"Cannot write {path}: a folder stands there. Give it another name.")
-    topology, _ = fit_names(topology, output_format(path))
     with replacing(path, name="medoids.pdb") as temporary:
         with open_writer(temporary, topology, n_frames=len(medoids)) as writer:
             writer.write(WrittenFrames(medoids))

@@ -12,18 +12,10 @@ from .atoms import (
 )
 from .containment import READER_BYTES, end_readers
 from .elements import guessed_elements
-from .formats import FORMATS, TrajectoryFormat, format_of, grid_step, supported_extensions
-from .imaging import Imager, Jump, JumpCheck, make_imager
+from .formats import TrajectoryFormat, format_of, grid_step, output_format
+from .imaging import Imager, JumpCheck, make_imager
 from .masses import element_masses, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
-from .output_formats import (
-    XTC_GRID_NM,
-    OutputFormat,
-    file_extension,
-    fit_names,
-    output_format,
-    rounding_nm,
-)
 from .probe import TrajectoryInfo, check_unchanged, digest_file, probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import read_index_group, select_atoms
@@ -40,15 +32,11 @@ from .writers import WrittenFrames, open_writer
 
 __all__ = [
     "DEFAULT_BLOCK_BYTES",
-    "FORMATS",
     "READER_BYTES",
-    "XTC_GRID_NM",
     "AtomMatch",
     "Block",
     "Imager",
-    "Jump",
     "JumpCheck",
-    "OutputFormat",
     "TrajectoryFormat",
     "TrajectoryInfo",
     "WrittenFrames",
@@ -58,8 +46,6 @@ __all__ = [
     "digest_file",
     "element_masses",
     "end_readers",
-    "file_extension",
-    "fit_names",
     "format_of",
     "grid_step",
     "guessed_elements",
@@ -76,11 +62,9 @@ __all__ = [
     "read_masses",
     "read_times",
     "reading_bytes",
-    "rounding_nm",
     "select_atoms",
     "shared_topology",
     "solvent_fraction",
-    "supported_extensions",
     "topology_bytes",
     "topology_from_json",
     "topology_to_json",

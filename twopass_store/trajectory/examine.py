@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ..errors import TrajectoryError, TruncatedTrajectoryError
 from ..partition import FrameList
-from .stream import bare_topology, frame_offsets, iterload, read_frames, readable_name
+from .formats import plain_name
+from .stream import bare_topology, frame_offsets, iterload, read_frames
 
 __all__ = ["Findings", "examine", "read_all_times"]
 
@@ -111,7 +112,7 @@ def _size(path: str) -> int:
 def _examine_xdr(path: str, is_growing: bool) -> _Count:
     offsets, size = frame_offsets(path), _size(path)
     n_frames = len(offsets)
-    with readable_name(path) as name, md.open(name) as file:
+    with plain_name(path) as name, md.open(name) as file:
         n_atoms = file.read(1)[0].shape[1]
         is_whole = True
         try:
@@ -156,7 +157,7 @@ def _examine_dcd(path: str) -> _Count:
             break
     else:
         raise TrajectoryError(f"{path} isn't a DCD file: it doesn't begin like one. Rename or copy it again.")
-    with readable_name(path) as name, md.open(name) as file:
+    with plain_name(path) as name, md.open(name) as file:
         n_frames = len(file)
         n_atoms = file.read(1)[0].shape[1] if n_frames else 0
     if n_frames < promised:
@@ -184,7 +185,7 @@ def _examine_netcdf(path: str) -> _Count:
                 f"{path} is cut off: its header promises {n_records} frames, and the file is shorter "
                 f"({error}). If it is still being written, wait; otherwise copy it again."
             ) from error
-    with readable_name(path) as name, md.open(name) as file:
+    with plain_name(path) as name, md.open(name) as file:
         there = file._handle.variables
         shape = there["coordinates"].shape
         if shape[1:] != (file.n_atoms, 3):
@@ -197,7 +198,7 @@ def _examine_netcdf(path: str) -> _Count:
 
 
 def _examine_hdf5(path: str) -> _Count:
-    with readable_name(path) as name, md.open(name) as file:
+    with plain_name(path) as name, md.open(name) as file:
         n_frames, n_atoms, n_axes = file.root.coordinates.shape
         if n_axes != 3:
             raise TrajectoryError(f"{path} has positions of {n_axes} dimensions instead of 3.")

@@ -1,22 +1,25 @@
-"""The trajectory formats that are claimed, and how mdtraj behaves on each."""
+"""The trajectory formats that are read and written, and how mdtraj behaves on each."""
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISREG
+from tempfile import TemporaryDirectory
+from typing import Literal
 
-from ..errors import TrajectoryError, TrajectoryNotFoundError, TwopassError
+from ..errors import ConfigError, TrajectoryError, TrajectoryNotFoundError, TwopassError
 
 __all__ = [
-    "FORMATS",
     "TrajectoryFormat",
     "check_file",
     "format_of",
     "grid_step",
+    "output_format",
+    "plain_name",
     "reading",
-    "supported_extensions",
 ]
 
 
@@ -27,56 +30,80 @@ class TrajectoryFormat:
     Attributes
     ----------
     name
-        How messages call it.
+        Name for messages.
     extensions
         Lower case, with the dot.
     has_topology
         Whether a file says which atoms it holds.
+    has_time
+        Whether frames carry times.
+    needs_time
+        Whether they must.
+    unitcell
+        Whether each frame has a unit cell in a file that is written, only the first has, or none.
     loads_whole
         Whether mdtraj can only load all frames at once.
     is_text
         Whether a frame is found only by parsing those before it.
+    is_read
+        Whether the format is read, too.
     bytes_per_atom
-        Memory that mdtraj takes at the peak for one atom of one frame while it decodes, in bytes; 12 is the
-        float32 result alone. Measured; a test holds it.
+        Peak memory of mdtraj for one atom of one frame while it decodes, in bytes; 12 is the float32 result
+        alone. Measured; a test holds it.
     """
 
     name: str
     extensions: tuple[str, ...]
     has_topology: bool = False
+    has_time: bool = False
+    needs_time: bool = False
+    unitcell: Literal["each", "first", "none"] = "each"
     loads_whole: bool = False
     is_text: bool = False
+    is_read: bool = True
     bytes_per_atom: int = 12
 
 
 # HDF5 and NetCDF are decoded with what the libraries keep of it (48 bytes), and copied (48).
 # xyz and lammpstrj are parsed into float64 frames (24 bytes), joined into one array (24) and cast (12).
-FORMATS: tuple[TrajectoryFormat, ...] = (
-    TrajectoryFormat("XTC", (".xtc",), bytes_per_atom=24),
-    TrajectoryFormat("TRR", (".trr",), bytes_per_atom=24),
+_FORMATS = (
+    TrajectoryFormat("XTC", (".xtc",), has_time=True, needs_time=True, bytes_per_atom=24),
+    TrajectoryFormat("TRR", (".trr",), has_time=True, needs_time=True, bytes_per_atom=24),
     TrajectoryFormat("DCD", (".dcd",), bytes_per_atom=24),
-    TrajectoryFormat("MDTraj HDF5", (".h5", ".hdf5"), has_topology=True, bytes_per_atom=96),
-    TrajectoryFormat("Amber NetCDF", (".nc", ".netcdf", ".ncdf"), bytes_per_atom=96),
+    TrajectoryFormat("MDTraj HDF5", (".h5", ".hdf5"), has_topology=True, has_time=True, bytes_per_atom=96),
+    TrajectoryFormat("Amber NetCDF", (".nc", ".netcdf", ".ncdf"), has_time=True, bytes_per_atom=96),
     TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), is_text=True, bytes_per_atom=36),
-    TrajectoryFormat("XYZ", (".xyz",), is_text=True, bytes_per_atom=72),
+    TrajectoryFormat("XYZ", (".xyz",), unitcell="none", is_text=True, bytes_per_atom=72),
     TrajectoryFormat("LAMMPS", (".lammpstrj",), is_text=True, bytes_per_atom=72),
-    TrajectoryFormat("GRO", (".gro",), has_topology=True, loads_whole=True, is_text=True, bytes_per_atom=96),
-    TrajectoryFormat("PDB", (".pdb",), has_topology=True, loads_whole=True, is_text=True, bytes_per_atom=36),
+    TrajectoryFormat(
+        "GRO",
+        (".gro",),
+        has_topology=True,
+        has_time=True,
+        loads_whole=True,
+        is_text=True,
+        bytes_per_atom=96,
+    ),
+    TrajectoryFormat(
+        "PDB",
+        (".pdb",),
+        has_topology=True,
+        unitcell="first",
+        loads_whole=True,
+        is_text=True,
+        bytes_per_atom=36,
+    ),
+    TrajectoryFormat("mmCIF", (".cif",), has_topology=True, unitcell="first", is_text=True, is_read=False),
 )
 
 _XTC_HEADER_BYTES = 60
 _XTC_UNPACKED_ATOMS = 9
 
-_BY_EXTENSION = {extension: entry for entry in FORMATS for extension in entry.extensions}
-
-
-def supported_extensions() -> str:
-    """All extensions of trajectories as a list for messages."""
-    return ", ".join(_BY_EXTENSION)
+_BY_EXTENSION = {extension: entry for entry in _FORMATS for extension in entry.extensions}
 
 
 def format_of(path: str | Path) -> TrajectoryFormat:
-    """Format of a trajectory file, by its extension in any case.
+    """Format of a trajectory file to be read, by its extension in any case.
 
     Raises
     ------
@@ -84,14 +111,62 @@ def format_of(path: str | Path) -> TrajectoryFormat:
         If the extension is none of those supported.
     """
     suffix = Path(path).suffix
-    try:
-        return _BY_EXTENSION[suffix.lower()]
-    except KeyError:
-        known = f"the extension {suffix!r}" if suffix else "a name without an extension"
+    entry = _BY_EXTENSION.get(suffix.lower())
+    if entry is None or not entry.is_read:
+        known = ", ".join(name for name, each in _BY_EXTENSION.items() if each.is_read)
         raise TrajectoryError(
-            f"Cannot tell the format of {path}: {known} isn't one of those supported "
-            f"({supported_extensions()}). Rename the file, or convert it."
-        ) from None
+            f"Cannot tell the format of {path}: {suffix or 'a name without an extension'} isn't one of those "
+            f"supported ({known}). Rename the file, or convert it."
+        )
+    return entry
+
+
+def output_format(path: str | os.PathLike[str], *, with_topology: bool = False) -> TrajectoryFormat:
+    """Format in which a file is written, by its extension in any case.
+
+    Parameters
+    ----------
+    path
+        The file.
+    with_topology
+        Whether it has to say which atoms it holds.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such format, or it holds no topology; the message lists those that there are.
+    """
+    suffix = Path(path).suffix.lower()
+    known = [name for name, each in _BY_EXTENSION.items() if each.has_topology or not with_topology]
+    known.remove(".hdf5")  # mdtraj warns of any name but .h5
+    if suffix not in known:
+        what = "topologies" if with_topology else "trajectories"
+        raise ConfigError(
+            f"Cannot write {path}: {suffix or 'a name without an extension'} is none of the formats of "
+            f"{what} ({', '.join(known)}). Give a name with one of these extensions."
+        )
+    return _BY_EXTENSION[suffix]
+
+
+@contextmanager
+def plain_name(path: str) -> Iterator[str]:
+    """Yield a name under which mdtraj opens a file: in ASCII, with the extension in lower case.
+
+    Its readers and writers of XTC, TRR and DCD take no other letters.
+
+    Parameters
+    ----------
+    path
+        The file to be read, or to be written if it doesn't exist.
+    """
+    suffix = Path(path).suffix
+    if path.isascii() and suffix == suffix.lower():
+        yield path
+        return
+    with TemporaryDirectory(prefix="twopass-") as folder:
+        link = Path(folder) / f"file{suffix.lower()}"
+        link.symlink_to(Path(path).absolute())
+        yield str(link)
 
 
 def grid_step(path: str) -> float | None:
@@ -130,7 +205,7 @@ def check_file(path: str | Path) -> Path:
             f"Cannot look at {path}: {error}. Check the path and its permissions."
         ) from error
     if not S_ISREG(status.st_mode):
-        kind = "a directory" if S_ISDIR(status.st_mode) else "not a regular file"
+        kind = "a directory" if file.is_dir() else "not a regular file"
         raise TrajectoryError(f"Cannot read {file}: it is {kind}. Give the path of a file.")
     if status.st_size == 0:
         raise TrajectoryError(f"Cannot read {file}: it is empty. Copy or write it again.")

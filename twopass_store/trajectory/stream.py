@@ -2,11 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import mdtraj as md
@@ -17,11 +15,11 @@ from numpy.typing import NDArray
 
 from ..errors import TruncatedTrajectoryError
 from ..partition import FrameList
-from .formats import format_of
+from .formats import format_of, plain_name
 from .imaging import Imager, make_imager
 from .topology import shared_topology
 
-__all__ = ["Block", "bare_topology", "frame_offsets", "iterload", "read_frames", "readable_name"]
+__all__ = ["Block", "bare_topology", "frame_offsets", "iterload", "read_frames"]
 
 _OWN_TOPOLOGY = (".h5", ".hdf5", ".pdb", ".gro")
 _OFFSET_BYTES = 32 << 20
@@ -121,21 +119,8 @@ def iterload(path: str, topology: md.Topology, *, chunk: int, skip: int = 0) -> 
     options: dict[str, Any] = {"chunk": chunk, "skip": skip}
     if Path(path).suffix.lower() not in _OWN_TOPOLOGY:
         options["top"] = topology
-    with readable_name(path) as name:
+    with plain_name(path) as name:
         yield from md.iterload(name, **options)
-
-
-@contextmanager
-def readable_name(path: str) -> Iterator[str]:
-    """Yield a name under which mdtraj opens a file: in ASCII, with the extension in lower case."""
-    suffix = Path(path).suffix
-    if path.isascii() and suffix == suffix.lower():
-        yield path
-        return
-    with TemporaryDirectory(prefix="twopass-") as folder:
-        link = Path(folder) / f"file{suffix.lower()}"
-        link.symlink_to(Path(path).absolute())
-        yield str(link)
 
 
 def _block(
@@ -212,7 +197,7 @@ def frame_offsets(path: str) -> NDArray[np.int64]:
     status = Path(path).stat()
     key = os.path.realpath(path), status.st_size, status.st_mtime_ns
     if key not in _offsets:
-        with readable_name(path) as name, _FILES[name[-4:]](name) as file:
+        with plain_name(path) as name, _FILES[name[-4:]](name) as file:
             found = np.array(file.offsets, np.int64)
         while _offsets and sum(each.nbytes for each in _offsets.values()) + found.nbytes > _OFFSET_BYTES:
             _offsets.pop(next(iter(_offsets)))

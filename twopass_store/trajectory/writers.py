@@ -2,13 +2,12 @@
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import mdtraj as md
 import numpy as np
@@ -16,16 +15,14 @@ from mdtraj.utils import lengths_and_angles_to_box_vectors
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
-from .ascii_names import ascii_name
-from .output_formats import XTC_GRID_NM, output_format
+from .formats import output_format, plain_name
+from .probe import probe
 
 __all__ = ["TrajectoryWriter", "WrittenFrames", "open_writer"]
 
-# Frames of a closed file that are read at once to be checked.
-_CHECKED_FRAMES = 1000
-
-_DCD_HEADER_BYTES = 276
-"""As mdtraj writes it."""
+_XTC_GRID_NM = 0.001
+# C libraries may hide that the disk is full; Python's files don't.
+_WRITTEN_IN_C = ("XTC", "TRR", "DCD", "MDTraj HDF5", "Amber NetCDF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ class TrajectoryWriter:
     Parameters
     ----------
     path
-        The file, with an extension of `output_format` in lower case.
+        The file, under a name that mdtraj takes.
     topology
         Its atoms.
     n_frames
@@ -79,17 +76,13 @@ class TrajectoryWriter:
     """
 
     def __init__(self, path: str, topology: md.Topology, *, n_frames: int, xtc_grid_nm: float) -> None:
-        self._path = path
         self._format = output_format(path).name
-        self._topology = _with_chain_ids(topology) if self._format == "mmCIF" else topology
+        self._topology = _fitted(topology, self._format)
         self._n_frames = n_frames
         self._n_written = 0
         # The grid may come from float32, and is mostly of a whole number per nm.
         whole = round(1 / xtc_grid_nm)
         self._per_nm = np.float32(whole if abs(1 / xtc_grid_nm - whole) < 1e-6 * whole else 1 / xtc_grid_nm)
-        self._last: NDArray[np.float32] | None = None
-        self._checksums = [0] * 4
-        self._dcd_bytes = 0
         self._file: Any = md.open(path, "w")
         if self._format == "MDTraj HDF5":
             self._file.topology = topology
@@ -116,15 +109,11 @@ class TrajectoryWriter:
                     box = np.zeros((len(xyz), 3, 3), np.float32) if box is None else box
                     self._file._write(xyz, time32, step, box, np.full(len(xyz), self._per_nm))
             case "DCD":
-                # Three records of coordinates a frame, and one of the unit cell.
-                self._dcd_bytes = 3 * (8 + 4 * xyz.shape[1]) + (0 if angles is None else 56)
                 self._file.write(xyz * np.float32(10), cell_lengths=lengths_angstrom, cell_angles=angles)
             case "Amber NetCDF":
                 self._file.write(xyz * np.float32(10), time, lengths_angstrom, angles)
             case "MDTraj HDF5":
-                columns = xyz, time, frames.unitcell_lengths, angles
-                self._checksums = _checksums(self._checksums, columns)
-                self._file.write(xyz, time=time, cell_lengths=columns[2], cell_angles=angles)
+                self._file.write(xyz, time=time, cell_lengths=frames.unitcell_lengths, cell_angles=angles)
             case "Amber mdcrd":
                 if angles is not None and not (angles == 90).all():
                     raise TrajectoryError(
@@ -151,7 +140,6 @@ class TrajectoryWriter:
             case _:
                 self._write_models(frames, lengths_angstrom)
         self._n_written += len(xyz)
-        self._last = xyz[-1].copy()
 
     def _write_lammps(
         self, xyz: NDArray[np.float64], lengths: NDArray[np.float64], angles: NDArray[np.float64] | None
@@ -193,84 +181,58 @@ class TrajectoryWriter:
                 raise
         self._file.close()
 
-    def is_whole(self) -> bool:
-        """Read the closed file back, if its library may hide that the disk was full.
 
-        C libraries may fail silently as they close a file; then the last frame is missing. PyTables fails
-        silently at any time, and leaves holes.
-        """
-        if self._format == "MDTraj HDF5":
-            found = [0] * 4
-            with md.open(self._path) as file:
-                n_frames = len(file)
-                for _ in range(0, n_frames, _CHECKED_FRAMES):
-                    block = file.read(n_frames=_CHECKED_FRAMES)
-                    columns = block.coordinates, block.time, block.cell_lengths, block.cell_angles
-                    found = _checksums(found, columns)
-            return (n_frames, found) == (self._n_frames, self._checksums)
-        if self._format == "DCD":
-            # mdtraj's reader prints on stdout.
-            return Path(self._path).stat().st_size == _DCD_HEADER_BYTES + self._n_frames * self._dcd_bytes
-        if self._format not in ("XTC", "TRR", "Amber NetCDF") or self._last is None:
-            return True
-        with md.open(self._path) as file:
-            file.seek(self._n_frames - 1)
-            last = file.read(n_frames=1)[0]
-        scale = 10 if self._format == "Amber NetCDF" else 1
-        return last.shape == (1, *self._last.shape) and np.allclose(
-            last[0], scale * self._last, atol=scale / float(self._per_nm)
-        )
-
-
-def _checksums(so_far: Iterable[int], columns: Iterable[NDArray[Any] | None]) -> list[int]:
-    return [
-        checksum if values is None else crc32(np.ascontiguousarray(values, np.float32).data, checksum)
-        for checksum, values in zip(so_far, columns, strict=True)
-    ]
-
-
-def _with_chain_ids(topology: md.Topology) -> md.Topology:
-    """Copy with an identifier for each chain, since mmCIF tells chains apart by them."""
-    copied = topology.copy()
-    own = [str(chain.chain_id or "") for chain in topology.chains]
-    are_usable = len(set(own)) == len(own) and all(name and not re.search(r"\s", name) for name in own)
-    for chain, name in zip(copied.chains, own, strict=True):
-        chain.chain_id = name if are_usable else _letters(chain.index)
-    return copied
-
-
-def _letters(index: int) -> str:
-    rest, last = divmod(index, 26)
-    return (_letters(rest - 1) if rest else "") + chr(ord("A") + last)
+def _fitted(topology: md.Topology, name: str) -> md.Topology:
+    """Topology that fits a format whose writer doesn't see to it."""
+    if name not in ("GRO", "mmCIF"):
+        return topology
+    fitted = topology.copy()
+    if name == "GRO":
+        # Longer ones would shift the columns; mdtraj cuts those of PDB.
+        for residue in fitted.residues:
+            residue.name, residue.resSeq = residue.name[:5], residue.resSeq % 100_000
+        for atom in fitted.atoms:
+            atom.name = atom.name[:5]
+    elif len({chain.chain_id or "" for chain in fitted.chains} - {""}) < fitted.n_chains:
+        # mmCIF tells chains apart by their identifiers.
+        for chain in fitted.chains:
+            chain.chain_id = str(chain.index + 1)
+    return fitted
 
 
 @contextmanager
 def open_writer(
-    path: Path, topology: md.Topology, *, n_frames: int, xtc_grid_nm: float = XTC_GRID_NM
+    path: Path, topology: md.Topology, *, n_frames: int, xtc_grid_nm: float | None = None
 ) -> Iterator[TrajectoryWriter]:
-    """Open a trajectory file for writing; closes it, and checks that the frames are in it.
+    """Open a new trajectory file for writing; closes it, and checks that the frames are in it.
 
     Parameters
     ----------
     path
-        The file, with an extension of `output_format` in lower case; replaced if it exists.
+        The file, with an extension of `output_format`.
     topology
         Its atoms.
     n_frames
         Frames that are going to be written.
     xtc_grid_nm
-        What XTC rounds positions to.
+        What XTC rounds positions to; 0.001 if None.
 
     Raises
     ------
     TrajectoryError
         If the format has no room for a frame, or frames are missing in the closed file.
     """
-    with ascii_name(str(path)) as name:
-        writer = TrajectoryWriter(name, topology, n_frames=n_frames, xtc_grid_nm=xtc_grid_nm)
+    with plain_name(str(path)) as name:
+        grid = xtc_grid_nm or _XTC_GRID_NM
+        writer = TrajectoryWriter(name, topology, n_frames=n_frames, xtc_grid_nm=grid)
         try:
             yield writer
         finally:
             writer.close()
-        if not writer.is_whole():
-            raise TrajectoryError("the file doesn't hold what was written: is the disk full?")
+    if output_format(path).name in _WRITTEN_IN_C:
+        try:
+            n_found = probe(path, topology).n_frames
+        except TrajectoryError as error:
+            raise TrajectoryError("the file can't be read back: is the disk full?") from error
+        if n_found != n_frames:
+            raise TrajectoryError(f"the file holds {n_found} of {n_frames} frames: is the disk full?")
