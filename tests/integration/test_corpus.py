@@ -27,6 +27,7 @@ TOPOLOGIES = (".prmtop", ".psf", ".mol2", ".hoomdxml", ".cif", ".gz")
 # Those that are read: frames, or atoms of a topology.
 RIGHT = {
     "long-name.trr": 2,  # the length of a name that nobody reads
+    "model-open.pdb": 2,  # all of its atoms are there
     "quotes.cif": 4,
     "residue-names.mol2": 3,
     "top.pdb": 1,
@@ -46,16 +47,12 @@ TRUNCATED = {
     "billions-of-dimensions.nc",
     "billions-of-frames.dcd",
     "billions-of-frames.nc",
+    "digits-of-thousands.xyz",
     "frames-of-a-stream.nc",
-    "model-open.pdb",
     "no-line-end.mdcrd",
     "positions-of-negative-size.trr",
-    "title-only.mdcrd",
 }
-SAYS = {
-    "atom-twice.lammpstrj": "an atom twice",
-    "cell-without-angles.nc": "lengths of a unit cell and no angles",
-}
+SAYS = {"cell-without-angles.nc": "no unit cell"}
 
 
 @pytest.fixture(scope="module", autouse=True)

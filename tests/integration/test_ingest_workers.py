@@ -35,7 +35,7 @@ TOP = EXAMPLE / "alanine-dipeptide.pdb"
 
 
 def source(name: str, n_frames: int) -> Source:
-    info = TrajectoryInfo(f"/in/{name}", n_frames, 22, False, True, False, 300 * n_frames, 0, "")
+    info = TrajectoryInfo(f"/in/{name}", n_frames, 22, False, True, 300 * n_frames, 0, "")
     return Source(info, System("/in/top.pdb", 22, None), FrameList.of(range(n_frames)))
 
 

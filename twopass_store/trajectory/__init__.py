@@ -14,9 +14,10 @@ from .containment import READER_BYTES, end_readers
 from .elements import guessed_elements
 from .formats import TrajectoryFormat, format_of, grid_step, output_format
 from .imaging import Imager, JumpCheck, make_imager
+from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
-from .probe import TrajectoryInfo, check_unchanged, digest_file, probe
+from .probe import probe
 from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
 from .selection import read_index_group, select_atoms
 from .structures import load_structures

@@ -1,63 +1,30 @@
-"""What a trajectory file holds, and whether it is still the same file."""
+"""Find out what a trajectory file holds, and whether it is whole.
 
-import hashlib
-from dataclasses import dataclass
+mdtraj's readers of DCD, NetCDF and text take the end of a file within a frame for the end of the trajectory.
+"""
+
+import math
 from pathlib import Path
+from typing import NamedTuple
 
 import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
 from .containment import contained
-from .examine import examine
-from .formats import check_file, format_of, reading
+from .formats import check_file, format_of, plain_name
+from .info import TrajectoryInfo, digest_file
+from .stream import bare_topology, frame_offsets, iterload, numbers_at
 from .topology import load_topology
 
-__all__ = ["TrajectoryInfo", "check_unchanged", "digest_file", "probe"]
+__all__ = ["examine", "probe"]
 
-_WHOLE_BYTES = 16 << 20
-_END_BYTES = 1 << 20
-_SAMPLE_BYTES = 64 << 10
-_N_SAMPLES = 64
 # Address space for a look at the first frames: of any size, or of a file that can only be read whole.
 _EXAMINE_BYTES = 1 << 30
 _EXAMINE_FACTOR = 40
 
-
-@dataclass(frozen=True, slots=True)
-class TrajectoryInfo:
-    """What a trajectory file holds.
-
-    Attributes
-    ----------
-    path
-        Absolute path.
-    n_frames, n_atoms
-        Whole frames in the file, atoms in each.
-    has_unitcell
-        Whether its first frame has a unit cell.
-    has_time
-        Whether it carries times. DCD, mdcrd, XYZ, LAMMPS and PDB files don't; GRO files do if every title
-        says ``t=``.
-    loads_whole
-        Whether mdtraj can only load all of it at once.
-    size_bytes, modified_ns
-        From the file system.
-    digest
-        Hexadecimal, see :func:`digest_file`.
-    spacing
-        Time between two of its first frames, ps; None where it has no times, or one frame.
-    """
-
-    path: str
-    n_frames: int
-    n_atoms: int
-    has_unitcell: bool
-    has_time: bool
-    loads_whole: bool
-    size_bytes: int
-    modified_ns: int
-    digest: str
-    spacing: float | None = None
+_TRR_SIZES = 52
 
 
 def probe(
@@ -93,117 +60,257 @@ def probe(
     """
     file = check_file(path)
     entry = format_of(file)
-    where = str(file)
-    status = file.stat()
     if topology is None:
         if not entry.has_topology:
             raise TrajectoryError(
-                f"{where} doesn't say which atoms it holds ({entry.name} files don't). Give a topology "
-                "with it, "
-                "such as a PDB or GRO file of the same atoms."
+                f"{file} doesn't say which atoms it holds ({entry.name} files don't). Give a topology with "
+                "it, such as a PDB or GRO file of the same atoms."
             )
         topology, topology_path = load_topology(file), file
+    needs_bytes = _EXAMINE_FACTOR * file.stat().st_size if entry.is_text else _EXAMINE_BYTES
     found = contained(
         examine,
-        where,
+        str(file),
         topology.n_atoms,
         is_growing,
-        path=where,
+        path=file,
         what="the frames",
-        needs_bytes=_EXAMINE_FACTOR * status.st_size if entry.is_text else _EXAMINE_BYTES,
+        needs_bytes=needs_bytes,
     )
-    _check_atoms(where, found.n_atoms, topology, topology_path)
-    return TrajectoryInfo(
-        path=where,
-        n_frames=found.n_frames,
-        n_atoms=found.n_atoms,
-        has_unitcell=found.has_unitcell,
-        has_time=found.has_time,
-        loads_whole=entry.loads_whole,
-        size_bytes=found.size_bytes,
-        modified_ns=status.st_mtime_ns,
-        digest=digest_file(file, size_bytes=found.size_bytes),
-        spacing=found.spacing,
-    )
-
-
-def _check_atoms(path: str, n_atoms: int, topology: md.Topology, topology_path: str | Path | None) -> None:
-    if n_atoms != topology.n_atoms:
+    if found.n_atoms != topology.n_atoms:
         of = "its topology" if topology_path is None else f"the topology {topology_path}"
         raise TopologyMismatchError(
-            f"{path} has {n_atoms} atoms, {of} has {topology.n_atoms}. Give the topology of the very "
-            "atoms that "
-            "were written to the trajectory (without the water, if it was stripped)."
+            f"{file} has {found.n_atoms} atoms, {of} has {topology.n_atoms}. Give the topology of the very "
+            "atoms that were written to the trajectory (without the water, if it was stripped)."
         )
+    return found
 
 
-def check_unchanged(info: TrajectoryInfo, found_same: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Make sure that a file holds what it held when it was looked at; it may have grown since.
-
-    Its size and time are looked at, and its content where they differ.
-
-    Parameters
-    ----------
-    info
-        What it held.
-    found_same
-        Size and time with which its content was found to be the same before.
-
-    Returns
-    -------
-    Its size in bytes, and the time of its last change in ns.
-
-    Raises
-    ------
-    TrajectoryError
-        If it is another one now, or shorter, or gone.
-    """
-    status = check_file(info.path).stat()
-    stamp = status.st_size, status.st_mtime_ns
-    if stamp in ((info.size_bytes, info.modified_ns), found_same):
-        return stamp
-    if status.st_size < info.size_bytes:
-        raise TruncatedTrajectoryError(
-            f"{info.path} has shrunk from {info.size_bytes} to {status.st_size} bytes since it was looked "
-            "at. Restore the file, or start anew with it as it is."
-        )
-    if digest_file(info.path, size_bytes=info.size_bytes) != info.digest:
-        raise TrajectoryError(
-            f"{info.path} has changed since it was looked at: frames of two different files would be mixed. "
-            "Restore the file, or start anew with it as it is (--restart)."
-        )
-    return stamp
-
-
-def digest_file(path: str | Path, *, size_bytes: int | None = None) -> str:
-    """Digest of a file's content that costs little on a file of any size.
-
-    Up to 16 MiB all bytes go in; beyond that the size, the first and last MiB, and 64 evenly spaced pieces of
-    64 KiB. It tells files apart that differ as trajectories do; it is no proof against a forger.
+def examine(path: str, n_atoms: int, is_growing: bool) -> TrajectoryInfo:
+    """Count the frames of a file, check that it is whole, and look at its first frames; runs in a reader.
 
     Parameters
     ----------
     path
         The file.
-    size_bytes
-        How much of its beginning counts; all where None. A file that has only grown since keeps the digest
-        of what it was.
+    n_atoms
+        Atoms of its topology, for formats that don't say how many they hold.
+    is_growing
+        Whether the file is one that is still being written: of XTC and TRR, the whole frames are taken.
 
-    Returns
-    -------
-    Hexadecimal BLAKE2b of 20 bytes.
+    Raises
+    ------
+    TruncatedTrajectoryError
+        If the file ends within a frame, or before the frames that it promises.
+    TrajectoryError
+        If it is damaged or holds no frames.
     """
-    file = Path(path)
-    with reading(file, "the bytes"), file.open("rb") as handle:
-        size = file.stat().st_size if size_bytes is None else size_bytes
-        digest = hashlib.blake2b(str(size).encode(), digest_size=20)
-        if size <= _WHOLE_BYTES:
-            digest.update(handle.read(size))
-            return digest.hexdigest()
-        digest.update(handle.read(_END_BYTES))
-        for sample in range(_N_SAMPLES):
-            handle.seek((size - _SAMPLE_BYTES) * (sample + 1) // (_N_SAMPLES + 1))
-            digest.update(handle.read(_SAMPLE_BYTES))
-        handle.seek(size - _END_BYTES)
-        digest.update(handle.read(_END_BYTES))
-        return digest.hexdigest()
+    status = Path(path).stat()
+    name = format_of(path).name
+    if name in ("XTC", "TRR"):
+        count = _count_xdr(path, is_growing)
+    elif name == "DCD":
+        count = _count_dcd(path)
+    elif name == "Amber NetCDF":
+        count = _count_netcdf(path)
+    elif name == "MDTraj HDF5":
+        count = _count_hdf5(path)
+    elif name == "PDB":
+        count = _count_pdb(path)
+    else:
+        count = _count_lines(path, name, n_atoms)
+    n_frames, n_atoms, has_time, size_bytes = count
+    if not n_frames:
+        raise TrajectoryError(f"{path} holds no frames. Write it again, or leave it out.")
+    first = next(iterload(path, bare_topology(n_atoms), chunk=3))
+    # VMD and NAMD write a cell of zeros where there is none.
+    has_unitcell = first.unitcell_lengths is not None and bool(np.any(first.unitcell_lengths[0]))
+    spacing = None
+    if has_time and n_frames > 1:
+        # Not of the very first, which programs write out of turn.
+        last = min(2, n_frames - 1)
+        spacing = float(first.time[last]) - float(first.time[last - 1])
+    size_bytes = size_bytes or status.st_size
+    return TrajectoryInfo(
+        path=path,
+        n_frames=n_frames,
+        n_atoms=n_atoms,
+        has_unitcell=has_unitcell,
+        has_time=has_time,
+        size_bytes=size_bytes,
+        modified_ns=status.st_mtime_ns,
+        digest=digest_file(path, size_bytes=size_bytes),
+        spacing=spacing,
+    )
+
+
+class _Count(NamedTuple):
+    n_frames: int
+    n_atoms: int
+    has_time: bool
+    size_bytes: int | None = None  # all of the file
+
+
+def _count_xdr(path: str, is_growing: bool) -> _Count:
+    offsets, size_bytes = frame_offsets(path), None
+    n_frames = len(offsets)
+    with plain_name(path) as name, md.open(name) as file:
+        n_atoms = file.read(1)[0].shape[1]
+        try:
+            file.seek(n_frames - 1)
+            # The end of the file must come right behind the last frame.
+            is_whole = len(file.read(2)[0]) == 1
+        except RuntimeError:
+            is_whole = False
+    if not is_whole:
+        if not is_growing or n_frames == 1:
+            raise _cut(path, n_frames - 1)
+        n_frames, size_bytes = n_frames - 1, int(offsets[-1])
+    if path.lower().endswith(".trr"):
+        _check_positions(path, offsets[:n_frames])
+    return _Count(n_frames, n_atoms, True, size_bytes)
+
+
+def _check_positions(path: str, offsets: NDArray[np.int64]) -> None:
+    """Refuse TRR frames of velocities alone, for which mdtraj returns whatever was in the memory."""
+    absent = numbers_at(path, offsets + _TRR_SIZES, ">i4") == 0
+    if absent.any():
+        raise TrajectoryError(
+            f"Frame {int(np.argmax(absent))} of {path} holds no positions (only velocities or forces). "
+            "Write the frames with positions to a file of their own, as with `gmx trjconv`."
+        )
+
+
+def _count_dcd(path: str) -> _Count:
+    with plain_name(path) as name, md.open(name) as file:
+        n_frames = len(file)
+        n_atoms = file.read(1)[0].shape[1] if n_frames else 0
+    # A record of 84 bytes, in either byte order, that begins with CORD and the number of frames.
+    start = np.fromfile(path, "<i4", 3)
+    promised = int((start if start[0] == 84 else start.byteswap())[2])
+    if n_frames < promised:
+        raise TruncatedTrajectoryError(
+            f"{path} is cut off: its header promises {promised} frames, the file holds {n_frames} whole "
+            "frames. If it is still being written, wait; otherwise copy it again, or write the whole frames "
+            "to a new file, as with `mdconvert`."
+        )
+    return _Count(n_frames, n_atoms, False)
+
+
+def _count_netcdf(path: str) -> _Count:
+    from scipy.io import netcdf_file
+
+    with Path(path).open("rb") as head:
+        is_classic = head.read(3) == b"CDF"
+    if is_classic:
+        try:
+            with netcdf_file(path, mmap=True) as classic:  # maps all that the header promises
+                n_mapped = classic.variables["coordinates"].shape[0]
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
+            raise TruncatedTrajectoryError(
+                f"{path} is cut off: its header promises more than the file holds ({error}). If it is still "
+                "being written, wait; otherwise copy it again."
+            ) from error
+    else:
+        _check_stored(path)
+    with plain_name(path) as name, md.open(name) as file:
+        n_frames, n_atoms = file._handle.variables["coordinates"].shape[0], file.n_atoms
+        has_time = "time" in file._handle.variables
+    if is_classic and n_frames != n_mapped:
+        raise TruncatedTrajectoryError(
+            f"{path} doesn't say how many frames it holds: its program hasn't finished it. Write it again, "
+            "as with `cpptraj`."
+        )
+    return _Count(int(n_frames), int(n_atoms), has_time)
+
+
+def _count_hdf5(path: str) -> _Count:
+    _check_stored(path)
+    with plain_name(path) as name, md.open(name) as file:
+        n_frames, n_atoms = file.root.coordinates.shape[:2]
+        return _Count(int(n_frames), int(n_atoms), hasattr(file.root, "time"))
+
+
+def _check_stored(path: str) -> None:
+    """Refuse an HDF5 file with pieces of positions that were never written: they would read as zeros."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        positions = file["coordinates"]
+        if positions.chunks is None:
+            return
+        n_there = positions.id.get_num_chunks()
+        n_due = math.prod(-(-n // chunk) for n, chunk in zip(positions.shape, positions.chunks, strict=True))
+    if n_there < n_due:
+        raise TruncatedTrajectoryError(
+            f"{path} is damaged: it promises {n_due} pieces of positions and holds {n_there}. Copy it again, "
+            "or write the frames that it holds to a new file."
+        )
+
+
+def _count_pdb(path: str) -> _Count:
+    # Models are counted by what opens them, so a file cut between two of them can't be told from a whole one.
+    last_line = Path(path).read_bytes().rpartition(b"\n")[2]
+    if last_line.startswith((b"ATOM", b"HETATM")):
+        raise TruncatedTrajectoryError(f"{path} is cut off within its last atom. Copy it again.")
+    whole = next(iterload(path, bare_topology(0), chunk=1 << 40), None)
+    return _Count(0, 0, False) if whole is None else _Count(whole.n_frames, whole.n_atoms, False)
+
+
+def _count_lines(path: str, name: str, n_atoms: int) -> _Count:
+    """Count the frames of a text file, which all have the same number of lines."""
+    n_title = 0
+    with Path(path).open("rb") as file:
+        head = [file.readline() for _ in range(9)]
+        if name == "Amber mdcrd":
+            n_title, per_frame = 1, -(-3 * n_atoms // 10) + _has_box(path, n_atoms)
+        else:
+            row, n_others = {"XYZ": (0, 2), "GRO": (1, 3), "LAMMPS": (3, 9)}[name]
+            n_atoms = int(head[row])
+            per_frame = n_others + n_atoms
+        if name == "LAMMPS":
+            _check_columns(path, head[8].split())
+        file.seek(0)
+        n_lines, has_time, line = 0, name == "GRO", b""
+        for number, line in enumerate(file):
+            if not line.isspace():  # some programs end the file with an empty line
+                n_lines = number + 1
+            if has_time and number % per_frame == 0:
+                has_time = b"t=" in line
+    n_frames, left = divmod(n_lines - n_title, per_frame)
+    if left:
+        raise _cut(path, n_frames, f", with {n_atoms} atoms each")
+    if not line.endswith(b"\n"):
+        raise TruncatedTrajectoryError(
+            f"{path} seems cut off within the last line of frame {n_frames - 1}: it doesn't end with a line "
+            "end. If the last number is whole, add a line end; otherwise copy the file again."
+        )
+    return _Count(n_frames, n_atoms, has_time)
+
+
+def _has_box(path: str, n_atoms: int) -> bool:
+    with plain_name(path) as name, md.open(name, n_atoms=n_atoms) as file:
+        try:
+            return file.read(1)[1] is not None
+        except OSError as error:
+            raise TrajectoryError(
+                f"The first frame of {path} doesn't end where one of {n_atoms} atoms should. The topology "
+                "has another number of atoms than the file, or the file is no mdcrd file."
+            ) from error
+
+
+def _check_columns(path: str, columns: list[bytes]) -> None:
+    """Refuse fractions of the box, which mdtraj takes for Å."""
+    if not {b"x", b"xu"} & set(columns) and {b"xs", b"xsu"} & set(columns):
+        raise TrajectoryError(
+            f"{path} holds scaled coordinates (xs, ys, zs), which mdtraj doesn't read. Dump x, y and z "
+            "(`dump … custom … id type x y z`), or convert the file, as OVITO and MDAnalysis do."
+        )
+
+
+def _cut(path: str, frame: int, more: str = "") -> TruncatedTrajectoryError:
+    last = f"the last whole one is frame {frame - 1}" if frame else "not one of them is whole"
+    return TruncatedTrajectoryError(
+        f"{path} is cut off within frame {frame} (counted from 0{more}), or damaged there: {last}. If it is "
+        "still being written, wait; otherwise copy it again, or cut it after its whole frames."
+    )

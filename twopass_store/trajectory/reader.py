@@ -10,7 +10,7 @@ from ..errors import NonFiniteError, TopologyMismatchError, TrajectoryError
 from ..partition import FrameList
 from .containment import streamed
 from .formats import format_of
-from .probe import TrajectoryInfo, check_unchanged
+from .info import TrajectoryInfo, check_unchanged
 from .stream import Block, read_frames
 
 __all__ = ["DEFAULT_BLOCK_BYTES", "Block", "read_blocks", "reading_bytes"]

@@ -19,7 +19,7 @@ from .formats import format_of, plain_name
 from .imaging import Imager, make_imager
 from .topology import shared_topology
 
-__all__ = ["Block", "bare_topology", "frame_offsets", "iterload", "read_frames"]
+__all__ = ["Block", "bare_topology", "frame_offsets", "iterload", "numbers_at", "read_frames"]
 
 _OWN_TOPOLOGY = (".h5", ".hdf5", ".pdb", ".gro")
 _OFFSET_BYTES = 32 << 20
@@ -214,3 +214,10 @@ def _open_where_known(name: str, *arguments: Any, **options: Any) -> Any:
     if known is not None:
         file.offsets = known
     return file
+
+
+def numbers_at(path: str, places: NDArray[np.int64], dtype: str) -> NDArray[Any]:
+    """Numbers that begin at some bytes of a file, shape (n_places,)."""
+    content = np.memmap(path, np.uint8, "r")
+    found: NDArray[Any] = content[places[:, None] + np.arange(np.dtype(dtype).itemsize)].view(dtype)[:, 0]
+    return found

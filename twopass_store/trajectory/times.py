@@ -3,12 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ..partition import FrameList
 from .containment import contained
-from .examine import read_all_times
-from .probe import TrajectoryInfo
+from .info import TrajectoryInfo
 from .reader import reading_bytes
+from .stream import frame_offsets, numbers_at, read_frames
 
-__all__ = ["read_times"]
+__all__ = ["read_all_times", "read_times"]
+
+_XTC_TIME = 12
 
 
 def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
@@ -27,16 +30,19 @@ def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
     """
     if not info.has_time:
         return None
-    times = contained(
-        read_all_times,
-        info.path,
-        info.n_atoms,
-        info.n_frames,
-        path=info.path,
-        what="the times",
-        needs_bytes=reading_bytes(info, n_selected=1) + 100 * info.n_frames,
-    )
+    needs_bytes = reading_bytes(info, n_selected=1) + 100 * info.n_frames
+    times = contained(read_all_times, info, path=info.path, what="the times", needs_bytes=needs_bytes)
     # Programs that know no times write 0 for all frames.
     if len(times) > 1 and (times == times[0]).all():
         return None
     return times
+
+
+def read_all_times(info: TrajectoryInfo) -> NDArray[np.float64]:
+    """Times of the frames, shape (n_frames,), ps, bit for bit those of `mdtraj.load`; runs in a reader."""
+    path, n_frames = info.path, info.n_frames
+    if path.lower().endswith(".xtc"):
+        return numbers_at(path, frame_offsets(path)[:n_frames] + _XTC_TIME, ">f4").astype(np.float64)
+    block_frames = max(1, (8 << 20) // (24 * info.n_atoms))
+    blocks = read_frames(path, info.n_atoms, FrameList.of(range(n_frames)), block_frames, np.arange(1), None)
+    return np.concatenate([block.time for block in blocks if block.time is not None])
