@@ -72,7 +72,7 @@ def test_recut__of_the_only_clustering_can_be_repeated(ingested, tmp_path):
 def test_recut__refuses_what_makes_no_sense(ingested):
     for options, kind, words in [
         ({"new_name": "x"}, ConfigError, "Where to cut"),
-        ({"new_name": "x", "n_clusters": 2, "cutoff": 0.1}, ConfigError, "either --n-clusters"),
+        ({"new_name": "x", "n_clusters": 2, "cutoff": 0.1}, ConfigError, "either `n_clusters`"),
         ({"new_name": "base", "n_clusters": 2}, ConfigError, "name of its own"),
         ({"new_name": "a/b", "n_clusters": 2}, ConfigError, "a/b"),
         ({"name": "nobody", "new_name": "x", "n_clusters": 2}, StageIncompleteError, "there are: base"),

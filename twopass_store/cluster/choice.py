@@ -98,18 +98,9 @@ def _pairs(measured: Faithfulness, count: int = 3) -> str:
 def choose(
     distances: NDArray[np.float32], labels: NDArray[np.int32], plan: ClusterPlan, groups: Groups
 ) -> Choice:
-    """Choose leaders as planned, and judge them.
+    """Choose leaders as planned, and judge them on frames that they weren't chosen from.
 
-    Parameters
-    ----------
-    distances
-        Condensed distances, shape (n_pairs,), nm.
-    labels
-        First-pass labels, shape (n_subset,).
-    plan
-        How.
-    groups
-        What held-out frames are split by.
+    `distances` are condensed, shape (n_pairs,), nm; `labels` those of the first pass, shape (n_subset,).
     """
     config = plan.config
     medoids = choose_medoids(distances, labels)

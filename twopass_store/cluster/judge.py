@@ -8,17 +8,12 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..journal import Plan
-from ..linkage import (
-    CutQuality,
-    assess_cuts,
-    cophenetic_correlation,
-    cut,
-    stability_of_cuts,
-)
+from ..linkage import CutQuality, assess_cuts, cophenetic_correlation, cut, stability_of_cuts
 from ..progress import Progress
 from ..schema import SCAN
 from ..store import Store, is_complete, provenance
 from .plan import ClusterPlan
+from .stored import write_group
 
 __all__ = ["Suggestion", "plan_scan", "scan_tree", "suggest"]
 
@@ -38,13 +33,7 @@ class Suggestion:
 
 
 def plan_scan(store: Store, plan: ClusterPlan, low: int, high: int) -> Plan:
-    """Plan the figures of the cuts of one tree into `low` to `high` clusters.
-
-    Raises
-    ------
-    ConfigError
-        If the subset has fewer frames.
-    """
+    """Plan the figures of the cuts of one tree into `low` to `high` clusters."""
     n_subset = len(plan.subset_frame)
     if not 2 <= low <= high:
         raise ConfigError(f"--n-clusters {low}:{high}: the first number is at least 2, the last no smaller.")
@@ -55,7 +44,7 @@ def plan_scan(store: Store, plan: ClusterPlan, low: int, high: int) -> Plan:
         )
     assert plan.linkage is not None
     assert plan.tree is not None
-    name = f"{plan.subset_group.removeprefix('subsets/')}-{plan.linkage.name}-{low}-{high}"
+    name = f"{plan.subset}-{plan.linkage.name}-{low}-{high}"
     return Plan(
         stage=f"scan-{name}",
         parameters={**plan.tree.parameters, "first": low, "last": high},
@@ -73,78 +62,54 @@ def scan_tree(
     high: int,
     progress: Progress,
 ) -> Suggestion:
-    """Judge the cuts of one tree, or read the figures if they are there; returns what they suggest.
-
-    Parameters
-    ----------
-    store, plan
-        Where, and which subset and linkage.
-    tree
-        The linkage, scipy's four columns.
-    distances
-        Condensed, shape (n_pairs,), nm.
-    low, high
-        First and last number of clusters.
-    progress
-        Progress reporter.
-    """
+    """Judge the cuts of one tree, or read the figures if they are there; returns what they suggest."""
     as_planned = plan_scan(store, plan, low, high)
     group = as_planned.stage.replace("scan-", "scans/", 1)
     if is_complete(store, as_planned):
         attrs = store.attrs(group)
         return Suggestion(attrs["suggested_n_clusters"], attrs["suggestion_reason"])
-    n_subset = len(plan.subset_frame)
-    progress.note(f"judging {low} to {high} clusters of {n_subset:,} frames ({plan.config.linkage} linkage)")
+    n_subset, config = len(plan.subset_frame), plan.config
+    progress.note(f"judging {low} to {high} clusters of {n_subset:,} frames ({config.linkage} linkage)")
     asked = list(range(low, high + 1))
     cuts = assess_cuts(distances, [cut(tree, n_clusters=wanted) for wanted in asked])
     correlation = cophenetic_correlation(distances, tree)
     stability = stability_of_cuts(
         distances,
-        method=plan.config.linkage,
-        rows=plan.config.linkage_input == "rows",
+        method=config.linkage,
+        rows=config.linkage_input == "rows",
         n_clusters=asked,
         n_threads=plan.workers,
     )
     suggestion = suggest(asked, cuts, stability)
-    columns: dict[str, Sequence[float]] = {
+    columns = {
         "n_clusters": asked,
         "n_clusters_found": [each.n_clusters for each in cuts],
-        "silhouette": [each.silhouette for each in cuts],
-        "davies_bouldin": [each.davies_bouldin for each in cuts],
-        "pseudo_f": [each.pseudo_f for each in cuts],
-        "ssr_sst": [each.ssr_sst for each in cuts],
         "stability": stability,
         "smallest_cluster": [each.smallest for each in cuts],
         "largest_cluster": [each.largest for each in cuts],
+        **{
+            name: [getattr(each, name) for each in cuts]
+            for name in ("silhouette", "davies_bouldin", "pseudo_f", "ssr_sst")
+        },
     }
     attrs = {
-        "subset": plan.subset_group.removeprefix("subsets/"),
-        "linkage_method": plan.config.linkage,
-        "linkage_input": plan.config.linkage_input,
+        "subset": plan.subset,
+        "linkage_method": config.linkage,
+        "linkage_input": config.linkage_input,
         "cophenetic_correlation": None if np.isnan(correlation) else correlation,
         "suggested_n_clusters": suggestion.n_clusters,
         "suggestion_reason": suggestion.reason,
         "provenance": provenance(),
     }
-    with store.step(as_planned, hint="") as journal:
-        store.make_group(as_planned.stage, group, attrs)
-        for spec in SCAN:
-            store.ensure_array(group, spec, [len(asked)])
-            journal.commit(store.write_all(f"{group}/{spec.name}", np.array(columns[spec.name], spec.dtype)))
+    arrays = [(spec, np.array(columns[spec.name], spec.dtype)) for spec in SCAN]
+    write_group(store, as_planned, group, attrs, arrays, hint="")
     return suggestion
 
 
 def suggest(n_clusters: Sequence[int], cuts: Sequence[CutQuality], stability: Sequence[float]) -> Suggestion:
     """Choose among cuts: the best silhouette of those that are stable and do more than part outliers.
 
-    Parameters
-    ----------
-    n_clusters
-        Numbers of clusters asked for, ascending.
-    cuts
-        Figures of each.
-    stability
-        Adjusted Rand index between two halves, of each; NaN counts as 0.
+    `n_clusters` are the numbers asked for, ascending; a `stability` of NaN counts as 0.
     """
     silhouette = np.nan_to_num(np.array([each.silhouette for each in cuts]), nan=-1.0)
     alike = np.nan_to_num(np.asarray(stability), nan=0.0)

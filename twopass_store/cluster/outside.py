@@ -18,6 +18,7 @@ from ..partition import format_ranges
 from ..progress import Progress, Silent
 from ..schema import CLUSTERING, OUTSIDE, ArraySpec
 from ..store import Stage, Step, Store, provenance, require_ingest, run_stage, store_path
+from .stored import write_group
 
 __all__ = ["AdoptResult", "adopt_leaders"]
 
@@ -99,14 +100,12 @@ def adopt_leaders(
     files = expand_paths([os.fspath(each) for each in given])
     stage = _Adopt(files, config, progress or Silent())
     done = run_stage(path, stage, restart=restart, break_lock=break_lock, progress=stage.progress)
-    found = stage.found
-    assert found is not None
     return AdoptResult(
         store=path,
         name=config.name,
-        n_leaders=len(found.values["leader_label"]),
-        n_clusters=found.attrs["n_clusters_found"],
-        n_missing_atoms=int(np.isnan(found.values["leader_position"]).any(axis=(0, 2)).sum()),
+        n_leaders=len(stage.values["leader_label"]),
+        n_clusters=stage.attrs["n_clusters_found"],
+        n_missing_atoms=int(np.isnan(stage.values["leader_position"]).any(axis=(0, 2)).sum()),
         was_complete=done is None,
     )
 
@@ -120,106 +119,92 @@ class _Adopt(Stage[bool]):
         self.files = files
         self.config = config
         self.progress = progress
-        self.found: _Found | None = None
-        self.stage = f"clustering-{config.name}"
+        self.values: dict[str, NDArray[Any]] = {}
+        self.attrs: dict[str, Any] = {}
         self.group = f"clusterings/{config.name}"
 
     def locks(self) -> Sequence[Lock]:
-        return [Lock(self.stage)]
+        return [Lock(f"clustering-{self.config.name}")]
 
     def plan(self, store: Store) -> Sequence[Step]:
         require_ingest(store)
-        self.found = _read(store, self.files, self.config)
-        shapes = [(spec, values.shape) for spec, values in self.found.arrays()]
+        name, parameters = self.config.name, self._read(store)
         plan = Plan(
-            stage=self.stage,
-            parameters=self.found.parameters,
-            products=tuple(store.product(self.group, spec, shape) for spec, shape in shapes),
+            stage=f"clustering-{name}",
+            parameters=parameters,
+            products=tuple(store.product(self.group, spec, values.shape) for spec, values in self.arrays),
             request={
-                "structures": self.found.parameters["structures"],
+                "structures": parameters["structures"],
                 "select": self.config.select,
                 "labels_by": self.config.leader_labels,
             },
         )
-        return [Step(plan, tuple(f"{kind}-{self.config.name}" for kind in ("margin", "assign")))]
+        return [Step(plan, (f"margin-{name}", f"assign-{name}"))]
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> bool:
-        assert self.found is not None
-        attrs, n_leaders = self.found.attrs, len(self.found.values["leader_label"])
+        attrs, n_leaders = self.attrs, len(self.values["leader_label"])
         self.progress.note(
             f"{n_leaders} structures lead {attrs['n_clusters_found']} clusters, RMSD over {attrs['atoms']}"
         )
-        with store.step(steps[0].plan, hint=HINT) as journal:
-            store.make_group(self.stage, self.group, attrs)
-            for spec, values in self.found.arrays():
-                store.ensure_array(self.group, spec, values.shape)
-                journal.commit(store.write_all(f"{self.group}/{spec.name}", values))
+        write_group(store, steps[0].plan, self.group, attrs, self.arrays, hint=HINT)
         return True
 
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    values: dict[str, NDArray[Any]]
-    attrs: dict[str, Any]
-    parameters: dict[str, Any]
-
+    @property
     def arrays(self) -> list[tuple[ArraySpec, NDArray[Any]]]:
         specs = (*OUTSIDE, *CLUSTERING)
         return [(spec, self.values[spec.name]) for spec in specs if spec.name in self.values]
 
+    def _read(self, store: Store) -> dict[str, Any]:
+        """Read the structures and match their atoms to the store's; returns the parameters."""
+        # mdtraj takes a second to import.
+        from ..trajectory import load_structures, place_atoms
+        from .metric import choose_atoms
 
-def _read(store: Store, files: list[Path], config: LeadersConfig) -> _Found:
-    """Read the structures and match their atoms to the store's."""
-    # mdtraj takes a second to import.
-    from ..trajectory import load_structures, place_atoms
-    from .metric import choose_atoms
-
-    topology, atoms, text = choose_atoms(store, config.select)
-    metric = ClusterMetric(atoms)
-    positions: list[NDArray[np.float32]] = []
-    paths: list[str] = []
-    models: list[int] = []
-    labels: list[int] = []
-    for number, file in enumerate(files, start=1):
-        structure, xyz = load_structures(file)
-        placed = place_atoms(xyz, structure, topology, required=atoms, name=str(file))
-        for model, one in enumerate(placed):
-            positions.append(one)
-            paths.append(str(file))
-            models.append(model)
-            labels.append(number if config.leader_labels == "file" else len(labels) + 1)
-    stacked = np.stack(positions)
-    digest = blake2b(np.ascontiguousarray(stacked).tobytes(), digest_size=8).hexdigest()
-    values: dict[str, NDArray[Any]] = {
-        "selected_atom_index": atoms,
-        "leader_frame": np.full(len(labels), -1, np.int64),
-        "leader_label": np.array(labels, np.int32),
-        "leader_position": stacked,
-        "leader_path": np.array(paths, dtype=object),
-        "leader_model": np.array(models, np.int64),
-    }
-    attrs = {
-        "subset": None,
-        "method": "structures",
-        "linkage": None,
-        "linkage_method": None,
-        "linkage_input": None,
-        "select": config.select,
-        "atoms": text,
-        **metric.attrs(),
-        "n_clusters_asked": None,
-        "cutoff_nm": None,
-        "n_clusters_found": max(labels),
-        "leader_method": "structures",
-        "labels_by": config.leader_labels,
-        "provenance": provenance(),
-    }
-    parameters = {
-        "method": "structures",
-        "structures": [file.name for file in files],
-        "positions": digest,
-        "labels_by": config.leader_labels,
-        "atoms": format_ranges(atoms.tolist()),
-        **metric.parameters(),
-    }
-    return _Found(values, attrs, parameters)
+        topology, atoms, text = choose_atoms(store, self.config.select)
+        metric = ClusterMetric(atoms)
+        positions: list[NDArray[np.float32]] = []
+        paths: list[str] = []
+        models: list[int] = []
+        labels: list[int] = []
+        for number, file in enumerate(self.files, start=1):
+            structure, xyz = load_structures(file)
+            placed = place_atoms(xyz, structure, topology, required=atoms, name=str(file))
+            for model, one in enumerate(placed):
+                positions.append(one)
+                paths.append(str(file))
+                models.append(model)
+                labels.append(number if self.config.leader_labels == "file" else len(labels) + 1)
+        stacked = np.stack(positions)
+        digest = blake2b(np.ascontiguousarray(stacked).tobytes(), digest_size=8).hexdigest()
+        self.values = {
+            "selected_atom_index": atoms,
+            "leader_frame": np.full(len(labels), -1, np.int64),
+            "leader_label": np.array(labels, np.int32),
+            "leader_position": stacked,
+            "leader_path": np.array(paths, dtype=object),
+            "leader_model": np.array(models, np.int64),
+        }
+        self.attrs = {
+            "subset": None,
+            "method": "structures",
+            "linkage": None,
+            "linkage_method": None,
+            "linkage_input": None,
+            "select": self.config.select,
+            "atoms": text,
+            **metric.attrs(),
+            "n_clusters_asked": None,
+            "cutoff_nm": None,
+            "n_clusters_found": max(labels),
+            "leader_method": "structures",
+            "labels_by": self.config.leader_labels,
+            "provenance": provenance(),
+        }
+        return {
+            "method": "structures",
+            "structures": [file.name for file in self.files],
+            "positions": digest,
+            "labels_by": self.config.leader_labels,
+            "atoms": format_ranges(atoms.tolist()),
+            **metric.parameters(),
+        }

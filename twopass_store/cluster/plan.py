@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ClusterConfig, format_length
-from ..errors import ConfigError, MemoryBudgetError
+from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, available_cpus, memory_budget, require_within
 from ..journal import Plan
 from ..linkage import FAITHFUL_PER_CLUSTER, choosing_bytes, linkage_bytes, scanning_bytes
@@ -17,7 +17,7 @@ from ..metric import ClusterMetric, read_metric
 from ..partition import PAIR_CHUNK, format_ranges, largest_subset, n_pairs, stride_for_subset
 from ..rmsd import pairwise_bytes
 from ..schema import LEADER_CHUNK_BYTES, SUBSET, ArraySpec, linkage_spec
-from ..store import Store, present_journal, provenance
+from ..store import Store, present_journal, provenance, require_ingest
 from ..trajectory import topology_bytes
 from .metric import choose_atoms, resolve_metric
 
@@ -38,9 +38,6 @@ DEFAULT_RANGE = (2, 30)
 ROWS_AT_ONCE = 512
 """Rows of the distances that one task computes; the fewer, the more is computed twice."""
 
-LARGE_TOPOLOGY_BYTES = 64 << 20
-"""A topology that takes more isn't read to find out that the plan needs more than it may use."""
-
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
@@ -50,45 +47,40 @@ class ClusterPlan:
     ----------
     config
         What was asked for.
-    metric
-        How frames are compared, and by which atoms.
-    atoms_text
-        Which atoms those of the RMSD are, for people.
-    stride
-        The subset is frames 0, stride, 2·stride, … of the store.
+    metric, atoms_text
+        How frames are compared, and in words by which atoms.
     subset_frame
-        Those frames.
-    subset_group, clustering_group
-        Where the results go.
+        The frames of the subset: 0, stride, 2·stride, …
     subset_attrs
         Attributes of the subset's group.
     linkage
         Spec of the linkage's array; None if no tree is made.
     distances, tree, parameters
         The journals' plans of the two shared steps, and the parameters of the clustering itself.
-    ingest
-        Fingerprint of the ingest as it is now.
     workers
         Threads for the distances.
-    fixed_bytes
-        Upper bound of the memory of the process and of the topology.
     """
 
     config: ClusterConfig
     metric: ClusterMetric
     atoms_text: str
-    stride: int
     subset_frame: NDArray[np.int64]
-    subset_group: str
-    clustering_group: str
     subset_attrs: dict[str, Any]
     linkage: ArraySpec | None
     distances: Plan
     tree: Plan | None
     parameters: dict[str, Any]
-    ingest: str
     workers: int
-    fixed_bytes: int
+
+    @property
+    def subset(self) -> str:
+        """Name of the subset, which says its stride and holds a hash of the rest."""
+        return self.distances.stage.removeprefix("subset-")
+
+    @property
+    def subset_group(self) -> str:
+        """Path of its group."""
+        return f"subsets/{self.subset}"
 
     @property
     def rmsd(self) -> str:
@@ -115,8 +107,8 @@ def plan_cluster(
         A finished clustering whose subset and metric are taken. Both are whole in the store: no selection is
         parsed, and no file read again.
     begun
-        The parameters of the same clustering where it was begun: it goes on with the frames of then, also
-        where others were appended since.
+        The parameters of the same clustering if it was begun: it goes on with the frames of then, even if
+        others were appended since.
     n_judged
         Clusters of the finest cut that a scan is to judge; None to plan a clustering.
     restart
@@ -131,88 +123,60 @@ def plan_cluster(
     MemoryBudgetError
         If the subset's distances need more memory than allowed; names the largest subset that fits.
     """
-    stored, n_atoms, _ = store.shape("position")
+    n_frames = store.shape("position")[0]
     fixed_bytes = PROCESS_BYTES + store.metadata_bytes
     if like is None:
-        n_frames = stored if begun is None else min(stored, int(begun.get("frames", stored)))
+        n_frames = n_frames if begun is None else min(n_frames, int(begun.get("frames", n_frames)))
         fixed_bytes += topology_bytes(store.attrs()["topology"])
-        if fixed_bytes > PROCESS_BYTES + LARGE_TOPOLOGY_BYTES:
-            mend = "That is for the topology of the store alone; the subset comes on top."
-            require_within(
-                memory_budget(config.memory),
-                fixed_bytes,
-                stage="cluster" if n_judged is None else "scan",
-                mend=mend,
-            )
+        stage, mend = "cluster" if n_judged is None else "scan", "The subset comes on top."
+        require_within(memory_budget(config.memory), fixed_bytes, stage=stage, mend=mend)
         topology, atoms, atoms_text = choose_atoms(store, config.select)
         metric = resolve_metric(store, topology, config, atoms)
     else:
         attrs = store.attrs(f"clusterings/{like}")
         n_frames = store.attrs(f"subsets/{attrs['subset']}")["frame_stop"]
         metric, atoms_text = read_metric(store, f"clusterings/{like}"), attrs["atoms"]
-    atoms = metric.atoms
 
     stride = _stride(config, n_frames)
     subset_frame = np.arange(0, n_frames, stride, dtype=np.int64)
     n_subset = len(subset_frame)
     _check_counts(config, subset_frame, n_frames)
-    workers = _affordable_workers(store, config, n_atoms, metric, n_subset, fixed_bytes, n_judged)
+    workers = _affordable_workers(store, config, metric, n_subset, fixed_bytes, n_judged)
 
-    ingest = store.journal("ingest")
-    assert ingest is not None
-    key_of = {
-        "frames": n_frames,
-        "stride": stride,
-        "atoms": format_ranges(atoms.tolist()),
-        **metric.parameters(),
-    }
+    ranges = format_ranges(metric.atoms.tolist())
+    key_of = {"frames": n_frames, "stride": stride, "atoms": ranges, **metric.parameters()}
     key = f"stride{stride}-{_hash(key_of)}"
-    group = f"subsets/{key}"
-    shapes = {"subset_frame": (n_subset,), "rmsd": (n_pairs(n_subset),)}
-    linkage = None
-    if config.method == "linkage":
-        linkage = linkage_spec(config.linkage, rows=config.linkage_input == "rows")
     # Frames that are there never change: what was made of them stays what it is when others are appended.
     subset = present_journal(store, f"subset-{key}", restart=restart)
     made_from = begun if begun is not None else None if subset is None else subset.plan.parameters
-    source = {"ingest": (made_from or {}).get("ingest", ingest.plan.fingerprint), **key_of}
+    source = {"ingest": (made_from or {}).get("ingest", require_ingest(store).plan.fingerprint), **key_of}
+    shapes = {"subset_frame": (n_subset,), "rmsd": (n_pairs(n_subset),)}
+    linkage = tree = None
+    if config.method == "linkage":
+        linkage = linkage_spec(config.linkage, rows=config.linkage_input == "rows")
+        product = store.product(f"subsets/{key}", linkage, (n_subset - 1, 4))
+        tree = Plan(f"linkage-{key}-{linkage.name}", {**source, "linkage": linkage.name}, (product,), {})
+    products = tuple(store.product(f"subsets/{key}", spec, shapes[spec.name]) for spec in SUBSET)
     return ClusterPlan(
         config=config,
         metric=metric,
         atoms_text=atoms_text,
-        stride=stride,
         subset_frame=subset_frame,
-        subset_group=group,
-        clustering_group=f"clusterings/{config.name}",
         subset_attrs={
             "frame_start": 0,
             "frame_stop": n_frames,
             "stride": stride,
-            "atoms": format_ranges(atoms.tolist()),
+            "atoms": ranges,
             "metric": metric.text,
             "select": config.select,
             **config.metric_options(),
             "provenance": provenance(),
         },
         linkage=linkage,
-        distances=Plan(
-            stage=f"subset-{key}",
-            parameters=source,
-            products=tuple(store.product(group, spec, shapes[spec.name]) for spec in SUBSET),
-            request={},
-        ),
-        tree=None
-        if linkage is None
-        else Plan(
-            stage=f"linkage-{key}-{linkage.name}",
-            parameters={**source, "linkage": linkage.name},
-            products=(store.product(group, linkage, (n_subset - 1, 4)),),
-            request={},
-        ),
-        parameters=_parameters(config, source, len(atoms)),
-        ingest=ingest.plan.fingerprint,
+        distances=Plan(f"subset-{key}", source, products, {}),
+        tree=tree,
+        parameters=_parameters(config, source, len(metric.atoms)),
         workers=workers,
-        fixed_bytes=fixed_bytes,
     )
 
 
@@ -275,19 +239,21 @@ def _parameters(config: ClusterConfig, source: dict[str, Any], n_selected: int) 
 def _affordable_workers(
     store: Store,
     config: ClusterConfig,
-    n_atoms: int,
     metric: ClusterMetric,
     n_subset: int,
     fixed_bytes: int,
     n_judged: int | None,
 ) -> int:
-    """Return the threads to use, fewer than asked where memory is short; refuse where one is too much."""
+    """Return the threads to use, fewer than asked if memory is short; refuse if one is too much."""
     budget = memory_budget(config.memory)
-    chunk = store.chunk_length("position")
     rows = config.linkage_input == "rows"
     stage = "cluster" if n_judged is None else "scan"
     if config.n_clusters == "auto":
         n_judged = DEFAULT_RANGE[1]
+    # A chunk of positions at a time, as it lies on disk and decoded.
+    n_atoms = store.shape("position")[1]
+    block = 3 * store.chunk_length("position") * n_atoms * 12
+    a_chunk = 3 * PAIR_CHUNK * 4
 
     def pairwise(n_frames: int, n_pairs_at_once: int) -> int:
         sizes = n_frames, len(metric.atoms), n_pairs_at_once
@@ -295,42 +261,36 @@ def _affordable_workers(
 
     def projected(n_frames: int, workers: int) -> int:
         gathered = n_frames * len(metric.read_atoms) * 12
-        reading = gathered + chunk * n_atoms * 12 * 3
         one = pairwise(n_frames, PAIR_CHUNK)
-        pairs = gathered + one + (workers - 1) * (one - pairwise(n_frames, 0))
-        writing = workers * PAIR_CHUNK * 4 * (2 + chunks_at_once(n_frames))
-        linking = linkage_bytes(n_frames, rows=rows, itemsize=4 if rows else 8, n_threads=workers)
-        linking += PAIR_CHUNK * 4 * 3  # a chunk as it is read
-        if config.method != "linkage":
-            linking = 0
-        choosing = choosing_bytes(n_frames, n_threads=workers) + PAIR_CHUNK * 4 * 3
-        # Distances, one chunk of positions at a time, and one of leaders with all their atoms.
-        leading = n_pairs(n_frames) * 4 + 3 * (chunk * n_atoms * 12 + max(LEADER_CHUNK_BYTES, 12 * n_atoms))
-        judging = 0
+        needs = [
+            gathered + one + (workers - 1) * (one - pairwise(n_frames, 0)),
+            choosing_bytes(n_frames, n_threads=workers) + a_chunk,
+            # Distances, and one chunk of leaders with all their atoms.
+            n_pairs(n_frames) * 4 + block + 3 * max(LEADER_CHUNK_BYTES, 12 * n_atoms),
+        ]
+        if config.method == "linkage":
+            itemsize = 4 if rows else 8
+            needs.append(linkage_bytes(n_frames, rows=rows, itemsize=itemsize, n_threads=workers) + a_chunk)
         if n_judged is not None:
-            judging = scanning_bytes(n_frames, min(n_judged, n_frames), rows=rows) + PAIR_CHUNK * 4 * 3
+            needs.append(scanning_bytes(n_frames, min(n_judged, n_frames), rows=rows) + a_chunk)
         # What the threads wrote from isn't given back to the system before the linkage begins.
-        return fixed_bytes + max(reading, writing + max(pairs, linking, choosing, leading, judging))
+        writing = workers * PAIR_CHUNK * 4 * (2 + chunks_at_once(n_frames))
+        return fixed_bytes + max(gathered + block, writing + max(needs))
 
-    try:
-        require_within(budget, projected(n_subset, 1), stage=stage, mend="")
-    except MemoryBudgetError as error:
+    if projected(n_subset, 1) > budget:
         fits = largest_subset(lambda size: projected(size, 1) <= budget, at_most=n_subset)
-        advice = (
-            f"Or take a smaller subset: the largest that fits has {fits} frames (--subset-frames {fits})."
-            if fits >= 2
-            else "No subset fits in that."
-        )
-        raise MemoryBudgetError(f"{str(error).rstrip()} {advice}") from error
+        advice = "No subset fits in that."
+        if fits >= 2:
+            advice = (
+                f"Or take a smaller subset: the largest that fits has {fits} frames (--subset-frames {fits})."
+            )
+        require_within(budget, projected(n_subset, 1), stage=stage, mend=advice)
     asked = config.workers or available_cpus()
     return max(workers for workers in range(1, asked + 1) if projected(n_subset, workers) <= budget)
 
 
 def chunks_at_once(n_frames: int) -> int:
-    """Return how many chunks of distances one task computes: as many as hold so many rows, at least one.
-
-    Where a task begins or ends amid rows that are computed together, their products are computed twice.
-    """
+    """Return how many chunks of distances one task computes: those of `ROWS_AT_ONCE` rows, at least one."""
     return max(1, ROWS_AT_ONCE * n_frames // PAIR_CHUNK)
 
 

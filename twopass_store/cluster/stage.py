@@ -173,7 +173,7 @@ class _Cluster(Stage[int]):
         goes_on = begun is not None and not self.restart and self.like is None
         parameters = begun.plan.parameters if begun is not None and goes_on else None
         plan = plan_cluster(store, config, like=self.like, begun=parameters, restart=self.restart)
-        if self.like and plan.subset_group != f"subsets/{store.attrs(f'clusterings/{self.like}')['subset']}":
+        if self.like and plan.subset != store.attrs(f"clusterings/{self.like}")["subset"]:
             raise CorruptChunkError(
                 f"{store.path} is damaged: the subset of {self.like} isn't the one of its atoms, stride and "
                 "metric. Run `twopass cluster` with a new --name."
@@ -187,7 +187,7 @@ class _Cluster(Stage[int]):
         plan, note = self.planned, self.progress.note
         assert plan is not None
         note(f"RMSD over {plan.atoms_text}")
-        of_all = f"stride {plan.stride} over {store.shape('position')[0]:,}"
+        of_all = f"stride {plan.subset_attrs['stride']} over {store.shape('position')[0]:,}"
         note(f"first pass over {len(plan.subset_frame):,} frames ({of_all})")
         if not plan.metric.is_default:
             note(f"{plan.metric.text}{plan.metric.align_text and f' ({plan.metric.align_text})'}")

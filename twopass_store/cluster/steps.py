@@ -10,49 +10,41 @@ from ..config import HEIGHT_IS_RMSD, ClusterConfig, format_length
 from ..errors import ConfigError
 from ..executors import ThreadExecutor
 from ..journal import Plan, Record
-from ..linkage import (
-    cut,
-    gromos,
-    link_in_place,
-    link_rows,
-    suggest_n_clusters,
-)
-from ..partition import FrameRange, chunk_range, consecutive_runs
+from ..linkage import cut, gromos, link_in_place, link_rows, suggest_n_clusters
+from ..partition import FrameRange, chunk_range, consecutive_runs, n_pairs
 from ..progress import Progress
 from ..rmsd import PairwiseRmsd
-from ..schema import CLUSTERING, FAITHFULNESS, SUBSET, ArraySpec
-from ..store import Rows, Store, provenance
+from ..schema import CLUSTERING, FAITHFULNESS, SUBSET
+from ..store import Rows, Store, is_complete, provenance
 from .choice import choose, groups_of, warning
 from .judge import scan_tree
 from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options
 from .stage import HINT
-from .stored import StoredDistances, StoredPositions, positions_at, read_distances
+from .stored import StoredPositions, positions_at, read_distances, write_group
 
-__all__ = ["StoredDistances", "compute_distances", "cut_and_choose", "link"]
+__all__ = ["compute_distances", "cut_and_choose", "link"]
 
 
 def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> int:
     """Compute the RMSDs of all pairs of the subset; returns how many weren't there yet."""
-    present = store.journal(plan.distances.stage)
-    if present is not None and present.complete:
+    if is_complete(store, plan.distances):
         progress.note("distances of this subset are there already")
         return 0
-    rmsd = plan.rmsd
+    rmsd, metric = plan.rmsd, plan.metric
     n_subset = len(plan.subset_frame)
-    total = n_subset * (n_subset - 1) // 2
+    total = n_pairs(n_subset)
     with store.step(plan.distances, hint=HINT) as journal:
         store.make_group(plan.distances.stage, plan.subset_group, plan.subset_attrs)
         for spec, length in zip(SUBSET, (n_subset, total), strict=True):
-            store.ensure_array(plan.subset_group, spec, [length], _described(spec, plan))
+            named = spec.long_name.replace("minimal RMSD", metric.text)
+            attrs = {} if named == spec.long_name else {"long_name": named}
+            store.ensure_array(plan.subset_group, spec, [length], attrs)
         journal.commit(store.write_all(f"{plan.subset_group}/subset_frame", plan.subset_frame))
 
-        done = journal.done(rmsd)
-        missing = [int(chunk) for chunk in np.flatnonzero(~done)]
+        missing = np.flatnonzero(~journal.done(rmsd)).tolist()
         length = store.chunk_length(rmsd)
         n_missing = sum(len(chunk_range(chunk, chunk=length, length=total)) for chunk in missing)
-        kernel = PairwiseRmsd(
-            positions_at(store, plan.subset_frame, plan.metric.read_atoms), plan.metric.for_kernels()
-        )
+        kernel = PairwiseRmsd(positions_at(store, plan.subset_frame, metric.read_atoms), metric.for_kernels())
 
         def compute(chunks: FrameRange) -> tuple[list[Record], int]:
             start = chunks.start * length
@@ -65,15 +57,14 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
 
         # Enough tasks for all threads to be busy to the end.
         at_once = max(1, min(chunks_at_once(n_subset), len(missing) // (2 * plan.workers)))
+        tasks = (
+            FrameRange(first, min(first + at_once, run.stop))
+            for run in consecutive_runs(missing)
+            for first in range(run.start, run.stop, at_once)
+        )
         progress.start("cluster: distances", total=total, done=total - n_missing, unit="pairs")
         try:
             with journal.batches() as finished:
-                runs = consecutive_runs(missing)
-                tasks = (
-                    FrameRange(first, min(first + at_once, run.stop))
-                    for run in runs
-                    for first in range(run.start, run.stop, at_once)
-                )
                 for records, count in ThreadExecutor(plan.workers).map_unordered(compute, tasks):
                     finished(*records)
                     progress.advance(count)
@@ -82,20 +73,12 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
     return n_missing
 
 
-def _described(spec: ArraySpec, plan: ClusterPlan) -> dict[str, str]:
-    """Attributes that say of distances how they are measured, where that isn't the schema's default."""
-    if spec.name != "rmsd" or plan.metric.is_default:
-        return {}
-    return {"long_name": spec.long_name.replace("minimal RMSD", plan.metric.text)}
-
-
 def link(store: Store, plan: ClusterPlan, progress: Progress) -> NDArray[np.float64] | None:
     """Link the distances, or read the tree if it is there already; None if the method makes none."""
     if plan.linkage is None or plan.tree is None:
         return None
     path = f"{plan.subset_group}/{plan.linkage.name}"
-    present = store.journal(plan.tree.stage)
-    if present is not None and present.complete:
+    if is_complete(store, plan.tree):
         progress.note(f"{plan.config.linkage} linkage of this subset is there already")
         return np.asarray(store.read(path), np.float64)
     progress.note(f"linking {len(plan.subset_frame)} frames ({plan.config.linkage})")
@@ -118,21 +101,8 @@ def cut_and_choose(
 ) -> None:
     """Cut the tree, choose leaders and write the clustering.
 
-    Parameters
-    ----------
-    store, plan
-        Where, and what.
-    tree
-        The linkage, scipy's four columns; None if neighbours are counted instead.
-    as_planned
-        The clustering's plan without its products, whose shapes are known only now.
-    progress
-        Progress reporter.
-
-    Raises
-    ------
-    ConfigError
-        If the plan doesn't say where to cut; suggests where.
+    `tree` is None if neighbours are counted instead; `as_planned` has no products, since their shapes are
+    known only now. Raises a `ConfigError` that suggests where to cut if the plan doesn't say.
     """
     config = plan.config
     if tree is not None and config.n_clusters is None and config.cutoff is None:
@@ -143,7 +113,13 @@ def cut_and_choose(
             "Distances and linkage are kept: the next call takes seconds."
         )
     distances = read_distances(store, plan.rmsd)
-    n_clusters, reason = _resolved(store, plan, tree, distances, progress)
+    n_clusters, reason = config.n_clusters, None
+    if n_clusters == "auto":
+        assert tree is not None
+        low, high = DEFAULT_RANGE
+        auto = scan_tree(store, plan, tree, distances, low, min(high, len(plan.subset_frame)), progress)
+        n_clusters, reason = auto.n_clusters, auto.reason
+        progress.note(f"{n_clusters} clusters: {reason}")
     if tree is not None:
         labels = cut(tree, n_clusters=n_clusters, cutoff=config.cutoff)
     else:
@@ -165,14 +141,15 @@ def cut_and_choose(
     }
     # Those that may be absent are complete before the others, which tell that a clustering is.
     arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in (*FAITHFULNESS, *CLUSTERING))]
-    products = tuple(store.product(plan.clustering_group, spec, array.shape) for spec, array in arrays)
+    group = f"clusterings/{config.name}"
+    products = tuple(store.product(group, spec, array.shape) for spec, array in arrays)
     found = int(labels.max())
     attrs = {
-        "subset": plan.subset_group.removeprefix("subsets/"),
+        "subset": plan.subset,
         "method": config.method,
-        "linkage": None if plan.linkage is None else plan.linkage.name,
-        "linkage_method": None if plan.linkage is None else config.linkage,
-        "linkage_input": None if plan.linkage is None else config.linkage_input,
+        "linkage": plan.linkage and plan.linkage.name,
+        "linkage_method": plan.linkage and config.linkage,
+        "linkage_input": plan.linkage and config.linkage_input,
         "select": config.select,
         "atoms": plan.atoms_text,
         **plan.metric.attrs(),
@@ -185,34 +162,12 @@ def cut_and_choose(
         **chosen.attrs(),
         "provenance": provenance(),
     }
-    clustering = replace(as_planned, products=products)
-    with store.step(clustering, hint=HINT) as journal:
-        store.make_group(clustering.stage, plan.clustering_group, attrs)
-        for spec, array in arrays:
-            store.ensure_array(plan.clustering_group, spec, array.shape)
-            journal.commit(store.write_all(f"{plan.clustering_group}/{spec.name}", array))
+    write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
     asked = f"{n_clusters} asked for" if n_clusters else f"cut at {format_length(config.cutoff or 0)}"
     progress.note(f"clusters found: {found} ({asked}); leaders: {len(leader_frame)}")
     doubt = warning(chosen, config)
     if doubt:
         progress.note(doubt)
-
-
-def _resolved(
-    store: Store,
-    plan: ClusterPlan,
-    tree: NDArray[np.float64] | None,
-    distances: NDArray[np.float32],
-    progress: Progress,
-) -> tuple[int | None, str | None]:
-    """Return the number of clusters asked for, and the reason if it was to be found out."""
-    if plan.config.n_clusters != "auto":
-        return plan.config.n_clusters, None
-    assert tree is not None
-    low, high = DEFAULT_RANGE
-    found = scan_tree(store, plan, tree, distances, low, min(high, len(plan.subset_frame)), progress)
-    progress.note(f"{found.n_clusters} clusters: {found.reason}")
-    return found.n_clusters, found.reason
 
 
 def _suggested(tree: NDArray[np.float64], config: ClusterConfig) -> str:

@@ -1,16 +1,25 @@
-"""Arrays of a store at the frames and pairs of a subset, read chunk by chunk."""
+"""Arrays of a store at the frames and pairs of a subset, read chunk by chunk; a group written whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..journal import Plan
 from ..partition import FrameRange, chunk_range, n_chunks
-from ..store import Store
+from ..schema import ArraySpec
+from ..store import Rows, Store
 
-__all__ = ["StoredDistances", "StoredPositions", "positions_at", "read_distances", "values_at"]
+__all__ = [
+    "StoredDistances",
+    "StoredPositions",
+    "positions_at",
+    "read_distances",
+    "values_at",
+    "write_group",
+]
 
 
 def values_at(store: Store, path: str, frames: NDArray[np.int64]) -> NDArray[Any]:
@@ -85,3 +94,20 @@ def read_distances(store: Store, path: str, dtype: type[np.floating[Any]] = np.f
         pairs = chunk_range(chunk, chunk=length, length=total)
         values[pairs.start : pairs.stop] = store.read(path, pairs)
     return values
+
+
+def write_group(
+    store: Store,
+    plan: Plan,
+    group: str,
+    attrs: Mapping[str, Any],
+    arrays: Sequence[tuple[ArraySpec, Rows]],
+    *,
+    hint: str,
+) -> None:
+    """Write a group with all its arrays as one step."""
+    with store.step(plan, hint=hint) as journal:
+        store.make_group(plan.stage, group, attrs)
+        for spec, values in arrays:
+            store.ensure_array(group, spec, values.shape)
+            journal.commit(store.write_all(f"{group}/{spec.name}", values))
