@@ -96,8 +96,8 @@ def test_command__prints_table_csv_and_json(store, labels, tmp_path, twopass):
 
 
 def test_column_of_something_else__is_refused_before_it_fills_the_memory(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("twopass_store.report.compare.MAX_PAIRS", 300)
+    monkeypatch.setattr("twopass_store.report.compare.MAX_CELLS", 900)
     other = tmp_path / "numbers.txt"
     np.savetxt(other, np.arange(1000) % 250, fmt="%d")
-    with pytest.raises(ConfigError, match="more than 300 different pairs"):
+    with pytest.raises(ConfigError, match="250 different labels"):
         compare_labels(store, other, "default")

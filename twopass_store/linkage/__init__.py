@@ -15,7 +15,7 @@ from .leaders import (
     choosing_bytes,
 )
 from .link import link_in_place, link_rows, linkage_bytes
-from .quality import CutQuality, adjusted_rand, assess_cuts, cophenetic_correlation, rand_index
+from .quality import CutQuality, adjusted_rand, assess_cuts, cophenetic_correlation
 from .stability import scanning_bytes, stability_of_cuts
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
     "link_rows",
     "linkage_bytes",
     "measure_faithfulness",
-    "rand_index",
     "scanning_bytes",
     "second_pass_labels",
     "stability_of_cuts",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ from scipy.cluster import hierarchy
 from ._passes import add_cophenetic_moments, sum_by_cell
 from .condensed import Float64Array, Int64Array, count_frames, pair_positions
 
-__all__ = ["CutQuality", "adjusted_rand", "assess_cuts", "cophenetic_correlation", "rand_index"]
+__all__ = ["CutQuality", "adjusted_rand", "assess_cuts", "cophenetic_correlation"]
 
 Float32Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.integer]
@@ -181,27 +182,20 @@ def adjusted_rand(first: Labels, second: Labels) -> float:
     Parameters
     ----------
     first, second
-        Labels of the same frames, shape (n_frames,), from 0 up.
+        Labels of the same frames, shape (n_frames,).
 
     References
     ----------
     Hubert, Arabie, J. Classif. 2 (1985) 193.
     """
-    width = int(second.max()) + 1
-    _, both = np.unique(first.astype(np.int64) * width + second, return_counts=True)
-    return _rand_index(both, np.bincount(first), np.bincount(second))
 
-
-def rand_index(table: Int64Array) -> float:
-    """Adjusted Rand index of a confusion table, shape (n_labels, n_other_labels); see `adjusted_rand`."""
-    return _rand_index(table, table.sum(axis=1), table.sum(axis=0))
-
-
-def _rand_index(table: Int64Array, rows: Int64Array, columns: Int64Array) -> float:
-    def pairs(counts: Int64Array) -> float:
+    def pairs(labels: npt.NDArray[Any]) -> float:
+        _, counts = np.unique(labels, return_counts=True)
         return float((counts.astype(np.float64) * (counts - 1) / 2).sum())
 
-    both, of_rows, of_columns, every = pairs(table), pairs(rows), pairs(columns), pairs(rows.sum())
-    expected = of_rows * of_columns / every if every else 0.0
-    most = (of_rows + of_columns) / 2
+    # A complex number stands for both labels.
+    both, of_first, of_second = pairs(first + 1j * second), pairs(first), pairs(second)
+    every = first.size * (first.size - 1) / 2
+    expected = of_first * of_second / every if every else 0.0
+    most = (of_first + of_second) / 2
     return 1.0 if most == expected else (both - expected) / (most - expected)

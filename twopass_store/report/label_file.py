@@ -1,6 +1,6 @@
 """Labels that other programs gave the same frames: cpptraj, gmx cluster, or any column of integers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
@@ -12,8 +12,6 @@ from ..errors import ConfigError
 
 __all__ = ["read_labels"]
 
-LINES_AT_ONCE = 65_536
-
 COMMENTS = ("#", "@", "&")
 """Start of lines without a label: headings of cpptraj, settings and ends of data of xvg."""
 
@@ -22,8 +20,8 @@ LOG_HEADER = "cl. | #st"
 
 def read_labels(
     path: Path, *, column: int | None = None, times: Callable[[], NDArray[np.float64]]
-) -> Iterator[NDArray[np.int64]]:
-    """Read one label a frame, block by block.
+) -> NDArray[np.int64]:
+    """Read one label a frame.
 
     Parameters
     ----------
@@ -37,9 +35,9 @@ def read_labels(
     times
         Returns the times of all frames in their order, ps; called for a log only.
 
-    Yields
-    ------
-    Labels of consecutive frames, shape (n,).
+    Returns
+    -------
+    Shape (n_frames,).
 
     Raises
     ------
@@ -52,49 +50,36 @@ def read_labels(
         with path.open(encoding="utf-8") as lines:
             is_log = any(line.lstrip().startswith(LOG_HEADER) for line in islice(lines, 10_000))
             lines.seek(0)
-            if is_log:
-                yield _members(path, lines, times())
-            else:
-                yield from _table(path, lines, column)
+            return _members(path, lines, times()) if is_log else _table(path, lines, column)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Cannot read labels from {path}: {error}.") from error
 
 
-def _table(path: Path, lines: TextIO, column: int | None) -> Iterator[NDArray[np.int64]]:
-    rows: Iterator[str] = (line for line in lines if line.strip() and not line.lstrip().startswith(COMMENTS))
-    first = next(rows, None)
-    if first is None:
-        raise ConfigError(f"{path} has no labels: give a file with one line a frame.")
+def _table(path: Path, lines: TextIO, column: int | None) -> NDArray[np.int64]:
+    rows = (line for line in lines if line.strip() and not line.lstrip().startswith(COMMENTS))
+    first = next(rows, "")
     separator = next((one for one in ",;" if one in first), None)
     fields = first.split(separator)
-    if not 1 <= (column or 1) <= len(fields):
+    if first and not 1 <= (column or 1) <= len(fields):
         raise ConfigError(f"{path} has {len(fields)} columns, and no column {column}.")
     place = len(fields) - 1 if column is None else column - 1
-    has_heading = not _is_number(fields[place])
-    rows = rows if has_heading else chain([first], rows)
-    n_read = 0
-    while block := list(islice(rows, LINES_AT_ONCE)):
-        try:
-            values = np.loadtxt(block, delimiter=separator, usecols=place, ndmin=1, comments=None)
-        except ValueError as error:
-            raise ConfigError(f"Cannot read labels from {path} after frame {n_read:,}: {error}") from error
-        wrong = np.flatnonzero((values != np.round(values)) | ~(np.abs(values) < 2**53))
-        if len(wrong):
-            frame = n_read + int(wrong[0]) + 1
-            raise ConfigError(
-                f"{path}: the label of frame {frame} is {values[wrong[0]]:g}, and not an integer. "
-                "Name another --column if this is not the column of clusters."
-            )
-        n_read += len(values)
-        yield values.astype(np.int64)
-
-
-def _is_number(text: str) -> bool:
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        float(fields[place])
+    except (ValueError, IndexError):
+        first = next(rows, "")  # that was a heading
+    if not first:
+        raise ConfigError(f"{path} has no labels: give a file with one line a frame.")
+    try:
+        values = np.loadtxt(chain([first], rows), delimiter=separator, usecols=place, ndmin=1, comments=None)
+    except ValueError as error:
+        raise ConfigError(f"Cannot read labels from {path}: {error}.") from error
+    wrong = np.flatnonzero((values != np.round(values)) | ~(np.abs(values) < 2**53))
+    if len(wrong):
+        raise ConfigError(
+            f"{path}: the label of frame {wrong[0] + 1} is {values[wrong[0]]:g}, and not an integer. "
+            "Name another --column if this is not the column of clusters."
+        )
+    return values.astype(np.int64)
 
 
 def _members(path: Path, lines: TextIO, times: NDArray[np.float64]) -> NDArray[np.int64]:
