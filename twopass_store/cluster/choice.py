@@ -18,9 +18,8 @@ from ..linkage import (
     measure_faithfulness,
     second_pass_labels,
 )
-from ..store import Store
+from ..store import Store, take
 from .plan import DEFAULT_FAITHFULNESS, ClusterPlan
-from .stored import values_at
 
 __all__ = ["LOW_FAITHFULNESS", "Choice", "Groups", "choose", "groups_of", "warning"]
 
@@ -158,7 +157,7 @@ def groups_of(store: Store, plan: ClusterPlan) -> Groups:
     """Return the runs of the subset's frames, their source files, or nothing to tell them apart."""
     for path, kind in (("run", "runs"), ("trajectory", "trajectories")):
         if store.has(path):
-            of_frame = values_at(store, path, plan.subset_frame)
+            of_frame = take(store, path, plan.subset_frame)
             if (of_frame != of_frame[0]).any():
                 return Groups(kind, of_frame)
     return Groups("blocks of time", np.zeros(len(plan.subset_frame), np.int64))

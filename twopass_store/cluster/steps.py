@@ -15,12 +15,12 @@ from ..partition import FrameRange, chunk_range, consecutive_runs, n_pairs
 from ..progress import Progress
 from ..rmsd import PairwiseRmsd
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET
-from ..store import Rows, Store, is_complete, provenance
+from ..store import Rows, Store, is_complete, provenance, take
 from .choice import choose, groups_of, warning
 from .judge import scan_tree
 from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options
 from .stage import HINT
-from .stored import StoredPositions, positions_at, read_distances, write_group
+from .stored import StoredPositions, read_distances, write_group
 
 __all__ = ["compute_distances", "cut_and_choose", "link"]
 
@@ -44,7 +44,9 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
         missing = np.flatnonzero(~journal.done(rmsd)).tolist()
         length = store.chunk_length(rmsd)
         n_missing = sum(len(chunk_range(chunk, chunk=length, length=total)) for chunk in missing)
-        kernel = PairwiseRmsd(positions_at(store, plan.subset_frame, metric.read_atoms), metric.for_kernels())
+        kernel = PairwiseRmsd(
+            take(store, "position", plan.subset_frame, metric.read_atoms), metric.for_kernels()
+        )
 
         def compute(chunks: FrameRange) -> tuple[list[Record], int]:
             start = chunks.start * length

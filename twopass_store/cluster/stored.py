@@ -1,6 +1,6 @@
 """Arrays of a store at the frames and pairs of a subset, read chunk by chunk; a group written whole."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,44 +10,14 @@ from numpy.typing import NDArray
 from ..journal import Plan
 from ..partition import FrameRange, chunk_range, n_chunks
 from ..schema import ArraySpec
-from ..store import Rows, Store
+from ..store import Rows, Store, take
 
 __all__ = [
     "StoredDistances",
     "StoredPositions",
-    "positions_at",
     "read_distances",
-    "values_at",
     "write_group",
 ]
-
-
-def values_at(store: Store, path: str, frames: NDArray[np.int64]) -> NDArray[Any]:
-    """Read a per-frame array at some frames, in their order."""
-    return _at(store, path, frames, lambda rows: store.read(path, rows))
-
-
-def positions_at(
-    store: Store, frames: NDArray[np.int64], atoms: NDArray[np.int64] | None = None
-) -> NDArray[np.float32]:
-    """Read some frames, in their order, shape (n_frames, n_atoms, 3), nm; None reads all atoms."""
-    return _at(store, "position", frames, lambda rows: store.read_positions(rows, atoms))
-
-
-def _at(
-    store: Store, path: str, frames: NDArray[np.int64], read: Callable[[FrameRange], NDArray[Any]]
-) -> NDArray[Any]:
-    length, n_stored = store.chunk_length(path), store.shape(path)[0]
-    chunk_of = frames // length
-    values = np.empty(0)
-    for chunk in np.unique(chunk_of):
-        wanted = chunk_of == chunk
-        rows = chunk_range(int(chunk), chunk=length, length=n_stored)
-        found = read(rows)[frames[wanted] - rows.start]
-        if not len(values):
-            values = np.empty((len(frames), *found.shape[1:]), found.dtype)
-        values[wanted] = found
-    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +36,7 @@ class StoredPositions:
         return len(self.frames)
 
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
-        return positions_at(self.store, self.frames[rows])
+        return take(self.store, "position", self.frames[rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from ..config import ExportConfig, ExportOptions, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..progress import Progress, Silent
 from ..report import cluster_table
-from ..store import Store, Watch, only_clustering, store_path
-from .frames import chosen_frames, frame_pieces, rows_by_chunk, take
+from ..store import Store, Watch, only_clustering, store_path, take
+from .frames import chosen_frames, frame_pieces
 from .target import checked_target, replacing
 
 if TYPE_CHECKING:
@@ -235,13 +235,10 @@ class _FrameSource:
         chunk = self._store.chunk_length("position")
         for piece in self._pieces():
             columns = {key: take(self._store, name, piece) for key, name in names.items()}
-            start = 0
-            for run in rows_by_chunk(piece, chunk):
-                rows = slice(start, start + len(run))
-                start = rows.stop
+            edges = np.flatnonzero(np.diff(piece // chunk)) + 1
+            for rows in np.split(np.arange(len(piece)), edges):
                 part = {key: values[rows] for key, values in columns.items()}
-                positions = take(self._store, "position", run)
-                yield WrittenFrames(np.ascontiguousarray(positions), **part)
+                yield WrittenFrames(take(self._store, "position", piece[rows]), **part)
 
 
 def unchanged(blocks: "Iterable[WrittenFrames]", watch: Watch, *keys: str) -> "Iterator[WrittenFrames]":

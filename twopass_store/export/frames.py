@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from ..partition import FRAME_CHUNK, FrameRange
-from ..store import Store
+from ..partition import FRAME_CHUNK
+from ..store import Store, take
 
-__all__ = ["Frames", "chosen_frames", "frame_pieces", "rows_by_chunk", "take"]
+__all__ = ["Frames", "chosen_frames", "frame_pieces"]
 
 Frames = str | slice | range | Sequence[int] | NDArray[np.integer[Any]] | None
 """How frames are asked for."""
@@ -100,17 +100,3 @@ def frame_pieces(
         n_before += len(piece)
         if len(kept):
             yield kept
-
-
-def rows_by_chunk(rows: NDArray[np.int64], chunk: int) -> Iterator[NDArray[np.int64]]:
-    """Cut indices, in any order, into runs that lie in one chunk each."""
-    yield from np.split(rows, np.flatnonzero(np.diff(rows // chunk)) + 1)
-
-
-def take(store: Store, path: str, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Read rows of an array, in any order, chunk by chunk."""
-    parts = []
-    for run in rows_by_chunk(rows, store.chunk_length(path)):
-        first, last = int(run.min()), int(run.max())
-        parts.append(store.read(path, FrameRange(first, last + 1))[run - first])
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)

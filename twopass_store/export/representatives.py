@@ -11,9 +11,8 @@ from ..errors import ConfigError, StoreWriteError
 from ..metric import ClusterMetric, read_metric
 from ..progress import Progress, Silent
 from ..report import ClusterTable, cluster_table
-from ..store import Store, Watch, open_results, store_path
+from ..store import Store, Watch, open_results, store_path, take
 from .coordinates import ExportResult, clustering_name, finished_store, unchanged, write_frames
-from .frames import take
 from .target import checked_target, replacing
 
 if TYPE_CHECKING:

@@ -10,14 +10,16 @@ from ..config import SummaryConfig
 from ..errors import StageIncompleteError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..partition import FRAME_CHUNK, PAIR_CHUNK
-from ..store import Store
+from ..store import Store, take
 from .bootstrap import N_RESAMPLES, share_errors
 from .frames import FrameTotals, walk_frames
-from .places import Column, origins, source_paths
 from .quantiles import LENGTH_EDGES, SHARE_EDGES
 from .runs import Runs, group_of_frames
 
 __all__ = ["Clusters"]
+
+Column = tuple[str, Any, str, str]
+"""Name, values of the clusters in order of label, unit, and meaning of a variable."""
 
 RMSD_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MARGIN_SHARES = (0.05, 0.25, 0.5)
@@ -45,7 +47,7 @@ class Clusters:
         if self.subset is not None:
             self.subset_frame = store.read(f"{self.subset}/subset_frame")
             self.subset_label = store.read(f"{self.group}/subset_label")
-        self.paths = source_paths(store)
+        self.paths = np.array(store.read("trajectory_path").tolist(), str)
         self.runs = Runs.of(store)
         self.groups: tuple[str, ...] = ()
         group_of = None
@@ -173,18 +175,35 @@ class Clusters:
         medoids = np.full(self.n_clusters, -1)
         if self.subset is not None:
             medoids = self.store.read(f"{self.group}/medoid_frame")
-        of_medoids = list(origins(self.store, "medoid", medoids, has_times=self.has_times))
+        of_medoids = list(self._origins("medoid", medoids))
         if self.subset is None:
             # The first leader of each cluster stands in for its medoid.
             first = np.unique(self.store.read(f"{self.group}/leader_label"), return_index=True)[1]
-            paths = source_paths(self.store, f"{self.group}/leader_path")[first]
+            paths = np.array(self.store.read(f"{self.group}/leader_path").tolist(), str)[first]
             of_medoids[1] = ("medoid_path", paths, "1", "file of the first leader of the cluster")
             models = self.store.read(f"{self.group}/leader_model")[first]
             of_medoids[2] = ("medoid_source_frame", models, "1", "model of that leader in its file")
         yield from of_medoids
         if self.details:
             for what, frames in (("first", self.totals.first_frame), ("last", self.totals.last_frame)):
-                yield from origins(self.store, what, frames[: self.n_clusters], has_times=self.has_times)
+                yield from self._origins(what, frames[: self.n_clusters])
+
+    def _origins(self, what: str, frames: NDArray[np.int64]) -> Iterator[Column]:
+        """Tell the file, the frame in it and the time of frames of the store; -1 is none."""
+        inside = frames >= 0
+
+        def values(column: str, unknown: Any) -> NDArray[Any]:
+            found = np.full(len(frames), unknown)
+            found[inside] = take(self.store, column, frames[inside])
+            return found
+
+        text = f"{what} frame of the cluster"
+        yield f"{what}_frame", frames, "1", f"{text}, in the store; -1 for none"
+        paths = np.where(inside, self.paths[values("trajectory", 0)], "")
+        yield f"{what}_path", paths, "1", f"{text}: its file"
+        yield f"{what}_source_frame", values("source_frame", -1), "1", f"{text}, in its file"
+        times = values("time", np.nan) if self.has_times else np.full(len(frames), np.nan)
+        yield f"{what}_time_ps", times, "ps", f"{text}: its time"
 
 
 def _ratio(total: Any, count: Any) -> NDArray[np.float64]:

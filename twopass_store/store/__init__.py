@@ -28,6 +28,7 @@ from .stage import (
     run_stage,
 )
 from .store import Store, check_name, lock_folder, store_path
+from .taking import take
 from .wall import metadata_problem
 
 __all__ = [
@@ -71,4 +72,5 @@ __all__ = [
     "run_stage",
     "spec_at",
     "store_path",
+    "take",
 ]
