@@ -35,22 +35,6 @@ def subset():
     return condensed, squareform(condensed).astype(np.float64), labels
 
 
-def brute_medoids(square, labels):
-    members = [np.flatnonzero(labels == label) for label in range(1, labels.max() + 1)]
-    return [int(m[np.argmin(square[np.ix_(m, m)].sum(axis=1))]) for m in members]
-
-
-def brute_farthest_first(square, labels, per_cluster):
-    chosen = []
-    for label, medoid in enumerate(brute_medoids(square, labels), start=1):
-        members, own = np.flatnonzero(labels == label).tolist(), [medoid]
-        while len(own) < min(per_cluster, len(members)):
-            rest = [m for m in members if m not in own]
-            own.append(max(rest, key=lambda m: (min(square[m, o] for o in own), -m)))
-        chosen.append(own)
-    return chosen
-
-
 def by_label(leaders):
     count = int(leaders.label.max())
     return [leaders.subset_index[leaders.label == label].tolist() for label in range(1, count + 1)]
@@ -67,13 +51,6 @@ def test_iter_rows__does_not_depend_on_how_the_vector_is_sliced(subset, block_pa
     assert source.longest <= block_pairs
 
 
-def test_choose_medoids__equals_brute_force(subset):
-    condensed, square, labels = subset
-    medoids = choose_medoids(condensed, labels)
-    assert medoids.dtype == np.int64
-    assert medoids.tolist() == brute_medoids(square, labels)
-
-
 def test_choose_medoids__takes_the_lowest_index_on_ties():
     assert choose_medoids(np.ones(15), np.array([2, 1, 2, 1, 2, 1])).tolist() == [1, 0]
     assert choose_medoids(np.empty(0), np.array([1])).tolist() == [0]
@@ -83,21 +60,6 @@ def test_choose_medoids__refuses_distances_that_were_never_computed(subset):
     condensed, _, labels = subset
     with pytest.raises(ConfigError, match="aren't finite"):
         choose_medoids(np.full_like(condensed, np.nan), labels)
-
-
-@pytest.mark.parametrize("per_cluster", [1, 2, 5, 200])
-def test_choose_leaders__goes_for_the_farthest_first(subset, per_cluster):
-    condensed, square, labels = subset
-    leaders = choose_leaders(condensed, labels, method="medoid", per_cluster=per_cluster, seed=0)
-    assert leaders.subset_index.dtype == np.int64
-    assert leaders.label.dtype == np.int32
-    assert by_label(leaders) == brute_farthest_first(square, labels, per_cluster)
-    np.testing.assert_array_equal(labels[leaders.subset_index], leaders.label)
-    medoids = choose_medoids(condensed, labels)
-    given = choose_leaders(
-        condensed, labels, method="medoid", per_cluster=per_cluster, seed=0, medoids=medoids
-    )
-    assert by_label(given) == by_label(leaders)
 
 
 def test_choose_leaders__takes_duplicates_last_and_once():
@@ -131,24 +93,6 @@ def test_choose_leaders__draws_every_member_equally_often():
         times[draw.subset_index] += 1
     # 200 expected, standard deviation 12.2.
     assert np.all(np.abs(times - 200) < 55)
-
-
-def test_choose_leaders__draws_in_a_cluster_whatever_the_others_are():
-    n_frames = 40
-    condensed = np.zeros(n_frames * (n_frames - 1) // 2)
-    labels = np.array([1] * 10 + [2] * 15 + [3] * 15)
-    changed = np.array([1] * 10 + [2] * 3 + [4] * 12 + [3] * 15)
-    before = choose_leaders(condensed, labels, method="random", per_cluster=3, seed=5)
-    after = choose_leaders(condensed, changed, method="random", per_cluster=3, seed=5)
-    assert by_label(before)[0] == by_label(after)[0]
-    assert by_label(before)[2] == by_label(after)[2]
-
-
-def test_choose_leaders__draws_differently_in_clusters_alike():
-    labels = np.array([1] * 30 + [2] * 30)
-    draw = choose_leaders(np.zeros(1770), labels, method="random", per_cluster=30, seed=0)
-    first, second = by_label(draw)
-    assert first != [index - 30 for index in second]
 
 
 def test_choose_leaders__needs_one_for_each_cluster(subset):

