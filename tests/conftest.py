@@ -4,14 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from forked import ForkedCommand
+from forked import Forked
 from strangers import make_finished
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
@@ -21,9 +20,6 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 EXAMPLE = Path(__file__).parents[1] / "twopass_store" / "data"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
-FEW_RUNS = "22"
-"""Commands that are killed in the usual run of the tests."""
-
 Twopass = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -31,10 +27,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption(
         "--runs",
-        default=FEW_RUNS,
+        default="18",
         help="Commands that tests/fault kills at a step and resumes: how many, or FIRST:END.",
     )
     group.addoption("--seed", default="0", help="What the steps are drawn with.")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_readers() -> Iterator[None]:
+    """Ingests of this process leave their reader to the next: one takes half a second to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("twopass_store.trajectory.end_readers", lambda: None)
+        yield
 
 
 @pytest.fixture
@@ -96,33 +100,25 @@ def unprivileged() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def forked_command() -> Iterator[ForkedCommand | None]:
+def forked() -> Iterator[Forked | None]:
     if sys.platform != "linux":  # elsewhere libraries of the system may not survive a fork
         yield None
         return
-    forked = ForkedCommand(command())
-    yield forked
-    forked.close()
+    with Forked() as forked:
+        yield forked
 
 
 @pytest.fixture
-def twopass(tmp_path: Path, forked_command: ForkedCommand | None, started_twopass: Twopass) -> Twopass:
+def twopass(tmp_path: Path, forked: Forked | None, started_twopass: Twopass) -> Twopass:
     """Runs ``twopass`` with arguments, in the test's folder; `code` is the exit code expected.
 
     The process is forked with all imports done where it is to have this one's environment.
     """
 
     def run(*arguments: object, code: int | None = 0, **options: object) -> subprocess.CompletedProcess[str]:
-        if forked_command is None or options.keys() - {"cwd"} or not forked_command.fits:
+        if forked is None or options.keys() - {"cwd"} or not forked.fits:
             return started_twopass(*arguments, code=code, **options)
-        with tempfile.TemporaryDirectory(prefix="twopass-said-") as folder:
-            result = forked_command.run(
-                list(map(str, arguments)),
-                cwd=Path(str(options.get("cwd", tmp_path))),
-                folder=Path(folder),
-                timeout=240,
-            )
-        return _checked(result, code)
+        return _checked(forked.command(*arguments, cwd=Path(str(options.get("cwd", tmp_path)))), code)
 
     return run
 

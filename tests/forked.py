@@ -1,8 +1,8 @@
-"""The command in a process forked from one that has its imports done: they take longer than most runs.
+"""Commands and calls of the library in processes forked from one that has imports done and kernels loaded.
 
-It is the same program, from its arguments to its exit code. The process that forks only imports, and neither
-opens a store nor begins a thread: what another thread holds at that moment, such as a lock, the child would
-never get.
+These take longer than most runs. A command is the same program, from its arguments to its exit code. The
+process that forks neither opens a store nor begins a thread: what another thread holds at that moment, such
+as a lock, the child would never get.
 """
 
 import atexit
@@ -12,13 +12,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
-__all__ = ["ForkedCommand"]
+__all__ = ["KILLED", "Forked"]
+
+KILLED = "killed"
 
 _IMPORTS = (
     "fastcluster",
@@ -35,6 +39,7 @@ _IMPORTS = (
     "twopass_store.cluster.scan",
     "twopass_store.cluster.steps",
     "twopass_store.ingest.estimate",
+    "twopass_store.integrity",
     "twopass_store.pipeline",
     "twopass_store.report.convergence",
     "twopass_store.report.summary",
@@ -42,41 +47,87 @@ _IMPORTS = (
 )
 """What commands import when they need it."""
 
-_THREADS_OF_LIBRARIES = {"OPENBLAS_NUM_THREADS", "NUMEXPR_MAX_THREADS"}
-"""Threads that libraries begin when they are imported."""
 
+class Forked:
+    """A process that forks others.
 
-class ForkedCommand:
-    """A process that forks others, which run ``twopass``."""
+    Parameters
+    ----------
+    chunks
+        Arguments of :func:`small_chunks.small_chunks`; None for chunks as they are.
+    """
 
-    def __init__(self, command: str) -> None:
-        self._command = command
+    def __init__(self, chunks: dict[str, int] | None = None) -> None:
         self._environment = _environment()
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, json.dumps(chunks)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.communicate(timeout=60)
 
     @property
     def fits(self) -> bool:
         """Whether the environment is the one that everything was imported in."""
         return _environment() == self._environment
 
-    def run(
-        self, arguments: list[str], *, cwd: Path, folder: Path, timeout: float
+    def command(
+        self, *arguments: object, cwd: Path, kill_after: float | None = None, **disk: Any
     ) -> "subprocess.CompletedProcess[str]":
-        """Run the command as `subprocess.run` does with its output captured, in files of a folder."""
-        out, err = folder / "stdout", folder / "stderr"
-        argv = [self._command, *arguments]
-        asked = {"argv": argv, "cwd": str(cwd), "out": str(out), "err": str(err), "timeout": timeout}
-        assert self._server.stdin is not None and self._server.stdout is not None
-        print(json.dumps(asked), file=self._server.stdin, flush=True)
-        code = json.loads(self._server.stdout.readline())
-        if code is None:
-            raise subprocess.TimeoutExpired(argv, timeout, out.read_text(), err.read_text())
-        return subprocess.CompletedProcess(argv, code, out.read_text(), err.read_text())
+        """Run ``twopass`` as `subprocess.run` does with its output captured.
 
-    def close(self) -> None:
-        self._server.communicate(timeout=60)
+        Parameters
+        ----------
+        arguments
+            What follows ``twopass``.
+        cwd
+            Where.
+        kill_after
+            After how many seconds it is killed.
+        disk
+            Parameters of `SteppingDisk` to write by, and ``commit_seconds`` between two writes of a ledger.
+        """
+        argv = [str(Path(sys.executable).with_name("twopass")), *map(str, arguments)]
+        return self._run({"argv": argv, "cwd": str(cwd), "disk": disk}, kill_after)
+
+    def call(self, function: str, *arguments: Any, kill_at: int | None = None, **options: Any) -> str | None:
+        """Call a function of `twopass_store` with JSON values; at that moment of its disk it is killed.
+
+        Returns
+        -------
+        None where it ended well, `KILLED`, or the error's kind and message, with a traceback where it is none
+        of ours.
+        """
+        asked = {
+            "call": [function, arguments, options],
+            "cwd": os.fspath(Path.cwd()),
+            "disk": {"kill_at": kill_at},
+        }
+        done = self._run(asked, None)
+        if done.returncode == -signal.SIGKILL:
+            return KILLED
+        return None if done.returncode == 0 else done.stdout or f"exit {done.returncode}"
+
+    def _run(self, asked: dict[str, Any], kill_after: float | None) -> "subprocess.CompletedProcess[str]":
+        assert self._server.stdin is not None and self._server.stdout is not None
+        with tempfile.TemporaryDirectory(prefix="twopass-said-") as folder:
+            said = [Path(folder) / name for name in ("stdout", "stderr")]
+            for path in said:
+                path.touch()
+            asked |= {"said": list(map(str, said)), "seconds": kill_after or 240.0}
+            print(json.dumps(asked, default=str), file=self._server.stdin, flush=True)
+            code, is_late = json.loads(self._server.stdout.readline())
+            texts = [path.read_text() for path in said]
+        argv = asked.get("argv", [])
+        if is_late and kill_after is None:
+            raise subprocess.TimeoutExpired(argv, 240, *texts)
+        return subprocess.CompletedProcess(argv, code, *texts)
 
 
 def _environment() -> dict[str, str]:
@@ -85,11 +136,10 @@ def _environment() -> dict[str, str]:
 
 def _serve() -> dict[str, Any] | None:
     """Fork for each line of JSON on stdin; returns what was asked in the child, None at the end."""
-    single = dict.fromkeys(_THREADS_OF_LIBRARIES.difference(os.environ), "1")
-    os.environ.update(single)
     for name in _IMPORTS:
         importlib.import_module(name)
-    for name in single:
+    _load_kernels()
+    for name in _SINGLE:
         del os.environ[name]
     for line in sys.stdin:
         asked: dict[str, Any] = json.loads(line)
@@ -98,37 +148,49 @@ def _serve() -> dict[str, Any] | None:
         child = os.fork()
         if not child:
             return asked
-        print(json.dumps(_wait(child, asked["timeout"])), flush=True)
+        print(json.dumps(_wait(child, asked["seconds"])), flush=True)
     return None
 
 
-def _wait(child: int, timeout: float) -> int | None:
-    deadline = time.monotonic() + timeout
+def _load_kernels() -> None:
+    import numpy as np
+
+    from twopass_store.rmsd import PairwiseRmsd, nearest_leaders, nearest_other_leaders, prepare_leaders
+
+    xyz = np.random.default_rng(0).normal(size=(40, 9, 3)).astype(np.float32)
+    pairs = PairwiseRmsd(xyz)
+    pairs.pairs(0, pairs.n_pairs)
+    leaders = prepare_leaders(xyz[:3])
+    nearest_leaders(xyz, leaders)
+    nearest_other_leaders(xyz, leaders, np.arange(3), np.zeros(len(xyz), int))
+
+
+def _wait(child: int, seconds: float) -> tuple[int, bool]:
+    """Wait for a child, and kill it when its time is over; returns its exit code, and whether that came."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.002)
+            return os.waitstatus_to_exitcode(status), False
+        time.sleep(0.001)
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), True
 
 
 def _become(asked: dict[str, Any]) -> NoReturn:
-    """Run the command in this process, and end it: tearing down all that is imported takes half a second."""
-    for number, path in enumerate((os.devnull, asked["out"], asked["err"])):
-        flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        opened = os.open(path, flags, 0o600)
+    """Do what was asked, and end the process at once: tearing all imports down takes half a second."""
+    for number, path in enumerate((os.devnull, *asked["said"])):
+        opened = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_TRUNC)
         os.dup2(opened, number)
         os.close(opened)
     os.chdir(asked["cwd"])
-    sys.argv[:] = asked["argv"]
-    sys.path.pop(0)  # the folder of this file
     code = 1
     try:
-        from twopass_cli.main import app
-
-        app()
+        if asked["disk"]:
+            _change_disk(**asked["disk"])
+        sys.path.pop(0)  # the folder of this file
+        code = _called(*asked["call"]) if "call" in asked else _commanded(asked["argv"])
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
     except BaseException:
@@ -142,7 +204,46 @@ def _become(asked: dict[str, Any]) -> NoReturn:
     os._exit(code)
 
 
+def _change_disk(commit_seconds: float | None = None, **disk: Any) -> None:
+    from stepping_disk import SteppingDisk
+    from twopass_store.journal import Writer, ledger
+
+    Writer.disk = SteppingDisk(**disk)
+    if commit_seconds is not None:
+        ledger.COMMIT_SECONDS = commit_seconds
+
+
+def _commanded(argv: list[str]) -> int:
+    from twopass_cli.main import app
+
+    sys.argv[:] = argv
+    app()
+    return 0
+
+
+def _called(function: str, arguments: list[Any], options: dict[str, Any]) -> int:
+    import twopass_store
+    from twopass_store.errors import TwopassError
+
+    said = ""
+    try:
+        getattr(twopass_store, function)(*arguments, **options)
+    except TwopassError as error:
+        said = f"{type(error).__name__}: {error}"
+    except BaseException:
+        said = traceback.format_exc()
+    os.write(1, said.encode())
+    return int(bool(said))
+
+
 if __name__ == "__main__":
-    found = _serve()
-    if found is not None:
-        _become(found)
+    # Libraries that begin threads when they are imported do without.
+    _SINGLE = {"OPENBLAS_NUM_THREADS", "NUMEXPR_MAX_THREADS"}.difference(os.environ)
+    os.environ.update(dict.fromkeys(_SINGLE, "1"))
+    from small_chunks import small_chunks
+
+    chunks = json.loads(sys.argv[1])
+    with nullcontext() if chunks is None else small_chunks(**chunks):
+        found = _serve()
+        if found is not None:
+            _become(found)

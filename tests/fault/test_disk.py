@@ -7,16 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import pytest
 
 from actions import NAMES, Action, make_actions
-from faults import Stamp, assert_same, stamps
+from faults import assert_same, recorded_units, stamps
 from twopass_store.errors import StoreWriteError
 from twopass_store.journal import Disk, Writer
-from twopass_store.store import Store
 
-UNITS = "position", "rmsd", "label", "label_status", "leader_index", "rmsd_to_leader"
 CODES = errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO
 
 
@@ -109,7 +106,7 @@ def refuses_until_mended(
             left = [path for path in store.parent.iterdir() if path != store]
             assert not left, (at, left)
             # Those that replace units that are recorded aside.
-            before = {} if name in ("restart", "append") else recorded_units(store)
+            before = {} if name == "append" or name.endswith("anew") else recorded_units(store)
             action.act(store)
             assert stamps(list(before)) == before, at
             assert_same(store, reference)
@@ -117,22 +114,6 @@ def refuses_until_mended(
         shutil.rmtree(reference.parent)
 
     return sweep
-
-
-def recorded_units(path: Path) -> dict[Path, Stamp]:
-    """The files of units that ledgers speak of."""
-    if not Store.exists(path):
-        return {}
-    store = Store.open(path)
-    files: list[Path] = []
-    for name in store.members("journal"):
-        journal = store.journal(name)
-        assert journal is not None
-        for product in journal.plan.products:
-            if product.path.rpartition("/")[2] in UNITS:
-                chunks = np.flatnonzero(journal.done(product.path))
-                files += [file for chunk in chunks for file in (path / product.path).glob(f"c.{chunk}*")]
-    return stamps(files)
 
 
 @pytest.mark.parametrize("name", NAMES)

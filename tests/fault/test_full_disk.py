@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import EXAMPLE, Twopass
-from faults import Stage, assert_alone, assert_same, wait_for
+from faults import assert_same
 from twopass_store import (
     assign_frames,
     cluster_subset,
@@ -133,24 +133,6 @@ def test_full_disk__is_one_line_and_resumes_with_more_space(
         shutil.rmtree(store)
 
 
-def test_permission_lost_in_the_middle__is_one_line_and_resumes_once_given_back(
-    files: Path, tmp_path: Path, unprivileged: list[str]
-) -> None:
-    stage = Stage("ingest", tuple(command_of("ingest", files, 1)), ("position",), "ingest", "ingest", 3)
-    store = tmp_path / "s.zarr"
-    process = stage.start(store, commit_seconds=0.0, write_seconds=0.3, prefix=unprivileged)
-    assert wait_for(process, lambda: bool(stage.files(store)))
-    subprocess.run(["chmod", "-R", "a-w", store], check=True)
-    _, err = process.communicate(timeout=60)
-    subprocess.run(["chmod", "-R", "u+w", store], check=True)
-    assert process.returncode == 10, err
-    assert err.count("\n") == 1, err
-    assert "Permission denied" in err
-    assert_alone(store)
-    stage.finish(store)
-    assert_same(store, files / "ingest" / "s.zarr")
-
-
 def test_read_only_disk__can_be_read(
     files: Path, small_disk: SmallDisk, tmp_path: Path, twopass: Twopass
 ) -> None:
@@ -167,23 +149,6 @@ def test_read_only_disk__can_be_read(
         refused = twopass(*arguments, code=10)
         assert "Read-only file system" in refused.stderr
         assert refused.stderr.count("\n") == 1
-
-
-def test_store_without_a_right_to_write__can_be_read(
-    files: Path, tmp_path: Path, unprivileged: list[str], twopass: Twopass
-) -> None:
-    store = _copied(files / "assign" / "s.zarr", tmp_path)
-    subprocess.run(["chmod", "-R", "a-w", tmp_path], check=True)
-    try:
-        for name in ("status", "summary"):
-            twopass(name, store, prefix=unprivileged, cwd="/")
-        refused = twopass(
-            "recut", store, "--as", "x", "--n-clusters", 3, "-q", prefix=unprivileged, cwd="/", code=10
-        )
-        assert "Permission denied" in refused.stderr
-        assert refused.stderr.count("\n") == 1
-    finally:
-        subprocess.run(["chmod", "-R", "u+w", tmp_path], check=True)
 
 
 def assert_read(store: Path, files: Path, folder: Path) -> None:

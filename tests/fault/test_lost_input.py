@@ -34,7 +34,7 @@ def replace(path: Path) -> None:
 
 
 @pytest.mark.parametrize("lose", [remove, cut_short, replace])
-@pytest.mark.parametrize("number", [0, 2, 5])
+@pytest.mark.parametrize("number", [2])
 def test_input_lost_in_the_middle__is_an_error_and_never_a_mixture(
     lose: Callable[[Path], None], number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +88,7 @@ def test_input_overwritten_in_place__is_never_mixed_in(
     counting = LosingDisk(0, lambda: None)
     monkeypatch.setattr(Writer, "disk", counting)
     ingest(reference)
-    for share in (0.5, 0.6, 0.7, 0.8):
+    for share in (0.5, 0.8):
         store = tmp_path / "lost" / "s.zarr"
         store.parent.mkdir()
         lose = LosingDisk(int(share * counting.n_steps), lambda: shutil.copyfile(other, source))

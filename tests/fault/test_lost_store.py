@@ -17,38 +17,6 @@ def actions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Action]:
     return make_actions(tmp_path_factory.mktemp("actions"))
 
 
-def sweep(
-    action: Action,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    lose: Callable[[Path], object],
-    mend: Callable[[Path], object],
-    says: str,
-    n_points: int | None,
-) -> None:
-    """Lose something before steps of an action, at all of them or at so many points."""
-    reference = action.found_by(folder / "reference" / "s.zarr")
-    counting = LosingDisk(0, lambda: None)
-    monkeypatch.setattr(Writer, "disk", counting)
-    action.act(reference)
-    every = 1 if n_points is None else (counting.n_steps // n_points) | 1
-    # The first step of an ingest makes the folder.
-    first = 2 if n_points is None else 2 + every // 2
-    for at in range(first, counting.n_steps + 1, every):
-        store = action.found_by(folder / "lost" / "s.zarr")
-        monkeypatch.setattr(Writer, "disk", LosingDisk(at, lambda: lose(store)))  # noqa: B023
-        with pytest.raises(StoreError, match=says):
-            action.act(store)
-        monkeypatch.setattr(Writer, "disk", LosingDisk(0, lambda: None))
-        mend(store)
-        assert not store.exists() or not assert_alone(store)
-        action.act(store)
-        assert_same(store, reference)
-        shutil.rmtree(store.parent)
-    shutil.rmtree(reference.parent)
-
-
 def rename_store(store: Path) -> None:
     store.rename(store.with_name("elsewhere"))
 
@@ -67,46 +35,42 @@ def see_no_lock(store: Path) -> None:
     assert not store.with_name("s.zarr.lock").exists()
 
 
-N_POINTS = [2, pytest.param(None, marks=pytest.mark.slow)]
-
-
-@pytest.mark.parametrize("n_points", N_POINTS)
+@pytest.mark.parametrize("n_points", [2, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("lose", "mend", "says"),
+    [
+        pytest.param(rename_store, put_back, "removed or renamed|no store at", id="renamed store"),
+        pytest.param(remove_lock, see_no_lock, "lock of this process is gone", id="removed lock"),
+    ],
+)
 @pytest.mark.parametrize("name", NAMES)
-def test_renamed_store__is_an_error_and_goes_on_once_put_back(
+def test_loss_in_the_middle__is_an_error_and_goes_on_once_put_back(
     name: str,
+    lose: Callable[[Path], object],
+    mend: Callable[[Path], object],
+    says: str,
     n_points: int | None,
     actions: dict[str, Action],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    says = "removed or renamed|no store at"
-    sweep(
-        actions[name],
-        tmp_path,
-        monkeypatch,
-        lose=rename_store,
-        mend=put_back,
-        says=says,
-        n_points=n_points,
-    )
-
-
-@pytest.mark.parametrize("n_points", N_POINTS)
-@pytest.mark.parametrize("name", NAMES)
-def test_removed_lock__is_an_error_that_says_so(
-    name: str,
-    n_points: int | None,
-    actions: dict[str, Action],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    says = "lock of this process is gone"
-    sweep(
-        actions[name],
-        tmp_path,
-        monkeypatch,
-        lose=remove_lock,
-        mend=see_no_lock,
-        says=says,
-        n_points=n_points,
-    )
+    """Something is lost before steps of an action, before each or before so many."""
+    action = actions[name]
+    reference = action.found_by(tmp_path / "reference" / "s.zarr")
+    counting = LosingDisk(0, lambda: None)
+    monkeypatch.setattr(Writer, "disk", counting)
+    action.act(reference)
+    every = 1 if n_points is None else (counting.n_steps // n_points) | 1
+    # The first step of an ingest makes the folder.
+    first = 2 if n_points is None else 2 + every // 2
+    for at in range(first, counting.n_steps + 1, every):
+        store = action.found_by(tmp_path / "lost" / "s.zarr")
+        monkeypatch.setattr(Writer, "disk", LosingDisk(at, lambda: lose(store)))  # noqa: B023
+        with pytest.raises(StoreError, match=says):
+            action.act(store)
+        monkeypatch.setattr(Writer, "disk", LosingDisk(0, lambda: None))
+        mend(store)
+        assert not store.exists() or not assert_alone(store)
+        action.act(store)
+        assert_same(store, reference)
+        shutil.rmtree(store.parent)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from actions import NAMES
 from power import (
     Killed,
     LossError,
@@ -24,22 +25,12 @@ from power import (
     on_disk,
     state_of,
 )
-from small_run import shrink, small_runs
+from small_run import shrunk, small_runs
 from twopass_store.executors import ThreadExecutor
 from twopass_store.journal import Disk, Writer
 from twopass_store.store import Store
 
-STAGES = (
-    "ingest",
-    "cluster",
-    "recut",
-    "scan",
-    "assign",
-    "assign-anew",
-    "cluster-anew",
-    "ingest-anew",
-    "append",
-)
+STAGES = NAMES[:9]
 
 # Of xarray, where a power cut came between a folder and its metadata.
 pytestmark = pytest.mark.filterwarnings("ignore:Object at .* is not recognized")
@@ -47,8 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Object at .* is not recognized")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        shrink(patch)
+    with pytest.MonkeyPatch.context() as patch, shrunk(patch):
         yield small_runs(tmp_path_factory.mktemp("small"))
 
 
@@ -61,7 +51,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_power_cuts__are_resumed_to_the_same_bytes(runs: dict[str, Run], stage: str, tmp_path: Path) -> None:
-    explored = explore(runs[stage], tmp_path, rng=random.Random(stage), limit=4)
+    explored = explore(runs[stage], tmp_path, rng=random.Random(stage), limit=2)
     assert explored.n_steps > 100
     assert explored.n_left > 20
 
@@ -100,22 +90,22 @@ def test_power_cuts_of_larger_runs_with_two_workers__are_resumed(
     seed: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("larger")
-    with pytest.MonkeyPatch.context() as patch:
-        shrink(patch, block=block, frames=block * blocks, pairs=pairs)
+    chunks = {"block": block, "frames": block * blocks, "pairs": pairs}
+    with pytest.MonkeyPatch.context() as patch, shrunk(patch, **chunks):
         runs = small_runs(folder, frames=frames, workers=2, only=stage)
         explored = explore(runs[stage], folder / "crashes", rng=random.Random(seed), limit=10)
     Disk().remove_tree(folder)
     print(f"{stage}, {frames} frames: {explored.n_states} of {explored.n_states + explored.n_left} states")
 
 
-@pytest.mark.parametrize("stage", ["assign", "append"])
+@pytest.mark.parametrize("stage", ["append"])
 def test_kill_and_then_a_power_cut__lose_nothing(runs: dict[str, Run], stage: str, tmp_path: Path) -> None:
     rng = random.Random(stage)
     plain = runs[stage].take_up(runs[stage].before, tmp_path / "plain", rng)
-    for at in rng.sample(range(1, plain.n_steps), 3):
+    for at in rng.sample(range(1, plain.n_steps), 2):
         states = after_kill(runs[stage], at, tmp_path / str(at))
         new = [state for state in states if state not in plain.states]
-        for number, crashed in enumerate(rng.sample(new, min(2, len(new)))):
+        for number, crashed in enumerate(rng.sample(new, min(1, len(new)))):
             runs[stage].take_up(crashed, tmp_path / f"{at}-{number}", rng)
 
 
@@ -194,7 +184,7 @@ class Forgetful(PowerDisk):
 def test_forgotten_sync__is_caught(runs, kind, tmp_path):
     assign, rng = runs["assign"], random.Random(kind)
     good = assign.take_up(assign.before, tmp_path / "good", rng)
-    for number in rng.sample(range(45), 2):
+    for number in rng.sample(range(45), 1):
         bad = assign.take_up(
             assign.before,
             tmp_path / f"bad{number}",

@@ -14,7 +14,7 @@ from conftest import EXAMPLE, command
 from faults import Stage, assert_same, wait_for
 
 XTC, TOP = EXAMPLE / "alanine-dipeptide.xtc", EXAMPLE / "alanine-dipeptide.pdb"
-INGEST = Stage("ingest", (str(XTC), "--top", str(TOP)), ("position",), "ingest", "ingest", 3)
+INGEST = Stage("ingest", (str(XTC), "--top", str(TOP)), "ingest")
 
 
 @pytest.fixture(scope="module")

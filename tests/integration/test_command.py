@@ -30,11 +30,6 @@ n_clusters = 4
 
 
 @pytest.fixture
-def twopass(started_twopass):
-    return started_twopass
-
-
-@pytest.fixture
 def demo(tmp_path):
     (tmp_path / "demo.toml").write_text(DEMO)
     return tmp_path

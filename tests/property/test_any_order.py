@@ -28,12 +28,12 @@ from scipy.cluster.hierarchy import fcluster
 from scipy.cluster.hierarchy import linkage as scipy_linkage
 from scipy.spatial.distance import squareform
 
+from forked import KILLED, Forked
 from kabsch import kabsch_condensed, kabsch_matrix
 from trajectory_files import make_trajectory
 from twopass_store import open_results, verify_store
 from twopass_store.errors import StoreError
 from twopass_store.store import Store
-from warm_process import KILLED, WarmProcess
 
 NAMES = ("default", "other", "third")
 CHUNKS = {"frames": 64, "pairs": 256, "position_bytes": 8192}
@@ -48,7 +48,7 @@ BY_DAMAGE = ("CorruptChunkError", "StageIncompleteError", "StoreNotFoundError")
 
 @pytest.fixture(scope="module", autouse=True)
 def warm() -> Iterator[None]:
-    with WarmProcess(CHUNKS) as _PROCESS[0]:
+    with Forked(CHUNKS) as _PROCESS[0]:
         yield
 
 
@@ -59,7 +59,7 @@ def one_of(choices: list[str], which: int) -> str:
     return choices[which % len(choices)]
 
 
-def process() -> WarmProcess:
+def process() -> Forked:
     return _PROCESS[0]
 
 
@@ -131,7 +131,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def run(self, key: str, command: _Command, kill_at: int | None) -> None:
         """Call it, to its end or to a kill; `key` tells whose result it makes."""
-        outcome = process().run(command.function, self.store, kill_at=kill_at, **command.options)
+        outcome = process().call(command.function, self.store, kill_at=kill_at, **command.options)
         if outcome == KILLED or (self.is_damaged and str(outcome).startswith(BY_DAMAGE)):
             self.killed[key] = command
             return
@@ -219,7 +219,7 @@ class AnyOrder(RuleBasedStateMachine):
         if present is None:
             self.run(name, command, kill_at)
         else:
-            outcome = process().run(function, self.store, **options) or ""
+            outcome = process().call(function, self.store, **options) or ""
             is_same = (present.n_clusters, present.stride) == (wanted.n_clusters, wanted.stride)
             expected = "" if is_same else "FingerprintMismatchError"
             assert outcome.startswith((expected, *BY_DAMAGE) if self.is_damaged else expected), outcome
@@ -275,12 +275,12 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(kill_at=KILLS)
     @when(lambda self: self.is_damaged)
     def repair(self, kill_at: int | None) -> None:
-        outcome = process().run("repair_store", self.store, kill_at=kill_at)
+        outcome = process().call("repair_store", self.store, kill_at=kill_at)
         if outcome == KILLED:
             return
         assert outcome is None, outcome
         for command in self.again():
-            outcome = process().run(command.function, self.store, **command.options)
+            outcome = process().call(command.function, self.store, **command.options)
             assert outcome is None, (command, outcome)
         self.is_damaged = False
 
@@ -359,7 +359,7 @@ def explore(*, examples: int, steps: int) -> None:
 
 
 def test_any_order() -> None:
-    explore(examples=8, steps=16)
+    explore(examples=6, steps=12)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Calls of the library that write, small enough to be stopped at each of their writes."""
+"""Calls of the library that write, small enough to be stopped at each of their steps on the disk."""
 
 import shutil
 from collections.abc import Callable
@@ -21,13 +21,15 @@ from twopass_store.journal import Disk
 NAMES = (
     "ingest",
     "cluster",
-    "gromos",
-    "structures",
-    "scan",
     "recut",
     "assign",
-    "restart",
     "append",
+    "assign anew",
+    "cluster anew",
+    "ingest anew",
+    "scan",
+    "gromos",
+    "structures",
     "relocate",
 )
 
@@ -70,10 +72,11 @@ class LosingDisk(Disk):
 
 @dataclass(frozen=True)
 class Action:
-    """One call of the library, and the store that it finds."""
+    """One call of the library, the store that it finds, and the one that it leaves."""
 
     act: Callable[[Path], object]
     before: Path | None
+    after: Path
 
     def found_by(self, store: Path) -> Path:
         """Put a store there as the call finds it; returns its path."""
@@ -83,61 +86,74 @@ class Action:
         return store
 
 
-def make_actions(folder: Path) -> dict[str, Action]:
-    """Return an action of each kind by name, see `NAMES`, with their inputs in a folder."""
-    moved = folder / "moved"
-    folder = folder / "input"
-    for each in (folder, moved):
-        each.mkdir()
-    trajectory = make_trajectory(300)
-    trajectory[0].save_pdb(folder / "top.pdb")
-    first, grown, other = folder / "first.xtc", folder / "grown" / "first.xtc", folder / "other.xtc"
-    grown.parent.mkdir()
-    trajectory[:100].save(str(first))
-    for path in (first, folder / "top.pdb"):
-        shutil.copy2(path, moved)
-    trajectory[:250].save(str(grown))
-    trajectory[250:].save(str(other))
+def make_actions(
+    folder: Path, *, frames: int = 20, workers: int = 1, only: str | None = None
+) -> dict[str, Action]:
+    """Return an action of each kind by name, see `NAMES`, each on what another one left.
 
-    def ingest(store: Path) -> object:
-        return ingest_trajectories(store, first, top=folder / "top.pdb", workers=1)
+    Parameters
+    ----------
+    folder
+        Where to work.
+    frames
+        Frames at first.
+    workers
+        Threads of the passes.
+    only
+        The last one that is needed.
+    """
+    inputs, moved = folder / "in", folder / "moved"
+    for each in (inputs, moved):
+        each.mkdir(parents=True)
+    first, top = inputs / "a.xtc", inputs / "top.pdb"
+    short, long, more = inputs / "short.xtc", inputs / "long.xtc", inputs / "b.xtc"
+    trajectory = make_trajectory(frames + 11, n_residues=2)
+    trajectory[0].save_pdb(str(top))
+    trajectory[:frames].save(str(short))
+    trajectory[: frames + 6].save(str(long))
+    trajectory[frames + 6 :].save(str(more))
+    shutil.copy2(short, moved / "a.xtc")
+    shutil.copy2(top, moved)
 
-    def cluster(store: Path) -> object:
-        return cluster_subset(store, select="all", n_clusters=2, workers=1)
+    def ingest(store: Path, **options: Any) -> None:
+        shutil.copy2(short, first)
+        ingest_trajectories(store, first, top=top, workers=workers, **options)
 
-    def assign(store: Path) -> object:
-        return assign_frames(store, workers=1, margin=True)
+    def append(store: Path) -> None:
+        shutil.copy2(long, first)
+        ingest_trajectories(store, [first, more], append=True, workers=workers)
 
-    def stored(name: str, *acts: Callable[[Path], object]) -> Path:
-        store = folder / name / "s.zarr"
-        store.parent.mkdir()
-        for act in acts:
-            act(store)
-        return store
+    def cluster(store: Path, **options: Any) -> None:
+        cluster_subset(store, select="all", workers=workers, **options)
 
-    ingested = stored("ingested", ingest)
-    clustered = stored("clustered", ingest, cluster)
-    assigned = stored("assigned", ingest, cluster, assign)
-    return {
-        "ingest": Action(ingest, None),
-        "cluster": Action(cluster, ingested),
-        "gromos": Action(
-            lambda store: cluster_subset(store, select="all", method="gromos", cutoff="1A", workers=1),
-            ingested,
-        ),
-        "structures": Action(
-            lambda store: adopt_leaders(store, folder / "top.pdb", name="own", select="all"), ingested
-        ),
-        "scan": Action(lambda store: scan_cuts(store, select="all", n_clusters="2:5"), clustered),
-        "recut": Action(
-            lambda store: recut_clustering(store, name="default", new_name="new", n_clusters=3), clustered
-        ),
-        "assign": Action(assign, clustered),
-        "restart": Action(
-            lambda store: cluster_subset(store, select="all", n_clusters=4, workers=1, restart=True), assigned
-        ),
-        "append": Action(
-            lambda store: ingest_trajectories(store, [grown, other], append=True, workers=1), assigned
-        ),
-        "relocate": Action(lambda store: relocate_trajectories(store, folder, moved), clustered),
+    def assign(store: Path, **options: Any) -> None:
+        assign_frames(store, name="default", margin=True, workers=workers, **options)
+
+    def recut(store: Path) -> None:
+        recut_clustering(store, name="default", new_name="fine", n_clusters=4, workers=workers)
+
+    def scan(store: Path) -> None:
+        scan_cuts(store, n_clusters="2:4", linkage=["ward"], name="default", workers=workers)
+
+    plan: dict[str, tuple[Callable[[Path], object], str | None]] = {
+        "ingest": (ingest, None),
+        "cluster": (lambda store: cluster(store, n_clusters=3, stride=2), "ingest"),
+        "recut": (recut, "cluster"),
+        "assign": (assign, "recut"),
+        "append": (append, "assign"),
+        "assign anew": (lambda store: assign(store, noise_cutoff=0.05, restart=True), "assign"),
+        "cluster anew": (lambda store: cluster(store, n_clusters=2, stride=3, restart=True), "assign"),
+        "ingest anew": (lambda store: ingest(store, stride=2, restart=True), "cluster"),
+        "scan": (scan, "cluster"),
+        "gromos": (lambda store: cluster(store, method="gromos", cutoff="1A"), "ingest"),
+        "structures": (lambda store: adopt_leaders(store, top, name="own", select="all"), "ingest"),
+        "relocate": (lambda store: relocate_trajectories(store, inputs, moved), "cluster"),
     }
+    actions: dict[str, Action] = {}
+    for name, (act, on) in plan.items():
+        before, after = None if on is None else actions[on].after, folder / name / "s.zarr"
+        actions[name] = Action(act, before, after)
+        act(actions[name].found_by(after))
+        if name == only:
+            break
+    return actions

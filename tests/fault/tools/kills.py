@@ -1,38 +1,31 @@
 """Commands that are killed at a chosen step, and what each should have made of its store in the end."""
 
-import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import mdtraj as md
 import numpy as np
-import zarr
 
-from conftest import EXAMPLE, command
-from faults import metadata_but_for_time
-
-HOOKS = Path(__file__).parent / "hooks"
-VARIABLE = "TWOPASS_FAULT"
+from conftest import EXAMPLE
+from faults import content_but_for_time
+from forked import Forked
 
 # A store of 510 frames has 16 chunks of positions, 4 of labels, and 3 of the distances of 100 frames.
-CHUNKS = {"POSITION_CHUNK_BYTES": 1 << 14, "FRAME_CHUNK": 128, "PAIR_CHUNK": 2048}
+CHUNKS = {"position_bytes": 1 << 14, "frames": 128, "pairs": 2048}
 
 UNITS = ("position", "rmsd", "label", "second_label")
 """Arrays of which a chunk is written once for each unit."""
 
-MOST = "most at one kill"
-"""A number in the tallies of kills of which the largest counts, not the sum."""
-
 TOP = EXAMPLE / "alanine-dipeptide.pdb"
+
+Moment = tuple[str, str, str]
+"""Step, phase and path; see `SteppingDisk`."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +50,10 @@ class Scenario:
     workers: tuple[int, ...] = (1, 2)
 
     @property
-    def stage(self) -> str:
-        """The command's name."""
-        return self.arguments.split()[0]
-
-    @property
-    def is_restart(self) -> bool:
-        """Whether it discards something first."""
-        return "--restart" in self.arguments
+    def in_flight(self) -> int:
+        """Units that each worker has under way at any moment, at most."""
+        # A worker of ingest writes two, and one more waits for them.
+        return 3 if self.arguments.split()[0] in ("ingest", "run") else 1
 
 
 INGEST = "ingest run.zarr {in}/a.xtc {in}/b.xtc --top {in}/top.pdb"
@@ -73,7 +62,7 @@ CLUSTER = "cluster run.zarr --stride 5"
 SCAN = "scan run.zarr --stride 5 --n-clusters 2:6"
 EXPORT = "export run.zarr coordinates --overwrite"
 
-# The folder before a scenario: the one that it is made of, and commands, one of which may end with an error.
+# The folder before a scenario: the one that it is made of, and commands.
 BASES: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "empty": (None, ()),
     "ingested": ("empty", (f"{INGEST} --workers 1",)),
@@ -120,22 +109,26 @@ SCENARIOS = (
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Ended:
-    """A process that ended, however: its exit code, what it said, its moments, and where it was killed."""
+    """A command that ended, however: its exit code, what it said, and its moments; the last is a kill's."""
 
     code: int
     said: str
-    moments: list[tuple[str, ...]]
-    killed_at: tuple[str, ...] | None
-    seconds: float
+    moments: list[Moment]
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was; asserts that it ended well where not."""
+        assert self.code in (0, -signal.SIGKILL), f"exit {self.code}\n{self.said}"
+        return self.code != 0
 
     def units(self) -> list[str]:
         """List the chunks of units that it put in their place, in their order; ledgers among them."""
         return [
-            target.partition("/run.zarr/")[2]
-            for _, _, step, phase, target in self.moments
-            if step == "rename" and phase == "after" and _is_unit_or_ledger(Path(target))
+            path.partition("/run.zarr/")[2]
+            for step, phase, path in self.moments
+            if (step, phase) == ("rename", "after") and _is_unit_or_ledger(Path(path))
         ]
 
 
@@ -143,12 +136,12 @@ def _is_unit_or_ledger(path: Path) -> bool:
     return path.name.startswith("c.") and path.parent.name in (*UNITS, "ledger")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reference:
-    """An uninterrupted run: the folder that it left, its moments by role, its time."""
+    """An uninterrupted run: the folder that it left, its moments, its time."""
 
     folder: Path
-    moments: dict[str, list[tuple[str, ...]]]
+    moments: list[Moment]
     seconds: float
 
 
@@ -157,7 +150,7 @@ class Bench:
     """Runs commands, and keeps the folders that scenarios begin with and should end with."""
 
     root: Path
-    _warm: "subprocess.Popen[str]"
+    _forked: Forked
     _bases: dict[str, Path] = field(default_factory=dict)
     _references: dict[tuple[str, int | None], Reference] = field(default_factory=dict)
 
@@ -182,8 +175,7 @@ class Bench:
                     for file in (folder / "run.zarr").glob(damaged):
                         file.write_bytes(file.read_bytes()[:-1])
             for each in commands:
-                ended = self.run(folder, self.words(each))
-                assert ended.code == 0, ended.said
+                assert not self.run(folder, self.words(each)).was_killed
             if name == "to append":
                 _write(self.inputs / "growing.xtc", first=0, n_frames=420)
             self._bases[name] = folder
@@ -194,12 +186,10 @@ class Bench:
         key = (scenario.name, workers)
         if key not in self._references:
             folder = self.copy(scenario, self.root / "references" / f"{scenario.name}-{workers}")
-            ended = self.run(folder, self.words(scenario.arguments, workers), follow=True)
-            assert ended.code == 0, ended.said
-            moments: dict[str, list[tuple[str, ...]]] = {}
-            for role, *moment in ended.moments:
-                moments.setdefault(role, []).append(tuple(moment))
-            self._references[key] = Reference(folder, moments, ended.seconds)
+            began = time.monotonic()
+            ended = self.run(folder, self.words(scenario.arguments, workers))
+            assert not ended.was_killed
+            self._references[key] = Reference(folder, ended.moments, time.monotonic() - began)
         return self._references[key]
 
     def copy(self, scenario: Scenario, folder: Path) -> Path:
@@ -217,95 +207,47 @@ class Bench:
         folder: Path,
         words: list[str],
         *,
-        kill: tuple[str, int] | None = None,
-        delay: float | None = None,
+        kill_at: int | None = None,
+        kill_after: float | None = None,
         commit_seconds: float = 0.0,
-        follow: bool = False,
-        as_installed: bool = False,
     ) -> Ended:
-        """Run a command in a folder.
-
-        Parameters
-        ----------
-        folder
-            Where.
-        words
-            The command's.
-        kill
-            Role and number of the moment at which that process kills itself, as in `fault_hook`.
-        delay
-            After how many seconds it is killed.
-        commit_seconds
-            Time between two writes of a ledger.
-        follow
-            Log the lines of code that handle locks and exported files too.
-        as_installed
-            Start the command itself, instead of a child of the process that has imported all.
-        """
+        """Run a command in a folder; see `Forked.command` and `SteppingDisk`."""
         log = self.root / "log.txt"
-        for left in (log, log.with_suffix(".fuse")):
-            left.unlink(missing_ok=True)
-        said = self.root / "said.txt"
-        settings = {
-            "log": str(log),
-            "chunks": CHUNKS,
-            "commit_seconds": commit_seconds,
-            "follow": follow,
-            "kill": kill,
-        }
-        asked = {"cwd": str(folder), "arguments": words, "said": str(said), "delay": delay}
-        asked["settings"] = settings
-        answer = _run_installed(asked) if as_installed else self._run_warm(asked)
-        moments, killed_at = _read_log(log)
-        return Ended(answer["code"], said.read_text(), moments, killed_at, answer["seconds"])
-
-    def _run_warm(self, asked: dict[str, Any]) -> dict[str, Any]:
-        assert self._warm.stdin is not None and self._warm.stdout is not None
-        print(json.dumps(asked), file=self._warm.stdin, flush=True)
-        line = self._warm.stdout.readline()
-        assert line, (self.root / "warm.txt").read_text()
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        log.unlink(missing_ok=True)
+        done: subprocess.CompletedProcess[str] = self._forked.command(
+            *words,
+            cwd=folder,
+            kill_after=kill_after,
+            log=str(log),
+            kill_at=kill_at,
+            commit_seconds=commit_seconds,
+        )
+        lines = log.read_text().splitlines() if log.exists() else []
+        moments = [(step, phase, path) for step, phase, path in (line.split("\t") for line in lines)]
+        return Ended(done.returncode, done.stdout + done.stderr, moments)
 
 
 @contextmanager
 def opened_bench(folder: Path) -> Iterator[Bench]:
-    """Start the process that imports all, and write the inputs."""
-    for name, frames in {"a": (0, 300), "b": (300, 210), "growing": (0, 300), "far": (510, 100)}.items():
-        _write(folder / "in" / f"{name}.xtc", first=frames[0], n_frames=frames[1], is_far=name == "far")
+    """Start the process that forks, and write the inputs."""
+    for name, (first, n_frames) in {"a": (0, 300), "b": (300, 210), "growing": (0, 300)}.items():
+        _write(folder / "in" / f"{name}.xtc", first=first, n_frames=n_frames)
     shutil.copy(TOP, folder / "in" / "top.pdb")
     for place in ("here", "there"):
         (folder / "in" / place).mkdir()
         for name in ("a.xtc", "b.xtc", "top.pdb"):
             (folder / "in" / place / name).hardlink_to(folder / "in" / name)
-    # Libraries that start threads of their own when they are imported do without.
-    quiet = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    warm = subprocess.Popen(
-        [sys.executable, str(HOOKS / "warm.py"), json.dumps({"chunks": CHUNKS})],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=(folder / "warm.txt").open("w"),
-        text=True,
-        env={**os.environ, **quiet},
-    )
-    try:
-        yield Bench(folder, warm)
-    finally:
-        warm.communicate(timeout=60)
+    with Forked(CHUNKS) as forked:
+        yield Bench(folder, forked)
 
 
-def _write(path: Path, *, first: int, n_frames: int, is_far: bool = False) -> None:
+def _write(path: Path, *, first: int, n_frames: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     xyz = md.load(str(EXAMPLE / "alanine-dipeptide.xtc"), top=str(TOP))[:: 4000 // 800].xyz
-    frames = xyz[first : first + n_frames]
-    if is_far:
-        # Beyond what 16 bits hold, where the ingest takes no sample when it chooses how to store positions.
-        frames = frames.copy()
-        frames[70:74, 3] += 40.0
     time = np.arange(first, first + n_frames, dtype=np.float32)
     temporary = path.with_suffix(".part")
     with md.formats.XTCTrajectoryFile(str(temporary), "w") as file:
-        file.write(frames.astype(np.float32), time=time)
+        file.write(xyz[first : first + n_frames], time=time)
     temporary.replace(path)
 
 
@@ -326,61 +268,14 @@ margin = true
 """
 
 
-def _run_installed(asked: dict[str, Any]) -> dict[str, Any]:
-    path = filter(None, (str(HOOKS), os.environ.get("PYTHONPATH")))
-    began = time.monotonic()
-    with Path(asked["said"]).open("w") as said:
-        process = subprocess.Popen(
-            [sys.executable, command(), *asked["arguments"]],
-            stdout=said,
-            stderr=said,
-            cwd=asked["cwd"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), VARIABLE: json.dumps(asked["settings"])},
-        )
-        try:
-            process.wait(asked["delay"] or 240)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    return {"code": process.returncode, "seconds": time.monotonic() - began}
-
-
-def _read_log(log: Path) -> tuple[list[tuple[str, ...]], tuple[str, ...] | None]:
-    moments, killed_at = [], None
-    for line in log.read_text().splitlines() if log.exists() else ():
-        words = tuple(line.split("\t"))
-        if words[0] == "KILLED":
-            killed_at = words[1:]
-        else:
-            moments.append(words)
-    return moments, killed_at
-
-
-def was_killed(ended: Ended) -> bool:
-    """Tell whether a run was killed; asserts that it ended well, or as it should, where not."""
-    assert ended.code in (0, -signal.SIGKILL), f"exit {ended.code}\n{ended.said}"
-    return ended.code != 0
-
-
 def differences(found: Path, expected: Path) -> list[str]:
     """List what two folders differ in, files byte by byte, but for time and command in the provenance."""
     ours, theirs = _tree(found), _tree(expected)
-    listed = [f"{name} is missing" for name in sorted(theirs.keys() - ours.keys())]
-    listed += [f"{name} is too many" for name in sorted(ours.keys() - theirs.keys())]
-    both = sorted(ours.keys() & theirs.keys())
-    return listed + [f"{name} differs" for name in both if ours[name] != theirs[name]]
+    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name, 0) != theirs.get(name, 0))
 
 
 def _tree(folder: Path) -> dict[str, object]:
     return {
-        str(path.relative_to(folder)): None if path.is_dir() else _content(path) for path in folder.rglob("*")
+        str(path.relative_to(folder)): None if path.is_dir() else content_but_for_time(path)
+        for path in folder.rglob("*")
     }
-
-
-def _content(path: Path) -> object:
-    data = path.read_bytes()
-    if path.match("journal/*/metadata/c.0"):
-        # Copies of metadata, as texts by the path of what they are of.
-        [text] = np.asarray(zarr.open_array(path.parent, mode="r")[:])
-        return {name: metadata_but_for_time(copy.encode()) for name, copy in json.loads(text).items()}
-    return metadata_but_for_time(data) if path.name == "zarr.json" else data
