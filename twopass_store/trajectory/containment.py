@@ -5,21 +5,16 @@ memory. That ends one reader process, and becomes one error that names the file.
 """
 
 import atexit
-import json
 import os
 import pickle
 import signal
-import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import GeneratorType, ModuleType
+from types import GeneratorType, SimpleNamespace
 from typing import Any, NoReturn, TypeVar
-
-import numpy as np
 
 from ..errors import TrajectoryError, TwopassError, WorkerError
 from .formats import reading
@@ -38,10 +33,7 @@ SPARE_BYTES = 512 << 20
 
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 # Not multiprocessing's own start: that runs the user's script again in each process.
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from twopass_store.trajectory.containment import serve; serve(int(sys.argv[2]))"
-)
+_START = "from twopass_store.trajectory.containment import serve; serve()"
 
 Result = TypeVar("Result")
 
@@ -104,16 +96,14 @@ def end_readers() -> None:
 
 class _Reader:
     def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # the DCD library prints there
+            [sys.executable, "-P", "-c", _START],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             process_group=0,  # Ctrl-C is for the driver, with which it ends
         )
-        theirs.close()
         self.is_idle = True
 
     def answers(
@@ -122,24 +112,18 @@ class _Reader:
         self.is_idle = False
         seconds = int(SECONDS + SECONDS_PER_BYTE * Path(path).stat().st_size)
         try:
-            _send(self._socket, (function, arguments, path, what, seconds, SPARE_BYTES + needs_bytes))
+            _send(self._process.stdin, (function, arguments, path, what, seconds, SPARE_BYTES + needs_bytes))
             while True:
-                kind, answer = _receive(self._socket)
+                kind, answer = pickle.load(self._process.stdout)  # type: ignore[arg-type]
                 if kind != "item":
                     break
                 yield answer
-        except (EOFError, OSError):
+        except (EOFError, OSError, pickle.UnpicklingError):
             self._raise_of_death(path, what, seconds)
         # The HDF5 library keeps what it couldn't close, and reads that in place of a file that was mended.
         self.is_idle = kind == "end" or not _is_hdf5(path)
-        if kind == "end":
-            return
-        if isinstance(answer, MemoryError):
-            raise TrajectoryError(
-                f"Cannot read {what} of {path}: it would take more memory than any sound file of its size. "
-                "The file is damaged; write it again, or copy it again."
-            )
-        raise answer
+        if kind == "error":
+            raise answer
 
     def _raise_of_death(self, path: str, what: str, seconds: int) -> NoReturn:
         code = -self._process.wait()
@@ -163,8 +147,8 @@ class _Reader:
 
     def end(self) -> None:
         self._process.kill()
-        self._process.wait()
-        self._socket.close()
+        with suppress(OSError):  # of a question that it didn't hear out
+            self._process.communicate()
 
 
 _idle: list[_Reader] = []
@@ -173,76 +157,45 @@ atexit.register(end_readers)
 os.register_at_fork(after_in_child=_idle.clear)
 
 
-def _send(channel: socket.socket, message: object) -> None:
-    """Send an object; its arrays go from their own memory, uncopied."""
-    buffers: list[pickle.PickleBuffer] = []
-    content = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
-    arrays = [buffer.raw() for buffer in buffers]
-    sizes = struct.pack(f"<{1 + len(arrays)}Q", len(content), *(array.nbytes for array in arrays))
-    channel.sendall(struct.pack("<I", len(sizes)) + sizes + content)
-    for array in arrays:
-        channel.sendall(array)
+def _send(pipe: Any, message: object) -> None:
+    pickle.dump(message, pipe, protocol=5)  # arrays go from their own memory, uncopied
+    pipe.flush()
 
 
-def _receive(channel: socket.socket) -> Any:
-    (length,) = struct.unpack("<I", _exactly(channel, 4))
-    size, *others = struct.unpack(f"<{length // 8}Q", _exactly(channel, length))
-    content = _exactly(channel, size)
-    return pickle.loads(content, buffers=[_exactly(channel, other) for other in others])
-
-
-def _exactly(channel: socket.socket, size: int) -> memoryview:
-    buffer = memoryview(np.empty(size, np.uint8))  # type: ignore[arg-type]
-    received = 0
-    while received < size:
-        n_bytes = channel.recv_into(buffer[received:], size - received, socket.MSG_WAITALL)
-        if not n_bytes:
-            raise EOFError
-        received += n_bytes
-    return buffer
-
-
-def serve(descriptor: int) -> NoReturn:
-    """Answer the questions that come through a socket until the driver closes it or ends."""
-    channel = socket.socket(fileno=descriptor)
+def serve() -> NoReturn:
+    """Answer the questions that come on standard input until the driver closes it or ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the DCD library prints there
     with suppress(EOFError, OSError):
         while True:
-            function, arguments, path, what, seconds, more_bytes = _receive(channel)
+            function, arguments, path, what, seconds, more_bytes = pickle.load(sys.stdin.buffer)
             _limit_memory(more_bytes)
+            message: tuple[str, object] = "end", None
+            # An alarm ends the process whatever C code is busy with, even if the driver is gone.
+            signal.alarm(seconds)
             try:
-                with reading(path, what):
-                    _answer(channel, function, arguments, path, seconds)
-                message: tuple[str, object] = "end", None
+                for result in _results(function, arguments, path, what):
+                    signal.alarm(0)
+                    _send(answers, ("item", result))
+                    signal.alarm(seconds)
             except TwopassError as error:
-                if isinstance(error.__cause__, BrokenPipeError | ConnectionResetError):
-                    break
-                message = "error", error.__cause__ if isinstance(error.__cause__, MemoryError) else error
+                message = "error", error
             signal.alarm(0)
-            _send(channel, message)
+            _send(answers, message)
     os._exit(0)
 
 
-def _answer(
-    channel: socket.socket,
-    function: Callable[..., Any],
-    arguments: tuple[Any, ...],
-    path: str,
-    seconds: int,
-) -> None:
-    if _is_hdf5(path):
-        _forbid_pickles()
-    # An alarm ends the process, whatever C code is busy with and whether or not the driver still lives.
-    signal.alarm(seconds)
-    results = function(*arguments)
-    for result in results if isinstance(results, GeneratorType) else (results,):
-        signal.alarm(0)
-        _send(channel, ("item", result))
-        signal.alarm(seconds)
+def _results(
+    function: Callable[..., Any], arguments: tuple[Any, ...], path: str, what: str
+) -> Iterator[object]:
+    with reading(path, what):
+        if _is_hdf5(path):
+            _forbid_pickles()
+        results = function(*arguments)
+        yield from results if isinstance(results, GeneratorType) else (results,)
 
 
 def _is_hdf5(path: str) -> bool:
-    if path.lower().endswith((".h5", ".hdf5", ".lh5")):
-        return True
     with suppress(OSError), Path(path).open("rb") as file:
         return file.read(4) == b"\x89HDF"
     return False
@@ -258,21 +211,13 @@ def _limit_memory(more_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more_bytes, hard))
 
 
-class _NoPickles(ModuleType):
-    """Takes the place of `pickle` in PyTables: writes as ever, and reads nothing."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(pickle, name)
-
-    @staticmethod
-    def loads(*_arguments: Any, **_options: Any) -> NoReturn:
-        raise pickle.UnpicklingError("objects in files aren't unpickled")
-
-
 def _forbid_pickles() -> None:
-    # PyTables unpickles attributes as soon as their node is opened, which is to run what a file says.
+    """Keep PyTables from unpickling attributes, which it does as soon as it opens their node."""
     import tables.atom
     import tables.attributeset
 
+    def refuse(*_arguments: Any, **_options: Any) -> NoReturn:
+        raise pickle.UnpicklingError("objects in files aren't unpickled")
+
     for module in (tables.atom, tables.attributeset):
-        module.pickle = _NoPickles("pickle")
+        module.pickle = SimpleNamespace(loads=refuse)

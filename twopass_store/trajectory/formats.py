@@ -232,8 +232,8 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise TrajectoryError(
-            f"Cannot read {what} of {path}: it takes more memory than there is. The file claims a size that "
-            "it hasn't, and is damaged; or the machine is too small for it."
+            f"Cannot read {what} of {path}: it would take more memory than any sound file of its size. The "
+            "file is damaged; write it again, or copy it again."
         ) from error
     except FileNotFoundError as error:
         raise TrajectoryNotFoundError(f"There is no file {path}. Check the path.") from error
