@@ -424,16 +424,6 @@ def test_hdf5__a_topology_and_pieces_that_are_missing(trajectory: md.Trajectory,
         probe(path, trajectory.topology)
 
 
-def test_reading__refuses_what_does_not_fit(trajectory: md.Trajectory, files: dict[str, Path]) -> None:
-    info = probe(files["xtc"], trajectory.topology)
-    with pytest.raises(ValueError, match="don't lie in"):
-        read_blocks(info, frames=range(10, 18))
-    with pytest.raises(ValueError, match="positive"):
-        read_blocks(info, frames=range(10, 2, -1))
-    with pytest.raises(TopologyMismatchError, match="atoms 0 to 27"):
-        read_blocks(info, frames=range(3), atom_indices=np.array([28]))
-
-
 def test_reading__the_example(example_xtc: Path, example_top: Path) -> None:
     topology = load_topology(example_top)
     info, whole = probe(example_xtc, topology), md.load(str(example_xtc), top=topology)

@@ -132,7 +132,7 @@ def test_no_unit_cell__is_said(tmp_path):
     trajectory = make_box()
     trajectory.unitcell_vectors = None
     trajectory.save_hdf5(tmp_path / "run.h5")
-    with pytest.raises(TrajectoryError, match=r"run\.h5 has no unit cell, and --image needs it"):
+    with pytest.raises(TrajectoryError, match=r"run\.h5 has no unit cell, and `image` needs it"):
         ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.h5", select="protein", image="whole")
 
 

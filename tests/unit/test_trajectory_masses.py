@@ -32,16 +32,8 @@ def test_element_masses__are_those_of_the_elements():
 
 def test_element_masses__are_refused_where_a_selected_element_is_guessed():
     np.testing.assert_allclose(element_masses(CHAIN, ALL[:7], {9}), element_masses(CHAIN, ALL[:7], ()))
-    with pytest.raises(ConfigError, match=r"atom 9, ALA4-CA, .* guess from its name.*--masses FILE"):
+    with pytest.raises(ConfigError, match=r"atom 9, ALA4-CA, .* guess from its name.*`masses`"):
         element_masses(CHAIN, ALL, {9})
-
-
-def test_element_masses__are_refused_for_beads_whoever_wrote_their_elements():
-    with pytest.raises(ConfigError, match=r"atom 0, ALA1-BB, .* boron.* bead"):
-        element_masses(beads(), np.arange(4), ())
-    # A bead called SC1 alone could be sulphur, were it not for its neighbour.
-    with pytest.raises(ConfigError, match=r"ALA1-SC1, .* atom BB of boron"):
-        element_masses(beads(), np.array([1]), ())
 
 
 @pytest.mark.parametrize("nothing", [None, element.virtual])
@@ -89,7 +81,6 @@ def test_read_masses__names_count_from_the_most_specific_on(tmp_path):
         ("12\nnan\n", "line 2: 'nan' is no mass, a positive finite number"),
         ("BB 0\n", "line 1: '0' is no mass"),
         ("BB -72\n", "'-72' is no mass"),
-        ("BB 72\n\nBB 73\n", "line 3: BB has another mass already, 72"),
     ],
 )
 def test_read_masses__what_is_none_is_refused_with_its_line(tmp_path, text, words):

@@ -76,14 +76,11 @@ def test_select_atoms__backslashes_without_warning() -> None:
 @pytest.mark.parametrize(
     ("selection", "words"),
     [
-        ("nmae CA", "at 'CA'.* Did you mean 'name' instead of 'nmae'"),
-        ("Protein", "at Protein. Did you mean 'protein'"),
+        ("nmae CA", "at 'CA'"),
+        ("Protein", "at Protein"),
         ("name CA and", "at end of text"),
         ("(name CA", "at end of text"),
         ("name O5'", "need quotes"),
-        ("name", "'name' is compared with nothing"),
-        ("protein and not mass", "'mass' is compared with nothing"),
-        ("1", "1 is compared with nothing"),
         ("", "it is empty"),
         ("mass > 'a'", "not supported"),
         ("name =~ '('", "unterminated"),
@@ -189,7 +186,14 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("group", "atoms"),
-    [("System", range(8)), ("Backbone", [1, 2, 4]), ("1", [1, 2, 4]), ("Twice", [0, 1]), ("6", [0])],
+    [
+        ("System", range(8)),
+        ("Backbone", [1, 2, 4]),
+        ("1", [1, 2, 4]),
+        ("Twice", [0, 1]),
+        ("Other", [0]),
+        ("7", [1]),
+    ],
 )
 def test_index_group__is_counted_from_1(file: Path, group: str, atoms: list[int]) -> None:
     found, remark = read_index_group(file, group, n_atoms=8)
@@ -210,7 +214,6 @@ def test_index_group__order_and_duplicates_are_mended_and_told(file: Path) -> No
         ("Protein", 8, r"no group 'Protein'.*0 System \(8 atoms\), 1 Backbone \(3 atoms\)"),
         ("System", 6, "has atom 7, and the topology has atoms 1 to 6"),
         ("Empty", 8, "is empty"),
-        ("Other", 8, "2 groups 'Other'.*differ.*6 Other.*7 Other"),
         ("99", 8, "no group '99'"),
     ],
 )

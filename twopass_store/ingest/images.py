@@ -55,7 +55,8 @@ def warn_of_jumps(sources: Sequence[Source], kept_topology: md.Topology) -> str 
             n_jumps += len(jumps)
             of_block = [next(numbers) for _ in range(block.n_frames)]
             if jumps and not first:
-                first = f"{Path(source.info.path).name}, frame {of_block[jumps[0].frame]}: {jumps[0].what}"
+                frame, what = next(iter(jumps.items()))
+                first = f"{Path(source.info.path).name}, frame {of_block[frame]}: {what}"
     if not n_jumps:
         return None
     return (

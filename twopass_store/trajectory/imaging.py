@@ -13,7 +13,7 @@ from ..errors import TrajectoryError
 from .atoms import is_solvent
 from .selection import select_atoms
 
-__all__ = ["Imager", "Jump", "JumpCheck", "make_imager"]
+__all__ = ["Imager", "JumpCheck", "make_imager"]
 
 ANCHOR = "anchor="
 
@@ -79,40 +79,42 @@ def make_imager(
     SelectionError
         If the selection can't be used.
     """
-    from scipy.sparse.csgraph import breadth_first_order, connected_components
-
-    n_atoms = topology.n_atoms
-    kept = np.arange(n_atoms) if atom_indices is None else atom_indices
-    chosen = select_atoms(topology, image.removeprefix(ANCHOR)) if image.startswith(ANCHOR) else kept[:0]
-    wanted = np.union1d(kept, chosen)
-    bonds = np.array([(bond[0].index, bond[1].index) for bond in _with_bonds(topology).bonds], np.int64)
-    bonds = bonds.reshape(-1, 2)
-    _, molecule_of = connected_components(_graph(bonds, n_atoms), directed=False)
-    _refuse_loose_atoms(topology, wanted, molecule_of, path)
-    # A walk outwards from the lowest atom of each molecule, as mdtraj does; they hang on one more node.
-    numbers, lowest = np.unique(molecule_of, return_index=True)
-    lowest = lowest[np.isin(numbers, molecule_of[wanted])]
-    hung = np.stack([np.full_like(lowest, n_atoms), lowest], axis=1)
-    order, parents = breadth_first_order(
-        _graph(np.concatenate([bonds, hung]), n_atoms + 1), n_atoms, directed=False
-    )
-    outwards = np.stack([parents[order], order], axis=1)[1:]
-    atoms = list(topology.atoms)
-    members: dict[int, list[Any]] = {int(number): [] for number in molecule_of[lowest]}
-    for index in np.flatnonzero(np.isin(molecule_of, list(members))):
-        members[int(molecule_of[index])].append(atoms[index])
-    anchors = set(molecule_of[chosen].tolist())
+    bonded = _with_bonds(topology)
+    chosen = np.empty(0, np.int64) if image == "whole" else select_atoms(topology, image.removeprefix(ANCHOR))
+    kept = np.arange(topology.n_atoms) if atom_indices is None else atom_indices
+    wanted = set(np.union1d(kept, chosen).tolist())
+    molecules = bonded.find_molecules() if bonded.n_bonds else [{atom} for atom in bonded.atoms]
+    _refuse_loose_atoms(bonded, wanted, molecules, path)
+    members = [sorted(molecule, key=_index) for molecule in molecules if wanted & set(map(_index, molecule))]
+    anchors = set(chosen.tolist())
     return Imager(
-        np.ascontiguousarray(outwards[outwards[:, 0] < n_atoms], np.int32),
-        tuple(molecule for number, molecule in members.items() if number in anchors),
-        tuple(molecule for number, molecule in members.items() if number not in anchors),
+        _outwards(bonded, members),
+        tuple(molecule for molecule in members if anchors & set(map(_index, molecule))),
+        tuple(molecule for molecule in members if not anchors & set(map(_index, molecule))),
     )
 
 
-def _graph(bonds: NDArray[np.int64], n_nodes: int) -> Any:
-    from scipy.sparse import coo_array
+def _index(atom: Any) -> int:
+    return int(atom.index)
 
-    return coo_array((np.ones(len(bonds)), bonds.T), shape=(n_nodes, n_nodes)).tocsr()
+
+def _outwards(topology: md.Topology, molecules: list[list[Any]]) -> NDArray[np.int32]:
+    """Bonds of molecules in the order of a walk from their first atoms, so that no atom is moved twice."""
+    neighbours: dict[int, list[int]] = {atom.index: [] for molecule in molecules for atom in molecule}
+    for one, other in topology.bonds:
+        if one.index in neighbours:
+            neighbours[one.index].append(other.index)
+            neighbours[other.index].append(one.index)
+    bonds: list[tuple[int, int]] = []
+    for molecule in molecules:
+        reached, walk = {molecule[0].index}, [molecule[0].index]
+        for index in walk:
+            for neighbour in neighbours[index]:
+                if neighbour not in reached:
+                    reached.add(neighbour)
+                    walk.append(neighbour)
+                    bonds.append((index, neighbour))
+    return np.array(bonds, np.int32).reshape(-1, 2)
 
 
 def _with_bonds(topology: md.Topology) -> md.Topology:
@@ -125,46 +127,31 @@ def _with_bonds(topology: md.Topology) -> md.Topology:
 
 
 def _refuse_loose_atoms(
-    topology: md.Topology, wanted: NDArray[np.int64], molecule_of: NDArray[np.int64], path: str
+    topology: md.Topology, wanted: set[int], molecules: list[set[Any]], path: str
 ) -> None:
     """Refuse atoms that no bond ties to the rest of their residue: they would stay behind."""
-    sizes = np.bincount(molecule_of)
-    is_wanted = np.isin(np.arange(topology.n_atoms), wanted)
+    molecule_of = {atom.index: number for number, molecule in enumerate(molecules) for atom in molecule}
     loose: Counter[str] = Counter()
     example = ""
     for residue in topology.residues:
         # Virtual sites have no bonds in any topology.
-        own = [atom.index for atom in residue.atoms if atom.element is None or atom.element.symbol != "VS"]
-        if len(own) < 2 or not is_wanted[own].any():
-            continue
-        main, _ = Counter(molecule_of[own].tolist()).most_common(1)[0]
-        behind = [k for k in own if sizes[main] == 1 or (is_wanted[k] and molecule_of[k] != main)]
-        if behind:
+        own = [atom for atom in residue.atoms if atom.element is None or atom.element.symbol != "VS"]
+        main, _ = Counter(molecule_of[atom.index] for atom in own).most_common(1)[0] if own else (0, 0)
+        behind = [
+            a
+            for a in own
+            if a.index in wanted and (molecule_of[a.index] != main or len(molecules[main]) == 1)
+        ]
+        if len(own) > 1 and behind:
             loose[residue.name] += 1
-            example = example or f"{residue}-{topology.atom(behind[0]).name}"
+            example = example or f"{residue}-{behind[0].name}"
     if loose:
         counted = ", ".join(f"{n} {name}" for name, n in loose.most_common(10))
         raise TrajectoryError(
-            f"--image needs the bonds of the atoms kept, and {path} doesn't give them for these residues: "
+            f"`image` needs the bonds of the atoms kept, and {path} doesn't give them for these residues: "
             f"{counted} (such as {example}). Give a topology with bonds (prmtop, psf, a PDB with CONECT "
             "records), or keep only atoms whose bonds are known, such as those of the protein."
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Jump:
-    """Something that lies across the box from where it belongs.
-
-    Attributes
-    ----------
-    frame
-        Index of the frame among those looked at.
-    what
-        As in "ALA5-C and ALA6-N lie 4.1 nm apart, 0.13 nm by the nearest image".
-    """
-
-    frame: int
-    what: str
 
 
 class JumpCheck:
@@ -195,8 +182,8 @@ class JumpCheck:
         self._pairs = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
         self._first: NDArray[np.float64] | None = None
 
-    def look(self, xyz: NDArray[np.float32], vectors: NDArray[np.float64]) -> list[Jump]:
-        """Return the first jump of each frame that has one.
+    def look(self, xyz: NDArray[np.float32], vectors: NDArray[np.float64]) -> dict[int, str]:
+        """Find the first jump of each frame that has one.
 
         Parameters
         ----------
@@ -204,13 +191,17 @@ class JumpCheck:
             Positions of the atoms kept, shape (n_frames, n_atoms, 3), nm.
         vectors
             Vectors of the unit cells, shape (n_frames, 3, 3), nm.
+
+        Returns
+        -------
+        By index of the frame, as in "ALA5-C and ALA6-N lie 4.1 nm apart, 0.13 nm by the nearest image".
         """
-        found = []
+        found = {}
         for frame, (positions, box) in enumerate(zip(xyz.astype(np.float64), vectors, strict=True)):
             if np.isfinite(box).all() and abs(np.linalg.det(box)) > 1e-6:
                 what = self._broken_pair(positions, box) or self._moved_chain(positions, box)
                 if what:
-                    found.append(Jump(frame, what))
+                    found[frame] = what
         return found
 
     def _broken_pair(self, positions: NDArray[np.float64], box: NDArray[np.float64]) -> str | None:

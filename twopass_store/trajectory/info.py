@@ -89,7 +89,7 @@ def check_unchanged(info: TrajectoryInfo, found_same: tuple[int, int] | None = N
     if digest_file(info.path, size_bytes=info.size_bytes) != info.digest:
         raise TrajectoryError(
             f"{info.path} has changed since it was looked at: frames of two different files would be mixed. "
-            "Restore the file, or start anew with it as it is (--restart)."
+            "Restore the file, or start anew with it as it is (`restart`)."
         )
     return stamp
 

@@ -15,10 +15,6 @@ from .formats import check_file
 
 __all__ = ["element_masses", "read_masses"]
 
-# What residues of proteins and nucleic acids are made of. Other elements in them are guesses from the names
-# of beads, which some file on the way has written down.
-_BIOPOLYMER_ELEMENTS = frozenset(["H", "D", "C", "N", "O", "P", "S", "Se"])
-
 _FORMAT = (
     "a file of masses has one number a line for each stored atom or for each selected one, or lines "
     "`NAME MASS` or `RESIDUE:NAME MASS`"
@@ -46,7 +42,7 @@ def element_masses(
     Raises
     ------
     ConfigError
-        If an element is missing, guessed, or none that such a residue has.
+        If an element is missing or guessed.
     """
     is_guessed = frozenset(guessed)
     masses = np.empty(len(atom_indices))
@@ -56,8 +52,8 @@ def element_masses(
         if problem:
             raise ConfigError(
                 f"Masses can't be taken from the elements: atom {atom.index}, {atom}, {problem}. Give them "
-                f'with --masses FILE, such as lines "{atom.name} MASS", or ingest with a topology file that '
-                "has elements."
+                f'in a file with `masses`, such as lines "{atom.name} MASS", or ingest with a topology file '
+                "that has elements."
             )
         masses[k] = atom.element.mass
     return masses
@@ -70,18 +66,6 @@ def _problem(atom: Any, guessed: frozenset[int]) -> str:
         return (
             f"has no element in its topology file ({atom.element.name} is a guess from its name, and beads "
             "of coarse-grained models get such guesses)"
-        )
-    residue = atom.residue
-    is_biopolymer = residue.is_protein or residue.is_nucleic
-    odd = [
-        other
-        for other in residue.atoms
-        if other.element is not None and other.element.symbol not in _BIOPOLYMER_ELEMENTS | {"VS"}
-    ]
-    if is_biopolymer and odd:
-        return (
-            f"is in a residue with an atom {odd[0].name} of {odd[0].element.name}, which {residue.name} "
-            "doesn't have: it looks like a bead of a coarse-grained model"
         )
     return ""
 
@@ -122,26 +106,21 @@ def read_masses(
     """
     file = check_file(path)
     try:
-        lines = [line.partition("#")[0].split() for line in read_text(file).splitlines()]
+        lines = read_text(file).splitlines()
     except (OSError, ValueError) as error:
         raise ConfigError(f"Cannot read the masses in {file}: {error}.") from error
     table: dict[str, float] = {}
     masses: list[float] = []
-    for number, parts in enumerate(lines, start=1):
-        if not parts:
-            continue
-        where, mass = f"{file}, line {number}", _mass(parts[-1])
-        if len(parts) > 2 or (table if len(parts) == 1 else masses):
-            raise ConfigError(f"{where}: {_FORMAT}, all lines alike.")
-        if mass is None:
-            raise ConfigError(
-                f"{where}: {parts[-1][:40]!r} is no mass, a positive finite number; {_FORMAT}. Atoms without "
-                "mass can't be weighted by it: leave them out of the selection."
-            )
-        if len(parts) == 1:
-            masses.append(mass)
-        elif table.setdefault(parts[0], mass) != mass:
-            raise ConfigError(f"{where}: {parts[0][:40]} has another mass already, {table[parts[0]]:g}.")
+    for number, line in enumerate(lines, start=1):
+        match line.partition("#")[0].split():
+            case []:
+                continue
+            case [text] if not table:
+                masses.append(_mass(text, f"{file}, line {number}"))
+            case [key, text] if not masses:
+                table[key] = _mass(text, f"{file}, line {number}")
+            case _:
+                raise ConfigError(f"{file}, line {number}: {_FORMAT}, all lines alike.")
     if table:
         return np.array([_of_table(file, table, topology.atom(int(index))) for index in atom_indices])
     if len(masses) == topology.n_atoms:
@@ -154,12 +133,17 @@ def read_masses(
     )
 
 
-def _mass(text: str) -> float | None:
+def _mass(text: str, where: str) -> float:
     try:
         mass = float(text)
     except ValueError:
-        return None
-    return mass if 0 < mass < math.inf else None
+        mass = math.nan
+    if not 0 < mass < math.inf:
+        raise ConfigError(
+            f"{where}: {text[:40]!r} is no mass, a positive finite number; {_FORMAT}. Atoms without mass "
+            "can't be weighted by it: leave them out of the selection."
+        )
+    return mass
 
 
 def _of_table(file: Path, table: dict[str, float], atom: Any) -> float:

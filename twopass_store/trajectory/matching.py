@@ -149,7 +149,7 @@ def place_atoms(
         raise TopologyMismatchError(
             f"{name} has no atom, or several, for {listed}{more} of the store, which the RMSD is over. Give "
             "a structure with the residue numbers and atom names of the trajectories' topology, or select "
-            "atoms that it has (--select)."
+            "atoms that it has (`select`)."
         )
     ordered = np.full((len(xyz), topology.n_atoms, 3), np.nan, np.float32)
     is_there = source >= 0

@@ -6,7 +6,7 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NonFiniteError, TopologyMismatchError, TrajectoryError
+from ..errors import NonFiniteError, TrajectoryError
 from ..partition import FrameList
 from .containment import streamed
 from .formats import format_of
@@ -66,52 +66,26 @@ def read_blocks(
     ------
     TruncatedTrajectoryError
         If the file ends before the frames asked for.
-    TopologyMismatchError
-        If the indices don't fit the file.
     TrajectoryError
         If the file can't be read, or some of its frames lack the unit cell that its first frame has.
     """
-    # Checked now rather than at the first next(): this function is no generator itself.
-    if block_bytes <= 0 or (isinstance(frames, range) and frames.step <= 0):
-        raise ValueError(f"the step of {frames} and block_bytes ({block_bytes}) must be positive")
     wanted = FrameList.of(frames) if isinstance(frames, range) else frames
-    for run in wanted.runs():
-        if run.start < 0 or run[-1] >= info.n_frames:
-            raise ValueError(f"frames {run} don't lie in the {info.n_frames} frames of {info.path}")
-    if atom_indices is not None and len(atom_indices):
-        low, high = int(np.min(atom_indices)), int(np.max(atom_indices))
-        if low < 0 or high >= info.n_atoms:
-            raise TopologyMismatchError(
-                f"Atoms {low} to {high} were asked of {info.path}, which has atoms 0 to {info.n_atoms - 1}. "
-                "Select the atoms on the topology of this file."
-            )
+    if not len(wanted):
+        return
     if images is not None and not info.has_unitcell:
         raise TrajectoryError(
-            f"{info.path} has no unit cell, and --image needs it. Ingest the file without --image."
+            f"{info.path} has no unit cell, and `image` needs it. Ingest the file without it."
         )
     n_frames = min(_frames_in(info, block_bytes), block_frames or info.n_frames)
-    return _blocks(info, wanted, atom_indices, images, n_frames, block_bytes)
-
-
-def _blocks(
-    info: TrajectoryInfo,
-    frames: FrameList,
-    atom_indices: NDArray[np.int64] | None,
-    images: tuple[str, str] | None,
-    block_frames: int,
-    block_bytes: int,
-) -> Generator[Block, None, None]:
-    if not len(frames):
-        return
     same = check_unchanged(info)
-    numbers, n_read = frames.to_array(), 0
+    numbers, n_read = wanted.to_array(), 0
     n_selected = info.n_atoms if atom_indices is None else len(atom_indices)
     stream = streamed(
         read_frames,
         info.path,
         info.n_atoms,
-        frames,
-        block_frames,
+        wanted,
+        n_frames,
         atom_indices,
         images,
         path=info.path,
@@ -162,7 +136,7 @@ def _refuse(info: TrajectoryInfo, frames: NDArray[np.int64], wrong: NDArray[np.b
     if wrong.any():
         raise NonFiniteError(
             f"{info.path}: frame {frames[int(np.argmax(wrong))]} (counted from 0) has {what}. Copy the file "
-            "again, or leave that frame out with --discard-first or --stride."
+            "again, or leave that frame out with `discard_first` or `stride`."
         )
 
 

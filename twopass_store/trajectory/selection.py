@@ -1,14 +1,11 @@
 """Atoms by an expression of mdtraj's selection language, or by a group of a GROMACS index file (.ndx)."""
 
-import ast
 import re
 import warnings
-from difflib import get_close_matches
 from pathlib import Path
 
 import mdtraj as md
 import numpy as np
-from mdtraj.core.selection import SelectionKeyword, parse_selection
 from numpy.typing import NDArray
 
 from ..errors import SelectionError
@@ -45,33 +42,16 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
         with warnings.catch_warnings():
             # mdtraj makes Python strings of regular expressions, and Python warns of escapes such as \d.
             warnings.simplefilter("ignore")
-            parsed = parse_selection(selection)
-        _refuse_lone_words(parsed.astnode)
-        found = [atom.index for atom in topology.atoms if parsed.expr(atom)]
+            found = topology.select(selection)
     except Exception as error:  # mdtraj lets through whatever parsing and comparing raise
         raise SelectionError(
-            f"Cannot use the selection {selection!r:.120}: {_reason(error)}.{_suggestion(selection)} {_HELP}"
+            f"Cannot use the selection {selection!r:.120}: {_reason(error)}. {_HELP}"
         ) from error
-    if not found:
+    if not len(found):
         raise SelectionError(
             f"The selection {selection!r:.120} matches none of the {topology.n_atoms} atoms. {_HELP}"
         )
-    return np.array(found, dtype=np.int64)
-
-
-def _refuse_lone_words(tree: ast.expr) -> None:
-    """Refuse a lone ``name`` or ``1`` in place of a condition; mdtraj takes it as true of every atom."""
-    conditions = [tree]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.BoolOp):
-            conditions += node.values
-        elif isinstance(node, ast.UnaryOp):
-            conditions.append(node.operand)
-    for node in conditions:
-        if isinstance(node, ast.Attribute) and not node.attr.startswith("is_"):
-            raise ValueError(f"{node.attr!r} is compared with nothing")
-        if isinstance(node, ast.Constant) and not isinstance(node.value, bool):
-            raise ValueError(f"{node.value!r} is compared with nothing")
+    return np.asarray(found, np.int64)
 
 
 def _reason(error: Exception) -> str:
@@ -84,14 +64,6 @@ def _reason(error: Exception) -> str:
     return (text.splitlines() or [type(error).__name__])[0][:200].rstrip(".")
 
 
-def _suggestion(selection: str) -> str:
-    keywords = {*SelectionKeyword.keyword_aliases, "and", "or", "not", "to"}
-    for word in re.findall(r"[A-Za-z_]+", selection):
-        if word not in keywords and (close := get_close_matches(word, keywords, n=1, cutoff=0.7)):
-            return f" Did you mean {close[0]!r} instead of {word!r}?"
-    return ""
-
-
 def read_index_group(path: str | Path, group: str, *, n_atoms: int) -> tuple[NDArray[np.int64], str]:
     """Atoms of a group, in the order of the topology.
 
@@ -100,7 +72,7 @@ def read_index_group(path: str | Path, group: str, *, n_atoms: int) -> tuple[NDA
     path
         An index file: ``[ name ]`` lines, each followed by the numbers of its atoms, from 1.
     group
-        Name of the group, or its number as GROMACS counts, from 0, if no group has that name.
+        Name of the group, the first of them counts; or its number from 0, if no group has that name.
     n_atoms
         Number of atoms in the topology.
 
@@ -114,7 +86,7 @@ def read_index_group(path: str | Path, group: str, *, n_atoms: int) -> tuple[NDA
     TrajectoryError
         If the file is missing or is no index file.
     SelectionError
-        If there is no such group, several that differ, or it is empty or beyond the topology.
+        If there is no such group, or it is empty or beyond the topology.
     """
     file = check_file(path)
     wanted = group.strip()
@@ -127,11 +99,6 @@ def read_index_group(path: str | Path, group: str, *, n_atoms: int) -> tuple[NDA
     listed += ", …" if len(groups) > 30 else ""
     if not found:
         raise SelectionError(f"There is no group {wanted!r:.80} in {file}. There are: {listed}.")
-    if any(not np.array_equal(numbers, found[0]) for numbers in found):
-        raise SelectionError(
-            f"{file} has {len(found)} groups {wanted!r}, and their atoms differ. Give the number of one: "
-            f"{listed}."
-        )
     numbers = found[0]
     if not len(numbers):
         raise SelectionError(f"The group {group!r} of {file} is empty. Use another one: {listed}.")

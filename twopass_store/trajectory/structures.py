@@ -1,6 +1,7 @@
 """Single structures, read as references."""
 
 from pathlib import Path
+from typing import Any
 
 import mdtraj as md
 import numpy as np
@@ -56,17 +57,11 @@ def load_structures(path: str | Path, *, only_first: bool = False) -> tuple[md.T
 
 
 def _read(path: str, only_first: bool) -> tuple[md.Topology, NDArray[np.float32]]:
-    frame, name = 0 if only_first else None, path.lower()
+    name = path.lower()
+    options: dict[str, Any] = {}
     if name.endswith((".pdb", ".pdb.gz")):
-        # Its check of the unit cell warns, and has nothing to do with the structure.
-        loaded = md.load_pdb(path, frame=frame, no_boxchk=True)
-    elif name.endswith(".gro"):
-        # mdtraj's loader of one frame seeks, which the format doesn't know.
-        with md.formats.GroTrajectoryFile(path) as gro:
-            loaded = gro.read_as_traj()
-    else:
-        loaded = md.load_hdf5(path, frame=frame)
-    if loaded.n_frames == 0:
-        raise TrajectoryError(f"{path} holds no structure. Give one that does.")
-    # mdtraj's reader of GRO ignores n_frames.
+        options["no_boxchk"] = True  # the check of the unit cell warns
+    if only_first and not name.endswith(".gro"):  # whose reader can't seek
+        options["frame"] = 0
+    loaded = md.load(path, **options)
     return loaded.topology, np.asarray(loaded.xyz[:1] if only_first else loaded.xyz, np.float32)

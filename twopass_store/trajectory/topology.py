@@ -15,11 +15,6 @@ from .formats import check_file, reading
 
 __all__ = ["load_topology", "shared_topology", "topology_bytes", "topology_from_json", "topology_to_json"]
 
-_TOPOLOGY_FORMATS = """
-    .pdb .pdb.gz .gro .h5 .hdf5 .prmtop .parm7 .prm7 .psf .cif .cif.gz .mmcif .mmcif.gz .pdbx .pdbx.gz .mol2
-    .hoomdxml .gsd .arc .lh5
-"""
-_TOPOLOGY_EXTENSIONS = tuple(_TOPOLOGY_FORMATS.split())
 # The HDF5 library crashes on some damaged files.
 _CONTAINED = (".h5", ".hdf5", ".lh5")
 _JSON_FORMAT = "twopass-topology"
@@ -39,54 +34,34 @@ def load_topology(path: str | Path) -> md.Topology:
         If its format holds no topology, or it can't be read.
     """
     file = check_file(path)
-    extension = "".join(file.suffixes[-2:]) if file.suffix == ".gz" else file.suffix
-    if extension not in _TOPOLOGY_EXTENSIONS:
-        raise TrajectoryError(
-            f"Cannot take a topology from {file}: {extension or 'a name without an extension'!r} isn't "
-            "one of "
-            f"the formats that hold one ({', '.join(_TOPOLOGY_EXTENSIONS)}). Give such a file of the same "
-            "atoms."
-        )
-    if extension in _CONTAINED:
+    if file.suffix in _CONTAINED:
         size = file.stat().st_size
-        return contained(_load, str(file), extension, path=file, what="the topology", needs_bytes=40 * size)
+        return contained(_load, str(file), path=file, what="the topology", needs_bytes=40 * size)
     with reading(file, "the topology"):
-        return _load(str(file), extension)
+        return _load(str(file))
 
 
-def _load(path: str, extension: str) -> md.Topology:
-    if extension in (".h5", ".hdf5"):
+def _load(path: str) -> md.Topology:
+    if path.endswith((".h5", ".hdf5")):
         # md.load_topology reads frame 0 as well, and doesn't know .hdf5.
         with md.formats.HDF5TrajectoryFile(path) as hdf5:
             topology = hdf5.topology
-    elif extension == ".gro":
+    elif path.endswith(".gro"):
         # md.load_topology decodes all frames as well.
         with md.formats.GroTrajectoryFile(path) as gro:
             topology = gro.topology
-    elif extension in (".pdb", ".pdb.gz"):
-        # Its check of the unit cell warns, and has nothing to do with the topology.
-        topology = md.load_topology(path, no_boxchk=True)
     else:
-        topology = md.load_topology(path)
+        # The check of the unit cell warns, and has nothing to do with the topology.
+        options = {"no_boxchk": True} if path.endswith((".pdb", ".pdb.gz")) else {}
+        topology = md.load_topology(path, **options)
     if topology is None or topology.n_atoms == 0:
         raise TrajectoryError(f"{path} holds no atoms. Give the PDB or GRO file of the system instead.")
-    _settle_numbers(topology)
-    return topology
-
-
-def _settle_numbers(topology: md.Topology) -> None:
-    """Make integers of what mdtraj takes for numbers unchecked: of MOL2 files, the names of residues."""
     for residue in topology.residues:
-        residue.resSeq = _number(residue.resSeq, residue.index + 1)
-    for atom in topology.atoms:
-        atom.serial = _number(atom.serial, None)
-
-
-def _number(value: Any, otherwise: int | None) -> int | None:
-    try:
-        return int(value)
-    except (ValueError, TypeError):
-        return otherwise
+        try:
+            residue.resSeq = int(residue.resSeq)
+        except ValueError:  # of MOL2 files, mdtraj takes names for numbers
+            residue.resSeq = residue.index + 1
+    return topology
 
 
 def shared_topology(path: str) -> md.Topology:
