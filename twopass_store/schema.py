@@ -31,7 +31,6 @@ __all__ = [
     "MARGIN",
     "METRIC",
     "OUTSIDE",
-    "PACKING_ATTRS",
     "RUN",
     "SCAN",
     "SUBSET",
@@ -62,9 +61,6 @@ CODECS = ("fast", "small")
 
 DEFAULT_CODEC = "fast"
 """About 15 % larger than ``small``; it encodes five times and decodes twice as fast."""
-
-PACKING_ATTRS = ("scale_factor", "_FillValue", "rounded_to")
-"""Attributes of positions that are there only where they are packed."""
 
 FILE_CHUNK = 1_024
 ROWS_PER_CHUNK = 65_536
@@ -440,6 +436,8 @@ def chunk_shape(spec: ArraySpec, shape: tuple[int, ...]) -> tuple[int, ...]:
         length = FRAME_CHUNK
     elif first in ("trajectory_file", "simulation_run"):
         length = FILE_CHUNK
+    elif first == "entry":
+        length = shape[0]  # of one chunk, so that it is written at one stroke
     elif first == "pair":
         length = min(PAIR_CHUNK, shape[0])
     elif spec.name == "leader_position":

@@ -60,9 +60,9 @@ def verify(
 def repair(store: StorePath, dry_run: DryRun = False, **options: Any) -> None:
     """Mend what `twopass verify` finds, so that the next run makes exactly that anew.
 
-    Metadata come back from copies in the journal. Damaged chunks are discarded, and computed again, or read
-    again from the source files if these are unchanged, by the commands that are printed. What was made from
-    them stays: they come back with the same bytes.
+    Metadata are written anew from the plans in the journal. Damaged chunks are discarded, and computed
+    again, or read again from the source files if these are unchanged, by the commands that are printed. What
+    was made from them stays: they come back with the same bytes.
     """
     from twopass_store.errors import CorruptChunkError
     from twopass_store.integrity import repair_store

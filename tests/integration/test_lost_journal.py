@@ -60,8 +60,12 @@ def test_frames_without_a_ledger__are_kept(twopass, finished, tmp_path):
         file.write_text(file.read_text().replace('"complete": true', '"complete": false'))
     shutil.rmtree(store / "journal" / "ingest" / "ledger")
     before = files_of(store)
-    twopass("ingest", "begun.zarr", "md.xtc", "--top", "md.pdb", "--stride", "2", code=7)
+    other = ["ingest", "begun.zarr", "md.xtc", "--top", "md.pdb", "--stride", "2"]
+    twopass(*other, code=9)
     assert files_of(store) == before
+    twopass("repair", "begun.zarr")
+    twopass(*other, code=7)
+    assert files_of(store).keys() == {*before, "journal/ingest/ledger/c.0", "journal/ingest/ledger/zarr.json"}
 
 
 def test_store_of_the_first_instant__is_begun_anew(twopass, finished, tmp_path):

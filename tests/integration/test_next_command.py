@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import command
+from small_stores import forget
 from strangers import change_metadata, copied
 from twopass_store.report import store_status
 
@@ -31,7 +32,7 @@ def store(finished, tmp_path):
 )
 def test_next_command__is_ours_and_quoted(store, recorded, words):
     change_metadata(store, "", lambda m: m["attributes"]["provenance"].update(command=recorded))
-    (store / "journal" / "ingest" / "ledger" / "c.0").unlink()
+    forget(store, "ingest")
     found = store_status(store).next_command.removesuffix("  (to resume)")
     if words is None:
         assert found == "the command that began it"

@@ -61,13 +61,9 @@ DAMAGED = [
     "clusterings/default/zarr.json",
     "clusterings/default/label/zarr.json",
     "scans/*/zarr.json",
-    "journal/ingest/zarr.json",
-    "journal/assign-default/zarr.json",
     "journal/ingest/ledger/c.0",
     "journal/clustering-default/ledger/c.0",
     "journal/margin-default/ledger/zarr.json",
-    "journal/ingest/metadata/c.0",
-    "journal/subset-*/metadata/zarr.json",
 ]
 
 
@@ -184,11 +180,7 @@ def test_repair__that_is_stopped_at_any_write_goes_on(store, monkeypatch):
     for name in ("write", "remove", "make_folder"):
         monkeypatch.setattr(Writer, name, counted(getattr(Writer, name)))
     damaged = ["position/c.1.0.0", "time/c.1", "clusterings/default/label/c.0", "zarr.json"]
-    damaged += [
-        "journal/margin-default/ledger/c.0",
-        "journal/assign-default/metadata/c.0",
-        "position/zarr.json",
-    ]
+    damaged += ["journal/margin-default/ledger/c.0", "position/zarr.json"]
     for at in range(0, 100, 3):
         for path in damaged:
             flip(store / path, 9)
@@ -236,27 +228,41 @@ def test_repair__of_what_was_appended(small, tmp_path):
     assert different == set()
 
 
-def test_store_without_copies__is_mended_as_far_as_it_can_be(small, tmp_path):
-    store = copied(small, tmp_path / "old")
-    for folder in store.glob("journal/*/metadata"):
-        shutil.rmtree(folder)
-    assert verify_store(store).is_whole
+@pytest.mark.parametrize("stage", ["ingest", "assign-default", "scan-*"])
+def test_damaged_plan__is_left_and_says_how_to_begin_anew(small, tmp_path, stage):
+    store = copied(small, tmp_path / "lost")
+    (file,) = store.glob(f"journal/{stage}/zarr.json")
+    flip(file, 200)
     before = files_of(store)
-    for path in ("time/zarr.json", "clusterings/default/label/zarr.json", "subsets/zarr.json"):
-        (store / path).unlink()
-    assert repair_store(store).left == ()
-    files, top = sorted(small.parent.glob("md*.xtc")), small.parent / "top.pdb"
-    ingest_trajectories(store, files, top=top, workers=1)
-    assign_frames(store, workers=1, margin=True)
-    after = files_of(store)
-    assert {path: after[path] for path in before} == before
-    # The ingest that came after the repair has made a copy.
-    shutil.rmtree(store / "journal" / "ingest" / "metadata")
-    replace(store / "zarr.json", b"{")
     (left,) = repair_store(store).left
-    assert left.file == "zarr.json" and "can't be mended" in left.mend
-    with pytest.raises(TwopassError):
-        open_results(store)
+    assert left.file == str(file.relative_to(store)) and "can't be mended" in left.mend
+    assert ("--restart" in left.mend) == (stage != "scan-*")
+    assert files_of(store) == before
+    if stage == "scan-*":
+        shutil.rmtree(file.parent)
+        for scan in store.glob("scans/*/"):
+            shutil.rmtree(scan)
+    run_again = {
+        "ingest": lambda: ingest_trajectories(
+            store, sorted(store.parent.glob("md*.xtc")), top=store.parent / "top.pdb", restart=True
+        ),
+        "assign-default": lambda: assign_frames(store, margin=True, restart=True),
+        "scan-*": lambda: run_small(store),
+    }
+    run_again[stage]()
+    assert verify_store(store).is_whole
+
+
+def test_metadata_of_an_unfinished_array__are_made_anew(small, tmp_path):
+    store = copied(small, tmp_path / "begun")
+    (store / "position" / "c.1.0.0").unlink()
+    repair_store(store)
+    (store / "position" / "zarr.json").unlink()
+    assert repair_store(store).left == ()
+    assert not (store / "position").exists()
+    run_small(store)
+    assert verify_store(store).is_whole
+    assert (store / "position" / "zarr.json").read_bytes() == (small / "position" / "zarr.json").read_bytes()
 
 
 def test_repair__of_all_frames_keeps_what_hangs_on_them(store):
@@ -268,13 +274,15 @@ def test_repair__of_all_frames_keeps_what_hangs_on_them(store):
     assert files_of(store) == before
 
 
-def test_damaged_root_and_copy__are_told(small, tmp_path):
+def test_damaged_root_and_plan__are_told(small, tmp_path):
     store = copied(small, tmp_path / "lost")
     flip(store / "zarr.json", 9)
-    flip(store / "journal" / "ingest" / "metadata" / "c.0", 9)
-    flip(store / "time" / "c.0", 9)
+    flip(store / "journal" / "ingest" / "zarr.json", 200)
     left = repair_store(store).left
-    assert {each.file for each in left} == {"zarr.json", "journal/ingest/metadata/c.0", "time/c.0"}
+    assert {each.file for each in left} == {"zarr.json", "journal/ingest/zarr.json"}
+    assert all("--restart" in each.mend for each in left)
+    with pytest.raises(TwopassError):
+        open_results(store)
 
 
 def test_repair__takes_its_lock_and_refuses_a_half_grown_store(store):

@@ -146,7 +146,7 @@ def test_verify__refuses_what_is_no_store_or_of_another_format(tmp_path, store):
     text = (store / "zarr.json").read_text()
     replace(store / "zarr.json", text.replace('"twopass_format": 1', '"twopass_format": 2').encode())
     assert only_damage(store).file == "zarr.json"
-    shutil.rmtree(store / "journal" / "ingest" / "metadata")
+    shutil.rmtree(store / "journal" / "ingest")
     with pytest.raises(FormatVersionError):
         verify_store(store)
 
@@ -154,7 +154,6 @@ def test_verify__refuses_what_is_no_store_or_of_another_format(tmp_path, store):
 def test_verify__gives_no_false_alarm_at_any_write(small, tmp_path, monkeypatch):
     """Whatever a run had written when it was stopped is no damage."""
     store = tmp_path / "s.zarr"
-    write, remove, move = Writer.write, Writer.remove, Writer.move
     n_checked = 0
 
     def checked(method):
@@ -169,8 +168,8 @@ def test_verify__gives_no_false_alarm_at_any_write(small, tmp_path, monkeypatch)
 
         return acting
 
-    for name, method in (("write", write), ("remove", remove), ("move", move)):
-        monkeypatch.setattr(Writer, name, checked(method))
+    for name in ("write", "remove"):
+        monkeypatch.setattr(Writer, name, checked(getattr(Writer, name)))
     files, top = small.parent / "md0.xtc", small.parent / "top.pdb"
     monkeypatch.setattr("twopass_store.journal.ledger.COMMIT_SECONDS", -1)
     ingest_trajectories(store, files, top=top, workers=1)

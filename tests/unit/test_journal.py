@@ -79,11 +79,12 @@ def test_begin__refuses_another_plan_and_shows_what_differs():
 def test_batches__commit_at_the_end_also_after_an_error():
     storage = Memory()
     journal = StageJournal.begin(storage, plan(), hint="")
+    begun = storage.writes
 
     def failing():
         with journal.batches() as finished:
             finished(Record("a", 0, 9))
-            assert storage.writes == 0  # a batch is seconds long
+            assert storage.writes == begun  # a batch is seconds long
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -139,7 +140,6 @@ def test_writer__makes_no_folder_of_a_store_that_is_gone(writer, tmp_path):
     for act in (
         lambda: writer.write(gone / "array" / "c.0", b"x"),
         lambda: writer.make_folder(gone / "array"),
-        lambda: writer.move(gone / "new", gone / "old"),
     ):
         with pytest.raises(StoreWriteError, match=r"s\.zarr was removed or renamed meanwhile"):
             act()
@@ -166,7 +166,9 @@ def test_writer__leaves_no_temporary_file_where_the_disk_refuses(writer, tmp_pat
 def test_batches__raise_what_went_wrong_first():
     class Full(Memory):
         def write_ledger(self, stage, entries):
-            raise StoreWriteError("second")
+            if self.writes:
+                raise StoreWriteError("second")
+            super().write_ledger(stage, entries)
 
     journal = StageJournal.begin(Full(), plan(), hint="")
     with pytest.raises(StoreWriteError, match="first"), journal.batches():

@@ -182,7 +182,6 @@ def test_writer__that_lost_its_lock_changes_nothing_more(folder, tmp_path):
         for act in (
             lambda: writer.write(tmp_path / "file", b"x"),
             lambda: writer.make_folder(tmp_path / "folder"),
-            lambda: writer.move(tree, tmp_path / "moved"),
             lambda: writer.remove(tree),
         ):
             with pytest.raises(StoreLockedError, match="lock of this process is gone"):

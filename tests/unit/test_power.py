@@ -113,14 +113,6 @@ def test_remove__leaves_a_part_only_where_the_folder_was_not_synced_first(store,
     }
 
 
-def test_move__comes_through_whole_or_not_at_all(store, tmp_path):
-    (store / "new").mkdir()
-    disk = PowerDisk(store)
-    with on_disk(disk):
-        Writer(tmp_path / "staging").move(store / "new", store / "old")
-    assert states_of(disk) == {state(("s.zarr/new", None)), state(("s.zarr/old", None))}
-
-
 def test_killed_process__leaves_what_it_did_under_way(store, tmp_path):
     disk = PowerDisk(store)
     disk.killed_at = 3

@@ -33,8 +33,7 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
     rmsd, metric = plan.rmsd, plan.metric
     n_subset = len(plan.subset_frame)
     total = n_pairs(n_subset)
-    with store.step(plan.distances, hint=HINT) as journal:
-        store.make_group(plan.distances.stage, plan.subset_group, plan.subset_attrs)
+    with store.step(plan.distances, hint=HINT, attrs=plan.subset_attrs) as journal:
         for spec, length in zip(SUBSET, (n_subset, total), strict=True):
             named = spec.long_name.replace("minimal RMSD", metric.text)
             attrs = {} if named == spec.long_name else {"long_name": named}

@@ -76,8 +76,7 @@ def write_group(
     hint: str,
 ) -> None:
     """Write a group with all its arrays as one step."""
-    with store.step(plan, hint=hint) as journal:
-        store.make_group(plan.stage, group, attrs)
+    with store.step(plan, hint=hint, attrs=attrs) as journal:
         for spec, values in arrays:
             store.ensure_array(group, spec, values.shape)
             journal.commit(store.write_all(f"{group}/{spec.name}", values))

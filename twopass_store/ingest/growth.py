@@ -65,11 +65,11 @@ def finish_growth(store: Store) -> None:
     for stage, recorded in burst["journals"].items():
         # Without a ledger nothing is finished: plan and ledger of different lengths never meet.
         store.remove(f"journal/{stage}/ledger")
-        store.replace_plan(stage, recorded["plan"])
+        store.write_plan(stage, recorded["plan"])
         store.write_ledger(stage, np.frombuffer(b64decode(recorded["ledger"]), "<u8").astype(np.uint64))
     for path, length in burst["lengths"].items():
         store.grow(path, length)
-    store.remove_journal(GROWTH)
+    store.remove(f"journal/{GROWTH}")
 
 
 def _recorded(journal: StageJournal, plan: Plan, undone: set[tuple[str, int]]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Trajectory files that have moved since they were ingested."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +108,6 @@ def relocate_trajectories(
         _refuse((*result.trajectories, *result.topologies))
         if not result.was_done:
             _record(opened, _journal(opened), result)
-        else:
-            opened.renew_plan_copy("ingest")
     return result
 
 
@@ -217,4 +215,4 @@ def _record(store: Store, journal: StageJournal, result: RelocateResult) -> None
             else [path, size, at]
             for path, size, at in request.get(kind, [])
         ]
-    journal.amend(request)
+    journal.amend(replace(journal.plan, request=request))

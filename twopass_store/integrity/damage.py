@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 __all__ = ["ITEMS", "KINDS", "Damage", "Repair", "Verification"]
 
-KINDS = ("chunk", "metadata", "plan", "ledger", "copies")
+KINDS = ("chunk", "metadata", "plan", "ledger")
 """What may be: a chunk (or shard) of an array, the metadata of a group or array, parts of a journal."""
 
 ITEMS = {

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import StoreError
 from ..journal import StageJournal
 from ..partition import FrameRange
-from ..store import Store
+from ..store import Store, spec_at
 from .checks import Journals
 from .damage import Damage
-from .layout import layout_of, spec_of
 
 __all__ = ["Discarded", "discarded", "source_files"]
 
@@ -36,17 +34,18 @@ class Discarded:
     entries: tuple[tuple[str, int], ...]
 
 
-def discarded(root: Path, journal: StageJournal, damage: Iterable[Damage]) -> Discarded:
+def discarded(journals: Journals, journal: StageJournal, damage: Iterable[Damage]) -> Discarded:
     """Return what has to be discarded for a stage to make what is damaged anew."""
+    stage = journal.plan.stage
     n_chunks = {product.path: product.n_chunks for product in journal.plan.products}
     arrays = {each.path for each in damage if each.kind == "metadata"}
     files = {(each.path, each.chunk) for each in damage if each.chunk is not None and each.path not in arrays}
     entries = files | {(path, chunk) for path in arrays for chunk in range(n_chunks[path])}
-    if journal.plan.stage == "ingest":
-        entries |= _positions_of(root, n_chunks, entries)
-    if journal.plan.stage.startswith(("assign-", "margin-")):
+    if stage == "ingest":
+        entries |= _positions_of(journals, n_chunks["position"], entries)
+    if stage.startswith(("assign-", "margin-")):
         # Frames before an append keep the values that their chunk has, unless it is gone: so all of it goes.
-        layouts = [layout for path, n in n_chunks.items() if (layout := layout_of(root, path, n)) is not None]
+        layouts = [layout for path in n_chunks if (layout := journals.layout(stage, path)) is not None]
         length = layouts[0].file_length if layouts else 1
         edge = int(journal.plan.request.get("covered", 0)) // length
         if edge in {chunk for _, chunk in entries}:
@@ -55,22 +54,20 @@ def discarded(root: Path, journal: StageJournal, damage: Iterable[Damage]) -> Di
     return Discarded(tuple(sorted(arrays)), tuple(sorted(files)), tuple(sorted(entries)))
 
 
-def _positions_of(
-    root: Path, n_chunks: dict[str, int], entries: set[tuple[str, int]]
-) -> set[tuple[str, int]]:
+def _positions_of(journals: Journals, n_chunks: int, entries: set[tuple[str, int]]) -> set[tuple[str, int]]:
     """Return the chunks of positions whose frames have values in other chunks that are discarded.
 
     What a file says of a frame beside its positions is read with these.
     """
-    positions = layout_of(root, "position", n_chunks["position"])
+    positions = journals.layout("ingest", "position")
     found = set()
     for path, chunk in entries:
-        spec = spec_of(path)
+        spec = spec_at(path)
         if path == "position" or spec is None or spec.dims[0] != "frame":
             continue
-        layout = layout_of(root, path, n_chunks[path])
+        layout = journals.layout("ingest", path)
         if layout is None or positions is None:
-            found |= {("position", each) for each in range(n_chunks["position"])}
+            found |= {("position", each) for each in range(n_chunks)}
             continue
         start, stop = layout.elements(chunk)
         length = positions.file_length

@@ -11,10 +11,9 @@ from ..errors import FormatVersionError, StoreError, StoreNotFoundError
 from ..executors import ThreadExecutor, available_cpus
 from ..progress import Progress, Silent
 from ..schema import FORMAT_VERSION
-from ..store import CHUNK_PREFIX, COPIES, GROWTH, group_of, lock_folder, store_path
+from ..store import CHUNK_PREFIX, GROWTH, HOLDERS, group_of, lock_folder, store_path
 from .checks import Check, Journals, checks_of, examine
 from .damage import Damage, Verification
-from .layout import HOLDERS, read_metadata
 from .mends import mend_of
 
 __all__ = ["verify_locked", "verify_store"]
@@ -121,36 +120,35 @@ def _require_store(root: Path) -> None:
         if not root.exists():
             raise StoreNotFoundError(f"There is no store at {root}.")
         has_metadata = (root / "zarr.json").is_file()
-        if not has_metadata and not Journals(root).files.stages():
+        if not has_metadata and not Journals(root).stages:
             raise StoreNotFoundError(f"{root} is no twopass store: it has no zarr.json.")
     except OSError as error:
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"Cannot look at {root}: {error.strerror}. Mend its permissions.") from error
-    try:
-        version = read_metadata(root, "")["attributes"].get("twopass_format")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        version = None
-    if version is None and not Journals(root).files.stages():
+    stages = Journals(root).stages
+    file = root / "zarr.json"
+    version = _version(file.read_bytes() if file.is_file() else b"")
+    if version is None and not stages:
         raise StoreNotFoundError(f"{root} is no twopass store.")
-    # Where the journal's copy says otherwise, it is the version that is damaged.
-    written = _version(Journals(root).copies("ingest").get("", "{}"))
-    if isinstance(version, int) and version != FORMAT_VERSION and written != FORMAT_VERSION:
+    # If the plan has this version, it is the root's that is damaged.
+    planned = _version(Journals(root).kept("ingest", "") or b"")
+    if isinstance(version, int) and FORMAT_VERSION not in (version, planned):
         raise FormatVersionError(
             f"{root} has format version {version}, and this version of twopass-store reads {FORMAT_VERSION}. "
             "Install the version of twopass-store that wrote it, or a newer one."
         )
 
 
-def _version(text: str) -> object:
+def _version(metadata: bytes) -> object:
     try:
-        return json.loads(text)["attributes"]["twopass_format"]
-    except (ValueError, KeyError, TypeError):
+        return json.loads(metadata)["attributes"].get("twopass_format")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def _unfinished(journals: Journals) -> Iterable[str]:
-    for stage in journals.files.stages():
+    for stage in journals.stages:
         journal = journals.get(stage)
         if journal is not None and not journal.complete:
             yield stage
@@ -169,8 +167,8 @@ def _notes(root: Path, journals: Journals, n_damaged: int) -> Iterable[str]:
 
 def _foreign(root: Path, journals: Journals) -> Sequence[str]:
     """List what no journal speaks of: files, and the folders of other arrays and groups."""
-    stages = journals.files.stages()
-    arrays = {f"journal/{stage}/{name}" for stage in stages for name in ("ledger", COPIES)}
+    stages = journals.stages
+    arrays = {f"journal/{stage}/ledger" for stage in stages}
     groups = {"", *HOLDERS, *(f"journal/{stage}" for stage in stages)}
     for stage in stages:
         journal = journals.get(stage)

@@ -11,11 +11,10 @@ Storage is handed to the journal (`JournalStorage`), so that it serves object st
 from .disk import Disk, Writer, digest
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
 from .locks import Lock, clear_dead, hold, naming_writer
-from .plan import MAX_CHUNKS, Plan, Product, differences, fingerprint
+from .plan import Plan, Product, differences, fingerprint
 
 __all__ = [
     "ABSENT",
-    "MAX_CHUNKS",
     "METADATA",
     "Disk",
     "JournalStorage",

@@ -151,21 +151,6 @@ class Writer:
         except OSError as error:
             raise self._refused(path, error) from error
 
-    def move(self, source: Path, target: Path) -> None:
-        """Give a folder another name beside its own; nothing may stand there.
-
-        Raises
-        ------
-        StoreWriteError, StoreLockedError
-            If the disk refuses, the writer is closed, or the lock was taken away.
-        """
-        self._require_right(target.parent)
-        try:
-            self.disk.rename(source, target)
-            self.disk.sync_folder(target.parent)
-        except OSError as error:
-            raise self._refused(target, error) from error
-
     def _require_right(self, folder: Path) -> None:
         """Refuse to write without the lock, and where a link in the store leads elsewhere."""
         self._require_lock()

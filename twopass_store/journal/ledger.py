@@ -1,10 +1,10 @@
 """The ledger: which chunks of a stage's arrays are durable, and the digest of each."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,7 @@ class JournalStorage(Protocol):
         """Return the plan's text, None where there is none."""
 
     def write_plan(self, stage: str, text: str) -> None:
-        """Put the plan's text, with no ledger yet."""
-
-    def replace_plan(self, stage: str, text: str) -> None:
-        """Put another text in the place of the plan's; the ledger stays."""
+        """Put the plan's text, in the place of another one; the ledger stays."""
 
     def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
         """Return the ledger's entries, None where none was written yet; raise where it is damaged."""
@@ -110,12 +107,15 @@ class StageJournal:
         FingerprintMismatchError
             If the stage was begun with other parameters; the message shows which.
         """
-        present = cls.load(storage, plan.stage)
-        if present is not None:
-            present.require(plan, hint=hint)
-            return present
-        storage.write_plan(plan.stage, plan.to_json())
-        return cls(storage, plan, _empty(plan.products))
+        journal = cls.load(storage, plan.stage)
+        if journal is None:
+            storage.write_plan(plan.stage, plan.to_json())
+            journal = cls(storage, plan, _empty(plan.products))
+        journal.require(plan, hint=hint)
+        if storage.read_ledger(plan.stage) is None:
+            # Before the first array: one without a ledger is damage.
+            storage.write_ledger(plan.stage, journal._entries)
+        return journal
 
     def require(self, plan: Plan, *, hint: str) -> None:
         """Raise `FingerprintMismatchError` unless `plan` is the plan of this journal."""
@@ -176,10 +176,10 @@ class StageJournal:
             self._entries[:] = ABSENT
             self._storage.write_ledger(self.plan.stage, self._entries)
 
-    def amend(self, request: Mapping[str, Any]) -> None:
-        """Record that what was planned is asked for in other words now; what was done stays as it is."""
-        self.plan = replace(self.plan, request=request)
-        self._storage.replace_plan(self.plan.stage, self.plan.to_json())
+    def amend(self, plan: Plan) -> None:
+        """Put another plan of the same fingerprint in the place of this one; what was done stays as it is."""
+        self.plan = plan
+        self._storage.write_plan(plan.stage, plan.to_json())
 
     @contextmanager
     def batches(self, *, flush: Callable[[], list[Record]] = list) -> "Iterator[Callable[..., None]]":

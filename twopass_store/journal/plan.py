@@ -1,22 +1,16 @@
 """What a stage is going to do, fixed before it begins, and the fingerprint that tells plans apart."""
 
 import json
-import re
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import Any, Self
 
 from ..errors import CorruptChunkError
 
-__all__ = ["MAX_CHUNKS", "Plan", "Product", "differences", "fingerprint"]
-
-
-MAX_CHUNKS = 1 << 24
-"""Of all products of a plan; its ledger then takes 128 MiB."""
-
-_STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,299}")
-_PATH = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_-]*/)*[A-Za-z0-9][A-Za-z0-9_]*")
+__all__ = ["Plan", "Product", "differences", "fingerprint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +36,29 @@ class Plan:
         The arrays that it writes, those of its units first.
     request
         What was asked for, before it was resolved; lets a repeated command see at once that all is done.
+    packed_metadata
+        What `metadata` returns, compressed: the root's has the topology.
     """
 
     stage: str
     parameters: Mapping[str, Any]
     products: tuple[Product, ...]
     request: Mapping[str, Any]
+    packed_metadata: str = ""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The ``zarr.json`` of the group and the arrays that the stage made, by path, as they were written.
+
+        Arrays are in it once the stage has finished. Damage to these files is mended from here.
+        """
+        packed = self.packed_metadata
+        return json.loads(zlib.decompress(b64decode(packed))) if packed else {}
+
+    def with_metadata(self, metadata: Mapping[str, str]) -> Self:
+        """Return the plan with another `metadata`."""
+        packed = zlib.compress(_canonical(metadata).encode())
+        return replace(self, packed_metadata=b64encode(packed).decode())
 
     @property
     def fingerprint(self) -> str:
@@ -74,9 +85,7 @@ class Plan:
                 raise ValueError("its digest differs")
             fields = json.loads(outer["plan"])
             products = tuple(Product(**product) for product in fields.pop("products"))
-            plan = cls(products=products, **fields)
-            _check(plan)
-            return plan
+            return cls(products=products, **fields)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CorruptChunkError(f"A plan in the store's journal is damaged: {error}.") from error
 
@@ -90,23 +99,6 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[tup
     """List (key, stored, asked) where two sets of parameters differ, in the order of the keys asked."""
     keys = [*asked, *(key for key in stored if key not in asked)]
     return [(key, stored.get(key), asked.get(key)) for key in keys if stored.get(key) != asked.get(key)]
-
-
-def _check(plan: Plan) -> None:
-    """Refuse what no stage has planned: digests tell damage, but not who wrote them."""
-    if not isinstance(plan.stage, str) or not _STAGE.fullmatch(plan.stage):
-        raise ValueError("its stage is no name")
-    if not isinstance(plan.parameters, dict) or not isinstance(plan.request, dict):
-        raise ValueError("its parameters or its request are no table")
-    for product in plan.products:
-        if not isinstance(product.path, str) or not _PATH.fullmatch(product.path):
-            raise ValueError("a product isn't an array of the store")
-        if type(product.n_chunks) is not int or product.n_chunks < 0:
-            raise ValueError(f"{product.path} has no number of chunks")
-    if sum(product.n_chunks + 1 for product in plan.products) > MAX_CHUNKS:
-        raise ValueError(f"it has more than {MAX_CHUNKS:,} chunks")
-    if len({product.path for product in plan.products}) != len(plan.products):
-        raise ValueError("it has a product twice")
 
 
 def _canonical(value: object) -> str:

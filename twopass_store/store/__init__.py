@@ -1,19 +1,10 @@
 """The store on disk: created, opened, read and written here, and nowhere else; the only importer of zarr."""
 
-from .arrays import Rows
-from .files import (
-    MAX_METADATA_BYTES,
-    checksum_holds,
-    copies_problem,
-    ledger_problem,
-    open_regular,
-    read_regular,
-    regular_file,
-)
-from .journal_files import COPIES, JournalFiles
-from .local import inside
+from .arrays import Rows, empty_group, ledger_metadata
+from .journal_files import JournalFiles
+from .local import CHECKSUM_BYTES, DurableLocalStore, inside
 from .packing import LOSSLESS, Misfit, Packing
-from .places import CHUNK_PREFIX, HOLDERS, chunk_name, group_of, spec_at
+from .places import CHUNK_PREFIX, HOLDERS, METADATA_FILE, chunk_name, group_of, metadata_key, spec_at
 from .provenance import differing_versions, provenance
 from .reading import GROWTH, Watch, at_one_state
 from .results import only_clustering, open_results, plain_attributes
@@ -29,15 +20,15 @@ from .stage import (
 )
 from .store import Store, check_name, lock_folder, store_path
 from .taking import take
-from .wall import metadata_problem
 
 __all__ = [
+    "CHECKSUM_BYTES",
     "CHUNK_PREFIX",
-    "COPIES",
     "GROWTH",
     "HOLDERS",
     "LOSSLESS",
-    "MAX_METADATA_BYTES",
+    "METADATA_FILE",
+    "DurableLocalStore",
     "JournalFiles",
     "Misfit",
     "Packing",
@@ -48,25 +39,21 @@ __all__ = [
     "Watch",
     "at_one_state",
     "check_name",
-    "checksum_holds",
     "chunk_name",
-    "copies_problem",
     "differing_versions",
     "discard",
+    "empty_group",
     "group_of",
     "inside",
     "is_complete",
-    "ledger_problem",
+    "ledger_metadata",
     "lock_folder",
-    "metadata_problem",
+    "metadata_key",
     "only_clustering",
-    "open_regular",
     "open_results",
     "plain_attributes",
     "present_journal",
     "provenance",
-    "read_regular",
-    "regular_file",
     "require_clustering",
     "require_ingest",
     "run_stage",

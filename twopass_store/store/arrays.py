@@ -13,16 +13,16 @@ import zarr
 from numpy.typing import NDArray
 
 from ..errors import CorruptChunkError, StageIncompleteError, StoreError, TwopassError
-from ..journal import ABSENT, METADATA, Product, Record, StageJournal, digest
+from ..journal import ABSENT, METADATA, Plan, Product, Record, StageJournal, digest
 from ..partition import FrameRange, n_chunks
-from ..schema import DEFAULT_CODEC, PACKING_ATTRS, ArraySpec, attributes, chunk_shape
+from ..schema import DEFAULT_CODEC, LEDGER, ArraySpec, attributes, chunk_shape
 from .codecs import codec_of, codecs
 from .journal_files import JournalFiles
 from .local import DurableLocalStore, gone, inside, limit_of_the_machine
 from .packing import Packing
 from .places import METADATA_FILE, chunk_name, group_of, metadata_key, spec_at, stages_of
 
-__all__ = ["Arrays", "Rows", "array_options"]
+__all__ = ["Arrays", "Rows", "array_options", "empty_group", "ledger_metadata"]
 
 
 class Rows(Protocol):
@@ -63,6 +63,21 @@ def array_options(
     }
 
 
+def ledger_metadata(plan: Plan) -> bytes:
+    """Return the metadata of a plan's ledger, as they are written."""
+    made: dict[str, Any] = {}
+    n_entries = sum(product.n_chunks + 1 for product in plan.products)
+    zarr.create_array(made, **array_options(LEDGER, (n_entries,)))
+    return bytes(made[METADATA_FILE].to_bytes())
+
+
+def empty_group() -> bytes:
+    """Return the metadata of a group without attributes, as they are written."""
+    made: dict[str, Any] = {}
+    zarr.create_group(made, zarr_format=3)
+    return bytes(made[METADATA_FILE].to_bytes())
+
+
 # In the main thread it would start threads of its own.
 numcodecs.blosc.use_threads = False
 
@@ -70,11 +85,11 @@ numcodecs.blosc.use_threads = False
 _CONFIG: Any = {"write_empty_chunks": True}
 
 
-class Arrays:
+class Arrays(JournalFiles):
     """An open store, with its arrays."""
 
     def __init__(self, path: Path, root: zarr.Group, files: DurableLocalStore) -> None:
-        self.path = path
+        super().__init__(path, files)
         self._root = root
         self._files = files
         self._arrays: dict[str, zarr.Array[Any]] = {}
@@ -126,22 +141,6 @@ class Arrays:
             options = array_options(spec, shape, attrs, codec=codec, shard_chunks=shard_chunks)
             self._root.create_array(product.path, **options)
         return product
-
-    def ensure_array_like(self, path: str, new: str, spec: ArraySpec) -> None:
-        """Make an array like another one, but for type, fill value and what `spec` says of them."""
-        if self.has(new):
-            return
-        like = self._array(path)
-        kept = {key: value for key, value in like.attrs.items() if key not in PACKING_ATTRS}
-        shard_chunks = like.shards[0] // like.chunks[0] if like.shards else 1
-        options = array_options(spec, like.shape, kept, codec=codec_of(like), shard_chunks=shard_chunks)
-        self._root.create_array(new, **options | {"attributes": {**kept, **spec.attrs}})
-
-    def exchange(self, path: str, new: str) -> None:
-        """Put the array `new` in the place of another; after a crash in between, `new` is there whole."""
-        self.remove(path)
-        assert self._files.writer is not None
-        self._files.writer.move(self.at(new), self.at(path))
 
     def grow(self, path: str, length: int) -> None:
         """Lengthen an array along its first dimension; what is new reads as fill, and it is not complete.
@@ -408,16 +407,15 @@ class Arrays:
     def _recorded(self, path: str) -> int:
         """Return the digest of metadata that a journal has, `ABSENT` if none has any."""
         for stage in stages_of(path):
-            journals = JournalFiles(self.path)
             try:
-                if group_of(stage) == path:
-                    text = journals.read_copies(stage).get(path)
-                    return ABSENT if text is None else digest(text.encode())
                 if stage not in self._journals:
-                    self._journals[stage] = journals.load(stage)
+                    self._journals[stage] = self.journal(stage)
             except StoreError:
                 continue  # a damaged journal; whoever needs it is told
             journal = self._journals[stage]
+            if journal is not None and group_of(stage) == path:
+                text = journal.plan.metadata.get(path)
+                return ABSENT if text is None else digest(text.encode())
             if journal is not None and journal.has(path):
                 return journal.digest_of(path, METADATA)
         return ABSENT

@@ -196,7 +196,7 @@ def discard(store: Store, *stages: str) -> None:
         for path in [group] if is_own and group else arrays_of(stage):
             store.remove(path)
     for stage in stages:
-        store.remove_journal(stage)
+        store.remove(f"journal/{stage}")
 
 
 def _admit(store: Store, step: Step, *, hint: str, restart: bool, progress: Progress) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -26,9 +26,8 @@ from ..errors import (
 from ..journal import Plan, StageJournal, Writer
 from ..schema import FORMAT_VERSION, LEDGER
 from .arrays import Arrays, array_options
-from .journal_files import COPIES, JournalFiles
 from .local import DurableLocalStore, inside, limit_of_the_machine
-from .places import METADATA_FILE, arrays_of, group_of, metadata_key
+from .places import METADATA_FILE, group_of, metadata_key
 from .reading import GROWTH
 
 __all__ = ["Store", "check_name", "lock_folder", "store_path"]
@@ -197,7 +196,7 @@ class Store(Arrays):
     def members(self, path: str) -> list[str]:
         """List the names of the groups and arrays in a group, sorted; none if the group is absent."""
         if path == "journal":
-            return self.journals.stages()  # also those whose plans are lost: who asks for them is told
+            return self.stages()  # also those whose plans are lost: who asks for them is told
         folder = self.at(path)
         names = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
         return [name for name in names if self.has(f"{path}/{name}" if path else name)]
@@ -217,34 +216,12 @@ class Store(Arrays):
         if self.has(path):
             self._files.put(metadata_key(path), self._files.read_metadata(path))
 
-    @property
-    def journals(self) -> JournalFiles:
-        """The journals as they stand, for reading."""
-        return JournalFiles(self.path)
-
-    def read_plan(self, stage: str) -> str | None:
-        """Return a plan's text, None if there is none."""
-        return self.journals.read_plan(stage)
-
     def write_plan(self, stage: str, text: str) -> None:
-        """Put a plan's text."""
+        """Put a plan's text, in the place of another one."""
         self.ensure_group(f"journal/{stage}", {"plan": text})
-
-    def replace_plan(self, stage: str, text: str) -> None:
-        """Put another text in the place of the plan's, at one stroke."""
-        self._root[f"journal/{stage}"].update_attributes({"plan": text})
-        self.renew_plan_copy(stage)
-
-    def renew_plan_copy(self, stage: str) -> None:
-        """Let the copy of a plan be that of the plan, also where an interruption came between the two."""
-        copies, plan = self.journals.read_copies(stage), f"journal/{stage}"
-        text = self._files.read_metadata(plan).decode()
-        if copies and copies.get(plan) != text:
-            self._write_copies(stage, {**copies, plan: text})
-
-    def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
-        """Return a ledger's entries, None if none was written yet."""
-        return self.journals.read_ledger(stage)
+        group = self._root[f"journal/{stage}"]
+        if group.attrs["plan"] != text:
+            group.update_attributes({"plan": text})
 
     def write_ledger(self, stage: str, entries: NDArray[np.uint64]) -> None:
         """Replace a ledger's entries."""
@@ -253,94 +230,33 @@ class Store(Arrays):
             self._root.create_array(path, **array_options(LEDGER, (len(entries),)))
         self.write_chunk(path, 0, entries)
 
-    def keep_metadata(self, stage: str, paths: Iterable[str]) -> None:
-        """Keep copies of the plan of a stage and of the metadata of what it made, to mend damage from.
-
-        The copy of a group is kept as it is where there is one already: what stands in the group's place may
-        be damaged since.
-        """
-        copies, group = self.journals.read_copies(stage), group_of(stage)
-        kept = {path: copies[path] for path in copies if path == group}
-        for path in (f"journal/{stage}", *paths):
-            if path not in kept:
-                kept[path] = self._files.read_metadata(path).decode()
-        if kept != copies:
-            self._write_copies(stage, kept)
-
-    def _write_copies(self, stage: str, copies: Mapping[str, str]) -> None:
-        path = f"journal/{stage}/{COPIES}"
-        text = json.dumps(copies, sort_keys=True, ensure_ascii=False)
-        if not self.has(path):
-            self._root.create_array(path, **_COPIES_ARRAY)
-        self._array(path)[:] = np.array([text], object)
-
-    def mend_journal_array(self, stage: str, name: str) -> None:
-        """Write the metadata of a ledger, or of an array of copies, anew."""
-        plan = self.journals.read_plan(stage)
-        products = () if plan is None else Plan.from_json(plan).products
-        n_entries = sum(product.n_chunks + 1 for product in products)
-        made: dict[str, Any] = {}
-        zarr.create_array(made, **(_COPIES_ARRAY if name == COPIES else array_options(LEDGER, (n_entries,))))
-        self._files.put(f"journal/{stage}/{name}/{METADATA_FILE}", made[METADATA_FILE].to_bytes())
-
-    def make_group(self, stage: str, path: str, attrs: Mapping[str, Any]) -> None:
-        """Make the group of a stage that was begun, unless it is there, and keep a copy of its metadata."""
-        self.ensure_group(path, attrs)
-        self.keep_metadata(stage, [path])
-
-    def remove_journal(self, stage: str) -> None:
-        """Remove plan and ledger."""
-        self.remove(f"journal/{stage}")
-
-    def journal(self, stage: str) -> StageJournal | None:
-        """Return a stage's journal as it stands, None if the stage was never planned.
-
-        Raises
-        ------
-        CorruptChunkError
-            If plan or ledger are damaged, or arrays are there that only this stage makes, but no plan.
-        """
-        journal = StageJournal.load(self, stage)
-        if journal is None and (left := [path for path in arrays_of(stage) if self.at(path).is_dir()]):
-            # A stage writes its plan first, and removes it last; so it may be there by now.
-            journal = StageJournal.load(self, stage)
-            if journal is None and self.at(left[0]).is_dir():
-                raise CorruptChunkError(
-                    f"{self.path} is damaged: {left[0]} is there, but not its plan, journal/{stage}. "
-                    "Copy the store again whole, or make this stage anew (`restart`)."
-                )
-        if journal is not None:
-            self._require_ledger(journal.plan)
-        return journal
-
-    def _require_ledger(self, plan: Plan) -> None:
-        # It is written before an array is complete, and absent while a store becomes longer.
-        if any(self.has(f"journal/{each}") for each in (f"{plan.stage}/ledger", GROWTH)):
-            return
-        left = [each.path for each in plan.products if self.has(each.path)]
-        if any(self.attrs(path).get("complete") for path in left):
-            raise CorruptChunkError(
-                f"{self.path} is damaged: {left[0]} is there, but not the ledger of {plan.stage}. "
-                "Run `twopass repair`, or make this stage anew (`restart`)."
-            )
-
     @contextmanager
-    def step(self, plan: Plan, *, hint: str) -> Iterator[StageJournal]:
-        """Begin or go on with a stage's plan; when the block ends well, mark its products complete."""
+    def step(
+        self, plan: Plan, *, hint: str, attrs: Mapping[str, Any] | None = None
+    ) -> Iterator[StageJournal]:
+        """Begin or go on with a stage's plan; when the block ends well, mark its products complete.
+
+        Parameters
+        ----------
+        plan, hint
+            As for `StageJournal.begin`.
+        attrs
+            Attributes of the group that the stage makes, if it makes one.
+        """
         journal = StageJournal.begin(self, plan, hint=hint)
-        group = group_of(plan.stage)
-        groups = [group] if group is not None and self.has(group) else []
-        self.keep_metadata(plan.stage, groups)
+        kept, group = journal.plan.metadata, group_of(plan.stage)
+        if group is not None and group not in kept:
+            if group:
+                self.ensure_group(group, attrs or {})
+            kept[group] = self._files.read_metadata(group).decode()
+            journal.amend(journal.plan.with_metadata(kept))
         yield journal
         paths = [product.path for product in journal.plan.products]
         records = [self.mark_complete(path) for path in paths]
-        self.keep_metadata(plan.stage, [*paths, *([] if group is None else [group])])
+        kept |= {path: self._files.read_metadata(path).decode() for path in paths}
+        if kept != journal.plan.metadata:
+            journal.amend(journal.plan.with_metadata(kept))
         journal.commit(records)
-
-
-_COPIES_ARRAY: dict[str, Any] = array_options(
-    LEDGER, (1,), {"long_name": "copies of metadata, a table in JSON"}
-) | {"dtype": str, "fill_value": "", "dimension_names": ("copy",)}
 
 
 def _unreadable(path: Path, error: OSError) -> StoreError:

@@ -72,6 +72,9 @@ def _is_group(path: str) -> bool:
 def _group_problem(path: str, metadata: Mapping[str, Any]) -> str:
     if (metadata["zarr_format"], metadata["node_type"]) != (3, "group"):
         return "it is no group"
+    unknown = metadata.keys() - {"zarr_format", "node_type", "attributes", "consolidated_metadata"}
+    if unknown:
+        return f"it has {min(unknown)[:40]!r}"
     holder, _, name = path.partition("/")
     attrs = metadata.get("attributes", {})
     needed = GROUP_ATTRS.get(holder, {}) if name or not path else {}

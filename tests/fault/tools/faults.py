@@ -14,7 +14,8 @@ import mdtraj as md
 import numpy as np
 import xarray as xr
 
-from twopass_store.store import JournalFiles, Store
+from twopass_store.journal import Plan
+from twopass_store.store import Store
 
 COMMAND = str(Path(sys.executable).with_name("twopass"))
 
@@ -165,11 +166,6 @@ def assert_same(store: Path, reference: Path) -> None:
     assert_alone(store)
 
 
-def tells_of_command(name: Path) -> bool:
-    """Tell whether a file of a store is one of the copies of metadata, in which time and command are too."""
-    return name.match("journal/*/metadata/c.0")
-
-
 def assert_alone(store: Path) -> None:
     """Assert that nothing lies beside the store."""
     left = sorted(str(path.relative_to(store.parent)) for path in store.parent.rglob("*"))
@@ -182,9 +178,6 @@ def _listing(store: Path) -> set[str]:
 
 def content_but_for_time(file: Path) -> object:
     """Read a file of a store, without what tells one run from another of the same kind."""
-    if tells_of_command(file):
-        copies = JournalFiles(file.parents[3]).read_copies(file.parents[1].name)
-        return {path: _metadata_but_for_time(text.encode()) for path, text in copies.items()}
     return _metadata_but_for_time(file.read_bytes()) if file.name == "zarr.json" else file.read_bytes()
 
 
@@ -195,4 +188,8 @@ def _metadata_but_for_time(text: bytes) -> dict[str, object]:
     if provenance:
         for key in ("time", "command"):
             provenance.pop(key)
+    if isinstance(attributes, dict) and "plan" in attributes:
+        plan = Plan.from_json(attributes.pop("plan"))
+        kept = {path: _metadata_but_for_time(text.encode()) for path, text in plan.metadata.items()}
+        metadata["plan"] = plan.with_metadata({}), kept
     return metadata

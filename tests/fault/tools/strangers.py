@@ -45,8 +45,14 @@ def change_metadata(store: Path, path: str, change: Callable[[dict[str, Any]], o
     change(metadata)
     file.write_text(json.dumps(metadata))
     for stage in stages_of(path):
-        journal = JournalFiles(store).load(stage)
-        shutil.rmtree(store / "journal" / stage / "metadata", ignore_errors=True)
+        journal = JournalFiles(store).journal(stage)
+        if journal is not None and path in (kept := journal.plan.metadata):
+            plan = journal.plan.with_metadata({**kept, path: file.read_text()})
+            change_metadata(
+                store,
+                f"journal/{stage}",
+                lambda metadata: metadata["attributes"].update(plan=plan.to_json()),  # noqa: B023
+            )
         if journal is not None and journal.has(path):
             entries = journal.extended(journal.plan, {(path, METADATA)})
             n_before = 0
