@@ -19,33 +19,10 @@ PLAIN_SECONDS = 10.0
 
 
 def make_progress(*, quiet: bool) -> ProgressProtocol:
-    """Return who tells the user how it goes."""
+    """Return the progress reporter; it goes on if the terminal was closed, or the disk of a log is full."""
     if quiet:
         return Silent()
-    return _Unfailing(_Bars() if sys.stderr.isatty() else _Lines())
-
-
-class _Unfailing:
-    """Goes on where nobody can be told any more: a terminal was closed, or the disk of a log is full."""
-
-    def __init__(self, progress: ProgressProtocol) -> None:
-        self._progress = progress
-
-    def note(self, message: str) -> None:
-        with suppress(OSError):
-            self._progress.note(message)
-
-    def start(self, stage: str, *, total: int, done: int, unit: str) -> None:
-        with suppress(OSError):
-            self._progress.start(stage, total=total, done=done, unit=unit)
-
-    def advance(self, amount: int) -> None:
-        with suppress(OSError):
-            self._progress.advance(amount)
-
-    def finish(self) -> None:
-        with suppress(OSError):
-            self._progress.finish()
+    return _Bars() if sys.stderr.isatty() else _Lines()
 
 
 class _Rate(ProgressColumn):
@@ -61,8 +38,8 @@ class _Bars:
         self._task = TaskID(0)
 
     def note(self, message: str) -> None:
-        console = self._progress.console if self._progress else self._console
-        console.print(plain(message), markup=False)
+        with suppress(OSError):
+            self._console.print(plain(message))
 
     def start(self, stage: str, *, total: int, done: int, unit: str) -> None:
         if done:
@@ -76,7 +53,8 @@ class _Bars:
             console=self._console,
         )
         self._task = self._progress.add_task(stage, total=total, completed=done, unit=unit)
-        self._progress.start()
+        with suppress(OSError):
+            self._progress.start()
 
     def advance(self, amount: int) -> None:
         if self._progress:
@@ -84,13 +62,15 @@ class _Bars:
 
     def finish(self) -> None:
         if self._progress:
-            self._progress.stop()
+            with suppress(OSError):
+                self._progress.stop()
             self._progress = None
 
 
 class _Lines:
     def note(self, message: str) -> None:
-        print(plain(message), file=sys.stderr, flush=True)
+        with suppress(OSError):
+            print(plain(message), file=sys.stderr, flush=True)
 
     def start(self, stage: str, *, total: int, done: int, unit: str) -> None:
         self._stage, self._total, self._done, self._unit = stage, total, done, unit

@@ -14,8 +14,6 @@ import typer
 from typer.core import TyperGroup
 
 from . import stages, stores
-from .compare import compare
-from .summary import summary
 
 __all__ = ["app"]
 
@@ -29,8 +27,8 @@ COMMANDS = {
         stages.recut,
         stages.assign,
         stores.status,
-        summary,
-        compare,
+        stores.summary,
+        stores.compare,
         stores.export,
         stores.verify,
         stores.repair,

@@ -72,7 +72,8 @@ def ingest(
     """
     from twopass_store.ingest import estimate_ingest, ingest_trajectories
 
-    from .tables import count, print_estimate
+    from .results import print_estimate
+    from .tables import count
 
     files = trajectories or ()
     if plan:
@@ -98,7 +99,7 @@ def cluster(store: StorePath, **options: Any) -> None:
     """
     from twopass_store.cluster import cluster_subset
 
-    from .clusterings import print_clustering
+    from .results import print_clustering
 
     print_clustering(store, cluster_subset(store, **options), options.get("n_clusters"))
 
@@ -128,7 +129,7 @@ def scan(
     from twopass_store.cluster import scan_cuts
     from twopass_store.report import plot_scan
 
-    from .clusterings import print_scan
+    from .results import print_scan
 
     found = scan_cuts(store, **options)
     print_scan(found, form)
@@ -148,7 +149,7 @@ def recut(
     """
     from twopass_store.cluster import recut_clustering
 
-    from .clusterings import print_clustering
+    from .results import print_clustering
 
     result = recut_clustering(store, new_name=new_name, **options)
     print_clustering(store, result, options.get("n_clusters"))

@@ -1,35 +1,89 @@
 """The commands that look at a store, mend it or take something out."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from .command import BREAK_LOCK, QUIET, Json, OnlyName, StorePath, command
+from .command import BREAK_LOCK, QUIET, Format, Json, OnlyName, StorePath, command
 
-__all__ = ["export", "relocate", "repair", "status", "verify"]
+__all__ = ["compare", "export", "relocate", "repair", "status", "summary", "verify"]
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would be done.")]
 
 
 @command("twopass status run.zarr --json | jq .stages")
-def status(store: StorePath, json: Json = False) -> None:
+def status(store: StorePath, as_json: Json = False) -> None:
     """Show what is in a store, how far each stage is, and what to run next."""
     from twopass_store.report import store_status
 
-    from .tables import print_status, status_json
+    from .results import print_status
 
     found = store_status(store)
-    if json:
-        typer.echo(status_json(found))
+    if as_json:
+        _print_json(asdict(found))
     else:
         print_status(found)
+
+
+@command("twopass summary run.zarr --by blocks:5", model="SummaryConfig")
+def summary(store: StorePath, form: Format = "text", **options: Any) -> None:
+    """Show each cluster of a finished assign: population, spread, visits, and how far to trust them.
+
+    The ± of a population is its standard error by bootstrap over runs. A visit is a stretch of frames in one
+    run without a gap in time; the mean residence is the time in all visits divided by the departures seen, so
+    that visits cut off by the beginning or the end of a run count too.
+    """
+    from twopass_store.report import summarize
+
+    from .summary_tables import csv_table, print_clusters
+    from .tables import csv_text, json_text
+
+    found = summarize(store, **options)
+    if form == "text":
+        print_clusters(found)
+    else:
+        typer.echo(json_text(found) if form == "json" else csv_text(csv_table(found)), nl=False)
+
+
+@command("twopass compare run.zarr --with cnumvtime.dat", model="CompareConfig")
+def compare(
+    store: StorePath,
+    other: Annotated[
+        Path,
+        typer.Option(
+            "--with",
+            metavar="FILE",
+            help="One label for each frame of the store, in its order: cpptraj's cluster number against time "
+            "(cluster ... out cnumvtime.dat), gmx cluster's clid.xvg or log, or a column of integers. "
+            "Negative means none.",
+        ),
+    ],
+    form: Format = "text",
+    **options: Any,
+) -> None:
+    """Compare labels with those of another program: confusion table and adjusted Rand index."""
+    from twopass_store.report import compare_labels
+
+    from .results import print_comparison
+    from .tables import csv_text, json_text
+
+    found = compare_labels(store, other, **options)
+    if form == "text":
+        print_comparison(found)
+    elif form == "json":
+        typer.echo(json_text(found), nl=False)
+    else:
+        pairs = found.n_frames.to_dataframe().reset_index()
+        typer.echo(csv_text(pairs[pairs.n_frames > 0]), nl=False)
 
 
 @command("twopass verify run.zarr --json | jq .damage", flags=(QUIET,))
 def verify(
     store: StorePath,
-    json: Json = False,
+    as_json: Json = False,
     workers: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Threads; by default as many as there are processors."),
@@ -44,12 +98,12 @@ def verify(
     from twopass_store.errors import CorruptChunkError
     from twopass_store.integrity import verify_store
 
-    from .damage import print_verification, verification_json
+    from .results import print_verification
     from .tables import count
 
     found = verify_store(store, workers=workers, **options)
-    if json:
-        typer.echo(verification_json(found))
+    if as_json:
+        _print_json({**asdict(found), "is_whole": found.is_whole})
     else:
         print_verification(found)
     if not found.is_whole:
@@ -67,15 +121,14 @@ def repair(store: StorePath, dry_run: DryRun = False, **options: Any) -> None:
     from twopass_store.errors import CorruptChunkError
     from twopass_store.integrity import repair_store
 
-    from .damage import print_damage
-    from .tables import count, stdout_console
+    from .results import print_damage
+    from .tables import count
 
     result = repair_store(store, dry_run=dry_run, **options)
-    console = stdout_console()
     if result.was_whole:
         typer.echo(f"{store}: all as recorded; nothing to repair.")
     else:
-        print_damage(console, result.damage)
+        print_damage(result.damage)
     for source in result.sources:
         is_there = "" if Path(source).is_file() else ", WHICH IS NOT THERE: see twopass relocate"
         typer.echo(f"Read again from {source}{is_there}")
@@ -169,3 +222,7 @@ def export(
         raise ConfigError(f"All {what} are written: {names} can only be given for coordinates.")
     result = export_representatives(store, to, kind=what, name=name, **shared)
     typer.echo(f"{result.path}: {count(result.n_frames, what[:-1])}, {result.format}")
+
+
+def _print_json(found: Any) -> None:
+    typer.echo(json.dumps(found, indent=2, ensure_ascii=False))

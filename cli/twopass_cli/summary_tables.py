@@ -283,7 +283,7 @@ def _along(summary: "xr.Dataset", dim: str) -> SimpleNamespace:
 
 
 def _print(console: Console, title: str, columns: Mapping[str, Iterable[Any]], note: str = "") -> None:
-    rows = [[str(cell) for cell in row] for row in zip(*columns.values(), strict=True)]
+    rows = zip(*columns.values(), strict=True)
     text = [one for one in columns if "file" in one or one == "name"]
     print_table(console, list(columns), rows, text=text, title=title, note=note)
 
