@@ -6,116 +6,21 @@ three. Each goes on where it was stopped. `open_results` opens what they left in
 writes it as a trajectory.
 """
 
+import ast
 from importlib import import_module
 from importlib.metadata import version as _version
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .assign import AssignResult, assign_frames
-    from .cluster import (
-        AdoptResult,
-        ClusterResult,
-        adopt_leaders,
-        cluster_subset,
-        recut_clustering,
-        scan_cuts,
-    )
-    from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
-    from .export import ExportResult, export_coordinates, export_representatives, load_leaders
-    from .ingest import (
-        IngestEstimate,
-        IngestResult,
-        RelocateResult,
-        estimate_ingest,
-        ingest_trajectories,
-        relocate_trajectories,
-    )
-    from .integrity import Damage, Repair, Verification, repair_store, verify_store
-    from .pipeline import RunResult, run_pipeline
-    from .progress import Progress
-    from .report import (
-        compare_labels,
-        plot_scan,
-        store_status,
-        summarize,
-    )
-    from .store import open_results
-
-__all__ = [
-    "AdoptResult",
-    "AssignConfig",
-    "AssignResult",
-    "ClusterConfig",
-    "ClusterResult",
-    "Damage",
-    "ExportResult",
-    "IngestConfig",
-    "IngestEstimate",
-    "IngestResult",
-    "Progress",
-    "RelocateResult",
-    "Repair",
-    "RunConfig",
-    "RunResult",
-    "Verification",
-    "adopt_leaders",
-    "assign_frames",
-    "cluster_subset",
-    "compare_labels",
-    "estimate_ingest",
-    "export_coordinates",
-    "export_representatives",
-    "ingest_trajectories",
-    "load_config",
-    "load_leaders",
-    "open_results",
-    "plot_scan",
-    "recut_clustering",
-    "relocate_trajectories",
-    "repair_store",
-    "run_pipeline",
-    "scan_cuts",
-    "store_status",
-    "summarize",
-    "verify_store",
-]
-
-__version__ = _version("twopass-store")
+from pathlib import Path
+from typing import Any
 
 # Names are loaded from their rooms on first use, so that `import twopass_store` and the command's help
-# don't wait for mdtraj, zarr, xarray and numba.
-_ROOMS = {
-    "assign": ("AssignResult", "assign_frames"),
-    "cluster": (
-        "AdoptResult",
-        "ClusterResult",
-        "adopt_leaders",
-        "cluster_subset",
-        "recut_clustering",
-        "scan_cuts",
-    ),
-    "config": ("AssignConfig", "ClusterConfig", "IngestConfig", "RunConfig", "load_config"),
-    "export": ("ExportResult", "export_coordinates", "export_representatives", "load_leaders"),
-    "ingest": (
-        "IngestEstimate",
-        "IngestResult",
-        "RelocateResult",
-        "estimate_ingest",
-        "ingest_trajectories",
-        "relocate_trajectories",
-    ),
-    "integrity": ("Damage", "Repair", "Verification", "repair_store", "verify_store"),
-    "pipeline": ("RunResult", "run_pipeline"),
-    "progress": ("Progress",),
-    "report": (
-        "compare_labels",
-        "plot_scan",
-        "store_status",
-        "summarize",
-    ),
-    "store": ("open_results",),
+# don't wait for mdtraj, zarr, xarray and numba. The stub says them once, for type checkers too.
+_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+_ROOM_OF = {
+    each.name: node.module for node in _STUB.body if isinstance(node, ast.ImportFrom) for each in node.names
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = sorted(_ROOM_OF)
+__version__ = _version("twopass-store")
 
 
 def __getattr__(name: str) -> Any:

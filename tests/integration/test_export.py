@@ -343,7 +343,8 @@ def test_export__refusals(dipeptide, walk, tmp_path, twopass):
     assert "There is no folder" in refused("nowhere/out.xtc")
     assert "has no label 9; there are: 1, 2, 3, 4" in refused("out.xtc", label=9)
     assert "no cluster C5; they are C1, the largest, to C4" in refused("out.xtc", cluster="C5")
-    assert "no clustering 'fine'" in refused("out.xtc", label=1, name="fine")
+    other = refused("out.xtc", label=1, name="fine", error=StageIncompleteError)
+    assert "no finished clustering 'fine'" in other
     assert "Give `label` or `cluster`" in refused("out.xtc", name="default")
     assert "(.h5, .gro, .pdb, .cif)" in refused("out.xtc", top_to="out.xtc")
     assert "can't both be" in refused("out.pdb", top_to=tmp_path / "out.pdb")

@@ -1,13 +1,8 @@
 """Where units of work run, threads or a Dask cluster, and what they may use."""
 
 from ..errors import ConfigError
-from .budget import PROCESS_BYTES, available_memory, memory_budget, require_within
-from .local import (
-    Executor,
-    ThreadExecutor,
-    merged,
-)
-from .resources import available_cpus
+from .budget import PROCESS_BYTES, available_cpus, available_memory, memory_budget, require_within
+from .local import Executor, ThreadExecutor, merged
 
 __all__ = [
     "PROCESS_BYTES",
@@ -23,19 +18,9 @@ __all__ = [
 
 
 def make_executor(*, workers: int, scheduler: str | None = None) -> Executor:
-    """Return the executor that a user asked for.
+    """Return threads of this process, or the workers of a `dask.distributed` scheduler at an address.
 
-    Parameters
-    ----------
-    workers
-        Threads of this process.
-    scheduler
-        Address of a `dask.distributed` scheduler to use instead.
-
-    Raises
-    ------
-    ConfigError
-        If the scheduler can't be used.
+    Raises a `ConfigError` if the scheduler can't be used.
     """
     if scheduler is None:
         return ThreadExecutor(workers)

@@ -8,7 +8,7 @@ import psutil
 
 from ..errors import MemoryBudgetError
 
-__all__ = ["PROCESS_BYTES", "available_memory", "memory_budget", "require_within"]
+__all__ = ["PROCESS_BYTES", "available_cpus", "available_memory", "memory_budget", "require_within"]
 
 PROCESS_BYTES = 300 << 20
 """The interpreter and the libraries with their buffers, before any data (measured: 190 to 270 MiB)."""
@@ -20,21 +20,9 @@ def memory_budget(asked: int | None) -> int:
 
 
 def require_within(budget: int, projected: int, *, stage: str, mend: str) -> None:
-    """Refuse a plan that needs more than its budget.
+    """Refuse a plan that needs more bytes than its budget, both with `PROCESS_BYTES`.
 
-    Parameters
-    ----------
-    budget, projected
-        Bytes that the stage may use, and an upper bound of what it will; both with `PROCESS_BYTES`.
-    stage
-        Its name.
-    mend
-        What a user can change, as a sentence.
-
-    Raises
-    ------
-    MemoryBudgetError
-        If it doesn't fit.
+    `mend` is what a user can change, as a sentence. Raises a `MemoryBudgetError`.
     """
     if projected > budget:
         raise MemoryBudgetError(
@@ -93,3 +81,10 @@ def _cgroup_limits(
                 yield granted - int((level / usage).read_text())
             except (OSError, ValueError):
                 continue
+
+
+def available_cpus() -> int:
+    """Count the processors that this process may use (affinity and SLURM's grant respected)."""
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return max(1, min(granted, int(slurm))) if slurm.isdigit() else max(1, granted)

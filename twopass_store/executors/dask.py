@@ -41,17 +41,12 @@ class DaskExecutor:
                 f"No Dask scheduler answers at {address}: {error}. Start one with `dask scheduler`, "
                 "or leave --scheduler out to run on this machine."
             ) from error
-        self._workers = sum(self._client.nthreads().values())
+        self._workers = int(sum(self._client.nthreads().values()))
         if self._workers == 0:
             self._client.close()
             raise ConfigError(
                 f"The Dask scheduler at {address} has no workers. Start some with `dask worker {address}`."
             )
-
-    @property
-    def in_flight(self) -> int:
-        """Tasks that are submitted before their results are handed out, at most."""
-        return 2 * int(self._workers)
 
     def map_unordered(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the results as they come, drawing tasks lazily."""
@@ -62,7 +57,7 @@ class DaskExecutor:
             return [self._client.submit(function, task, pure=False) for task in islice(source, n_tasks)]
 
         failure: Exception | None = None
-        running = as_completed(submitted(self.in_flight), loop=self._client.loop)
+        running = as_completed(submitted(2 * self._workers), loop=self._client.loop)
         for future in running:
             try:
                 result = future.result()

@@ -5,11 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-__all__ = [
-    "Executor",
-    "ThreadExecutor",
-    "merged",
-]
+__all__ = ["Executor", "ThreadExecutor", "merged"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -17,10 +13,6 @@ Result = TypeVar("Result")
 
 class Executor(Protocol):
     """Runs a function over tasks; knows nothing of what they mean."""
-
-    @property
-    def in_flight(self) -> int:
-        """Tasks that are drawn before their results are handed out, at most."""
 
     def map_unordered(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the results as they come, drawing tasks lazily.
@@ -36,23 +28,12 @@ class Executor(Protocol):
 class ThreadExecutor:
     """Threads of this process, for functions that release the GIL.
 
-    Parameters
-    ----------
-    workers
-        Threads that run tasks.
-    queued
-        Tasks drawn ahead of the threads: 1 where the iterable itself works (reads a file), so that it
-        works while the threads do.
+    So many tasks are `queued` ahead of the threads: 1 if the iterable itself works, such as a reader.
     """
 
     def __init__(self, workers: int, *, queued: int = 0) -> None:
         self._workers = workers
-        self._queued = queued
-
-    @property
-    def in_flight(self) -> int:
-        """Tasks that are drawn before their results are handed out, at most."""
-        return self._workers + self._queued
+        self.in_flight = workers + queued
 
     def map_unordered(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the results as they come, drawing tasks lazily."""

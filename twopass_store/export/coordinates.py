@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ExportConfig, ExportOptions, validated
-from ..errors import ConfigError, StageIncompleteError
+from ..errors import ConfigError
 from ..progress import Progress, Silent
 from ..report import cluster_table
-from ..store import Store, Watch, only_clustering, store_path, take
+from ..store import Store, Watch, only_clustering, require_clustering, require_ingest, store_path, take
 from .frames import chosen_frames, frame_pieces
 from .target import checked_target, replacing
 
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ExportResult",
-    "clustering_name",
     "export_coordinates",
-    "finished_store",
+    "named_clustering",
     "unchanged",
     "write_frames",
 ]
@@ -96,7 +95,8 @@ def export_coordinates(
     config = validated(ExportConfig, options)
     name, top_path = config.name, config.top_to
     progress = progress or Silent()
-    opened = finished_store(store_path(store))
+    opened = Store.open(store_path(store))
+    require_ingest(opened)
     entry = output_format(path)
     sources = [str(source) for source in opened.read("trajectory_path")]
     target = checked_target(path, store=opened.path, overwrite=overwrite, sources=sources)
@@ -110,7 +110,7 @@ def export_coordinates(
     has_labels = bool(config.label or config.cluster)
     if name is not None and not has_labels:
         raise ConfigError("A clustering was named, but no label or cluster of it. Give `label` or `cluster`.")
-    name = clustering_name(opened, name) if has_labels else None
+    name = named_clustering(opened, name) if has_labels else None
     watch = Watch(opened.path, name)
     n_stored, n_atoms, _ = opened.shape("position")
     pieces = partial(frame_pieces, opened, chosen_frames(config.frames, n_stored), stride=config.stride)
@@ -135,39 +135,11 @@ def export_coordinates(
     return ExportResult(target, entry.name, source.n_frames, n_atoms, top_target)
 
 
-def finished_store(path: Path) -> Store:
-    """Open a store whose ingest has finished.
-
-    Raises
-    ------
-    StageIncompleteError
-        If it has not.
-    """
-    store = Store.open(path)
-    ingest = store.journal("ingest")
-    if ingest is None or not ingest.complete:
-        raise StageIncompleteError(
-            f"{path}: ingest has not finished. `twopass status {path}` says how to go on with it."
-        )
-    return store
-
-
-def clustering_name(store: Store, name: str | None) -> str:
-    """Return the name of a clustering that there is: the one given, or the only one.
-
-    Raises
-    ------
-    ConfigError
-        If there is none of that name, or no name was given and there are several.
-    StageIncompleteError
-        If there is none at all.
-    """
-    if name is None or not store.members("clusterings"):
-        return only_clustering(store)
-    names = store.members("clusterings")
-    if name not in names:
-        raise ConfigError(f"{store.path} has no clustering {name!r}; there are: {', '.join(names)}.")
-    return name
+def named_clustering(store: Store, name: str | None) -> str:
+    """Return the name of a finished clustering: the one given, or the only one."""
+    chosen = name or only_clustering(store)
+    require_clustering(store, chosen)
+    return chosen
 
 
 def _chosen_labels(store: Store, name: str, labels: Sequence[int], clusters: Sequence[str]) -> set[int]:
@@ -187,16 +159,10 @@ def _chosen_labels(store: Store, name: str, labels: Sequence[int], clusters: Seq
 
 
 class _FrameSource:
-    """The frames chosen of a store, as blocks to be written in a format.
+    """The frames chosen of a store, as blocks to be written in a format, and what is `lost` with that.
 
-    Parameters
-    ----------
-    store
-        The store.
-    pieces
-        Gives the indices of the frames.
-    entry
-        The format; those that must have times get frame numbers if the store has none.
+    `pieces` gives the indices of the frames. A format that must have times gets frame numbers if the store
+    has none.
     """
 
     def __init__(
@@ -256,22 +222,9 @@ def write_frames(
     *,
     xtc_grid_nm: float | None = None,
 ) -> None:
-    """Write blocks of frames to a file.
+    """Write blocks of `n_frames` frames to a file, which appears when it is whole.
 
-    Parameters
-    ----------
-    blocks
-        The frames.
-    topology
-        Their atoms.
-    target
-        The file; it appears when it is whole.
-    n_frames
-        How many frames the blocks have together.
-    progress
-        Progress reporter.
-    xtc_grid_nm
-        What XTC rounds positions to; 0.001 if None.
+    XTC rounds positions to `xtc_grid_nm`, by default 0.001.
     """
     from ..trajectory import open_writer
 

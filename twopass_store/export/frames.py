@@ -20,15 +20,10 @@ _RANGE = re.compile(r"\s*(-?\d*)\s*:\s*(-?\d*)\s*(?::\s*(-?\d*)\s*)?")
 
 
 def chosen_frames(frames: Frames, n_frames: int) -> range | NDArray[np.int64]:
-    """Frames of a store that are asked for.
+    """Resolve the frames that are asked for against the number of frames of a store.
 
-    Parameters
-    ----------
-    frames
-        A range, as in Python's slices: ``"100:2000:10"``, ``":50"``, ``"-100:"`` (the last hundred), or one
-        frame, ``"7"``; a slice or a range; indices in any order; None for all.
-    n_frames
-        Frames of the store.
+    A text is a range, as in Python's slices: ``"100:2000:10"``, ``":50"``, ``"-100:"`` (the last hundred), or
+    one frame, ``"7"``. Indices may be in any order; None means all.
 
     Raises
     ------
@@ -75,16 +70,7 @@ def frame_pieces(
 ) -> Iterator[NDArray[np.int64]]:
     """Yield the indices of the frames to be written, in order, at most `FRAME_CHUNK` at a time.
 
-    Parameters
-    ----------
-    store
-        The store.
-    frames
-        The frames to choose from.
-    label_path, labels
-        The array with the label of every frame, and the labels of those that are chosen; all if None.
-    stride
-        Every n-th of those.
+    They are every `stride`-th of those of `frames` whose label, in the array `label_path`, is in `labels`.
     """
     n_before = start = 0
     while start < len(frames):

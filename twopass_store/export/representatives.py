@@ -11,8 +11,8 @@ from ..errors import ConfigError, StoreWriteError
 from ..metric import ClusterMetric, read_metric
 from ..progress import Progress, Silent
 from ..report import ClusterTable, cluster_table
-from ..store import Store, Watch, open_results, store_path, take
-from .coordinates import ExportResult, clustering_name, finished_store, unchanged, write_frames
+from ..store import Store, Watch, open_results, require_ingest, store_path, take
+from .coordinates import ExportResult, named_clustering, unchanged, write_frames
 from .target import checked_target, replacing
 
 if TYPE_CHECKING:
@@ -103,11 +103,12 @@ def export_representatives(
     """
     from ..trajectory import WrittenFrames, output_format, topology_from_json
 
-    opened = finished_store(store_path(store))
+    opened = Store.open(store_path(store))
+    require_ingest(opened)
     entry = output_format(path)
     sources = [str(source) for source in opened.read("trajectory_path")]
     target = checked_target(path, store=opened.path, overwrite=overwrite, sources=sources)
-    name = clustering_name(opened, name)
+    name = named_clustering(opened, name)
     group = f"clusterings/{name}"
     watch = Watch(opened.path, name)
     if kind == "medoids":

@@ -24,23 +24,10 @@ FULL_BYTES = 64 << 10
 def checked_target(
     path: str | os.PathLike[str], *, store: Path, overwrite: bool, sources: Collection[str]
 ) -> Path:
-    """Return the absolute path of a file to be written, if it may be.
+    """Return the absolute path of a file to be written.
 
-    Parameters
-    ----------
-    path
-        The file; ``~`` is the home folder.
-    store
-        The store, in which no other file may lie.
-    overwrite
-        Whether it may exist already.
-    sources
-        Files that are never overwritten.
-
-    Raises
-    ------
-    ConfigError
-        If it may not be written.
+    Raises a `ConfigError` if it may not be: it lies in the store, exists without `overwrite`, or is one of
+    the `sources`, which are never overwritten.
     """
     target = expanded(path).absolute()
     if target.resolve().is_relative_to(store):
@@ -68,21 +55,7 @@ def replacing(target: Path, *, name: str = "file") -> Iterator[Path]:
     """Yield the path of a file to be written; when the block ends well, put that file in its target's place.
 
     It is on the disk when this returns, and never there in part, whenever the power goes. What killed exports
-    of the same target left is removed.
-
-    Parameters
-    ----------
-    target
-        The file.
-    name
-        What the file is called until then.
-
-    Raises
-    ------
-    StoreWriteError
-        If the disk refuses.
-    TrajectoryError
-        If mdtraj can't write the frames.
+    of the same target left is removed. Errors name the target.
     """
     # Short, as the target's name may be long.
     prefix = f".twopass-{blake2b(os.fsencode(target.name), digest_size=4).hexdigest()}-"

@@ -10,22 +10,10 @@ N_RESAMPLES = 1_000
 
 
 def share_errors(counts: NDArray[np.int64], n_frames: NDArray[np.int64], *, seed: int) -> NDArray[np.float64]:
-    """Standard errors of the shares of clusters.
+    """Standard errors of the shares of clusters, shape (n_clusters,); NaN if fewer than two runs have frames.
 
-    Frames of one run depend on each other, runs don't: so runs are drawn with replacement.
-
-    Parameters
-    ----------
-    counts
-        Frames by run and cluster, shape (n_runs, n_clusters).
-    n_frames
-        Frames of each run, shape (n_runs,), with those without a label.
-    seed
-        Seed of the draw.
-
-    Returns
-    -------
-    Shape (n_clusters,); NaN if fewer than two runs have frames.
+    Frames of one run depend on each other, runs don't: so runs are drawn with replacement. `counts` are
+    frames by run and cluster, shape (n_runs, n_clusters), `n_frames` those of each run, also without a label.
 
     References
     ----------

@@ -16,13 +16,21 @@ from .frames import FrameTotals, walk_frames
 from .quantiles import LENGTH_EDGES, SHARE_EDGES
 from .runs import Runs, group_of_frames
 
-__all__ = ["Clusters"]
+__all__ = ["Clusters", "Variables", "described"]
+
+Variables = dict[str, tuple[Any, Any, dict[str, str]]]
+"""Dimensions, values and attributes of variables by name."""
 
 Column = tuple[str, Any, str, str]
 """Name, values of the clusters in order of label, unit, and meaning of a variable."""
 
 RMSD_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MARGIN_SHARES = (0.05, 0.25, 0.5)
+
+
+def described(dims: Any, values: Any, units: str, long_name: str) -> tuple[Any, Any, dict[str, str]]:
+    """Return a variable as xarray takes it."""
+    return dims, values, {"units": units, "long_name": long_name}
 
 
 class Clusters:

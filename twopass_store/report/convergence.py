@@ -1,16 +1,18 @@
 """Was the stride of the first pass fine enough? The same cut of every 2nd and 4th frame of its subset."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
-from ..executors import PROCESS_BYTES, require_within
+from ..cluster.stored import StoredDistances
+from ..errors import ConfigError
+from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..linkage import (
     Condensed,
     adjusted_rand,
-    count_frames,
     cut,
     gromos,
     iter_rows,
@@ -19,105 +21,91 @@ from ..linkage import (
     linkage_bytes,
 )
 from ..partition import PAIR_CHUNK, n_pairs
+from .columns import Clusters, Variables, described
 
-__all__ = ["FACTORS", "first_pass_at_strides"]
+__all__ = ["first_pass_at_strides"]
 
 FACTORS = (1, 2, 4)
 """Strides compared, in units of the first pass's own."""
 
 
-def first_pass_at_strides(
-    condensed: Condensed,
-    subset_label: NDArray[np.int32],
-    clustering: Any,
-    *,
-    stride: int,
-    labels: NDArray[np.int64],
-    budget_bytes: int,
-) -> pd.DataFrame:
+def first_pass_at_strides(clusters: Clusters) -> Variables:
     """Cluster every 2nd and every 4th frame of the subset as the first pass did, on the stored distances.
 
-    Parameters
-    ----------
-    condensed
-        RMSDs of all pairs of subset frames, shape (n_pairs,), nm.
-    subset_label
-        First-pass labels, shape (n_subset,).
-    clustering
-        Attributes of the clustering: how it was made.
-    stride
-        Stride of the subset.
-    labels
-        Labels in the order in which shares are wanted, shape (n_clusters,).
-    budget_bytes
-        Memory that the process may use.
-
-    Returns
-    -------
-    A row for each stride, fewer if a stride leaves too few frames to cluster: ``n_subset_frames`` and
-    ``n_clusters`` found; ``adjusted_rand``, the agreement with the first pass over the frames that both have;
-    and by label the share of the frames in the cluster that stands for it, NaN if none does. Clusters are
-    matched one to one such that most frames agree.
+    Strides that leave too few frames to cluster are left out. Clusters are matched one to one such that most
+    frames agree; the share is NaN if no cluster stands for one of the first pass.
 
     Raises
     ------
+    ConfigError
+        If the leaders are structures from outside.
     MemoryBudgetError
-        If half of the subset needs more than that.
+        If half of the subset needs more memory than allowed.
     """
-    n_subset = count_frames(condensed)
-    rows = clustering["linkage_input"] == "rows"
+    if clusters.subset is None:
+        raise ConfigError(
+            f"The leaders of {clusters.name} are structures from outside: without a subset, no stride can be "
+            "too coarse. Leave out --convergence."
+        )
+    labels, clustering = clusters.subset_label, clusters.clustering
+    n_subset, rows = len(labels), clustering["linkage_input"] == "rows"
     needed = PROCESS_BYTES + linkage_bytes(-(-n_subset // 2), rows=rows) + 12 * PAIR_CHUNK + 32 * n_subset
-    require_within(budget_bytes, needed, stage="summary --convergence", mend="Or leave out --convergence.")
-    found: dict[int, dict[Any, float]] = {}
+    budget = memory_budget(clusters.config.memory)
+    require_within(budget, needed, stage="summary --convergence", mend="Or leave out --convergence.")
+    condensed = StoredDistances(clusters.store, f"{clusters.subset}/rmsd")
+    strides, sizes, n_clusters, rand, shares = [], [], [], [], []
     for factor in FACTORS:
-        first = subset_label[::factor]
+        first = labels[::factor]
         if len(first) < max(2, clustering["n_clusters_asked"] or 2):
             break
-        own = first if factor == 1 else _labelled(condensed, factor, clustering)
-        found[stride * factor] = {
-            "n_subset_frames": len(first),
-            "n_clusters": int(own.max()),
-            "adjusted_rand": adjusted_rand(first, own),
-            **_matched_shares(first, own),
-        }
-    return pd.DataFrame.from_dict(found, orient="index").reindex(
-        columns=["n_subset_frames", "n_clusters", "adjusted_rand", *labels.tolist()]
-    )
+        own = first if factor == 1 else _labelled(condensed, n_subset, factor, clustering)
+        strides.append(clusters.store.attrs(clusters.subset)["stride"] * factor)
+        sizes.append(len(first))
+        n_clusters.append(int(own.max()))
+        rand.append(adjusted_rand(first, own))
+        shares.append(_matched_shares(first, own, clusters.n_clusters)[clusters.order])
+    about_rand = "adjusted Rand index with the labels at the smallest stride"
+    about_share = "share of these frames in the cluster that stands for this one"
+    return {
+        "stride": described("stride", strides, "frame", "stride of the first pass"),
+        "stride_n_subset_frames": described("stride", sizes, "1", "frames clustered"),
+        "stride_n_clusters": described("stride", n_clusters, "1", "clusters found"),
+        "stride_adjusted_rand": described("stride", rand, "1", about_rand),
+        "stride_share": described(("stride", "cluster"), np.array(shares), "1", about_share),
+    }
 
 
-def _matched_shares(first: NDArray[np.int32], second: NDArray[np.int32]) -> dict[int, float]:
-    """Match clusters one to one such that most frames agree; the second's shares by the first's labels."""
-    from scipy.optimize import linear_sum_assignment
-
-    table = np.zeros((int(first.max()) + 1, int(second.max()) + 1), np.int64)
+def _matched_shares(
+    first: NDArray[np.int32], second: NDArray[np.int32], n_clusters: int
+) -> NDArray[np.float64]:
+    """Shares of the second's clusters by the first's labels, shape (n_clusters,)."""
+    table = np.zeros((n_clusters + 1, int(second.max()) + 1), np.int64)
     np.add.at(table, (first, second), 1)
-    pairs = zip(*linear_sum_assignment(table, maximize=True), strict=True)
-    sizes = table.sum(axis=0) / len(second)
-    return {int(label): float(sizes[other]) for label, other in pairs if table[label, other] > 0}
+    label, other = linear_sum_assignment(table, maximize=True)
+    shares = np.full(n_clusters + 1, np.nan)
+    shares[label] = np.where(table[label, other] > 0, table.sum(axis=0)[other] / len(second), np.nan)
+    return shares[1:]
 
 
-def _labelled(condensed: Condensed, factor: int, clustering: Any) -> NDArray[np.int32]:
+def _labelled(
+    condensed: Condensed, n_subset: int, factor: int, clustering: Mapping[str, Any]
+) -> NDArray[np.int32]:
     """Cluster every nth frame."""
-    if clustering.get("method", "linkage") == "gromos":
-        return gromos(_thinned(condensed, factor, np.float32), cutoff=clustering["cutoff_nm"])
-    if clustering["linkage_input"] == "rows":
-        tree = link_rows(_thinned(condensed, factor, np.float32), method=clustering["linkage_method"])
-    else:
-        tree = link_in_place(_thinned(condensed, factor, np.float64), method=clustering["linkage_method"])
-    # A cutoff decides if there is one, and the number of clusters follows.
-    if clustering["cutoff_nm"] is not None:
-        return cut(tree, cutoff=clustering["cutoff_nm"])
-    return cut(tree, n_clusters=clustering["n_clusters_asked"])
-
-
-def _thinned(condensed: Condensed, factor: int, dtype: Any) -> NDArray[Any]:
-    """Condensed distances of the frames 0, factor, 2·factor, …"""
-    n_kept = -(-count_frames(condensed) // factor)
-    kept = np.empty(n_pairs(n_kept), dtype)
+    is_tree = clustering["method"] == "linkage"
+    rows = clustering["linkage_input"] == "rows"
+    dtype = np.float64 if is_tree and not rows else np.float32
+    kept: NDArray[Any] = np.empty(n_pairs(-(-n_subset // factor)), dtype)
     filled = 0
     for index, row in iter_rows(condensed):
         if index % factor == 0:
             part = row[factor - 1 :: factor]
             kept[filled : filled + len(part)] = part
             filled += len(part)
-    return kept
+    if not is_tree:
+        return gromos(kept, cutoff=clustering["cutoff_nm"])
+    method = clustering["linkage_method"]
+    tree = link_rows(kept, method=method) if rows else link_in_place(kept, method=method)
+    # A cutoff decides if there is one, and the number of clusters follows.
+    if clustering["cutoff_nm"] is not None:
+        return cut(tree, cutoff=clustering["cutoff_nm"])
+    return cut(tree, n_clusters=clustering["n_clusters_asked"])

@@ -11,7 +11,7 @@ from .quantiles import LENGTH_EDGES, SHARE_EDGES, Histogram
 from .runs import GroupOf, Runs, frame_chunks
 from .visits import Visits
 
-__all__ = ["NEAR_TIE", "N_TIME_BINS", "FrameTotals", "margins", "walk_frames"]
+__all__ = ["FrameTotals", "walk_frames"]
 
 NEAR_TIE = 0.1
 """A margin below this is near a tie: the leader is less than 10 % nearer than the second."""
@@ -68,20 +68,8 @@ def walk_frames(
 ) -> FrameTotals:
     """Read the labels of a finished clustering from the first frame to the last.
 
-    Parameters
-    ----------
-    store, group
-        The clustering's group in its store.
-    runs
-        The store's runs.
-    n_clusters, n_files
-        Sizes.
-    subset
-        Frames and labels of the first pass, shapes (n_subset,).
-    n_groups, group_of
-        Groups to count frames by, from `group_of_frames`.
-    details
-        Whether to count visits, and RMSDs and margins for their quantiles.
+    `subset` holds the frames and labels of the first pass; groups come from `group_of_frames`. Visits, and
+    RMSDs and margins for their quantiles, are details.
     """
     n_labels = n_clusters + 2
     sizes = {"run": len(runs.names), "file": n_files, "group": n_groups, "time": N_TIME_BINS}
@@ -136,20 +124,14 @@ def walk_frames(
         if found.margin is not None:
             second = store.read(f"{group}/rmsd_to_second", frames)
             has_second = np.isfinite(second)
-            margin = margins(rmsd[has_second], second[has_second])
+            nearer, farther = (each[has_second].astype(np.float64) for each in (rmsd, second))
+            # 0 if both are 0.
+            margin = 1.0 - np.divide(nearer, farther, out=np.ones(len(nearer)), where=farther > 0)
             found.margin.add(label[has_second], margin)
             found.n_near_ties += np.bincount(label[has_second][margin < NEAR_TIE], minlength=n_labels)
     if details:
         found.visits = visits.finish()
     return found
-
-
-def margins(rmsd: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How far frames are from a tie: 1 − RMSD to the leader / RMSD to the second, 0 if both are 0."""
-    nearer, farther = rmsd.astype(np.float64), second.astype(np.float64)
-    ratio = np.ones(len(nearer))
-    np.divide(nearer, farther, out=ratio, where=farther > 0)
-    return 1.0 - ratio
 
 
 def _note_ends(found: FrameTotals, label: NDArray[np.int64], start: int) -> None:

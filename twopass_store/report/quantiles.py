@@ -15,15 +15,7 @@ SHARE_EDGES = np.linspace(0.0, 1.0, 4097)
 
 
 class Histogram:
-    """Counts numbers by label.
-
-    Parameters
-    ----------
-    n_labels
-        Labels run from 0.
-    edges
-        Edges of the bins, shape (n_bins + 1,); numbers outside go to the first or last bin.
-    """
+    """Counts numbers by label, from 0, in bins with these edges; those outside in the first or last bin."""
 
     def __init__(self, n_labels: int, edges: NDArray[np.float64]) -> None:
         self.edges = edges

@@ -82,19 +82,9 @@ class Runs:
         time: NDArray[np.float64],
         before: tuple[int, float] | None,
     ) -> NDArray[np.bool_]:
-        """Tell which frames don't continue the one before.
+        """Tell which frames don't continue the one before: a run begins, time goes back, stops or has a gap.
 
-        Parameters
-        ----------
-        run, time
-            Of consecutive frames, shape (n_frames,).
-        before
-            Run and time of the frame before the first, if there is one.
-
-        Returns
-        -------
-        True at the beginning of a run, where time goes back or stands still, and after a gap; shape
-        (n_frames,).
+        `run` and `time` are of consecutive frames, shape (n_frames,); `before` of the frame before them.
         """
         run_before, time_before = before or (-1, np.nan)
         step = np.diff(time, prepend=time_before)
@@ -122,22 +112,9 @@ def _stretches(values: NDArray[np.integer]) -> Iterator[tuple[int, slice]]:
 def group_of_frames(store: Store, runs: Runs, by: str) -> tuple[tuple[str, ...], GroupOf]:
     """Return the names of the groups that frames are counted by, and a function that tells their groups.
 
-    Parameters
-    ----------
-    store, runs
-        The store and its runs.
-    by
-        ``run``, ``trajectory`` or ``blocks:N``: each run is cut into N blocks of as many frames, and the
-        k-th blocks of all runs are one group.
-
-    Returns
-    -------
-    The names; and a function of a range of frames and their runs, to be called from the first range on.
-
-    Raises
-    ------
-    ConfigError
-        If `by` is something else.
+    Groups are by ``run``, ``trajectory`` or ``blocks:N``: each run is cut into N blocks of as many frames,
+    and the k-th blocks of all runs are one group. The function takes a range of frames and their runs; it is
+    to be called from the first range on.
     """
     if by == "run":
         return runs.names, lambda _, run: run

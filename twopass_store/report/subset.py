@@ -15,20 +15,10 @@ def subset_distances(
 ) -> dict[str, NDArray[Any]]:
     """Go once through the distances of all pairs.
 
-    Parameters
-    ----------
-    condensed
-        RMSDs of all pairs of subset frames, shape (n_pairs,), nm.
-    labels
-        First-pass labels, shape (n_subset,), from 1; others belong to no cluster.
-    medoids
-        Subset index of each cluster's medoid, shape (n_clusters,).
-
-    Returns
-    -------
-    By cluster: mean ``pair_mean`` and standard deviation ``pair_sd`` of the RMSDs within it, nm,
-    NaN without pairs; ``nearest``, the label of the cluster with the nearest medoid, -1 for the only cluster;
-    and ``nearest_rmsd`` between the two medoids, nm.
+    `condensed` has shape (n_pairs,), nm; `labels` are those of the first pass, from 1, shape (n_subset,);
+    `medoids` the subset index of each cluster's medoid. Returns by cluster mean ``pair_mean`` and standard
+    deviation ``pair_sd`` of the RMSDs within it, nm, NaN without pairs; ``nearest``, the label of the cluster
+    with the nearest medoid, -1 for the only cluster; and ``nearest_rmsd`` between the two medoids, nm.
     """
     n_clusters = len(medoids)
     sums, squares = np.zeros(n_clusters + 1), np.zeros(n_clusters + 1)

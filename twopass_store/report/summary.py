@@ -10,18 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import SummaryConfig, SummaryOptions, validated
-from ..errors import ConfigError
-from ..executors import memory_budget
 from ..store import Store, at_one_state, only_clustering, plain_attributes, store_path
-from .columns import Clusters
+from .columns import Clusters, Variables, described
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["ClusterTable", "cluster_table", "summarize"]
-
-Variables = dict[str, tuple[Any, Any, dict[str, str]]]
-"""Dimensions, values and attributes of variables by name."""
 
 Result = TypeVar("Result")
 
@@ -112,21 +107,20 @@ def _dataset(clusters: Clusters) -> "xr.Dataset":
     order = clusters.order
     numbers = np.arange(1, clusters.n_clusters + 1)
     variables: Variables = {
-        "cluster": _described("cluster", numbers, "1", "number of the cluster, 1 is the most populated"),
-        "label": _described("cluster", order + 1, "1", "label in the store"),
+        "cluster": described("cluster", numbers, "1", "number of the cluster, 1 is the most populated"),
+        "label": described("cluster", order + 1, "1", "label in the store"),
     }
     for name, values, units, long_name in clusters.columns():
-        variables[name] = _described("cluster", np.asarray(values)[order], units, long_name)
+        variables[name] = described("cluster", np.asarray(values)[order], units, long_name)
     variables |= _counts(clusters, "run", clusters.runs.names) | _noise(clusters)
     if clusters.config.by is not None:
         variables |= _counts(clusters, "group", clusters.groups)
     if clusters.config.convergence:
-        variables |= _strides(clusters)
+        # scipy takes a while to import.
+        from .convergence import first_pass_at_strides
+
+        variables |= first_pass_at_strides(clusters)
     return xr.Dataset(variables, attrs=plain_attributes(_attributes(clusters))).set_coords("label")
-
-
-def _described(dims: Any, values: Any, units: str, long_name: str) -> tuple[Any, Any, dict[str, str]]:
-    return dims, values, {"units": units, "long_name": long_name}
 
 
 def _attributes(clusters: Clusters) -> dict[str, Any]:
@@ -169,26 +163,22 @@ def _attributes(clusters: Clusters) -> dict[str, Any]:
 
 def _counts(clusters: Clusters, dim: str, names: tuple[str, ...]) -> Variables:
     """Return the frames of each run or group."""
-    counts = clusters.totals.counts[dim]
+    counts, frames = clusters.totals.counts[dim], f"frames of the {dim}"
+    beyond = f"{frames} beyond the noise cutoff"
     found = {
-        dim: _described(dim, np.array(names, dtype=str), "1", f"name of the {dim}"),
-        f"{dim}_n_frames": _described(dim, counts.sum(axis=1), "1", f"frames of the {dim}"),
-        f"{dim}_n_beyond_noise_cutoff": _described(
-            dim, counts[:, -2], "1", f"frames of the {dim} beyond the noise cutoff"
-        ),
-        f"{dim}_n_not_finite": _described(
-            dim, counts[:, -1], "1", f"frames of the {dim} that are not finite"
-        ),
-        f"{dim}_n_frames_of": _described(
-            (dim, "cluster"), counts[:, clusters.order], "1", f"frames of the {dim} in the cluster"
+        dim: described(dim, np.array(names, dtype=str), "1", f"name of the {dim}"),
+        f"{dim}_n_frames": described(dim, counts.sum(axis=1), "1", frames),
+        f"{dim}_n_beyond_noise_cutoff": described(dim, counts[:, -2], "1", beyond),
+        f"{dim}_n_not_finite": described(dim, counts[:, -1], "1", f"{frames} that are not finite"),
+        f"{dim}_n_frames_of": described(
+            (dim, "cluster"), counts[:, clusters.order], "1", f"{frames} in the cluster"
         ),
     }
     if dim == "group" and clusters.has_times:
         spans = clusters.totals.spans[dim]
-        for which, times in zip(
-            ("first", "last"), np.where(np.isfinite(spans), spans, np.nan).T, strict=True
-        ):
-            found[f"group_{which}_time_ps"] = _described(dim, times, "ps", f"{which} time of the group")
+        spans = np.where(np.isfinite(spans), spans, np.nan)
+        found["group_first_time_ps"] = described(dim, spans[:, 0], "ps", "first time of the group")
+        found["group_last_time_ps"] = described(dim, spans[:, 1], "ps", "last time of the group")
     return found
 
 
@@ -199,41 +189,12 @@ def _noise(clusters: Clusters) -> Variables:
     unit, beyond = "ps" if clusters.has_times else "1", "frames beyond the noise cutoff"
     # Without times, bins are of frame numbers.
     return {
-        "trajectory_file": _described("trajectory_file", clusters.paths, "1", "path of the file"),
-        "file_n_beyond_noise_cutoff": _described(
+        "trajectory_file": described("trajectory_file", clusters.paths, "1", "path of the file"),
+        "file_n_beyond_noise_cutoff": described(
             "trajectory_file", by_file[:, -2], "1", f"{beyond} of the file"
         ),
-        "time_bin_start": _described("time_bin", edges[:-1], unit, "start of the bin"),
-        "time_bin_stop": _described("time_bin", edges[1:], unit, "end of the bin"),
-        "time_bin_n_frames": _described("time_bin", by_time.sum(axis=1), "1", "frames in the bin"),
-        "time_bin_n_beyond_noise_cutoff": _described("time_bin", by_time[:, -2], "1", f"{beyond} in the bin"),
-    }
-
-
-def _strides(clusters: Clusters) -> Variables:
-    """Return the first pass at larger strides."""
-    if clusters.subset is None:
-        raise ConfigError(
-            f"The leaders of {clusters.name} are structures from outside: without a subset, no stride can be "
-            "too coarse. Leave out --convergence."
-        )
-    from ..cluster.stored import StoredDistances
-    from .convergence import first_pass_at_strides
-
-    found = first_pass_at_strides(
-        StoredDistances(clusters.store, f"{clusters.subset}/rmsd"),
-        clusters.subset_label,
-        clusters.clustering,
-        stride=clusters.store.attrs(clusters.subset)["stride"],
-        labels=clusters.order + 1,
-        budget_bytes=memory_budget(clusters.config.memory),
-    )
-    rand = "adjusted Rand index with the labels at the smallest stride"
-    share = "share of these frames in the cluster that stands for this one"
-    return {
-        "stride": _described("stride", found.index, "frame", "stride of the first pass"),
-        "stride_n_subset_frames": _described("stride", found.n_subset_frames, "1", "frames clustered"),
-        "stride_n_clusters": _described("stride", found.n_clusters, "1", "clusters found"),
-        "stride_adjusted_rand": _described("stride", found.adjusted_rand, "1", rand),
-        "stride_share": _described(("stride", "cluster"), found[clusters.order + 1], "1", share),
+        "time_bin_start": described("time_bin", edges[:-1], unit, "start of the bin"),
+        "time_bin_stop": described("time_bin", edges[1:], unit, "end of the bin"),
+        "time_bin_n_frames": described("time_bin", by_time.sum(axis=1), "1", "frames in the bin"),
+        "time_bin_n_beyond_noise_cutoff": described("time_bin", by_time[:, -2], "1", f"{beyond} in the bin"),
     }

@@ -1,0 +1,65 @@
+from .assign import AssignResult, assign_frames
+from .cluster import (
+    AdoptResult,
+    ClusterResult,
+    adopt_leaders,
+    cluster_subset,
+    recut_clustering,
+    scan_cuts,
+)
+from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
+from .export import ExportResult, export_coordinates, export_representatives, load_leaders
+from .ingest import (
+    IngestEstimate,
+    IngestResult,
+    RelocateResult,
+    estimate_ingest,
+    ingest_trajectories,
+    relocate_trajectories,
+)
+from .integrity import Damage, Repair, Verification, repair_store, verify_store
+from .pipeline import RunResult, run_pipeline
+from .progress import Progress
+from .report import compare_labels, plot_scan, store_status, summarize
+from .store import open_results
+
+__all__ = [
+    "AdoptResult",
+    "AssignConfig",
+    "AssignResult",
+    "ClusterConfig",
+    "ClusterResult",
+    "Damage",
+    "ExportResult",
+    "IngestConfig",
+    "IngestEstimate",
+    "IngestResult",
+    "Progress",
+    "RelocateResult",
+    "Repair",
+    "RunConfig",
+    "RunResult",
+    "Verification",
+    "adopt_leaders",
+    "assign_frames",
+    "cluster_subset",
+    "compare_labels",
+    "estimate_ingest",
+    "export_coordinates",
+    "export_representatives",
+    "ingest_trajectories",
+    "load_config",
+    "load_leaders",
+    "open_results",
+    "plot_scan",
+    "recut_clustering",
+    "relocate_trajectories",
+    "repair_store",
+    "run_pipeline",
+    "scan_cuts",
+    "store_status",
+    "summarize",
+    "verify_store",
+]
+
+__version__: str
