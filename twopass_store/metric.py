@@ -15,7 +15,7 @@ from .rmsd import Alignment, Metric
 from .schema import METRIC, ArraySpec, metric_text
 from .store import Store
 
-__all__ = ["ClusterMetric", "read_metric"]
+__all__ = ["ClusterMetric", "named_after", "read_metric"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +117,12 @@ def read_metric(store: Store, group: str) -> ClusterMetric:
         reference=found.get("reference_position"),
         align_text=str(attrs.get("alignment", "")),
     )
+
+
+def named_after(metric: str, spec: ArraySpec) -> dict[str, str]:
+    """Return the attributes of an array of distances that name a metric other than the schema's default."""
+    named = spec.long_name.replace("minimal RMSD", metric)
+    return {} if named == spec.long_name else {"long_name": named}
 
 
 def _digest(values: NDArray[Any]) -> str:

@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from ..config import AssignConfig, AssignOptions, validated
-from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, available_cpus, make_executor, memory_budget, require_within
-from ..journal import Lock, Plan, Product, StageJournal, Writer
+from ..journal import Lock, Plan, StageJournal, Writer
 from ..partition import FRAME_CHUNK, chunk_range
 from ..progress import Progress, Silent
-from ..schema import ASSIGNMENT, DEFAULT_METRIC, MARGIN, ArraySpec
-from ..store import Stage, Step, Store, is_complete, require_clustering, require_ingest, run_stage, store_path
+from ..schema import ASSIGNMENT, MARGIN
+from ..store import (
+    Stage,
+    Step,
+    Store,
+    is_complete,
+    only_clustering,
+    require_clustering,
+    require_ingest,
+    run_stage,
+    store_path,
+)
 
 if TYPE_CHECKING:
     from .unit import AssignUnit
@@ -110,7 +119,7 @@ class _Assign(Stage[tuple[int, int]]):
         return [Lock(f"clustering-{self.name}")]
 
     def plan(self, store: Store) -> Sequence[Step]:
-        self.name = self.config.name or _only_clustering(store)
+        self.name = self.config.name or only_clustering(store)
         self.n_frames = store.shape("position")[0]
         labels, *margins = _plans(store, self.name, self.config)
         return [Step(labels, followers=(f"margin-{self.name}",)), *map(Step, margins)]
@@ -132,10 +141,15 @@ class _Assign(Stage[tuple[int, int]]):
         """Do what is missing of a step; returns how many frames that was."""
         if is_complete(store, plan):
             return 0
-        metric = store.attrs(unit.group).get("metric", DEFAULT_METRIC)
+        from ..metric import named_after
+
+        metric, cutoff = store.attrs(unit.group)["metric"], self.config.noise_cutoff
         with store.step(plan, hint=HINT) as journal:
             for spec in MARGIN if unit.margin else ASSIGNMENT:
-                store.ensure_array(unit.group, spec, [self.n_frames], _attrs(spec, self.config, metric))
+                attrs: dict[str, Any] = dict(named_after(metric, spec))
+                if spec.name == "label_status" and cutoff is not None:
+                    attrs["noise_cutoff_nm"] = cutoff
+                store.ensure_array(unit.group, spec, [self.n_frames], attrs)
             covered = _covered(store, journal)
             edge, n_present = divmod(covered, FRAME_CHUNK)
             done = np.logical_and.reduce([journal.done(product.path) for product in plan.products])
@@ -171,39 +185,24 @@ def _covered(store: Store, journal: StageJournal) -> int:
     return covered if n_present == 0 or is_there else edge * FRAME_CHUNK
 
 
-def _only_clustering(store: Store) -> str:
-    names = store.members("clusterings")
-    if len(names) > 1:
-        raise ConfigError(f"{store.path} has several clusterings; say which with --name: {', '.join(names)}.")
-    return names[0] if names else "default"
-
-
-def _attrs(spec: ArraySpec, config: AssignConfig, metric: str) -> dict[str, Any]:
-    if "minimal RMSD" in spec.long_name and metric != DEFAULT_METRIC:
-        return {"long_name": spec.long_name.replace("minimal RMSD", metric)}
-    has_cutoff = spec.name == "label_status" and config.noise_cutoff is not None
-    return {"noise_cutoff_nm": config.noise_cutoff} if has_cutoff else {}
-
-
 def _plans(store: Store, name: str, config: AssignConfig) -> list[Plan]:
     require_ingest(store)
     clustering = require_clustering(store, name)
     n_frames = store.shape("position")[0]
+    labels, margins = (
+        tuple(store.product(f"clusterings/{name}", spec, (n_frames,)) for spec in specs)
+        for specs in (ASSIGNMENT, MARGIN)
+    )
     parameters: dict[str, Any] = {"clustering": clustering.plan.fingerprint, "n_frames": n_frames}
     if config.noise_cutoff is not None:
         parameters["noise_cutoff_nm"] = config.noise_cutoff
     request = {"name": name, "noise_cutoff": config.noise_cutoff}
-    labels = Plan(f"assign-{name}", parameters, _products(store, name, ASSIGNMENT), request)
+    assign = Plan(f"assign-{name}", parameters, labels, request)
     if not config.margin:
-        return [labels]
+        return [assign]
     # A stage of its own: margins can be asked for when the labels are there already.
-    parameters = {"assign": labels.fingerprint, "n_frames": n_frames}
-    return [labels, Plan(f"margin-{name}", parameters, _products(store, name, MARGIN), {"name": name})]
-
-
-def _products(store: Store, name: str, specs: Sequence[ArraySpec]) -> tuple[Product, ...]:
-    shape = store.shape("position")[:1]
-    return tuple(store.product(f"clusterings/{name}", spec, shape) for spec in specs)
+    parameters = {"assign": assign.fingerprint, "n_frames": n_frames}
+    return [assign, Plan(f"margin-{name}", parameters, margins, {"name": name})]
 
 
 def _affordable_workers(store: Store, name: str, config: AssignConfig, progress: Progress) -> int:

@@ -28,21 +28,9 @@ def resolve_metric(
 ) -> ClusterMetric:
     """Find out what a config's metric means for the atoms of a store.
 
-    Parameters
-    ----------
-    store, topology
-        The store and its atoms.
-    config
-        What is asked for.
-    atoms
-        Atoms of the RMSD, ascending indices along ``atom``.
-
-    Raises
-    ------
-    ConfigError
-        If masses are wanted that aren't known, or the atoms to superpose by leave a rotation open.
-    TrajectoryError
-        If a file isn't there or can't be read, its atoms don't match, or a position isn't finite.
+    `atoms` are those of the RMSD, ascending indices along ``atom``. Raises a `ConfigError` if masses are
+    wanted that aren't known, or the atoms to superpose by leave a rotation open; a `TrajectoryError` if a
+    file isn't there or can't be read, its atoms don't match, or a position isn't finite.
     """
     align_atoms = None if config.align_select is None else select_atoms(topology, config.align_select)
     fit = "none" if config.no_fit else "pairs" if align_atoms is None else "reference"

@@ -11,6 +11,7 @@ from ..errors import ConfigError
 from ..executors import ThreadExecutor
 from ..journal import Plan, Record
 from ..linkage import cut, gromos, link_in_place, link_rows, suggest_n_clusters
+from ..metric import named_after
 from ..partition import FrameRange, chunk_range, consecutive_runs, n_pairs
 from ..progress import Progress
 from ..rmsd import PairwiseRmsd
@@ -35,9 +36,7 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
     total = n_pairs(n_subset)
     with store.step(plan.distances, hint=HINT, attrs=plan.subset_attrs) as journal:
         for spec, length in zip(SUBSET, (n_subset, total), strict=True):
-            named = spec.long_name.replace("minimal RMSD", metric.text)
-            attrs = {} if named == spec.long_name else {"long_name": named}
-            store.ensure_array(plan.subset_group, spec, [length], attrs)
+            store.ensure_array(plan.subset_group, spec, [length], named_after(metric.text, spec))
         journal.commit(store.write_all(f"{plan.subset_group}/subset_frame", plan.subset_frame))
 
         missing = np.flatnonzero(~journal.done(rmsd)).tolist()
