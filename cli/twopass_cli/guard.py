@@ -55,11 +55,11 @@ def guarded(*, debug: bool, flags: Mapping[str, str] = MappingProxyType({})) -> 
     encode_all()
     # mdtraj warns of its own doings, with lines of its code.
     warnings.filterwarnings("ignore", module="mdtraj")
+    _end_at_once()
     try:
-        with _ending_at_once():
-            yield
-            # Here, where what can't be written is told: at the end of the process it would be a traceback.
-            sys.stdout.flush()
+        yield
+        # Here, where what can't be written is told: at the end of the process it would be a traceback.
+        sys.stdout.flush()
     except BaseException as error:
         if isinstance(error, SystemExit):
             raise
@@ -74,17 +74,10 @@ def guarded(*, debug: bool, flags: Mapping[str, str] = MappingProxyType({})) -> 
             _is_writable(stream)
 
 
-@contextmanager
-def _ending_at_once() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in before.items():
-        if number != signal.SIGHUP or handler is not signal.SIG_IGN:  # `nohup` ignores it
+def _end_at_once() -> None:
+    for number in SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores it
             signal.signal(number, _interrupted)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -337,6 +337,20 @@ def test_heavy_libraries__are_not_imported_for_help():
     assert found.stdout.strip() == "[]"
 
 
+def test_tables__are_printed_without_what_takes_long_to_import(demo, twopass):
+    twopass("run", "demo.toml")
+    program = "import sys; from twopass_cli.main import app; app(standalone_mode=False)"
+    heavy = {"dask", "matplotlib", "pandas", "scipy.cluster", "xarray"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}; print({heavy} & set(sys.modules))", "assign", "demo.zarr"],
+        cwd=demo,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.endswith("\nset()\n"), done
+
+
 def test_python__does_the_same_as_the_command(demo, twopass):
     twopass("run", "demo.toml")
     result = run_pipeline(load_config(demo / "demo.toml"))

@@ -21,26 +21,10 @@ from ..linkage import (
 from ..store import Store, take
 from .plan import DEFAULT_FAITHFULNESS, ClusterPlan
 
-__all__ = ["LOW_FAITHFULNESS", "Choice", "Groups", "choose", "groups_of", "warning"]
+__all__ = ["LOW_FAITHFULNESS", "Choice", "choose", "warning"]
 
 LOW_FAITHFULNESS = 0.8
 """Below this, labels of frames outside the subset are too often wrong to pass without a warning."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Groups:
-    """What the subset is split by to judge leaders on frames that they weren't chosen from.
-
-    Attributes
-    ----------
-    kind
-        ``runs``, ``trajectories`` or ``blocks of time``.
-    of_frame
-        Group of each subset frame, shape (n_subset,); of a single one, blocks of time are made.
-    """
-
-    kind: str
-    of_frame: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +79,7 @@ def _pairs(measured: Faithfulness, count: int = 3) -> str:
 
 
 def choose(
-    distances: NDArray[np.float32], labels: NDArray[np.int32], plan: ClusterPlan, groups: Groups
+    store: Store, distances: NDArray[np.float32], labels: NDArray[np.int32], plan: ClusterPlan
 ) -> Choice:
     """Choose leaders as planned, and judge them on frames that they weren't chosen from.
 
@@ -119,16 +103,17 @@ def choose(
             n_threads=plan.workers,
         )
 
-    held_out = None
+    held_out = split_by = None
     if config.leader_frames is not None:
         index = np.searchsorted(plan.subset_frame, config.leader_frames)
         leaders = Leaders(index, labels[index])
     else:
         leaders = by_method(distances, labels, medoids)
-        given = held_out_labels(distances, labels, halves(groups.of_frame), by_method)
+        split_by, groups = _groups(store, plan)
+        given = held_out_labels(distances, labels, halves(groups), by_method)
         held_out = measure_faithfulness(labels, given)
     measured = measure_faithfulness(labels, second_pass_labels(distances, leaders))
-    return Choice(leaders, medoids, measured, held_out, None if held_out is None else groups.kind)
+    return Choice(leaders, medoids, measured, held_out, split_by)
 
 
 def warning(choice: Choice, config: ClusterConfig) -> str | None:
@@ -153,11 +138,15 @@ def warning(choice: Choice, config: ClusterConfig) -> str | None:
     )
 
 
-def groups_of(store: Store, plan: ClusterPlan) -> Groups:
-    """Return the runs of the subset's frames, their source files, or nothing to tell them apart."""
+def _groups(store: Store, plan: ClusterPlan) -> tuple[str, NDArray[np.int64]]:
+    """Return what the subset is split by to judge leaders on frames that they weren't chosen from.
+
+    That is ``runs`` or ``trajectories``, and the one of each subset frame, shape (n_subset,); if there is but
+    one, ``blocks of time``, and zeros.
+    """
     for path, kind in (("run", "runs"), ("trajectory", "trajectories")):
         if store.has(path):
             of_frame = take(store, path, plan.subset_frame)
             if (of_frame != of_frame[0]).any():
-                return Groups(kind, of_frame)
-    return Groups("blocks of time", np.zeros(len(plan.subset_frame), np.int64))
+                return kind, of_frame
+    return "blocks of time", np.zeros(len(plan.subset_frame), np.int64)

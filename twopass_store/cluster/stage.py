@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from ..config import METRIC_OPTIONS, ClusterConfig, ClusterOptions, format_length, validated
-from ..errors import CorruptChunkError
 from ..journal import Lock, Plan, Writer
 from ..progress import Progress, Silent
 from ..store import (
@@ -173,11 +172,6 @@ class _Cluster(Stage[int]):
         goes_on = begun is not None and not self.restart and self.like is None
         parameters = begun.plan.parameters if begun is not None and goes_on else None
         plan = plan_cluster(store, config, like=self.like, begun=parameters, restart=self.restart)
-        if self.like and plan.subset != store.attrs(f"clusterings/{self.like}")["subset"]:
-            raise CorruptChunkError(
-                f"{store.path} is damaged: the subset of {self.like} isn't the one of its atoms, stride and "
-                "metric. Run `twopass cluster` with a new --name."
-            )
         self.planned = plan
         followers = tuple(f"{kind}-{config.name}" for kind in ("margin", "assign"))
         clustering = Plan(stage=self.name, parameters=plan.parameters, products=(), request=request)

@@ -17,7 +17,7 @@ from ..progress import Progress
 from ..rmsd import PairwiseRmsd
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET
 from ..store import Rows, Store, is_complete, provenance, take
-from .choice import choose, groups_of, warning
+from .choice import choose, warning
 from .judge import scan_tree
 from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options
 from .stage import HINT
@@ -124,7 +124,7 @@ def cut_and_choose(
         labels = cut(tree, n_clusters=n_clusters, cutoff=config.cutoff)
     else:
         labels = gromos(distances, cutoff=config.cutoff or 0.0)
-    chosen = choose(distances, labels, plan, groups_of(store, plan))
+    chosen = choose(store, distances, labels, plan)
     leaders = chosen.leaders
     unled = labels.max() - len(set(leaders.label.tolist()))
     if unled:
