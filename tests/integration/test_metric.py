@@ -279,7 +279,7 @@ def coarse_grained(folder: Path, extension: str) -> tuple[Path, Path]:
 def test_mass__of_beads_is_not_that_of_the_elements_that_mdtraj_makes_up(tmp_path, extension):
     xtc, top = coarse_grained(tmp_path, extension)
     ingest_trajectories(tmp_path / "s.zarr", xtc, top=top)
-    with pytest.raises(ConfigError, match=r"atom 0, LEU1-BB, has no element.*--masses FILE"):
+    with pytest.raises(ConfigError, match=r"atom 0, LEU1-BB, has no element.*`masses`"):
         cluster_subset(tmp_path / "s.zarr", select="all", n_clusters=2, mass_weighted=True)
 
 

@@ -28,7 +28,7 @@ from .options import (
     ScanOptions,
     SummaryOptions,
 )
-from .paths import expand_paths
+from .paths import expand_paths, expanded
 from .quantities import (
     format_bytes,
     format_length,
@@ -38,7 +38,6 @@ from .quantities import (
     parse_time_ps,
 )
 from .reference import Option, options_of, options_page
-from .texts import expanded, read_text
 
 __all__ = [
     "HEIGHT_IS_RMSD",
@@ -78,6 +77,5 @@ __all__ = [
     "parse_length_nm",
     "parse_time_ps",
     "read_manifest",
-    "read_text",
     "validated",
 ]

@@ -1,7 +1,7 @@
 """Reading configs, with errors that name the key, what was found and what is allowed."""
 
-import difflib
 import os
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,25 +10,18 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError
 from .models import RunConfig
-from .paths import EXAMPLE_PREFIX
-from .texts import expanded, parse_toml, read_text, shown
+from .paths import EXAMPLE_PREFIX, expanded
+from .reference import options_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["load_config", "validated"]
+__all__ = ["load_config", "shown", "validated"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _PREFIX = "Value error, "
 """What pydantic puts before the message of a validator."""
-
-_ALTERNATIVES = (
-    ("ingest", {"trajectories", "from_list"}),
-    ("ingest", {"stride", "every"}),
-    ("cluster", {"n_clusters", "cutoff"}),
-    ("cluster", {"subset_frames", "stride"}),
-)
 
 
 def load_config(
@@ -56,34 +49,18 @@ def load_config(
     """
     path = Path(path)
     try:
-        text = read_text(path)
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigError(f"There is no config file at {path}.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Cannot read {path}: {error}.") from error
-    try:
-        table = parse_toml(text)
     except ValueError as error:
         raise ConfigError(f"{path} is no valid TOML: {error}.") from error
-    try:
-        return _resolved(path, table, store, overrides)
-    except RecursionError:
-        raise ConfigError(f"{path}: keys are nested too deeply. Write them as section.key.") from None
-
-
-def _resolved(
-    path: Path, table: dict[str, Any], store: str | os.PathLike[str] | None, overrides: Sequence[str]
-) -> RunConfig:
-    _anchor(table, path.absolute().parent)
     given: dict[str, Any] = {} if store is None else {"store": os.fspath(store)}
     for override in overrides:
         _assign(given, override)
+    _anchor(table, path.absolute().parent)
     _anchor(given, Path.cwd())
-    # Two ways to say one thing: what is set on the command line takes the place of the other in the file.
-    for section, pair in _ALTERNATIVES:
-        over, under = given.get(section), table.get(section)
-        if isinstance(over, dict) and isinstance(under, dict) and pair & over.keys():
-            table[section] = {key: value for key, value in under.items() if key not in pair}
     return validated(RunConfig, _merged(table, given), source=str(path))
 
 
@@ -110,68 +87,39 @@ def validated(model: type[Model], values: Mapping[str, Any], *, source: str = ""
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        problems = "; ".join(_explain(model, given, error.errors(include_url=False)))
+        problems = "; ".join(_explain(model, error.errors(include_url=False)))
         raise ConfigError(f"{source}: {problems}." if source else f"{problems}.") from error
 
 
-def _explain(
-    model: type[BaseModel], given: Mapping[str, Any], problems: Sequence["ErrorDetails"]
-) -> Iterator[str]:
+def _explain(model: type[BaseModel], problems: Sequence["ErrorDetails"]) -> Iterator[str]:
     """Word the problems, one for each option even if it may be of several types."""
-    by_key: dict[tuple[str, ...], list[ErrorDetails]] = {}
+    by_key: dict[str, list[ErrorDetails]] = {}
     for problem in problems:
-        by_key.setdefault(tuple(_path(model, problem["loc"])), []).append(problem)
-    for path, those in by_key.items():
-        key, first = f"`{'.'.join(path)}`", those[0]
-        if first["type"] == "extra_forbidden":
-            allowed = _fields(model, path[:-1])
-            close = difflib.get_close_matches(path[-1], allowed, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(allowed)}"
-            yield f"unknown option {key} ({hint})"
-        elif first["type"] == "missing":
-            yield f"{key} is missing"
-        elif not path or (first["type"] == "value_error" and isinstance(first["input"], Mapping)):
+        key, section = _place(model, problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            yield f"unknown option `{key}`; allowed are {', '.join(section.model_fields)}"
+        elif problem["type"] == "missing":
+            yield f"`{key}` is missing"
+        elif problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
             # of a section as a whole
-            section = f"in [{'.'.join(path)}], " if path else ""
-            yield section + "; ".join(_worded(each["msg"]) for each in those)
+            yield (f"in [{key}], " if key else "") + problem["msg"].removeprefix(_PREFIX)
         else:
-            found: Any = given
-            for part in path:
-                found = found[part]
-            wanted = [_worded(each["msg"]) for each in those]
-            begun = wanted[0].partition(",")[0] if len(wanted) > 1 else wanted[0]
-            others = [each.partition(",")[0].removeprefix("should be ") for each in wanted[1:]]
-            yield f"{key} = {shown(found)}: {' or '.join(dict.fromkeys([begun, *others]))}"
+            by_key.setdefault(key, []).append(problem)
+    for key, those in by_key.items():
+        messages = [each["msg"].removeprefix(_PREFIX).removeprefix("Input ") for each in those]
+        yield f"`{key}` = {shown(those[0]['input'])}: {' or '.join(dict.fromkeys(messages))}"
 
 
-def _worded(message: str) -> str:
-    message = message.removeprefix(_PREFIX).removeprefix("Input ")
-    return message.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
-
-
-def _path(model: type[BaseModel], loc: tuple[int | str, ...]) -> Iterator[str]:
-    """Yield the sections and the option that a place is in, without the parts of its type."""
+def _place(model: Any, loc: tuple[int | str, ...]) -> tuple[str, Any]:
+    """Section and option that a problem is with, without the parts of its type, and the section's model."""
+    names = []
     for part in loc:
-        yield str(part)
-        inner = _inner(model, str(part))
-        if inner is None:
-            return
-        model = inner
-
-
-def _inner(model: type[BaseModel], name: str) -> type[BaseModel] | None:
-    field = model.model_fields.get(name)
-    annotation = None if field is None else field.annotation
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-
-
-def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    for part in path:
-        inner = _inner(model, part)
-        if inner is None:
-            return []
-        model = inner
-    return list(model.model_fields)
+        names.append(str(part))
+        field = model.model_fields.get(part)
+        if field is None or not hasattr(field.annotation, "model_fields"):
+            break
+        model = field.annotation
+    return ".".join(names), model
 
 
 def _assign(table: dict[str, Any], override: str) -> None:
@@ -179,16 +127,16 @@ def _assign(table: dict[str, Any], override: str) -> None:
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise ConfigError(
-            f"--set {shown(override)}: write it as section.key=value, such as cluster.n_clusters=5."
+            f"{shown(override)} is no assignment: write it as section.key=value, such as cluster.n_clusters=5."
         )
     try:
-        value = parse_toml(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except ValueError:
         value = text.strip()  # a word without quotes
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"--set {shown(override)}: {part} is no section.")
+            raise ConfigError(f"{shown(override)}: {part} is no section.")
     table[parts[-1]] = value
 
 
@@ -201,29 +149,30 @@ def _merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def _anchor(table: dict[str, Any], folder: Path) -> None:
+def _anchor(table: Any, folder: Path, model: Any = RunConfig) -> None:
     """Make the paths in a config relative to `folder`; values of a wrong type are left to the models."""
 
-    def anchored(value: Any) -> Any:
-        if not isinstance(value, str) or value.startswith(EXAMPLE_PREFIX):
+    def anchored(value: Any, written: str) -> Any:
+        if isinstance(value, list):
+            return [anchored(each, written) for each in value]
+        is_frame = written != "FILE" and str(value).strip().isdecimal()
+        if not isinstance(value, str) or value.startswith(EXAMPLE_PREFIX) or is_frame:
             return value
         return os.path.normpath(folder / expanded(value))
 
-    if "store" in table:
-        table["store"] = anchored(table["store"])
-    cluster = table.get("cluster")
-    if isinstance(cluster, dict):
-        for key in ("masses", "align_to"):
-            # A number is a frame.
-            if key in cluster and not str(cluster[key]).strip().isdecimal():
-                cluster[key] = anchored(cluster[key])
-    ingest = table.get("ingest")
-    if isinstance(ingest, dict):
-        for key in ("top", "from_list", "ndx"):
-            if key in ingest:
-                ingest[key] = anchored(ingest[key])
-        files = ingest.get("trajectories")
-        if isinstance(files, list):
-            ingest["trajectories"] = [anchored(file) for file in files]
-        elif isinstance(files, str):
-            ingest["trajectories"] = anchored(files)
+    if not isinstance(table, dict):
+        return
+    for option in options_of(model):
+        if option.name not in table:
+            continue
+        section = model.model_fields[option.name].annotation
+        if hasattr(section, "model_fields"):
+            _anchor(table[option.name], folder, section)
+        elif option.written.endswith("FILE"):
+            table[option.name] = anchored(table[option.name], option.written)
+
+
+def shown(value: object) -> str:
+    """Write what was found for a message, however large it is."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:119]}…"

@@ -1,23 +1,21 @@
 """Lists of trajectories: one file, its topology and what is known of it a line, as CSV or TOML."""
 
 import csv
-import io
-import math
 import os
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..errors import ConfigError, TrajectoryError
+from .load import validated
 from .models import IngestConfig
-from .paths import expand_paths
-from .texts import expanded, parse_toml, read_text, shown
+from .paths import expand_paths, expanded
 
 __all__ = ["InputFile", "list_inputs", "read_manifest"]
-
-_COLUMNS = ("path", "topology", "label", "run", "replica", "temperature")
-_DELIMITERS = (",", "\t", ";")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,25 @@ class InputFile:
     run: str | None = None
     replica: str = ""
     temperature: float | None = None
+
+
+def _kelvin(value: Any) -> Any:
+    return value.removesuffix("K") or None if isinstance(value, str) else value
+
+
+class _Row(BaseModel):
+    """A line of a list, before its patterns are files."""
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, str_strip_whitespace=True)
+
+    path: str = Field(min_length=1)
+    topology: str = ""
+    label: str = ""
+    run: str = ""
+    replica: str = ""
+    temperature: Annotated[
+        Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_kelvin)
+    ] = None
 
 
 def list_inputs(config: IngestConfig) -> list[InputFile]:
@@ -83,14 +100,15 @@ def read_manifest(path: Path) -> list[InputFile]:
         If a trajectory or topology is missing, or a trajectory is given twice.
     """
     try:
-        text = read_text(path)
-    except (OSError, ValueError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        rows = list(_toml_rows(text) if path.suffix.lower() == ".toml" else _csv_rows(text))
+    except (OSError, ValueError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"Cannot read the list {str(path)[-200:]}: {reason}. Check --from-list.") from error
-    rows = _toml_rows(path, text) if path.suffix.lower() == ".toml" else _csv_rows(path, text)
+        raise ConfigError(f"Cannot read the list {str(path)[-200:]}: {reason}. Check `from_list`.") from error
     files: list[InputFile] = []
     given_at: dict[str, str] = {}
-    for where, row in rows:
+    for where, values in rows:
+        row = validated(_Row, values, source=f"{path}, {where}")
         for file in _files(path, where, row):
             identity = os.path.realpath(file.path)
             if identity in given_at:
@@ -105,100 +123,41 @@ def read_manifest(path: Path) -> list[InputFile]:
     return files
 
 
-def _toml_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        document = parse_toml(text)
-    except ValueError as error:
-        raise ConfigError(f"The list {path} is no valid TOML: {error}.") from error
+def _toml_rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    document = tomllib.loads(text)
     tables = document.get("trajectory")
-    if set(document) != {"trajectory"} or not isinstance(tables, list):
-        raise ConfigError(f"The list {path} must hold tables [[trajectory]] and nothing else.")
-    for number, table in enumerate(tables, start=1):
-        row = _checked(path, f"trajectory {number}", table)
-        for name, value in row.items():
-            if not isinstance(value, (str, int, float)):
-                raise ConfigError(f"{path}, trajectory {number}: {name} must be a text or a number.")
-        yield f"trajectory {number}", row
+    if set(document) != {"trajectory"} or not all(isinstance(table, dict) for table in tables or [None]):
+        raise ValueError("it must hold tables [[trajectory]] and nothing else")
+    for number, table in enumerate(document["trajectory"], start=1):
+        yield f"trajectory {number}", table
 
 
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _csv_rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     # Blanked rather than removed, so that the numbers of lines stay right.
     lines = ["" if line.lstrip().startswith("#") else line for line in text.splitlines()]
     first = next((line for line in lines if line.strip()), "")
-    delimiter = next((sign for sign in _DELIMITERS if sign in first), ",")
-    reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter, skipinitialspace=True)
-    try:
-        yield from _rows(path, reader)
-    except csv.Error as error:
-        raise ConfigError(f"{path}, line {reader.line_num}: {error}. Is it such a list?") from error
-
-
-def _rows(path: Path, reader: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    columns: list[str] | None = None
-    for cells in reader:
-        row = [cell.strip() for cell in cells]
-        where = f"line {reader.line_num}"
-        if not any(row):
+    delimiter = next((sign for sign in ",\t;" if sign in first), ",")
+    columns = list(_Row.model_fields)[:3]
+    for number, line in enumerate(csv.reader(lines, delimiter=delimiter, skipinitialspace=True), start=1):
+        cells = [cell.strip() for cell in line]
+        if not any(cells):
             continue
-        if columns is None:
-            names = [cell.lower() for cell in row]
-            columns = names if "path" in names else list(_COLUMNS[:3])
-            if "path" in names:
-                _checked(path, where, dict.fromkeys(names, ""))
-                continue
-        if len(row) > len(columns):
-            raise ConfigError(
-                f"{path}, {where}: {len(row)} columns, but there are {len(columns)}: {', '.join(columns)}. "
-                "Name further columns in a first line, or put a path with commas in quotes."
-            )
-        yield where, dict(zip(columns, row, strict=False))
+        if "path" in map(str.lower, cells):
+            columns = [cell.lower() for cell in cells]
+            continue
+        if len(cells) > len(columns):
+            raise ValueError(f"line {number} has {len(cells)} columns instead of {', '.join(columns)}")
+        yield f"line {number}", dict(zip(columns, cells, strict=False))
 
 
-def _checked(path: Path, where: str, row: Any) -> Mapping[str, Any]:
-    """Return a row whose columns are all known ones."""
-    unknown = [name for name in row if name not in _COLUMNS] if isinstance(row, dict) else ["?"]
-    if unknown:
-        raise ConfigError(
-            f"{path}, {where}: there is no column {shown(unknown[0])}. Allowed are {', '.join(_COLUMNS)}."
-        )
-    return dict(row)
-
-
-def _files(path: Path, where: str, row: Mapping[str, Any]) -> Iterator[InputFile]:
-    values = {name: str(value).strip() for name, value in row.items()}
-    if not values.get("path"):
-        raise ConfigError(f"{path}, {where}: there is no path. Give a trajectory, or remove the line.")
+def _files(path: Path, where: str, row: _Row) -> Iterator[InputFile]:
     folder = path.absolute().parent
     try:
-        topologies = (
-            expand_paths([values["topology"]], relative_to=folder) if values.get("topology") else [None]
-        )
-        trajectories = expand_paths([values["path"]], relative_to=folder)
+        topologies = expand_paths([row.topology], relative_to=folder) if row.topology else [None]
+        trajectories = expand_paths([row.path], relative_to=folder)
     except TrajectoryError as error:
         raise type(error)(f"{path}, {where}: {error}") from error
     if len(topologies) > 1:
-        raise ConfigError(
-            f"{path}, {where}: {shown(values['topology'])} matches several files. Name one topology."
-        )
-    temperature = _temperature(path, where, values.get("temperature", ""))
+        raise ConfigError(f"{path}, {where}: {row.topology!r} matches several files. Name one topology.")
     for trajectory in trajectories:
-        yield InputFile(
-            path=trajectory,
-            topology=topologies[0],
-            label=values.get("label", ""),
-            run=values.get("run") or None,
-            replica=values.get("replica", ""),
-            temperature=temperature,
-        )
-
-
-def _temperature(path: Path, where: str, text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        temperature = float(text.removesuffix("K"))
-    except ValueError:
-        temperature = math.nan
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ConfigError(f"{path}, {where}: {shown(text)} is no temperature. Write it in K, such as 300.")
-    return temperature
+        yield InputFile(trajectory, topologies[0], row.label, row.run or None, row.replica, row.temperature)

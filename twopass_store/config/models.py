@@ -515,7 +515,7 @@ class SummaryConfig(_Model):
     convergence: bool = Field(
         default=False,
         description="Repeat the first pass with twice and four times its stride, from the stored distances, "
-        "to see whether the stride was fine enough.",
+        "to see whether the stride was fine enough. With csv as `format`, that table alone is printed.",
     )
     seed: Seed = Field(default=0, description="Seed of the bootstrap over runs.")
     memory: Memory = None

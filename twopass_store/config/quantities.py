@@ -2,8 +2,7 @@
 
 import math
 import re
-
-from .texts import shown
+from collections.abc import Mapping
 
 __all__ = [
     "format_bytes",
@@ -14,16 +13,18 @@ __all__ = [
     "parse_time_ps",
 ]
 
-_NUMBER = r"\s*([0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?)\s*"
-_LENGTH = re.compile(_NUMBER + r"(nm|a|å|angstroms?|pm)?\s*", re.IGNORECASE)
-_TIME = re.compile(_NUMBER + r"(fs|ps|ns|us|µs|μs|ms)?\s*")
-_BYTES = re.compile(_NUMBER + r"([kmgt]?)(i?)b?\s*", re.IGNORECASE)
-_NM_PER_UNIT = {"nm": 1.0, "a": 0.1, "å": 0.1, "angstrom": 0.1, "angstroms": 0.1, "pm": 0.001}
-_PS_PER_UNIT = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6, "µs": 1e6, "μs": 1e6, "ms": 1e9}
-# Far beyond any number that is meant, and short enough for a pattern that has to try each place.
-_MAX_LENGTH = 100
+_QUANTITY = re.compile(
+    r"\s*([0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([^\W\d]*)\s*"
+)
+_NM_PER_UNIT = {"": 1.0, "nm": 1.0, "a": 0.1, "å": 0.1, "angstrom": 0.1, "angstroms": 0.1, "pm": 0.001}
+_PS_PER_UNIT = {"": 1.0, "fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6, "µs": 1e6, "μs": 1e6, "ms": 1e9}
+# As SLURM and Java have it, 8G is 8 GiB; with a B and no i, it is the decimal unit.
+_BYTES_PER_UNIT = {"": 1.0, "b": 1.0} | {
+    letter + suffix: float(base**power)
+    for power, letter in enumerate("kmgt", start=1)
+    for suffix, base in (("", 1024), ("i", 1024), ("ib", 1024), ("b", 1000))
+}
 _MAX_BYTES = 1 << 60
-_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def parse_length_nm(text: str | float) -> float:
@@ -34,12 +35,10 @@ def parse_length_nm(text: str | float) -> float:
     ValueError
         If it is no positive length.
     """
-    found = _match(_LENGTH, text)
-    length = float(found[1]) * _NM_PER_UNIT[(found[2] or "nm").lower()] if found else math.nan
-    if not (math.isfinite(length) and length > 0):
-        raise ValueError(f"{shown(text)} is no length; write it like 0.2, 0.2nm or 2A")
-    # 2 Å is 0.2 nm, not 0.2 + 3e-17.
-    return round(length, 12)
+    length = _parsed(str(text).lower(), _NM_PER_UNIT)
+    if not 0 < length < math.inf:
+        raise ValueError(f"{text!r:.120} is no length; write it like 0.2, 0.2nm or 2A")
+    return length
 
 
 def parse_time_ps(text: str | float) -> float:
@@ -50,12 +49,10 @@ def parse_time_ps(text: str | float) -> float:
     ValueError
         If it is no time, or negative.
     """
-    found = _match(_TIME, text)
-    time = float(found[1]) * _PS_PER_UNIT[found[2] or "ps"] if found else math.nan
+    time = _parsed(str(text), _PS_PER_UNIT)
     if not math.isfinite(time):
-        raise ValueError(f"{shown(text)} is no time; write it like 100, '100 ps' or 0.1ns")
-    # 2 fs are 0.002 ps, not 0.002 + 4e-19.
-    return round(time, 12)
+        raise ValueError(f"{text!r:.120} is no time; write it like 100, '100 ps' or 0.1ns")
+    return time
 
 
 def parse_bytes(text: str | int) -> int:
@@ -66,19 +63,17 @@ def parse_bytes(text: str | int) -> int:
     ValueError
         If it is no positive size, or more than any machine has (2 to the power of 60).
     """
-    found = _match(_BYTES, text)
-    if found:
-        # As SLURM and Java have it, 8G is 8 GiB; with a B and no i, it is the decimal unit.
-        decimal = found[2] and not found[3] and str(text).strip().lower().endswith("b")
-        size = float(found[1]) * (1000 if decimal else 1024) ** _POWER[found[2].lower()]
-        if 1 <= size <= _MAX_BYTES:
-            return int(size)
-    raise ValueError(f"{shown(text)} is no size of memory; write it like 500MB, 4GiB or 8G")
+    size = _parsed(str(text).lower(), _BYTES_PER_UNIT)
+    if not 1 <= size <= _MAX_BYTES:
+        raise ValueError(f"{text!r:.120} is no size of memory; write it like 500MB, 4GiB or 8G")
+    return int(size)
 
 
-def _match(pattern: re.Pattern[str], value: object) -> re.Match[str] | None:
-    text = str(value)
-    return pattern.fullmatch(text) if len(text) <= _MAX_LENGTH else None
+def _parsed(text: str, units: Mapping[str, float]) -> float:
+    """Number times its unit; NaN if the text is something else."""
+    found = _QUANTITY.fullmatch(text)
+    # 2 Å is 0.2 nm, not 0.2 + 3e-17.
+    return round(float(found[1]) * units.get(found[2], math.nan), 12) if found else math.nan
 
 
 def format_length(length_nm: float) -> str:

@@ -9,7 +9,6 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import read_text
 from ..errors import ConfigError
 from .formats import check_file
 
@@ -106,7 +105,7 @@ def read_masses(
     """
     file = check_file(path)
     try:
-        lines = read_text(file).splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise ConfigError(f"Cannot read the masses in {file}: {error}.") from error
     table: dict[str, float] = {}

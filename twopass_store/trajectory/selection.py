@@ -93,8 +93,7 @@ def read_index_group(path: str | Path, group: str, *, n_atoms: int) -> tuple[NDA
     with reading(file, "the index groups"):
         groups = _parse_index_groups(file)
     found = [numbers for name, numbers in groups if name == wanted]
-    if not found and wanted.isdecimal() and int(wanted) < len(groups):
-        found = [groups[int(wanted)][1]]
+    found = found or [numbers for k, (_, numbers) in enumerate(groups) if str(k) == wanted]
     listed = ", ".join(f"{k} {name[:40]} ({len(atoms)} atoms)" for k, (name, atoms) in enumerate(groups[:30]))
     listed += ", …" if len(groups) > 30 else ""
     if not found:
