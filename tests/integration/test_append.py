@@ -242,7 +242,7 @@ def test_what_does_not_fit__is_refused_and_nothing_changes(tmp_path: Path) -> No
         ingest_trajectories(path, more, append=True, stride=3)
     with pytest.raises(FingerprintMismatchError, match="select is 8 of 28 atoms"):
         ingest_trajectories(path, more, append=True, select="name CA")
-    with pytest.raises(ConfigError, match="--restart"):
+    with pytest.raises(ConfigError, match="`restart`"):
         ingest_trajectories(path, more, append=True, restart=True)
     make_trajectory(30, has_cell=False).save_dcd(str(tmp_path / "c.dcd"))
     with pytest.raises(FingerprintMismatchError, match="its times are of the kind 'file'"):

@@ -171,7 +171,9 @@ def test_value_beyond_the_type__stops_and_says_how_to_go_on(tmp_path, twopass, e
     words = ("ingest", "s.zarr", "run one.xtc", "--top", example_top)
     said = twopass(*words, code=3).stderr
     assert "run one.xtc: frame 17000 (counted from 0), atom 5 " in said
-    assert "y = 40.125" in said and "32.767 nm" in said and "int16" in said and "--wide --restart" in said
+    assert (
+        "y = 40.125" in said and "32.767 nm" in said and "int16" in said and "(--restart) with --wide" in said
+    )
     store = tmp_path / "s.zarr"
     assert Store.open(store).journal("ingest").done("position").tolist() == [True, True, False]
     before = [(file.name, file.read_bytes()) for file in sorted((store / "position").glob("c.*"))]
@@ -213,7 +215,7 @@ def test_store_that_was_begun__keeps_its_codec_and_says_so(tmp_path, example_xtc
             ingest_trajectories(
                 tmp_path / "s.zarr", tmp_path / "run.xtc", top=example_top, codec=codec, progress=notes
             )
-    assert any("begun with --codec small and keeps it" in note for note in notes.notes)
+    assert any("begun with `codec` small and keeps it" in note for note in notes.notes)
 
 
 def test_finished_store__keeps_how_it_was_begun_and_says_so(tmp_path, twopass, example_xtc, example_top):
@@ -222,8 +224,8 @@ def test_finished_store__keeps_how_it_was_begun_and_says_so(tmp_path, twopass, e
     before = contents(tmp_path / "s.zarr")
     other = ("--codec", "small", "--shard", "64MiB", "--precision", "lossless")
     said = twopass(*arguments, *other)
-    assert "begun with --codec fast" in said.stderr
-    assert "another --shard, 1 chunks a file" in said.stderr
+    assert "begun with `codec` fast" in said.stderr
+    assert "another `shard`, 1 chunks a file" in said.stderr
     assert "the same positions as int16" in said.stderr
     assert "All was done already" in said.stdout
     assert contents(tmp_path / "s.zarr") == before
@@ -246,7 +248,7 @@ n_clusters = 2
 subset_frames = 50
 '''
     )
-    assert "--wide" in twopass("run", "run.toml", code=3).stderr
+    assert "`wide`" in twopass("run", "run.toml", code=3).stderr
     twopass("run", "run.toml", "--set", "ingest.wide=true", "--restart")
     store = Store.open(tmp_path / "s.zarr")
     assert store.packing() == Packing.on_grid(0.001, "int32", rounds=True)

@@ -136,10 +136,10 @@ def test_unit__is_the_shard_and_a_resume_keeps_it(tmp_path, frames, example_top)
     notes = Notes()
     with pytest.raises(NonFiniteError):
         ingest_trajectories(store, tmp_path / "run.trr", top=example_top, shard="none", progress=notes)
-    assert any("begun with another --shard, 9 chunks a file" in note for note in notes.notes)
+    assert any("begun with another `shard`, 9 chunks a file" in note for note in notes.notes)
 
 
 def test_shard_too_large_for_memory__says_so(tmp_path, frames, example_top):
     file, _ = frames
-    with pytest.raises(MemoryBudgetError, match="smaller --shard"):
+    with pytest.raises(MemoryBudgetError, match="smaller `shard`"):
         ingest_trajectories(tmp_path / "s", file, top=example_top, shard="1GiB", memory="400MiB", workers=1)

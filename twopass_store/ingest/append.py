@@ -218,7 +218,7 @@ def _require_same(store: Store, present: Plan, plan: IngestPlan) -> None:
     kind = store.attrs("time")["time_source"]
     if kind != plan.time_source:
         reason = f"its times are of the kind {kind!r}, those of the files {plan.time_source!r}"
-        refuse(reason, "Ingest them into a store of their own, or give times with --dt.")
+        refuse(reason, "Ingest them into a store of their own, or give times with `dt`.")
     names = {spec.name for spec, _ in plan.arrays}
     if "unitcell_lengths" in names and not store.has("unitcell_lengths"):
         refuse("it was made without unit cells, and these files have some")

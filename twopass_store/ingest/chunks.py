@@ -173,7 +173,7 @@ def read_frames(
                     raise NonFiniteError(
                         f"{info.path}: frame {source_frames[n_good]} (counted from 0) has coordinates that "
                         "are not finite. Remove that frame from the file, or leave it out with "
-                        "--discard-first or --stride, and --restart."
+                        "`discard_first` or `stride`, and `restart`."
                     )
 
 

@@ -61,6 +61,6 @@ def warn_of_jumps(sources: Sequence[Source], kept_topology: md.Topology) -> str 
         return None
     return (
         f"WARNING: atoms jump across the box in {n_jumps} of the {n_looked} frames looked at; the first is "
-        f"{first}. RMSDs would measure the jump: use --image whole, or --image with an anchor such as "
+        f"{first}. RMSDs would measure the jump: use `image` whole, or `image` with an anchor such as "
         '"anchor=protein"'
     )

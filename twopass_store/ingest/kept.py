@@ -15,14 +15,14 @@ def kept_choices(store: Store, config: IngestConfig) -> list[str]:
     remarks = []
     codec = store.codec("position")
     if config.codec not in (None, codec):
-        remarks.append(f"the store was begun with --codec {codec} and keeps it")
+        remarks.append(f"the store was begun with `codec` {codec} and keeps it")
     per_file = store.unit_length("position") // store.chunk_length("position")
     if config.shard is not None and per_file != chunks_per_shard(n_frames, n_atoms, shard=config.shard):
-        remarks.append(f"the store was begun with another --shard, {per_file} chunks a file, and keeps it")
+        remarks.append(f"the store was begun with another `shard`, {per_file} chunks a file, and keeps it")
     if is_packed_otherwise(store, config):
         dtype = store.packing().dtype
         remarks.append(
-            f"the store has the same positions as {dtype} and keeps them so; --restart changes that"
+            f"the store has the same positions as {dtype} and keeps them so; `restart` changes that"
         )
     return remarks
 

@@ -108,16 +108,16 @@ def _misfit(misfit: Misfit, packing: Packing, reading: Reading, path: str, frame
     if not misfit.is_too_large:
         return PrecisionError(
             f"{where}, which is off the grid: positions are stored as {stored}, since samples of all files "
-            "are on it. Make the store anew with --precision lossless --restart."
+            "are on it. Make the store anew (`restart`) with `precision` lossless."
         )
-    mend = "--precision lossless"
+    mend = "`precision` lossless"
     if packing.dtype == "int16":
-        mend = "--wide"
+        mend = "`wide`"
     elif packing.rounds:
-        mend = "a coarser --precision"
+        mend = "a coarser `precision`"
     return PrecisionError(
-        f"{where}, beyond the {packing.limit_nm:.6g} nm that {stored} holds. Make the store anew with {mend} "
-        "--restart."
+        f"{where}, beyond the {packing.limit_nm:.6g} nm that {stored} holds. Make the store anew "
+        f"(`restart`) with {mend}."
     )
 
 

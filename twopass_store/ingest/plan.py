@@ -283,9 +283,9 @@ def _messages(
     sources = inputs.sources
     asked = "all atoms"
     if config.select is not None:
-        asked = f'--select "{config.select}"'
+        asked = f'select "{config.select}"'
     elif config.group is not None:
-        asked = f'--group "{config.group}"'
+        asked = f'group "{config.group}"'
     reference = systems.reference
     topology = reference.load_topology()
     messages = [

@@ -189,7 +189,7 @@ def _refuse(moves: tuple[Move, ...]) -> None:
     missing = all(not Path(move.new).exists() for move in bad)
     raise (TrajectoryNotFoundError if missing else TrajectoryError)(
         f"Cannot relocate, and nothing was changed: {listed}{more}. Move the files first, or check the paths "
-        "with --dry-run."
+        "with `dry_run`."
     )
 
 

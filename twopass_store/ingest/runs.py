@@ -94,7 +94,7 @@ def _matched(files: Sequence[InputFile], pattern: str) -> list[str]:
     listed = next((file for file in files if file.run is not None), None)
     if listed is not None:
         raise ConfigError(
-            f"--run-pattern and the list's column `run` (for {listed.path.name}) both say what the runs are. "
+            f"`run_pattern` and the list's column `run` (for {listed.path.name}) both say what the runs are. "
             "Leave one out."
         )
     # First below the folder that all share: names above it say nothing about runs.
@@ -105,8 +105,8 @@ def _matched(files: Sequence[InputFile], pattern: str) -> list[str]:
     for file, label in zip(files, labels, strict=True):
         if not label:
             raise ConfigError(
-                f"--run-pattern {pattern!r} finds no run in {file.path}. Widen it, such as "
-                "'(?P<run>rep[0-9]+)', or name runs with --from-list."
+                f"`run_pattern` {pattern!r} finds no run in {file.path}. Widen it, such as "
+                "'(?P<run>rep[0-9]+)', or name runs with `from_list`."
             )
     return labels
 
@@ -158,7 +158,7 @@ def order_parts(run: Run, infos: Sequence[TrajectoryInfo], config: IngestConfig)
             raise TrajectoryError(
                 f"{chosen.n_repeated[part]} frames of {infos[members[part]].path} come at times that "
                 f"{infos[members[part + 1]].path} covers again, from {format_time(known[part + 1][0])} on. "
-                "Use --overlap later to keep those of the later file, or --overlap keep for both."
+                "Use `overlap` later to keep those of the later file, or `overlap` keep for both."
             )
     has_time = {member: time is not None for member, time in zip(run.members, times, strict=True)}
     parts = [
@@ -200,6 +200,6 @@ def _refuse_timeless(info: TrajectoryInfo, config: IngestConfig) -> None:
     for key in ("burn_in", "begin", "end", "every"):
         if getattr(config, key) is not None:
             raise ConfigError(
-                f"--{key.replace('_', '-')} needs times, and {Path(info.path).name} has none. Give the time "
-                'between its frames, such as --dt "10 ps", or use --discard-first and --stride.'
+                f"`{key}` needs times, and {Path(info.path).name} has none. Give the time "
+                'between its frames, such as `dt` "10 ps", or use `discard_first` and `stride`.'
             )

@@ -117,13 +117,13 @@ def _by_number(info: TrajectoryInfo, config: IngestConfig) -> FrameList:
     left = info.n_frames - config.discard_first
     if left <= 0:
         raise ConfigError(
-            f"{info.path} has {info.n_frames} frames, and --discard-first {config.discard_first} leaves "
+            f"{info.path} has {info.n_frames} frames, and `discard_first` {config.discard_first} leaves "
             "none. Discard fewer, or leave the file out."
         )
     if config.stride > left:
         raise ConfigError(
             f"{info.path} has {left} frames{' after those discarded' if config.discard_first else ''}, "
-            f"fewer than --stride {config.stride}. Use a stride of at most {left}, or leave the file out."
+            f"fewer than `stride` {config.stride}. Use a stride of at most {left}, or leave the file out."
         )
     return FrameList.of(kept)
 
@@ -142,8 +142,8 @@ def _by_time(files: Sequence[InputFile], found: Sequence[Source], config: Ingest
             sources.append(replace(found[part.member], kept=kept, run=number, user_time=part.user_time))
     if not any(len(source.kept) for source in sources):
         raise ConfigError(
-            "No frame is left: all lie outside of the times asked for. Change --burn-in, --begin, --end or "
-            "--discard-first."
+            "No frame is left: all lie outside of the times asked for. Change `burn_in`, `begin`, `end` "
+            "or `discard_first`."
         )
     time_source = "user" if any(source.user_time for source in sources) else "file"
     remarks = [*_repeats(names, choices, config), *_spacings(runs, choices, config)]
@@ -151,7 +151,7 @@ def _by_time(files: Sequence[InputFile], found: Sequence[Source], config: Ingest
     if empty:
         remarks.append(f"nothing is kept of {listed(empty)}: outside of the times asked for")
     if config.dt is not None and time_source == "file":
-        remarks.append("--dt isn't used: all files have times of their own")
+        remarks.append("`dt` isn't used: all files have times of their own")
     is_grouped = config.from_list is not None or config.run_pattern is not None
     return Inputs(
         sources=tuple(sources),
@@ -173,7 +173,7 @@ def _repeats(names: Sequence[list[str]], choices: Sequence[Choice], config: Inge
     ]
     if repeated:
         n_frames = sum(n for _, n in repeated)
-        done = "both are kept" if config.overlap == "keep" else "the later ones are kept (--overlap later)"
+        done = "both are kept" if config.overlap == "keep" else "the later ones are kept (`overlap` later)"
         yield (
             f"{n_frames:,} frame{'s' if n_frames > 1 else ''} of {listed([name for name, _ in repeated])} at "
             f"times that a later part of the run covers again: {done}"
@@ -182,7 +182,7 @@ def _repeats(names: Sequence[list[str]], choices: Sequence[Choice], config: Inge
     if n_beyond and config.overlap != "keep":
         yield (
             f"{n_beyond:,} of these lie after the end of the later part: the run is taken to have gone on "
-            "from where that begins (--overlap keep keeps them)"
+            "from where that begins (`overlap` keep keeps them)"
         )
     back = [members[i] for members, choice in zip(names, choices, strict=True) for i in choice.goes_back]
     if back:
@@ -222,5 +222,5 @@ def _mixed(what: str, spacings: Sequence[tuple[str, float]]) -> Iterator[str]:
     if most > least * (1 + LIKE_SPACING):
         yield (
             f"frames of {near} are {format_time(least)} apart, those of {far} {format_time(most)}: {what} "
-            "with closer frames weigh more in populations (--every evens that out)"
+            "with closer frames weigh more in populations (`every` evens that out)"
         )

@@ -80,7 +80,7 @@ def ingest_trajectories(
     config = _config(trajectories, options)
     path = store_path(store)
     if append and restart:
-        raise ConfigError("--append keeps what is in the store, --restart discards it: give one of them.")
+        raise ConfigError("`append` keeps what is in the store, `restart` discards it: give one of them.")
     with _ending_readers():
         if append:
             return _append(path, config, break_lock=break_lock, progress=progress or Silent())
@@ -162,7 +162,7 @@ def _ingest(
         if journal is not None and journal.complete and journal.plan.fingerprint == plan.journal.fingerprint:
             return _result(store, path, 0)
         hint = (
-            "Use the same parameters, another store, or --restart to discard this one with its clusterings."
+            "Use the same parameters, another store, or `restart` to discard this one with its clusterings."
         )
         with store.step(plan.journal, hint=hint) as journal:
             computed = _run(store, journal, plan, config, workers, progress)
@@ -270,7 +270,7 @@ def _refuse_changed(store: Store, plan: "IngestPlan") -> None:
             raise FingerprintMismatchError(
                 f"{source.info.path} has changed since its frames were ingested: what is in the store may "
                 "differ from what is in the file now. Restore the file, add what it has grown by with "
-                "--append once the ingest is complete, or --restart."
+                "`append` once the ingest is complete, or `restart`."
             )
 
 
@@ -280,7 +280,7 @@ def _affordable_workers(plan: "IngestPlan", config: IngestConfig, progress: Prog
 
     budget = memory_budget(config.memory)
     mend = (
-        "Or select fewer atoms." if plan.shard_chunks == 1 else "Or take a smaller --shard, or fewer atoms."
+        "Or select fewer atoms." if plan.shard_chunks == 1 else "Or take a smaller `shard`, or fewer atoms."
     )
     require_within(budget, plan.memory.projected(1), stage="ingest", mend=mend)
     asked = config.workers or min(available_cpus(), useful_workers(plan.sources))

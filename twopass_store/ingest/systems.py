@@ -126,7 +126,7 @@ class SystemTable:
             given = top or self._default
         if given is None:
             raise ConfigError(
-                f"{path.name} has no topology of its own. Give one with --top FILE (pdb, gro, prmtop, …)."
+                f"{path.name} has no topology of its own. Give one with `top` (pdb, gro, prmtop, …)."
             )
         self._default = self._default or given
         return self._system(given)
@@ -209,7 +209,7 @@ class SystemTable:
             raise TopologyMismatchError(
                 f"The atoms kept of {system.topology_path} ({system.n_kept}) and of "
                 f"{reference.topology_path} ({reference.n_kept}) differ: {match.difference}. Select atoms "
-                'that all files have, in the same order (such as --select "name CA"), or ingest them into '
+                'that all files have, in the same order (such as `select` "name CA"), or ingest them into '
                 "separate stores."
             )
         name = Path(system.topology_path).name
@@ -239,7 +239,7 @@ def _refuse_solvent(topology: md.Topology) -> None:
         suggested = "protein" if has_protein else "not water"
         raise SelectionError(
             f"{share:.0%} of the {topology.n_atoms} atoms are solvent, and clustering by RMSD needs few "
-            f'atoms. Use --select "{suggested}" (or another selection), or --select all if that is meant.'
+            f'atoms. Use `select` "{suggested}" (or another selection), or `select` all if that is meant.'
         )
 
 
