@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from ..config import IngestConfig, expand_paths
 from ..errors import ConfigError, SelectionError, TopologyMismatchError
 from ..trajectory import (
-    Imager,
     format_of,
     make_imager,
     match_atoms,
@@ -70,20 +68,9 @@ class System:
         topology = self.load_topology()
         return topology if self.atom_indices is None else topology.subset(self.atom_indices)
 
-    def load_imager(self) -> Imager | None:
-        """Return what undoes the periodic images."""
-        return None if self.image is None else _imager(self)
-
     def fingerprint(self) -> str:
         """Digest of which atoms are kept."""
         return f"{self.n_kept} of {self.n_atoms} atoms ({_hash(self.kept_atoms().tobytes())})"
-
-
-@lru_cache(maxsize=2)
-def _imager(system: System) -> Imager:
-    assert system.image is not None
-    topology = system.load_topology()
-    return make_imager(topology, system.image, system.atom_indices, path=system.topology_path)
 
 
 class SystemTable:
@@ -148,33 +135,25 @@ class SystemTable:
             yield f"{listed(paths)} against {name}: {remark}" if paths else remark
 
     def _system(self, top: Path) -> System:
-        known = self._by_path.get(str(top))
-        if known is None:
-            known = self._by_path[str(top)] = self._matched(top)
-        return known
-
-    def _matched(self, top: Path) -> System:
-        if not self._by_path:
-            return self._made(top)
-        # Files of their own topologies mostly hold the same one; the first is encoded when there is a second.
-        if not self._by_content:
-            self._by_content[_content(self.reference.load_topology())] = self.reference
+        if str(top) in self._by_path:
+            return self._by_path[str(top)]
         topology = shared_topology(str(top))
-        content = _content(topology)
-        if content not in self._by_content:
-            system = self._made(top)
-            self._compare(system, topology)
+        content = _hash(topology_to_json(topology).encode())
+        # Files of their own topologies mostly hold the same one.
+        system = self._by_content.get(content)
+        if system is None:
+            image = None if self._config.image == "none" else self._config.image
+            system = System(str(top), topology.n_atoms, self._selected(topology), image)
+            if image is not None:
+                # Missing bonds are reported before anything is read.
+                make_imager(topology, image, system.atom_indices, path=str(top))
+            if self._by_path:
+                self._compare(system, topology)
             self._by_content[content] = system
-        return self._by_content[content]
-
-    def _made(self, top: Path) -> System:
-        topology = shared_topology(str(top))
-        image = None if self._config.image == "none" else self._config.image
-        system = System(str(top), topology.n_atoms, self._selected(top, topology), image)
-        system.load_imager()  # so that missing bonds are reported before anything is read
+        self._by_path[str(top)] = system
         return system
 
-    def _selected(self, top: Path, topology: md.Topology) -> NDArray[np.int64] | None:
+    def _selected(self, topology: md.Topology) -> NDArray[np.int64] | None:
         config = self._config
         if config.ndx is not None and config.group is not None:
             ndx = expand_paths([config.ndx])[0]
@@ -241,10 +220,6 @@ def _refuse_solvent(topology: md.Topology) -> None:
             f"{share:.0%} of the {topology.n_atoms} atoms are solvent, and clustering by RMSD needs few "
             f'atoms. Use `select` "{suggested}" (or another selection), or `select` all if that is meant.'
         )
-
-
-def _content(topology: md.Topology) -> str:
-    return _hash(topology_to_json(topology).encode())
 
 
 def listed(names: Sequence[str]) -> str:
