@@ -8,7 +8,7 @@ import numpy as np
 
 from ..config import expanded
 from ..errors import ConfigError, StageIncompleteError, TrajectoryError, TrajectoryNotFoundError
-from ..journal import Lock, StageJournal, hold, naming_writer
+from ..journal import Lock, StageJournal, hold
 from ..store import Store, lock_folder, store_path
 
 __all__ = ["Move", "RelocateResult", "relocate_trajectories"]
@@ -46,15 +46,12 @@ class RelocateResult:
         The files under the old place.
     was_done
         Whether they were recorded at the new place already, and nothing was changed.
-    requested
-        The trajectories as the ingest was asked for them.
     """
 
     store: Path
     trajectories: tuple[Move, ...]
     topologies: tuple[Move, ...]
     was_done: bool
-    requested: tuple[Move, ...] = ()
 
 
 def relocate_trajectories(
@@ -99,15 +96,13 @@ def relocate_trajectories(
     before, after = _absolute(old), _absolute(new)
     if dry_run:
         return _found(Store.open(path), before, after)
-    lock = Lock("ingest")
-    with naming_writer(lock_folder(path), lock, break_lock=break_lock):
-        Store.open(path)
-    with hold(lock_folder(path), [lock], break_lock=break_lock) as writer:
+    Store.open(path)  # nothing is made beside a store that isn't there
+    with hold(lock_folder(path), [Lock("ingest")], break_lock=break_lock) as writer:
         opened = Store.open(path, writer=writer)
         result = _found(opened, before, after)
         _refuse((*result.trajectories, *result.topologies))
         if not result.was_done:
-            _record(opened, _journal(opened), result)
+            _record(opened, before, after)
     return result
 
 
@@ -140,18 +135,17 @@ def _found(store: Store, old: str, new: str) -> RelocateResult:
     # A topology that stayed behind is no error: only a new ingest needs it.
     topologies = tuple(
         Move(path, moved, _size_problem(moved, size))
-        for path, size, _ in request.get("top", [])
+        for path, size, _ in request["top"]
         if (moved := _moved(path, old, new)) and Path(moved).exists()
     )
     # A kill may have come between two writes: then the request is all that still has the old paths.
-    asked = [path for path, *_ in request.get("trajectories", []) if _moved(path, old, new)]
-    is_done = not (trajectories or topologies or asked)
+    is_asked = any(_moved(path, old, new) for path, *_ in request["trajectories"])
+    is_done = not (trajectories or topologies or is_asked)
     if is_done and not any(_moved(path, new, new) for path in recorded):
         folders = sorted({str(Path(path).parent) for path in recorded})
         listed = ", ".join(folders[:SHOWN]) + (f" and {len(folders) - SHOWN} more" if folders[SHOWN:] else "")
         raise ConfigError(f"No file of {store.path} is recorded under {old}. They lie in {listed}.")
-    moved_requests = tuple(Move(path, _moved(path, old, new)) for path in asked)
-    return RelocateResult(store.path, trajectories, topologies, is_done, moved_requests)
+    return RelocateResult(store.path, trajectories, topologies, is_done)
 
 
 def _moved(path: str, old: str, new: str) -> str:
@@ -193,26 +187,22 @@ def _refuse(moves: tuple[Move, ...]) -> None:
     )
 
 
-def _record(store: Store, journal: StageJournal, result: RelocateResult) -> None:
-    new_of = {move.old: move.new for move in result.trajectories}
-    paths = [str(path) for path in store.read("trajectory_path")]
-    modified = store.read("trajectory_modified").copy()
-    for index, path in enumerate(paths):
-        if path in new_of:
-            modified[index] = Path(new_of[path]).stat().st_mtime_ns
-    names = np.array([new_of.get(path, path) for path in paths], object)
-    changed = {"trajectory_path": names, "trajectory_modified": modified}
-    journal.commit([record for name, values in changed.items() for record in store.write_all(name, values)])
+def _record(store: Store, old: str, new: str) -> None:
+    def now(path: str, modified_ns: int) -> tuple[str, int]:
+        moved = _moved(path, old, new)
+        is_there = moved and Path(moved).exists()  # a topology may have stayed
+        return (moved, Path(moved).stat().st_mtime_ns) if is_there else (path, modified_ns)
+
+    journal = _journal(store)
+    recorded = zip(store.read("trajectory_path"), store.read("trajectory_modified").tolist(), strict=True)
+    paths, modified = zip(*(now(str(path), at) for path, at in recorded), strict=True)
+    records = store.write_all("trajectory_path", np.array(paths, object))
+    journal.commit([*records, *store.write_all("trajectory_modified", np.array(modified, np.int64))])
 
     # Last: until it is there, the same command finishes what a kill has stopped.
     request = dict(journal.plan.request)
-    for kind, moves in (("trajectories", result.requested), ("top", result.topologies)):
-        new_of = {move.old: move.new for move in moves}
-        request[kind] = [
-            # The recorded size: a file that has grown still counts as changed.
-            [new_of[path], size, Path(new_of[path]).stat().st_mtime_ns]
-            if path in new_of
-            else [path, size, at]
-            for path, size, at in request.get(kind, [])
-        ]
+    for kind in ("trajectories", "top"):
+        # The recorded size: a file that has grown still counts as changed.
+        stamps = [(size, *now(path, at)) for path, size, at in request[kind]]
+        request[kind] = [[path, size, at] for size, path, at in stamps]
     journal.amend(replace(journal.plan, request=request))
