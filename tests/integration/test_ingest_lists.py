@@ -41,7 +41,7 @@ def test_index_group__is_what_is_kept(tmp_path, twopass, example_xtc, example_to
     (tmp_path / "index.ndx").write_text("[ System ]\n1 2 3\n[ Heavy ]\n5 2 7 7\n")
     arguments = ("ingest", "s.zarr", example_xtc, "--top", example_top, "--ndx", "index.ndx", "--group")
     result = twopass(*arguments, "Heavy")
-    assert '--group "Heavy": 3 atoms' in result.stderr
+    assert 'group "Heavy": 3 atoms' in result.stderr
     assert "group 'Heavy' of index.ndx: 1 atoms are listed twice" in result.stderr
     expected = md.load(example_xtc, top=example_top).xyz[:, [1, 4, 6]]
     np.testing.assert_array_equal(Store.open(tmp_path / "s.zarr").read("position"), expected)

@@ -23,7 +23,7 @@ from twopass_store import ingest_trajectories
 from twopass_store.config import IngestConfig
 from twopass_store.errors import NonFiniteError
 from twopass_store.ingest.plan import plan_ingest
-from twopass_store.ingest.sources import Source
+from twopass_store.ingest.runs import Source
 from twopass_store.ingest.stretches import cut_stretches, useful_workers
 from twopass_store.ingest.systems import System
 from twopass_store.partition import FrameList, chunk_range
@@ -156,7 +156,8 @@ def test_memory__bounds_all_processes_together(tmp_path: Path) -> None:
         tmp_path / "in", EXAMPLE / "alanine-dipeptide.xtc", TOP, files=3, frames=40_000
     )
     config = IngestConfig(trajectories=tuple(map(str, files)), top=str(TOP))
-    figure = -(-plan_ingest(config).memory.projected(2) // MEBIBYTE)
+    plan = plan_ingest(config)
+    figure = -(-(plan.shared_bytes + 2 * plan.worker_bytes) // MEBIBYTE)
     arguments = ["ingest", "s.zarr", *map(str, files), "--top", str(TOP), "--workers", "2", "--memory"]
     process = psutil.Popen([command(), *arguments, f"{figure}MiB"], cwd=tmp_path, stderr=subprocess.PIPE)
     peak, n_workers = 0, 0

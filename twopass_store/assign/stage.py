@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from ..config import AssignConfig, AssignOptions, validated
-from ..executors import PROCESS_BYTES, available_cpus, make_executor, memory_budget, require_within
+from ..executors import PROCESS_BYTES, affordable_workers, available_cpus, make_executor, memory_budget
 from ..journal import Lock, Plan, StageJournal, Writer
 from ..partition import FRAME_CHUNK, chunk_range
 from ..progress import Progress, Silent
@@ -221,14 +221,12 @@ def _affordable_workers(store: Store, name: str, config: AssignConfig, progress:
     per_worker += assign_bytes(block, n_compared, n_leaders, n_frame_atoms=metric.n_frame_atoms)
     per_worker += 2 * FRAME_CHUNK * 13
     shared = PROCESS_BYTES + store.metadata_bytes + 2 * n_leaders * n_atoms * 12 + 64 * n_leaders * n_selected
-    budget = memory_budget(config.memory)
-    require_within(budget, shared + per_worker, stage="assign", mend="Or use fewer leaders or atoms.")
-    if config.scheduler is not None:
-        return 1
-    asked = config.workers or available_cpus()
-    affordable = min(asked, (budget - shared) // per_worker)
-    if affordable < asked:
-        progress.note(
-            f"{affordable} of {asked} workers, as {budget >> 20} MiB of memory have no room for more"
-        )
-    return affordable
+    return affordable_workers(
+        1 if config.scheduler is not None else config.workers or available_cpus(),
+        memory_budget(config.memory),
+        shared=shared,
+        per_worker=per_worker,
+        stage="assign",
+        mend="Or use fewer leaders or atoms.",
+        progress=progress,
+    )

@@ -1,13 +1,21 @@
 """Where units of work run, threads or a Dask cluster, and what they may use."""
 
 from ..errors import ConfigError
-from .budget import PROCESS_BYTES, available_cpus, available_memory, memory_budget, require_within
+from .budget import (
+    PROCESS_BYTES,
+    affordable_workers,
+    available_cpus,
+    available_memory,
+    memory_budget,
+    require_within,
+)
 from .local import Executor, ThreadExecutor, merged
 
 __all__ = [
     "PROCESS_BYTES",
     "Executor",
     "ThreadExecutor",
+    "affordable_workers",
     "available_cpus",
     "available_memory",
     "make_executor",

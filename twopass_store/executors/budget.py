@@ -7,8 +7,16 @@ from pathlib import Path
 import psutil
 
 from ..errors import MemoryBudgetError
+from ..progress import Progress
 
-__all__ = ["PROCESS_BYTES", "available_cpus", "available_memory", "memory_budget", "require_within"]
+__all__ = [
+    "PROCESS_BYTES",
+    "affordable_workers",
+    "available_cpus",
+    "available_memory",
+    "memory_budget",
+    "require_within",
+]
 
 PROCESS_BYTES = 300 << 20
 """The interpreter and the libraries with their buffers, before any data (measured: 190 to 270 MiB)."""
@@ -17,6 +25,30 @@ PROCESS_BYTES = 300 << 20
 def memory_budget(asked: int | None) -> int:
     """Return the bytes that a stage may use: what was asked, or half of what is available."""
     return available_memory() // 2 if asked is None else asked
+
+
+def affordable_workers(
+    asked: int,
+    budget: int,
+    *,
+    shared: int,
+    per_worker: int,
+    stage: str,
+    mend: str,
+    progress: Progress,
+) -> int:
+    """Return how many of the workers asked for the memory has room for, and note if that is fewer.
+
+    `shared` and `per_worker` are bounds of what the stage needs, in bytes: all together, with
+    `PROCESS_BYTES`, and each worker beside that. Raises a `MemoryBudgetError` if there is no room for one.
+    """
+    require_within(budget, shared + per_worker, stage=stage, mend=mend)
+    affordable = min(asked, (budget - shared) // per_worker)
+    if affordable < asked:
+        progress.note(
+            f"{affordable} of {asked} workers, as {budget >> 20} MiB of memory have no room for more"
+        )
+    return affordable
 
 
 def require_within(budget: int, projected: int, *, stage: str, mend: str) -> None:

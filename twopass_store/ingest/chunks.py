@@ -1,6 +1,6 @@
 """From files to chunks of positions: read, check, cut."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -11,45 +11,15 @@ from numpy.typing import NDArray
 
 from ..errors import NonFiniteError
 from ..partition import FrameRange, chunk_range, segments
-from ..schema import ArraySpec
 from ..store import Store
 from ..trajectory import read_blocks
-from .sources import Source
+from .plan import IngestPlan
+from .runs import Source
 
-__all__ = ["Chunk", "Reading", "read_chunks", "read_frames"]
+__all__ = ["Chunk", "Columns", "read_chunks", "read_frames"]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """What reading the frames of an ingest takes.
-
-    Attributes
-    ----------
-    sources
-        The files in the order of their frames in the store.
-    trajectories
-        Their indices in the store's table of files.
-    n_stored
-        Frames at the beginning that are in the store already, before those of `sources`.
-    n_frames, n_atoms
-        Frames and atoms in the store.
-    time_source
-        ``file`` or ``index``; see the schema.
-    specs
-        The arrays along ``frame``.
-    """
-
-    sources: tuple[Source, ...]
-    trajectories: tuple[int, ...]
-    n_stored: int
-    n_frames: int
-    n_atoms: int
-    time_source: str
-    specs: tuple[ArraySpec, ...]
-
-    def path_of(self, trajectory: int) -> str:
-        """Return the path of a file by its index in the store's table."""
-        return self.sources[self.trajectories.index(trajectory)].info.path
+Columns = dict[str, NDArray[Any]]
+"""Consecutive frames: ``position`` and the small per-frame arrays by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +32,23 @@ class Chunk:
         Of the chunk.
     frames
         Its frames in the store.
-    positions
-        Shape (n_frames, n_atoms, 3), nm.
     columns
-        The small per-frame arrays by name, each of length n_frames.
+        What they hold, each array of length n_frames.
     """
 
     index: int
     frames: FrameRange
-    positions: NDArray[np.float32]
-    columns: Mapping[str, NDArray[Any]]
+    columns: Columns
 
 
 def read_chunks(
-    reading: Reading, stretch: FrameRange, *, chunk_frames: int, store: Store
+    plan: IngestPlan, stretch: FrameRange, *, chunk_frames: int, store: Store
 ) -> Generator[Chunk, None, None]:
     """Yield a stretch of chunks of positions.
 
     Parameters
     ----------
-    reading
+    plan
         What is read.
     stretch
         Indices of the chunks.
@@ -95,60 +62,58 @@ def read_chunks(
     TrajectoryError
         If a file can't be read on, or a frame isn't finite; the chunks before it have been yielded.
     """
-    wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, reading.n_frames))
-    edge = max(wanted.start, min(wanted.stop, reading.n_stored))
+    wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, plan.n_frames))
+    edge = max(wanted.start, min(wanted.stop, plan.n_stored))
     blocks = chain(
-        _stored_frames(reading, store, FrameRange(wanted.start, edge)),
+        _stored_frames(plan, store, FrameRange(wanted.start, edge)),
         # Blocks that are chunks aren't copied.
-        read_frames(reading, FrameRange(edge, wanted.stop), block_frames=chunk_frames),
+        read_frames(plan, FrameRange(edge, wanted.stop), block_frames=chunk_frames),
     )
-    left: dict[str, NDArray[Any]] | None = None
+    left: Columns | None = None
     for index in range(stretch.start, stretch.stop):
-        frames = chunk_range(index, chunk=chunk_frames, length=reading.n_frames)
+        frames = chunk_range(index, chunk=chunk_frames, length=plan.n_frames)
         left = left or next(blocks)
+        columns: Columns = {}
         if len(left["time"]) == len(frames):
-            columns = {spec.name: left[spec.name].astype(spec.dtype, copy=False) for spec in reading.specs}
+            for spec in plan.along_frame:
+                columns[spec.name] = left[spec.name].astype(spec.dtype, copy=False)
             left = None
-            yield Chunk(index, frames, columns.pop("position"), columns)
-            continue
-        buffers = _empty(reading.specs, len(frames), reading.n_atoms)
-        filled = 0
-        while filled < len(frames):
-            block = left or next(blocks)
-            taken = min(len(block["time"]), len(frames) - filled)
-            for name, buffer in buffers.items():
-                buffer[filled : filled + taken] = block[name][:taken]
-            left = {name: values[taken:] for name, values in block.items()}
-            left = left if len(left["time"]) else None
-            filled += taken
-        positions = buffers.pop("position")
-        yield Chunk(index, frames, positions, buffers)
+        else:
+            for spec in plan.along_frame:
+                columns[spec.name] = np.empty((len(frames), *left[spec.name].shape[1:]), spec.dtype)
+            filled = 0
+            while filled < len(frames):
+                block = left or next(blocks)
+                taken = min(len(block["time"]), len(frames) - filled)
+                for name, column in columns.items():
+                    column[filled : filled + taken] = block[name][:taken]
+                left = {name: values[taken:] for name, values in block.items()}
+                left = left if len(left["time"]) else None
+                filled += taken
+        yield Chunk(index, frames, columns)
 
 
-def _stored_frames(reading: Reading, store: Store, frames: FrameRange) -> Iterator[dict[str, NDArray[Any]]]:
+def _stored_frames(plan: IngestPlan, store: Store, frames: FrameRange) -> Iterator[Columns]:
     if len(frames):
-        yield {spec.name: store.read(spec.name, frames) for spec in reading.specs}
+        yield {spec.name: store.read(spec.name, frames) for spec in plan.along_frame}
 
 
 def read_frames(
-    reading: Reading, frames: FrameRange, *, block_frames: int | None = None
-) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield what the files hold of some of the store's frames, as arrays by name; so many at once at most.
+    plan: IngestPlan, frames: FrameRange, *, block_frames: int | None = None
+) -> Iterator[Columns]:
+    """Yield what the files hold of some of the store's frames; at most `block_frames` at once.
 
     Raises
     ------
     TrajectoryError
         If a file can't be read on, or a frame isn't finite; the frames before it have been yielded.
     """
-    no_times = reading.time_source == "index"
-    among = FrameRange(frames.start - reading.n_stored, frames.stop - reading.n_stored)
-    for segment in segments([source.kept for source in reading.sources], among):
-        source = reading.sources[segment.trajectory]
-        trajectory = reading.trajectories[segment.trajectory]
-        info, system = source.info, source.system
-        offset = 0
+    among = FrameRange(frames.start - plan.n_stored, frames.stop - plan.n_stored)
+    for segment in segments([source.kept for source in plan.sources], among):
+        source = plan.sources[segment.trajectory]
+        system, offset = source.system, 0
         blocks = read_blocks(
-            info,
+            source.info,
             frames=segment.source_frames,
             atom_indices=system.atom_indices,
             images=None if system.image is None else (system.topology_path, system.image),
@@ -159,10 +124,12 @@ def read_frames(
                 source_frames = segment.source_frames.part(offset, offset + block.n_frames).to_array()
                 offset += block.n_frames
                 n_good = _n_finite(block.xyz)
-                columns: dict[str, NDArray[Any]] = {
+                columns: Columns = {
                     "position": block.xyz,
-                    "time": _times(source, source_frames, None if no_times else block.time),
-                    "trajectory": np.full(block.n_frames, trajectory, np.int32),
+                    "time": _times(
+                        source, source_frames, None if plan.time_source == "index" else block.time
+                    ),
+                    "trajectory": np.full(block.n_frames, plan.trajectories[segment.trajectory], np.int32),
                     "source_frame": source_frames,
                     "run": np.full(block.n_frames, source.run, np.int32),
                     "unitcell_lengths": _or_nan(block.unitcell_lengths, block.n_frames),
@@ -171,8 +138,8 @@ def read_frames(
                 yield {name: values[:n_good] for name, values in columns.items()}
                 if n_good < block.n_frames:
                     raise NonFiniteError(
-                        f"{info.path}: frame {source_frames[n_good]} (counted from 0) has coordinates that "
-                        "are not finite. Remove that frame from the file, or leave it out with "
+                        f"{source.info.path}: frame {source_frames[n_good]} (counted from 0) has coordinates "
+                        "that are not finite. Remove that frame from the file, or leave it out with "
                         "`discard_first` or `stride`, and `restart`."
                     )
 
@@ -190,7 +157,7 @@ def _n_finite(xyz: NDArray[np.float32]) -> int:
 def _times(
     source: Source, frames: NDArray[np.int64], found: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
-    """Return the times of frames of a file: its own, the user's, or their numbers where there are none."""
+    """Return the times of frames of a file: its own, the user's, or their numbers if there are none."""
     if source.user_time is not None:
         first, step = source.user_time
         return first + step * frames.astype(np.float64)
@@ -199,8 +166,3 @@ def _times(
 
 def _or_nan(values: NDArray[Any] | None, n_frames: int) -> NDArray[Any]:
     return np.full((n_frames, 3), np.nan) if values is None else values
-
-
-def _empty(specs: Iterable[ArraySpec], n_frames: int, n_atoms: int) -> dict[str, NDArray[Any]]:
-    sizes = {"frame": n_frames, "atom": n_atoms, "xyz": 3}
-    return {spec.name: np.empty([sizes[dim] for dim in spec.dims], spec.dtype) for spec in specs}

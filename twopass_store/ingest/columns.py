@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..journal import Record, StageJournal
+from ..journal import Record
 from ..partition import FRAME_CHUNK, chunk_range
 from ..schema import INGESTED
 from ..store import Store
 
-__all__ = ["FRAME_COLUMN_BYTES", "FrameColumns", "columns_at_once"]
+__all__ = ["COLUMNS_PER_WORKER", "FRAME_COLUMN_BYTES", "FrameColumns"]
 
 FRAME_COLUMN_BYTES: int = FRAME_CHUNK * sum(
     np.dtype(spec.dtype).itemsize * 3 ** (len(spec.dims) - 1)
@@ -21,9 +21,8 @@ FRAME_COLUMN_BYTES: int = FRAME_CHUNK * sum(
 """Times, unit cells and provenance of one per-frame chunk."""
 
 
-def columns_at_once(workers: int) -> int:
-    """Return how many per-frame chunks are kept while they fill: workers are at different places."""
-    return 2 * workers
+COLUMNS_PER_WORKER = 2
+"""Per-frame chunks that are kept while they fill: workers are at different places."""
 
 
 class FrameColumns:
@@ -34,24 +33,22 @@ class FrameColumns:
 
     Parameters
     ----------
-    store, journal
-        Where to, and which of them are there already.
+    store
+        Where to.
     n_frames
         Frames in the store.
     at_once
         Chunks that are kept in memory.
     """
 
-    def __init__(self, store: Store, journal: StageJournal, n_frames: int, *, at_once: int) -> None:
+    def __init__(self, store: Store, n_frames: int, *, at_once: int) -> None:
         self._store = store
-        self._journal = journal
         self._n_frames = n_frames
         self._at_once = at_once
         self._specs = [spec for spec in INGESTED if spec.dims[0] == "frame" and spec.name != "position"]
         self._specs = [spec for spec in self._specs if store.has(spec.name)]
         self._buffers: dict[int, dict[str, NDArray[Any]]] = {}
-        # Chunks written since the last commit: not in the ledger yet, but to be read back all the same.
-        self._written: dict[int, list[Record]] = {}
+        self._records: list[Record] = []
 
     def put(self, start: int, columns: Mapping[str, NDArray[Any]]) -> None:
         """Take the values of consecutive frames from `start`."""
@@ -72,22 +69,20 @@ class FrameColumns:
         """Write what has changed since the last time; returns the ledger's entries."""
         for chunk in list(self._buffers):
             self._write(chunk)
-        records = [record for written in self._written.values() for record in written]
-        self._written.clear()
+        records, self._records = self._records, []
         return records
 
     def _write(self, chunk: int) -> None:
         # Chunks come nearly in order: one that gets another value later is read back.
-        buffers = self._buffers.pop(chunk)
-        self._written[chunk] = [
-            self._store.write_chunk(name, chunk, values) for name, values in buffers.items()
-        ]
+        for name, values in self._buffers.pop(chunk).items():
+            self._records.append(self._store.write_chunk(name, chunk, values))
 
     def _loaded(self, chunk: int) -> dict[str, NDArray[Any]]:
         frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=self._n_frames)
         buffers = {}
         for spec in self._specs:
-            if chunk in self._written or self._journal.done(spec.name)[chunk]:
+            # One that no ledger speaks of yet is whole all the same.
+            if self._store.has_chunk(spec.name, chunk):
                 buffers[spec.name] = self._store.read(spec.name, frames).copy()
             else:
                 shape = (len(frames), *self._store.shape(spec.name)[1:])

@@ -9,7 +9,7 @@ from mdtraj.utils import lengths_and_angles_to_box_vectors
 
 from ..partition import FrameList
 from ..trajectory import JumpCheck, format_of, read_blocks
-from .sources import Source
+from .runs import Source
 
 __all__ = ["warn_of_jumps"]
 

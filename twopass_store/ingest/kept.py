@@ -1,10 +1,8 @@
 """Choices of storage that a store keeps from its beginning; no value depends on them."""
 
-from dataclasses import replace
-
 from ..config import IngestConfig
 from ..partition import chunks_per_shard
-from ..store import LOSSLESS, Packing, Store
+from ..store import Store
 
 __all__ = ["is_packed_otherwise", "kept_choices"]
 
@@ -28,14 +26,8 @@ def kept_choices(store: Store, config: IngestConfig) -> list[str]:
 
 
 def is_packed_otherwise(store: Store, config: IngestConfig) -> bool:
-    """Whether the type asked for is another than that in which the store has positions."""
+    """Tell whether the store has positions in another type than the one asked for."""
     if not store.has("position"):
         return False
-    packing = store.packing()
-    return packing != _asked_for(packing, config)
-
-
-def _asked_for(present: Packing, config: IngestConfig) -> Packing:
-    if config.precision == "lossless":
-        return LOSSLESS
-    return replace(present, dtype="int32") if config.wide and present.dtype == "int16" else present
+    dtype = store.packing().dtype
+    return (config.precision == "lossless" and dtype != "float32") or (config.wide and dtype == "int16")

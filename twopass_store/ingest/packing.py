@@ -12,9 +12,10 @@ from ..errors import NonFiniteError, PrecisionError
 from ..partition import FrameRange
 from ..store import LOSSLESS, Misfit, Packing
 from ..trajectory import format_of, grid_step
-from .chunks import Chunk, Reading, read_frames
+from .chunks import Columns, read_frames
+from .plan import IngestPlan
 
-__all__ = ["check_samples", "choose_packing", "describe_packing", "pack_chunk"]
+__all__ = ["check_samples", "choose_packing", "describe_packing", "pack"]
 
 COMMON_STEPS_NM = (0.01, 0.001, 0.0001, 0.00001)
 """Grids looked for where no file says which it is on, as in a TRR file made from XTC."""
@@ -23,12 +24,12 @@ HEADROOM = 2.0
 """int16 is taken where it holds this many times the largest coordinate of the samples."""
 
 
-def choose_packing(reading: Reading, config: IngestConfig) -> Packing:
+def choose_packing(plan: IngestPlan, config: IngestConfig) -> Packing:
     """Choose how positions are packed, from samples of every file.
 
     Parameters
     ----------
-    reading
+    plan
         What is ingested.
     config
         What precision was asked for, and whether in integers of 32 bits.
@@ -42,10 +43,10 @@ def choose_packing(reading: Reading, config: IngestConfig) -> Packing:
     if config.precision == "lossless" or (config.precision == "auto" and config.image != "none"):
         return LOSSLESS
     rounds = config.precision != "auto"
-    steps = [float(config.precision)] if rounds else _likely_steps(reading)
+    steps = [float(config.precision)] if rounds else _likely_steps(plan)
     candidates = [Packing.on_grid(step, "int32", rounds=rounds) for step in steps]
     largest = 0.0
-    for sample in (block["position"] for block in _samples(reading)):
+    for sample in (block["position"] for block in _samples(plan)):
         candidates = [packing for packing in candidates if not isinstance(packing.pack(sample), Misfit)]
         if not candidates:
             # What was asked for is kept, and the chunk with the coordinate will tell where it lies.
@@ -68,22 +69,7 @@ def describe_packing(packing: Packing) -> str:
     return f"positions: {packing.dtype}, {how}"
 
 
-def pack_chunk(chunk: Chunk, packing: Packing, reading: Reading) -> NDArray[Any]:
-    """Turn a chunk of positions into what is stored.
-
-    Raises
-    ------
-    PrecisionError
-        If a coordinate doesn't come back as it is (where rounded: lies beyond the range).
-    """
-    packed = packing.pack(chunk.positions)
-    if not isinstance(packed, Misfit):
-        return packed
-    path = reading.path_of(int(chunk.columns["trajectory"][packed.frame]))
-    raise _misfit(packed, packing, reading, path, int(chunk.columns["source_frame"][packed.frame]))
-
-
-def check_samples(reading: Reading, packing: Packing) -> None:
+def check_samples(plan: IngestPlan, packing: Packing) -> None:
     """Make sure that samples of all files fit how a store packs positions, before it grows.
 
     Raises
@@ -91,46 +77,50 @@ def check_samples(reading: Reading, packing: Packing) -> None:
     PrecisionError
         If one doesn't.
     """
-    for block in _samples(reading):
-        packed = packing.pack(block["position"])
-        if isinstance(packed, Misfit):
-            path = reading.path_of(int(block["trajectory"][packed.frame]))
-            raise _misfit(packed, packing, reading, path, int(block["source_frame"][packed.frame]))
+    for block in _samples(plan):
+        pack(block, packing, plan)
 
 
-def _misfit(misfit: Misfit, packing: Packing, reading: Reading, path: str, frame: int) -> PrecisionError:
-    atom = reading.sources[0].system.load_kept_topology().atom(misfit.atom)
+def pack(columns: Columns, packing: Packing, plan: IngestPlan) -> NDArray[Any]:
+    """Turn positions into what is stored.
+
+    Raises
+    ------
+    PrecisionError
+        If a coordinate doesn't come back as it is (where rounded: lies beyond the range).
+    """
+    packed = packing.pack(columns["position"])
+    if not isinstance(packed, Misfit):
+        return packed
+    trajectory, frame = (int(columns[name][packed.frame]) for name in ("trajectory", "source_frame"))
+    source = plan.sources[plan.trajectories.index(trajectory)]
     where = (
-        f"{path}: frame {frame} (counted from 0), atom {misfit.atom} of those kept "
-        f"({atom}) has {'xyz'[misfit.axis]} = {misfit.value:.9g} nm"
+        f"{source.info.path}: frame {frame} (counted from 0), atom {packed.atom} of those kept "
+        f"({plan.stored_topology.atom(packed.atom)}) has {'xyz'[packed.axis]} = {packed.value:.9g} nm"
     )
     stored = f"{packing.dtype} in steps of {format_length(packing.scale or 0.0)}"
-    if not misfit.is_too_large:
-        return PrecisionError(
-            f"{where}, which is off the grid: positions are stored as {stored}, since samples of all files "
-            "are on it. Make the store anew (`restart`) with `precision` lossless."
-        )
     mend = "`precision` lossless"
-    if packing.dtype == "int16":
-        mend = "`wide`"
-    elif packing.rounds:
-        mend = "a coarser `precision`"
-    return PrecisionError(
-        f"{where}, beyond the {packing.limit_nm:.6g} nm that {stored} holds. Make the store anew "
-        f"(`restart`) with {mend}."
-    )
+    if not packed.is_too_large:
+        reason = f"off the grid: positions are stored as {stored}, since samples of all files are on it"
+    else:
+        reason = f"beyond the {packing.limit_nm:.6g} nm that {stored} holds"
+        if packing.dtype == "int16":
+            mend = "`wide`"
+        elif packing.rounds:
+            mend = "a coarser `precision`"
+    raise PrecisionError(f"{where}, {reason}. Make the store anew (`restart`) with {mend}.")
 
 
-def _likely_steps(reading: Reading) -> list[float]:
+def _likely_steps(plan: IngestPlan) -> list[float]:
     """Return the grids that the files may be on, those that they name first, the finest first."""
-    named = {step for source in reading.sources if (step := grid_step(source.info.path)) is not None}
+    named = {step for source in plan.sources if (step := grid_step(source.info.path)) is not None}
     return sorted(named) or list(COMMON_STEPS_NM)
 
 
-def _samples(reading: Reading) -> Iterator[dict[str, NDArray[Any]]]:
+def _samples(plan: IngestPlan) -> Iterator[Columns]:
     """Yield frames as they will be stored, from the head, the middle and the tail of each file."""
-    start = reading.n_stored
-    for source in reading.sources:
+    start = plan.n_stored
+    for source in plan.sources:
         stop = start + len(source.kept)
         places = [FrameRange(start, min(start + 3, stop))]
         # A text format is read up to the frame, and PDB is read whole.
@@ -139,7 +129,7 @@ def _samples(reading: Reading) -> Iterator[dict[str, NDArray[Any]]]:
             places += [FrameRange(middle, middle + 1), FrameRange(stop - 1, stop)]
         for frames in places:
             try:
-                yield from (block for block in read_frames(reading, frames) if len(block["time"]))
+                yield from (block for block in read_frames(plan, frames) if len(block["time"]))
             except NonFiniteError:
                 continue  # reported when it is its turn
         start = stop

@@ -1,6 +1,6 @@
 """What an ingest will do: its files, the frames kept of each, the atoms, and the memory that it needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -14,7 +14,7 @@ from ..config import IngestConfig
 from ..executors import PROCESS_BYTES
 from ..journal import Plan
 from ..partition import chunks_per_shard, position_chunk_frames
-from ..schema import ATOM, FRAME, RUN, TRAJECTORY_FILE, TRAJECTORY_RECORD, UNITCELL, ArraySpec
+from ..schema import ATOM, FRAME, INGESTED, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import (
     READER_BYTES,
@@ -24,15 +24,14 @@ from ..trajectory import (
     reading_bytes,
     topology_to_json,
 )
-from .chunks import Reading
-from .columns import FRAME_COLUMN_BYTES, columns_at_once
+from .columns import COLUMNS_PER_WORKER, FRAME_COLUMN_BYTES
 from .images import warn_of_jumps
 from .request import requested
-from .runs import Run
-from .sources import Inputs, Source, find_inputs
+from .runs import Run, Source
+from .sources import Inputs, find_inputs
 from .systems import SystemTable, listed
 
-__all__ = ["CHUNKS_IN_MEMORY", "IngestMemory", "IngestPlan", "describe_file", "file_columns", "plan_ingest"]
+__all__ = ["IngestPlan", "describe_file", "file_columns", "plan_ingest"]
 
 CHUNKS_IN_MEMORY = 6
 """Chunks of positions at once: one being read, one queued, two being encoded, and their encoded copies."""
@@ -40,45 +39,20 @@ CHUNKS_IN_MEMORY = 6
 TOPOLOGY_BYTES_PER_ATOM = 4000
 """Of mdtraj's objects, their JSON text and the tables made from it (measured: about 2500)."""
 
-
 TIMED_BYTES_PER_FRAME = 100
 """Times, indices and masks by which the frames of a run are chosen, all at once (measured: about 80)."""
 
 
-@dataclass(frozen=True, slots=True)
-class IngestMemory:
-    """Upper bounds of memory, in bytes.
-
-    Attributes
-    ----------
-    driver_bytes, reader_bytes
-        Of the driver and of each reader process, before they read.
-    planning_bytes
-        Of what the driver looks at before that.
-    unit_bytes
-        Of reading, encoding and writing, for each reader.
-    """
-
-    driver_bytes: int
-    reader_bytes: int
-    planning_bytes: int
-    unit_bytes: int
-
-    def projected(self, workers: int) -> int:
-        """Return the bound of all processes."""
-        columns = (columns_at_once(workers) + 1) * FRAME_COLUMN_BYTES
-        readers = workers * (self.reader_bytes + self.unit_bytes)
-        return self.driver_bytes + self.planning_bytes + readers + columns
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class IngestPlan:
     """All that an ingest does, fixed before its first frame is read.
 
     Attributes
     ----------
     sources
-        The files in the order of their frames in the store.
+        The files to read, in the order of their frames in the store.
+    trajectories
+        Their indices in the store's table of files.
     stored_topology
         That of the atoms kept, as the first file names them.
     guessed
@@ -87,12 +61,8 @@ class IngestPlan:
         Frames in the store.
     n_stored
         Those at its beginning that are there already; 0 unless more are appended.
-    trajectories
-        Indices of `sources` in the store's table of files.
-    files
-        Columns of that table by name.
-    runs
-        Columns of the table of runs by name; empty where there are no runs.
+    tables
+        Columns of the tables of files and runs by name.
     time_source
         ``file``, ``user`` or ``index``; see the schema.
     arrays
@@ -101,45 +71,48 @@ class IngestPlan:
         The plan as the journal keeps it.
     shard_chunks
         Chunks of positions in one file, which is what a unit writes.
-    memory
-        Upper bounds of the memory of the stage.
+    shared_bytes, worker_bytes
+        Upper bounds of the memory of the stage: of the driver, and of each worker beside it.
     messages
         What the user should see: what was matched.
     """
 
     sources: tuple[Source, ...]
+    trajectories: tuple[int, ...]
     stored_topology: md.Topology
     guessed: NDArray[np.int64]
     n_frames: int
     n_stored: int
-    trajectories: tuple[int, ...]
-    files: Mapping[str, NDArray[Any]]
-    runs: Mapping[str, NDArray[Any]]
+    tables: Mapping[str, NDArray[Any]]
     time_source: str
     arrays: tuple[tuple[ArraySpec, tuple[int, ...]], ...]
     journal: Plan
     shard_chunks: int
-    memory: IngestMemory
+    shared_bytes: int
+    worker_bytes: int
     messages: tuple[str, ...]
 
     @property
-    def reading(self) -> Reading:
-        """What reading takes."""
-        return Reading(
-            sources=self.sources,
-            trajectories=self.trajectories,
-            n_stored=self.n_stored,
-            n_frames=self.n_frames,
-            n_atoms=self.stored_topology.n_atoms,
-            time_source=self.time_source,
-            specs=tuple(spec for spec, _ in self.arrays if spec.dims[0] == "frame"),
-        )
+    def n_atoms(self) -> int:
+        """Atoms in the store."""
+        return int(self.stored_topology.n_atoms)
+
+    @property
+    def along_frame(self) -> list[ArraySpec]:
+        """The arrays along ``frame``."""
+        return [spec for spec, _ in self.arrays if spec.dims[0] == "frame"]
 
 
-def plan_ingest(config: IngestConfig, *, is_growing: bool = False) -> IngestPlan:
+def plan_ingest(config: IngestConfig, *, to: Store | None = None) -> IngestPlan:
     """Probe the files and fix what will be done.
 
-    `is_growing` is whether files may end within a frame that is still being written, which is left out.
+    Parameters
+    ----------
+    config
+        What is asked for.
+    to
+        The store that the files, or parts of them, are to be appended to. They may end within a frame that
+        is still being written, which is left out.
 
     Raises
     ------
@@ -151,58 +124,39 @@ def plan_ingest(config: IngestConfig, *, is_growing: bool = False) -> IngestPlan
     """
     request = requested(config)
     systems = SystemTable(config)
-    inputs = find_inputs(config, systems, is_growing=is_growing)
-    sources, time_source = inputs.sources, inputs.time_source
-    reference = systems.reference
+    inputs = find_inputs(config, systems, is_growing=to is not None)
+    sources, reference = inputs.sources, systems.reference
     topology, stored_topology = reference.load_topology(), reference.load_kept_topology()
     n_frames = sum(len(source.kept) for source in sources)
-    has_unitcell = any(source.info.has_unitcell for source in sources)
-    runs = _run_columns(inputs.runs)
+    if to is None:
+        shard_chunks = chunks_per_shard(n_frames, reference.n_kept, shard=config.shard or "auto")
+    else:
+        shard_chunks = to.unit_length("position") // to.chunk_length("position")
+    tables = file_columns(sources) | _run_columns(inputs.runs)
+    if not any(source.label for source in sources):
+        del tables["trajectory_label"]
+    names = {spec.name for spec in (*FRAME, *ATOM)} | tables.keys()
+    if any(source.info.has_unitcell for source in sources):
+        names |= {spec.name for spec in UNITCELL}
+    if inputs.runs is not None:
+        names.add("run")
     sizes = {"frame": n_frames, "atom": reference.n_kept, "xyz": 3, "trajectory_file": len(sources)}
     sizes["simulation_run"] = len(inputs.runs or ())
-    is_labelled = any(source.label for source in sources)
-    specs = (
-        *FRAME,
-        *(UNITCELL if has_unitcell else ()),
-        *TRAJECTORY_FILE,
-        *(spec for spec in TRAJECTORY_RECORD if is_labelled or spec.name != "trajectory_label"),
-        *ATOM,
-        *(spec for spec in RUN if spec.name in runs or (runs and spec.name == "run")),
-    )
-    arrays = tuple((spec, tuple(sizes[dim] for dim in spec.dims)) for spec in specs)
-    shard_chunks = chunks_per_shard(n_frames, reference.n_kept, shard=config.shard or "auto")
-    parameters = {
-        "select": reference.fingerprint(),
-        "stride": config.stride,
-        "discard_first": config.discard_first,
-        "topology": _hash(topology_to_json(stored_topology).encode()),
-        "trajectories": [describe_file(source, reference.fingerprint()) for source in sources],
-    }
-    # Integers on the files' own grid and float32 are the same values: only rounding makes others.
-    if not isinstance(config.precision, str):
-        parameters["precision"] = f"rounded to {config.precision:g} nm"
-    if is_labelled:
-        parameters["labels"] = [source.label for source in sources]
-    if config.image != "none":
-        parameters["image"] = config.image
-    if inputs.n_timed:
-        parameters["times"] = [_timing(source) for source in sources]
-    if runs:
-        parameters["runs"] = [[str(value) for value in column] for column in runs.values()]
+    arrays = tuple((spec, tuple(sizes[dim] for dim in spec.dims)) for spec in INGESTED if spec.name in names)
+    shared_bytes, worker_bytes = _memory(config, inputs, systems, shard_chunks, to)
     return IngestPlan(
         sources=sources,
+        trajectories=tuple(range(len(sources))),
         stored_topology=stored_topology,
         guessed=np.flatnonzero(guessed_elements(reference.topology_path, topology)[reference.kept_atoms()]),
         n_frames=n_frames,
         n_stored=0,
-        trajectories=tuple(range(len(sources))),
-        files=file_columns(sources),
-        runs=runs,
-        time_source=time_source,
+        tables=tables,
+        time_source=inputs.time_source,
         arrays=arrays,
         journal=Plan(
             stage="ingest",
-            parameters=parameters,
+            parameters=_parameters(config, inputs, systems, stored_topology),
             products=tuple(
                 Store.product("", spec, shape, shard_chunks=shard_chunks if spec.name == "position" else 1)
                 for spec, shape in arrays
@@ -210,9 +164,37 @@ def plan_ingest(config: IngestConfig, *, is_growing: bool = False) -> IngestPlan
             request=request,
         ),
         shard_chunks=shard_chunks,
-        memory=_memory(config, inputs, systems, shard_chunks),
-        messages=_messages(config, inputs, systems, stored_topology),
+        shared_bytes=shared_bytes,
+        worker_bytes=worker_bytes,
+        messages=tuple(_messages(config, inputs, systems, stored_topology)),
     )
+
+
+def _parameters(
+    config: IngestConfig, inputs: Inputs, systems: SystemTable, stored_topology: md.Topology
+) -> dict[str, Any]:
+    """Return what determines the frames in the store."""
+    reference, sources = systems.reference.fingerprint(), inputs.sources
+    parameters = {
+        "select": reference,
+        "stride": config.stride,
+        "discard_first": config.discard_first,
+        "topology": _hash(topology_to_json(stored_topology).encode()),
+        "trajectories": [describe_file(source, reference) for source in sources],
+    }
+    # Integers on the files' own grid and float32 are the same values: only rounding makes others.
+    if not isinstance(config.precision, str):
+        parameters["precision"] = f"rounded to {config.precision:g} nm"
+    if any(source.label for source in sources):
+        parameters["labels"] = [source.label for source in sources]
+    if config.image != "none":
+        parameters["image"] = config.image
+    if inputs.n_timed:
+        parameters["times"] = [_timing(source) for source in sources]
+    if inputs.runs is not None:
+        columns = _run_columns(inputs.runs).values()
+        parameters["runs"] = [[str(value) for value in column] for column in columns]
+    return parameters
 
 
 def describe_file(source: Source, reference: str) -> str:
@@ -244,7 +226,7 @@ def _timing(source: Source) -> str:
 
 
 def _run_columns(runs: Sequence[Run] | None) -> dict[str, NDArray[Any]]:
-    """Return the columns of the table of runs by name; none where there are no runs."""
+    """Return the columns of the table of runs by name; none if there are no runs."""
     if runs is None:
         return {}
     columns: dict[str, NDArray[Any]] = {"run_label": np.array([run.label for run in runs], object)}
@@ -255,10 +237,13 @@ def _run_columns(runs: Sequence[Run] | None) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def _memory(config: IngestConfig, inputs: Inputs, systems: SystemTable, shard_chunks: int) -> IngestMemory:
-    sources = inputs.sources
-    n_kept = systems.reference.n_kept
+def _memory(
+    config: IngestConfig, inputs: Inputs, systems: SystemTable, shard_chunks: int, to: Store | None
+) -> tuple[int, int]:
+    """Return upper bounds of what the driver needs, and each worker beside it, in bytes."""
+    sources, n_kept = inputs.sources, systems.reference.n_kept
     n_frames = sum(len(source.kept) for source in sources)
+    n_frames += 0 if to is None else to.shape("position")[0]
     unit = min(shard_chunks * position_chunk_frames(n_kept), n_frames)
     # The reader's cache keeps two topologies.
     topologies = sum(sorted(system.n_atoms for system in systems.systems)[-2:])
@@ -268,45 +253,36 @@ def _memory(config: IngestConfig, inputs: Inputs, systems: SystemTable, shard_ch
     reads_topology = config.image != "none" or any(
         format_of(source.info.path).has_topology for source in sources
     )
-    return IngestMemory(
-        driver_bytes=PROCESS_BYTES + topology_bytes,
-        reader_bytes=READER_BYTES + (topology_bytes if reads_topology else 0),
-        planning_bytes=TIMED_BYTES_PER_FRAME * inputs.n_timed,
-        unit_bytes=max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
-        + CHUNKS_IN_MEMORY * unit * n_kept * 12,
-    )
+    shared = PROCESS_BYTES + topology_bytes + TIMED_BYTES_PER_FRAME * inputs.n_timed + FRAME_COLUMN_BYTES
+    reader = READER_BYTES + (topology_bytes if reads_topology else 0)
+    reader += max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
+    return shared, reader + CHUNKS_IN_MEMORY * unit * n_kept * 12 + COLUMNS_PER_WORKER * FRAME_COLUMN_BYTES
 
 
 def _messages(
     config: IngestConfig, inputs: Inputs, systems: SystemTable, stored_topology: md.Topology
-) -> tuple[str, ...]:
-    sources = inputs.sources
+) -> Iterator[str]:
+    sources, reference = inputs.sources, systems.reference
     asked = "all atoms"
     if config.select is not None:
         asked = f'select "{config.select}"'
     elif config.group is not None:
         asked = f'group "{config.group}"'
-    reference = systems.reference
     topology = reference.load_topology()
-    messages = [
-        f"{asked}: {describe_selection(topology, reference.kept_atoms())} of {topology.n_atoms} atoms"
-    ]
-    messages += systems.remarks()
+    yield f"{asked}: {describe_selection(topology, reference.kept_atoms())} of {topology.n_atoms} atoms"
+    yield from systems.remarks()
     if inputs.runs is not None:
-        messages.append(
-            f"{len(inputs.runs)} run{'s' if len(inputs.runs) > 1 else ''} of {len(sources)} files"
-        )
-    messages += inputs.remarks
+        yield f"{len(inputs.runs)} run{'s' if len(inputs.runs) > 1 else ''} of {len(sources)} files"
+    yield from inputs.remarks
     if inputs.timeless:
         rest = "" if len(inputs.timeless) == len(sources) else ", and those of the other files are left out"
-        messages.append(f"no times in {listed(inputs.timeless)}: frames are numbered instead{rest}")
+        yield f"no times in {listed(inputs.timeless)}: frames are numbered instead{rest}"
     bare = [Path(source.info.path).name for source in sources if not source.info.has_unitcell]
     if 0 < len(bare) < len(sources):
-        messages.append(f"no unit cell in {listed(bare)}: NaN for those frames")
+        yield f"no unit cell in {listed(bare)}: NaN for those frames"
     warning = warn_of_jumps(sources, stored_topology) if config.image == "none" else None
     if warning is not None:
-        messages.append(warning)
-    return tuple(messages)
+        yield warning
 
 
 def _hash(data: bytes) -> str:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,40 @@ from numpy.typing import NDArray
 
 from ..config import IngestConfig, InputFile, format_time
 from ..errors import ConfigError, TrajectoryError
+from ..partition import FrameList
 from ..trajectory import TrajectoryInfo, read_times
 from .choice import Choice, choose_by_number, choose_by_time
+from .systems import System
 
-__all__ = ["Part", "Run", "group_runs", "order_parts"]
+__all__ = ["Run", "Source", "group_runs", "order_parts"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """One trajectory file, small enough to be handed to another process.
+
+    Attributes
+    ----------
+    info
+        What the file holds.
+    system
+        Its atoms, and which of them are kept.
+    kept
+        The frames kept.
+    label
+        What a list calls it; empty for nothing.
+    run
+        The simulation that it is a part of, an index into the table of runs.
+    user_time
+        Time of its first frame and time between its frames, ps, if the user gives them; else None.
+    """
+
+    info: TrajectoryInfo
+    system: System
+    kept: FrameList
+    label: str = ""
+    run: int = -1
+    user_time: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +65,6 @@ class Run:
     members: tuple[int, ...]
     replica: str = ""
     temperature: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A file of a run.
-
-    Attributes
-    ----------
-    member
-        Index into the list of all files.
-    kept
-        Frames kept, ascending.
-    has_time
-        Whether its frames have times, of the file or of the user.
-    user_time
-        Time of its first frame and time between its frames, ps, if the user gives them; else None.
-    """
-
-    member: int
-    kept: NDArray[np.int64]
-    has_time: bool
-    user_time: tuple[float, float] | None
 
 
 def group_runs(files: Sequence[InputFile], config: IngestConfig) -> list[Run]:
@@ -119,22 +127,22 @@ def _label(path: str, pattern: str) -> str:
     return named or (found[1] if found.re.groups else found[0]) or ""
 
 
-def order_parts(run: Run, infos: Sequence[TrajectoryInfo], config: IngestConfig) -> tuple[list[Part], Choice]:
+def order_parts(run: Run, sources: Sequence[Source], config: IngestConfig) -> tuple[list[Source], Choice]:
     """Put the parts of a run in order and choose their frames.
 
     Parameters
     ----------
     run
         Its files.
-    infos
-        What all files hold, indexed by `run.members`.
+    sources
+        All files, indexed by `run.members`.
     config
         What is asked for.
 
     Returns
     -------
-    The parts in order of their first times (as given where a file has none), and what was chosen of them, in
-    the same order.
+    The parts in order of their first times (as given if a file has none), with the frames kept; and what was
+    chosen of them, in the same order.
 
     Raises
     ------
@@ -143,57 +151,48 @@ def order_parts(run: Run, infos: Sequence[TrajectoryInfo], config: IngestConfig)
     TrajectoryError
         If times aren't finite, or parts overlap and that is to be an error.
     """
-    times, user_times = _times(run, infos, config)
-    members = list(run.members)
-    known = [time for time in times if time is not None]
-    if len(known) < len(times):
-        chosen = choose_by_number([infos[member].n_frames for member in members], config)
-    else:
-        if not any(user_times):
-            order = sorted(range(len(known)), key=lambda part: float(known[part][0]))
-            members, known = [members[part] for part in order], [known[part] for part in order]
-        chosen = choose_by_time(known, config)
-        if config.overlap == "error" and any(chosen.n_repeated):
-            part = next(part for part, n in enumerate(chosen.n_repeated) if n)
-            raise TrajectoryError(
-                f"{chosen.n_repeated[part]} frames of {infos[members[part]].path} come at times that "
-                f"{infos[members[part + 1]].path} covers again, from {format_time(known[part + 1][0])} on. "
-                "Use `overlap` later to keep those of the later file, or `overlap` keep for both."
-            )
-    has_time = {member: time is not None for member, time in zip(run.members, times, strict=True)}
-    parts = [
-        Part(member, kept, has_time[member], user_time)
-        for member, kept, user_time in zip(members, chosen.kept, user_times, strict=True)
-    ]
-    return parts, chosen
-
-
-def _times(
-    run: Run, infos: Sequence[TrajectoryInfo], config: IngestConfig
-) -> tuple[list[NDArray[np.float64] | None], list[tuple[float, float] | None]]:
-    times: list[NDArray[np.float64] | None] = []
-    user_times: list[tuple[float, float] | None] = []
+    parts, times = [], []
     begin = 0.0
-    for member in run.members:
-        info = infos[member]
-        found, user_time = read_times(info), None
-        if found is None and config.dt is not None:
-            user_time = begin, config.dt
-            found = begin + config.dt * np.arange(info.n_frames, dtype=np.float64)
+    for part in (sources[member] for member in run.members):
+        found = read_times(part.info)
         if found is None:
-            _refuse_timeless(info, config)
-        elif not np.isfinite(found).all():
-            frame = int(np.argmin(np.isfinite(found)))
-            raise TrajectoryError(
-                f"{info.path}: the time of frame {frame} isn't finite. Write the file again, or ingest it "
-                "without options that need times."
-            )
+            # Also where a program that knows no times wrote the same one for all frames.
+            part = replace(part, info=replace(part.info, has_time=False))
+            if config.dt is not None:
+                part = replace(part, user_time=(begin, config.dt))
+                found = begin + config.dt * np.arange(part.info.n_frames, dtype=np.float64)
+        if found is None:
+            _refuse_timeless(part.info, config)
         else:
+            _require_finite(part.info, found)
             # A file without times goes on where the part before it ended.
             begin = float(found[-1]) + (config.dt or 0.0)
-        times.append(found)
-        user_times.append(user_time)
-    return times, user_times
+            times.append(found)
+        parts.append(part)
+    if len(times) < len(parts):
+        chosen = choose_by_number([part.info.n_frames for part in parts], config)
+    else:
+        if not any(part.user_time for part in parts):
+            order = sorted(range(len(parts)), key=lambda part: float(times[part][0]))
+            parts, times = [parts[part] for part in order], [times[part] for part in order]
+        chosen = choose_by_time(times, config)
+        if config.overlap == "error" and any(chosen.n_repeated):
+            first = next(part for part, n in enumerate(chosen.n_repeated) if n)
+            raise TrajectoryError(
+                f"{chosen.n_repeated[first]} frames of {parts[first].info.path} come at times that "
+                f"{parts[first + 1].info.path} covers again, from {format_time(times[first + 1][0])} on. "
+                "Use `overlap` later to keep those of the later file, or `overlap` keep for both."
+            )
+    kept = map(FrameList.from_indices, chosen.kept)
+    return [replace(part, kept=frames) for part, frames in zip(parts, kept, strict=True)], chosen
+
+
+def _require_finite(info: TrajectoryInfo, times: NDArray[np.float64]) -> None:
+    if not np.isfinite(times).all():
+        raise TrajectoryError(
+            f"{info.path}: the time of frame {np.argmin(np.isfinite(times))} isn't finite. Write the file "
+            "again, or ingest it without options that need times."
+        )
 
 
 def _refuse_timeless(info: TrajectoryInfo, config: IngestConfig) -> None:

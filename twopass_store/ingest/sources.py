@@ -9,44 +9,16 @@ from ..errors import ConfigError
 from ..partition import FrameList, kept_frames
 from ..trajectory import TrajectoryInfo, probe
 from .choice import Choice
-from .runs import Run, group_runs, order_parts
-from .systems import System, SystemTable, listed
+from .runs import Run, Source, group_runs, order_parts
+from .systems import SystemTable, listed
 
-__all__ = ["Inputs", "Source", "find_inputs"]
+__all__ = ["Inputs", "find_inputs"]
 
 SAME_SPACING = 0.01
 """How far a multiple of a spacing may be off an integer."""
 
 LIKE_SPACING = 0.1
 """Relative difference up to which two spacings give frames the same weight."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """One trajectory file, small enough to be handed to another process.
-
-    Attributes
-    ----------
-    info
-        What the file holds.
-    system
-        Its atoms, and which of them are kept.
-    kept
-        The frames kept.
-    label
-        What a list calls it; empty for nothing.
-    run
-        The simulation that it is a part of, an index into the table of runs.
-    user_time
-        Time of its first frame and time between its frames, ps, where the user gives them; None else.
-    """
-
-    info: TrajectoryInfo
-    system: System
-    kept: FrameList
-    label: str = ""
-    run: int = -1
-    user_time: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +67,25 @@ def find_inputs(config: IngestConfig, systems: SystemTable, *, is_growing: bool 
         topology, where = system.load_topology(), system.topology_path
         info = probe(file.path, topology, topology_path=where, is_growing=is_growing)
         sources.append(Source(info, system, FrameList.of(), file.label))
+    runs: list[Run] = []
     if config.uses_times or config.from_list is not None:
-        return _by_time(files, sources, config)
-    timeless = tuple(Path(source.info.path).name for source in sources if not source.info.has_time)
+        sources, runs, remarks = _by_time(files, sources, config)
+    else:
+        sources = [replace(source, kept=_by_number(source.info, config)) for source in sources]
+        remarks = [*_mixed("files", [(_short(one.info.path), one.info.spacing or 0.0) for one in sources])]
+    timeless = [_short(one.info.path) for one in sources if not one.info.has_time and one.user_time is None]
+    n_timed = [0 for _ in runs]
+    for one in sources if runs else ():
+        n_timed[one.run] += one.info.n_frames
+    is_grouped = config.from_list is not None or config.run_pattern is not None
+    is_users = any(source.user_time for source in sources)
     return Inputs(
-        sources=tuple(replace(source, kept=_by_number(source.info, config)) for source in sources),
-        runs=None,
-        time_source="index" if timeless else "file",
-        timeless=timeless,
-        n_timed=0,
-        remarks=tuple(
-            _mixed(
-                "files", [("/".join(Path(s.info.path).parts[-2:]), s.info.spacing or 0.0) for s in sources]
-            )
-        ),
+        sources=tuple(sources),
+        runs=tuple(runs) if is_grouped else None,
+        time_source="index" if timeless else "user" if is_users else "file",
+        timeless=tuple(timeless),
+        n_timed=max(n_timed, default=0),
+        remarks=tuple(remarks),
     )
 
 
@@ -128,39 +105,29 @@ def _by_number(info: TrajectoryInfo, config: IngestConfig) -> FrameList:
     return FrameList.of(kept)
 
 
-def _by_time(files: Sequence[InputFile], found: Sequence[Source], config: IngestConfig) -> Inputs:
-    infos = [source.info for source in found]
+def _by_time(
+    files: Sequence[InputFile], found: Sequence[Source], config: IngestConfig
+) -> tuple[list[Source], list[Run], list[str]]:
+    """Group files into runs and choose their frames by time; returns remarks too."""
     runs = group_runs(files, config)
-    sources, choices, timeless, names = [], [], [], []
+    sources, choices, names = [], [], []
     for number, run in enumerate(runs):
-        parts, choice = order_parts(run, infos, config)
+        parts, choice = order_parts(run, found, config)
         choices.append(choice)
-        names.append([_short(infos[part.member].path) for part in parts])
-        timeless += [name for name, part in zip(names[-1], parts, strict=True) if not part.has_time]
-        for part in parts:
-            kept = FrameList.from_indices(part.kept)
-            sources.append(replace(found[part.member], kept=kept, run=number, user_time=part.user_time))
+        names.append([_short(part.info.path) for part in parts])
+        sources += [replace(part, run=number) for part in parts]
     if not any(len(source.kept) for source in sources):
         raise ConfigError(
             "No frame is left: all lie outside of the times asked for. Change `burn_in`, `begin`, `end` "
             "or `discard_first`."
         )
-    time_source = "user" if any(source.user_time for source in sources) else "file"
     remarks = [*_repeats(names, choices, config), *_spacings(runs, choices, config)]
     empty = [run.label for run, choice in zip(runs, choices, strict=True) if not any(map(len, choice.kept))]
     if empty:
         remarks.append(f"nothing is kept of {listed(empty)}: outside of the times asked for")
-    if config.dt is not None and time_source == "file":
+    if config.dt is not None and all(source.info.has_time for source in sources):
         remarks.append("`dt` isn't used: all files have times of their own")
-    is_grouped = config.from_list is not None or config.run_pattern is not None
-    return Inputs(
-        sources=tuple(sources),
-        runs=tuple(runs) if is_grouped else None,
-        time_source="index" if timeless else time_source,
-        timeless=tuple(timeless),
-        n_timed=max(sum(infos[member].n_frames for member in run.members) for run in runs),
-        remarks=tuple(remarks),
-    )
+    return sources, runs, remarks
 
 
 def _repeats(names: Sequence[list[str]], choices: Sequence[Choice], config: IngestConfig) -> Iterator[str]:

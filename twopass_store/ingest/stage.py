@@ -5,27 +5,28 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from ..config import IngestConfig, IngestOptions, Paths, validated
 from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError
-from ..executors import available_cpus, memory_budget, require_within
+from ..executors import affordable_workers, available_cpus, memory_budget
 from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold, naming_writer
 from ..partition import FrameRange, chunk_range, format_ranges
 from ..progress import Progress, Silent
 from ..schema import DEFAULT_CODEC, position_spec
 from ..store import (
     CHUNK_PREFIX,
+    Packing,
     Store,
-    differing_versions,
     lock_folder,
+    note_versions,
     present_journal,
     provenance,
     store_path,
 )
-from .columns import FrameColumns, columns_at_once
+from .columns import COLUMNS_PER_WORKER, FrameColumns
 from .kept import is_packed_otherwise, kept_choices
 from .outcome import IngestEstimate, IngestResult
 from .request import requested
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from .plan import IngestPlan
 
 __all__ = ["estimate_ingest", "ingest_trajectories"]
+
+HINT = "Use the same parameters, another store, or `restart` to discard this one with its clusterings."
 
 
 def ingest_trajectories(
@@ -82,9 +85,9 @@ def ingest_trajectories(
     if append and restart:
         raise ConfigError("`append` keeps what is in the store, `restart` discards it: give one of them.")
     with _ending_readers():
-        if append:
-            return _append(path, config, break_lock=break_lock, progress=progress or Silent())
-        return _ingest(path, config, restart=restart, break_lock=break_lock, progress=progress or Silent())
+        return _ingest(
+            path, config, append=append, restart=restart, break_lock=break_lock, progress=progress or Silent()
+        )
 
 
 @contextmanager
@@ -137,64 +140,48 @@ def _config(trajectories: Paths, options: IngestOptions) -> IngestConfig:
 
 
 def _ingest(
-    path: Path, config: IngestConfig, *, restart: bool, break_lock: bool, progress: Progress
+    path: Path, config: IngestConfig, *, append: bool, restart: bool, break_lock: bool, progress: Progress
 ) -> IngestResult:
-    present = _finished(path, config, progress, restart=restart)
-    if present is not None:
-        return present
-
+    folder = lock_folder(path)
+    with naming_writer(folder, Lock("ingest"), break_lock=break_lock):
+        if append:
+            Store.open(path)
+        elif present := _finished(path, config, progress, restart=restart):
+            return present
     if not path.parent.is_dir():
         raise StoreWriteError(f"There is no folder {path.parent} to put the store in. Make it first.")
 
     # mdtraj takes half a second to import: not for a command that finds all done.
-    from .growth import finish_growth
-    from .plan import plan_ingest
-
-    plan = plan_ingest(config)
-    for message in plan.messages:
-        progress.note(message)
-    workers = _affordable_workers(plan, config, progress)
-    with hold(lock_folder(path), [Lock("ingest")], break_lock=break_lock) as writer:
-        if Store.exists(path):
-            finish_growth(Store.open(path, writer=writer, grows=True))
-        store = _opened(path, plan, config, writer, restart=restart, progress=progress)
-        journal = store.journal("ingest")
-        if journal is not None and journal.complete and journal.plan.fingerprint == plan.journal.fingerprint:
-            return _result(store, path, 0)
-        hint = (
-            "Use the same parameters, another store, or `restart` to discard this one with its clusterings."
-        )
-        with store.step(plan.journal, hint=hint) as journal:
-            computed = _run(store, journal, plan, config, workers, progress)
-    return _result(store, path, computed)
-
-
-def _append(path: Path, config: IngestConfig, *, break_lock: bool, progress: Progress) -> IngestResult:
-    # mdtraj takes half a second to import, and a store is found missing without it.
-    with naming_writer(lock_folder(path), Lock("ingest"), break_lock=break_lock):
-        Store.open(path)
     from .append import plan_append
     from .growth import begin_growth, finish_growth
     from .packing import check_samples
+    from .plan import plan_ingest
 
-    with hold(lock_folder(path), [Lock("ingest")], break_lock=break_lock) as writer:
-        store = Store.open(path, writer=writer, grows=True)
-        finish_growth(store)
-        plan = plan_append(store, config)
+    with hold(folder, [Lock("ingest")], break_lock=break_lock) as writer:
+        store = Store.open(path, writer=writer, grows=True) if Store.exists(path) else None
+        if store is not None:
+            finish_growth(store)
+        plan = plan_append(store, config) if append and store is not None else plan_ingest(config)
         if plan is None:
-            return _result(store, path, 0)
+            return _result(path, 0)
         for message in plan.messages:
             progress.note(message)
         workers = _affordable_workers(plan, config, progress)
+        if not append:
+            store = _opened(path, store, plan, config, writer, restart=restart, progress=progress)
+        assert store is not None
         journal = store.journal("ingest")
         if journal is not None and journal.complete:
-            # Once the store has grown, only another ingest from the beginning would help.
-            check_samples(plan.reading, store.packing())
-            shapes = {spec.name: shape[0] for spec, shape in plan.arrays}
-            begin_growth(store, plan.journal, shapes, n_before=plan.n_stored)
-        with store.step(plan.journal, hint="Append the same files again.") as journal:
+            if not append and journal.plan.fingerprint == plan.journal.fingerprint:
+                return _result(path, 0)
+            if append:
+                # Once the store has grown, only another ingest from the beginning would help.
+                check_samples(plan, store.packing())
+                shapes = {spec.name: shape[0] for spec, shape in plan.arrays}
+                begin_growth(store, plan.journal, shapes, n_before=plan.n_stored)
+        with store.step(plan.journal, hint=HINT) as journal:
             computed = _run(store, journal, plan, config, workers, progress)
-    return _result(store, path, computed)
+    return _result(path, computed)
 
 
 def _finished(path: Path, config: IngestConfig, progress: Progress, *, restart: bool) -> IngestResult | None:
@@ -203,17 +190,18 @@ def _finished(path: Path, config: IngestConfig, progress: Progress, *, restart: 
         return None
     store = Store.open(path)
     journal = present_journal(store, "ingest", restart=restart)
-    if journal is None or not journal.complete:
+    if journal is None or not journal.complete or journal.plan.request != requested(config):
         return None
-    if journal.plan.request != requested(config):
+    if restart and is_packed_otherwise(store, config):
         return None
     clear_dead(lock_folder(path))
     for remark in kept_choices(store, config):
         progress.note(remark)
-    return _result(store, path, 0)
+    return _result(path, 0)
 
 
-def _result(store: Store, path: Path, computed: int) -> IngestResult:
+def _result(path: Path, computed: int) -> IngestResult:
+    store = Store.open(path)
     n_frames, n_atoms, _ = store.shape("position")
     n_trajectories = store.shape("trajectory_path")[0]
     rounded_by = float(store.attrs("position").get("largest_rounding_error", 0.0))
@@ -222,6 +210,7 @@ def _result(store: Store, path: Path, computed: int) -> IngestResult:
 
 def _opened(
     path: Path,
+    store: Store | None,
     plan: "IngestPlan",
     config: IngestConfig,
     writer: Writer,
@@ -229,23 +218,20 @@ def _opened(
     restart: bool,
     progress: Progress,
 ) -> Store:
-    """Open the store to go on with, or make one."""
+    """Return the store to go on with, or make one in its place."""
     from ..trajectory import topology_to_json
 
-    if Store.exists(path):
-        store = Store.open(path, writer=writer)
+    if store is not None:
         journal = present_journal(store, "ingest", restart=restart)
         # Without a journal, it is what a kill left in the first instant, or to be discarded.
-        is_begun = journal is not None and _holds_results(store)
-        is_same = journal is not None and journal.plan.fingerprint == plan.journal.fingerprint
-        if is_begun and is_same and not (restart and is_packed_otherwise(store, config)):
-            changed = differing_versions(store.attrs()["provenance"], provenance())
-            if changed:
-                progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
-            return store
-        if is_begun and not restart:
-            _refuse_changed(store, plan)
-            return store
+        if journal is not None:
+            is_same = journal.plan.fingerprint == plan.journal.fingerprint
+            if is_same and not (restart and is_packed_otherwise(store, config)):
+                note_versions(store.attrs()["provenance"], progress)
+                return store
+            if _holds_results(store) and not restart:
+                _refuse_changed(store, plan)
+                return store
         store.remove("")
     attrs = {"provenance": provenance(), "topology": topology_to_json(plan.stored_topology)}
     return Store.create(path, attrs, writer=writer)
@@ -254,10 +240,7 @@ def _opened(
 def _holds_results(store: Store) -> bool:
     """Tell whether there are frames, or anything made from frames: these are removed on request only."""
     has_frames = any(store.at("position").glob(f"{CHUNK_PREFIX}*"))
-    # A repair may have discarded all frames of an ingest that had finished.
-    names = [name for name in ("position", "time", "atom_name") if store.has(name)]
-    was_complete = any("complete" in store.attrs(name) for name in names)
-    return has_frames or was_complete or any(map(store.members, ("subsets", "clusterings", "scans")))
+    return has_frames or any(map(store.members, ("subsets", "clusterings", "scans")))
 
 
 def _refuse_changed(store: Store, plan: "IngestPlan") -> None:
@@ -278,18 +261,16 @@ def _affordable_workers(plan: "IngestPlan", config: IngestConfig, progress: Prog
     """Return the processes to use: those asked for or worth it, fewer where memory is short."""
     from .stretches import useful_workers
 
-    budget = memory_budget(config.memory)
-    mend = (
-        "Or select fewer atoms." if plan.shard_chunks == 1 else "Or take a smaller `shard`, or fewer atoms."
+    smaller = "select fewer atoms" if plan.shard_chunks == 1 else "take a smaller `shard`, or fewer atoms"
+    return affordable_workers(
+        config.workers or min(available_cpus(), useful_workers(plan.sources)),
+        memory_budget(config.memory),
+        shared=plan.shared_bytes,
+        per_worker=plan.worker_bytes,
+        stage="ingest",
+        mend=f"Or {smaller}.",
+        progress=progress,
     )
-    require_within(budget, plan.memory.projected(1), stage="ingest", mend=mend)
-    asked = config.workers or min(available_cpus(), useful_workers(plan.sources))
-    affordable = next(workers for workers in range(asked, 0, -1) if plan.memory.projected(workers) <= budget)
-    if affordable < asked:
-        progress.note(
-            f"{affordable} of {asked} workers, as {budget >> 20} MiB of memory have no room for more"
-        )
-    return affordable
 
 
 def _run(
@@ -300,6 +281,7 @@ def _run(
     workers: int,
     progress: Progress,
 ) -> int:
+    """Read and write what is missing; returns how many frames that was."""
     from ..trajectory import check_unchanged
     from .packing import choose_packing, describe_packing
     from .stretches import cut_stretches
@@ -311,32 +293,25 @@ def _run(
         for remark in kept_choices(store, config):
             progress.note(remark)
     else:
-        packing = choose_packing(plan.reading, config)
+        packing = choose_packing(plan, config)
     progress.note(describe_packing(packing))
-    for spec, shape in plan.arrays:
-        if spec.name == "position":
-            spec = position_spec(packing.dtype, packing.scale, rounds=packing.rounds)
-        extra = {"time_source": plan.time_source} if spec.name == "time" else {}
-        if spec.name == "element":
-            extra = {"guessed_atoms": format_ranges(plan.guessed.tolist())}
-        if spec.name == "time" and plan.time_source == "index":
-            extra |= {"units": "1", "long_name": "frame number in the source file (it has no times)"}
-        shard_chunks = plan.shard_chunks if spec.name == "position" else 1
-        codec = config.codec or DEFAULT_CODEC
-        store.ensure_array("", spec, shape, extra, codec=codec, shard_chunks=shard_chunks)
+    _ensure_arrays(store, plan, packing, config.codec or DEFAULT_CODEC)
     journal.commit(write_tables(store, plan))
 
-    done = journal.done("position")
-    chunk_frames = store.unit_length("position")
-    covered = [len(chunk_range(c, chunk=chunk_frames, length=plan.n_frames)) for c in range(len(done))]
-    n_done = int(np.sum(np.array(covered)[done]))
-    # The chunk that an append completes.
-    edge = FrameRange(plan.n_stored - plan.n_stored % chunk_frames, plan.n_stored)
-    if len(edge) and not done[edge.start // chunk_frames]:
-        n_done += len(edge)
-    progress.start("ingest", total=plan.n_frames, done=n_done, unit="frames")
+    def n_new(frames: FrameRange) -> int:
+        # An append completes a chunk of which frames are in the store.
+        return max(0, frames.stop - max(frames.start, plan.n_stored))
 
-    columns = FrameColumns(store, journal, plan.n_frames, at_once=columns_at_once(workers))
+    chunk_frames = store.unit_length("position")
+    missing = np.flatnonzero(~journal.done("position"))
+    n_left = sum(n_new(chunk_range(int(c), chunk=chunk_frames, length=plan.n_frames)) for c in missing)
+    progress.start("ingest", total=plan.n_frames, done=plan.n_frames - n_left, unit="frames")
+    stretches = list(
+        cut_stretches(
+            plan.sources, missing, chunk_frames=chunk_frames, workers=workers, n_stored=plan.n_stored
+        )
+    )
+    columns = FrameColumns(store, plan.n_frames, at_once=COLUMNS_PER_WORKER * workers)
     rounded_by = float(store.attrs("position").get("largest_rounding_error", 0.0))
 
     def flush() -> list[Record]:
@@ -345,23 +320,31 @@ def _run(
             store.set_attrs("position", {"largest_rounding_error": rounded_by})
         return columns.flush()
 
-    missing = np.flatnonzero(~done)
-    stretches = list(
-        cut_stretches(
-            plan.sources, missing, chunk_frames=chunk_frames, workers=workers, n_stored=plan.n_stored
-        )
-    )
-    receipts = ingest_chunks(store, plan.reading, stretches, workers=max(1, min(workers, len(stretches))))
+    receipts = ingest_chunks(store, plan, stretches, workers=max(1, min(workers, len(stretches))))
     try:
         with journal.batches(flush=flush) as finished, closing(receipts):
             for receipt in receipts:
                 columns.put(receipt.frames.start, receipt.columns)
                 rounded_by = max(rounded_by, receipt.rounded_by)
                 finished(receipt.record)
-                stored = len(edge) if receipt.frames.start == edge.start else 0
-                progress.advance(len(receipt.frames) - stored)
+                progress.advance(n_new(receipt.frames))
     finally:
         progress.finish()
     for source in plan.sources:
         check_unchanged(source.info)
-    return plan.n_frames - n_done
+    return n_left
+
+
+def _ensure_arrays(store: Store, plan: "IngestPlan", packing: Packing, codec: str) -> None:
+    """Make the arrays that aren't there yet."""
+    extra: dict[str, dict[str, Any]] = {
+        "time": {"time_source": plan.time_source},
+        "element": {"guessed_atoms": format_ranges(plan.guessed.tolist())},
+    }
+    if plan.time_source == "index":
+        extra["time"] |= {"units": "1", "long_name": "frame number in the source file (it has no times)"}
+    for spec, shape in plan.arrays:
+        if spec.name == "position":
+            spec = position_spec(packing.dtype, packing.scale, rounds=packing.rounds)
+        shard_chunks = plan.shard_chunks if spec.name == "position" else 1
+        store.ensure_array("", spec, shape, extra.get(spec.name), codec=codec, shard_chunks=shard_chunks)

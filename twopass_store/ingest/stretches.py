@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..partition import FrameRange, consecutive_runs
 from ..trajectory import format_of
-from .sources import Source
+from .runs import Source
 
 __all__ = ["cut_stretches", "useful_workers"]
 

@@ -16,13 +16,12 @@ def write_tables(store: Store, plan: IngestPlan) -> list[Record]:
     """Write the tables of files, atoms and runs; returns the ledger's entries."""
     atoms = list(plan.stored_topology.atoms)
     tables: dict[str, NDArray[Any]] = {
-        **plan.files,
+        **plan.tables,
         "atom_name": np.array([atom.name for atom in atoms]),
         "element": np.array([atom.element.symbol if atom.element is not None else "" for atom in atoms]),
         "residue_name": np.array([atom.residue.name for atom in atoms]),
         "residue_id": np.array([atom.residue.resSeq for atom in atoms]),
         "chain_id": np.array([_chain_id(atom.residue.chain) for atom in atoms]),
-        **plan.runs,
     }
     records = []
     for spec in (spec for spec, _ in plan.arrays if spec.name in tables):

@@ -1,18 +1,16 @@
 """The work on stretches of a store's chunks of positions: read, check, encode, write."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
 
 from ..executors import ThreadExecutor, merged
 from ..journal import Record
 from ..partition import FrameRange
 from ..store import Store
-from .chunks import Chunk, Reading, read_chunks
-from .packing import pack_chunk
+from .chunks import Chunk, Columns, read_chunks
+from .packing import pack
+from .plan import IngestPlan
 
 __all__ = ["Receipt", "ingest_chunks"]
 
@@ -35,12 +33,12 @@ class Receipt:
 
     frames: FrameRange
     record: Record
-    columns: Mapping[str, NDArray[Any]]
+    columns: Columns
     rounded_by: float
 
 
 def ingest_chunks(
-    store: Store, reading: Reading, stretches: Sequence[FrameRange], *, workers: int
+    store: Store, plan: IngestPlan, stretches: Sequence[FrameRange], *, workers: int
 ) -> Generator[Receipt, None, None]:
     """Read, check, encode and write stretches of chunks; yields a receipt for each chunk as it is written.
 
@@ -48,7 +46,7 @@ def ingest_chunks(
     ----------
     store
         Where to.
-    reading
+    plan
         What is ingested.
     stretches
         Indices of consecutive chunks.
@@ -58,13 +56,14 @@ def ingest_chunks(
     packing, chunk_frames = store.packing(), store.unit_length("position")
 
     def write(chunk: Chunk) -> Receipt:
-        packed = pack_chunk(chunk, packing, reading)
+        packed = pack(chunk.columns, packing, plan)
+        positions = chunk.columns.pop("position")
         record = store.write_chunk("position", chunk.index, packed)
-        rounded_by = packing.largest_error(chunk.positions, packed) if packing.rounds else 0.0
+        rounded_by = packing.largest_error(positions, packed) if packing.rounds else 0.0
         return Receipt(chunk.frames, record, chunk.columns, rounded_by)
 
     def read(stretch: FrameRange) -> Generator[Chunk, None, None]:
-        return read_chunks(reading, stretch, chunk_frames=chunk_frames, store=store)
+        return read_chunks(plan, stretch, chunk_frames=chunk_frames, store=store)
 
     with closing(merged(read, stretches, workers=workers)) as chunks:
         # Two threads at least, since one mostly waits for the disk.

@@ -1,11 +1,11 @@
 """The store on disk: created, opened, read and written here, and nowhere else; the only importer of zarr."""
 
-from .arrays import Rows, empty_group, ledger_metadata
+from .arrays import Rows, empty_group, encoded_bytes, ledger_metadata
 from .journal_files import JournalFiles
 from .local import CHECKSUM_BYTES, DurableLocalStore, inside
 from .packing import LOSSLESS, Misfit, Packing
 from .places import CHUNK_PREFIX, HOLDERS, METADATA_FILE, chunk_name, group_of, metadata_key, spec_at
-from .provenance import differing_versions, provenance
+from .provenance import note_versions, provenance
 from .reading import GROWTH, Watch, at_one_state
 from .results import only_clustering, open_results, plain_attributes
 from .stage import (
@@ -40,15 +40,16 @@ __all__ = [
     "at_one_state",
     "check_name",
     "chunk_name",
-    "differing_versions",
     "discard",
     "empty_group",
+    "encoded_bytes",
     "group_of",
     "inside",
     "is_complete",
     "ledger_metadata",
     "lock_folder",
     "metadata_key",
+    "note_versions",
     "only_clustering",
     "open_results",
     "plain_attributes",

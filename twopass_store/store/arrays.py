@@ -22,7 +22,7 @@ from .local import DurableLocalStore, gone, inside, limit_of_the_machine
 from .packing import Packing
 from .places import METADATA_FILE, chunk_name, group_of, metadata_key, spec_at, stages_of
 
-__all__ = ["Arrays", "Rows", "array_options", "empty_group", "ledger_metadata"]
+__all__ = ["Arrays", "Rows", "array_options", "empty_group", "encoded_bytes", "ledger_metadata"]
 
 
 class Rows(Protocol):
@@ -76,6 +76,13 @@ def empty_group() -> bytes:
     made: dict[str, Any] = {}
     zarr.create_group(made, zarr_format=3)
     return bytes(made[METADATA_FILE].to_bytes())
+
+
+def encoded_bytes(spec: ArraySpec, values: NDArray[Any], *, codec: str = DEFAULT_CODEC) -> int:
+    """Return how many bytes an array of the format takes on the disk, its chunks together."""
+    files: dict[str, Any] = {}
+    zarr.create_array(files, **array_options(spec, values.shape, codec=codec))[:] = values
+    return sum(len(data) for name, data in files.items() if not name.endswith(METADATA_FILE))
 
 
 # In the main thread it would start threads of its own.

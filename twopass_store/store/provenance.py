@@ -9,7 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["differing_versions", "provenance"]
+from ..progress import Progress
+
+__all__ = ["note_versions", "provenance"]
 
 PACKAGES = ("twopass-store", "mdtraj", "numpy", "scipy", "fastcluster", "numba", "zarr", "numcodecs")
 
@@ -24,16 +26,18 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def differing_versions(stored: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
-    """List what computes differently from when `stored` was described, such as ``numpy 2.1 → 2.2``.
+def note_versions(stored: Mapping[str, Any], progress: Progress) -> None:
+    """Note what computes differently from when `stored` was described, such as ``numpy 2.1 → 2.2``.
 
     Bytes are promised to be equal on one processor type and one set of versions.
     """
+    present = provenance()
     before, now = stored.get("versions", {}), present["versions"]
     changed = [f"{name} {before.get(name)} → {now[name]}" for name in now if before.get(name) != now[name]]
     if stored.get("cpu") != present["cpu"]:
         changed.append(f"processor {stored.get('cpu')} → {present['cpu']}")
-    return changed
+    if changed:
+        progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
 
 
 def _version(name: str) -> str:

@@ -10,7 +10,7 @@ from ..errors import CorruptChunkError, StageIncompleteError
 from ..journal import Lock, Plan, StageJournal, Writer, clear_dead, hold, naming_writer
 from ..progress import Progress
 from .places import arrays_of, group_of
-from .provenance import differing_versions, provenance
+from .provenance import note_versions
 from .store import Store, lock_folder
 
 __all__ = [
@@ -209,9 +209,7 @@ def _admit(store: Store, step: Step, *, hint: str, restart: bool, progress: Prog
         # Without a journal there are no arrays, unless this is a restart: then they go.
         discard(store, *step.followers, stage)
     elif not journal.complete and (begun := _begun_with(store, stage)):
-        changed = differing_versions(begun, provenance())
-        if changed:
-            progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
+        note_versions(begun, progress)
 
 
 def _begun_with(store: Store, stage: str) -> dict[str, Any]:
