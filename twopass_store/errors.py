@@ -110,7 +110,7 @@ class WorkerError(TwopassError, RuntimeError):
     Attributes
     ----------
     task
-        The last task that it was given; None where it had none.
+        The last task that it was given; None if it had none.
     """
 
     task: object = None

@@ -62,12 +62,12 @@ def run_pipeline(
     config
         What to do, or the path of a TOML file that says so, see `load_config`.
     restart
-        Discard stages that exist with other parameters, and what hangs on them.
+        Discard stages that exist with other parameters, and everything made from them.
     break_lock
-        Take the store's lock also from a process of which it can't be told whether it lives, such as one of
-        another host. Only where you are sure that it doesn't.
+        Take the store's lock from a process that may still be running, such as one on another host. Only if
+        you are sure that it isn't.
     progress
-        Who is told how it goes.
+        Progress reporter.
 
     Raises
     ------

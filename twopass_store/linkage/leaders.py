@@ -104,7 +104,7 @@ def choose_leaders(
         Seed of the draw, 0 or more.
     faithfulness, max_leaders
         Of ``"faithful"``: the share of labels brought back that is enough, and how many leaders there may
-        be of all clusters together, `FAITHFUL_PER_CLUSTER` times the clusters where None.
+        be of all clusters together, `FAITHFUL_PER_CLUSTER` times the number of clusters if None.
     medoids
         What `choose_medoids` gives for these labels, if it is known already.
     n_threads

@@ -30,7 +30,7 @@ class Alignment:
     reference
         Positions of the fitted atoms in the reference, shape (n_fitted, 3), nm.
     weights
-        Of the fitted atoms, such as their masses, shape (n_fitted,); equal where None.
+        Of the fitted atoms, such as their masses, shape (n_fitted,); equal if None.
 
     Raises
     ------
@@ -85,7 +85,7 @@ class Metric:
         Whether each pair is superposed first, by the rotation and translation that make its RMSD least.
     weights
         Of the compared atoms, such as their masses: RMSD² = Σ m |x − y|² / Σ m, and the same weights in the
-        fit. Only their ratios matter. Equal where None.
+        fit. Only their ratios matter. Equal if None.
     alignment
         Superposes every frame on one reference instead; then ``fit`` must be False.
 

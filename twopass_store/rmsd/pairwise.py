@@ -25,7 +25,7 @@ class PairwiseRmsd:
     xyz
         Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted. Not modified.
     metric
-        How two frames are compared; by minimal RMSD where None.
+        How two frames are compared; by minimal RMSD if None.
 
     Raises
     ------

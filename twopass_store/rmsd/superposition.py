@@ -36,9 +36,9 @@ def superpose(
     reference
         Positions of the reference, shape (n_atoms, 3), nm. Not modified.
     atom_indices
-        Atoms to fit on, shape (n_fitted,); all where None.
+        Atoms to fit on, shape (n_fitted,); all if None.
     weights
-        Of those atoms, such as their masses, shape (n_fitted,); equal where None.
+        Of those atoms, such as their masses, shape (n_fitted,); equal if None.
 
     Returns
     -------
