@@ -21,23 +21,53 @@ if TYPE_CHECKING:
 
 __all__ = ["csv_table", "print_clusters", "print_summary"]
 
-NONE = "–"
+Columns = dict[str, tuple[str, str]]
+"""Names and formats of variables by their headings."""
+
+POPULATIONS: Columns = {
+    "label": ("label", "d"),
+    "frames": ("n_frames", ",d"),
+    "share": ("share", ".1%"),
+    "±": ("share_error", ".1%"),
+    "runs": ("n_runs", "d"),
+    "faithful": ("faithfulness", ".1%"),
+    "held out": ("faithfulness_held_out", ".1%"),
+}
+ENDING: Columns = {
+    **{heading: POPULATIONS[heading] for heading in ("label", "frames", "share", "faithful")},
+    "mean RMSD\n(nm)": ("rmsd_mean_nm", ".4f"),
+}
+RMSDS: Columns = {
+    "to leader:\nmean": ("rmsd_mean_nm", ".4f"),
+    "\nsd": ("rmsd_sd_nm", ".4f"),
+    "\n5 %": ("rmsd_q05_nm", ".4f"),
+    "\n50 %": ("rmsd_q50_nm", ".4f"),
+    "\n95 %": ("rmsd_q95_nm", ".4f"),
+    "pairs:\nmean": ("pair_rmsd_mean_nm", ".4f"),
+    " \nsd": ("pair_rmsd_sd_nm", ".4f"),
+    "nearest\nlabel": ("nearest_label", "d"),
+    "medoids\napart": ("nearest_rmsd_nm", ".4f"),
+}
+MARGINS: Columns = {
+    "5 %": ("margin_q05", ".2f"),
+    "25 %": ("margin_q25", ".2f"),
+    "50 %": ("margin_q50", ".2f"),
+    "near a tie": ("near_tie_share", ".1%"),
+}
+STRIDES: Columns = {
+    "stride": ("stride", ",d"),
+    "frames": ("stride_n_subset_frames", ",d"),
+    "clusters": ("stride_n_clusters", "d"),
+    "Rand index": ("stride_adjusted_rand", ".3f"),
+}
 
 
 def print_summary(table: ClusterTable) -> None:
     """Print the table that a run ends with."""
     console, clusters = stdout_console(), SimpleNamespace(**table.columns)
     print_facts(console, _facts(table.attrs))
-    columns = {
-        "cluster": _names(clusters),
-        "label": clusters.label,
-        "frames": formatted(clusters.n_frames, ","),
-        "share": formatted(clusters.share, ".1%"),
-        "faithful": formatted(clusters.faithfulness, ".1%"),
-        "mean RMSD\n(nm)": formatted(clusters.rmsd_mean_nm, ".4f"),
-    }
     console.print()
-    _print(console, "", columns | _medoids(clusters, table.attrs))
+    _print(console, "", _names(clusters) | _shown(clusters, ENDING) | _medoids(clusters, table.attrs))
 
 
 def print_clusters(summary: "xr.Dataset") -> None:
@@ -46,78 +76,40 @@ def print_clusters(summary: "xr.Dataset") -> None:
     names, n_runs = _names(clusters), summary.sizes["run"]
     print_facts(console, _facts(attrs))
 
-    columns: dict[str, Iterable[Any]] = {
-        "cluster": names,
-        "label": clusters.label,
-        "frames": formatted(clusters.n_frames, ","),
-        "share": formatted(clusters.share, ".1%"),
-    }
-    note = ""
-    if n_runs > 1:
-        columns["±"] = formatted(clusters.share_error, ".1%")
-        columns["runs"] = [f"{one}{'!' if one == 1 else ' '}" for one in clusters.n_runs]
+    populations, note = _shown(clusters, POPULATIONS), ""
+    if n_runs == 1:
+        del populations["runs"]
+    else:
         note = f"± standard error, bootstrap over {n_runs} runs (seed {attrs['bootstrap_seed']})."
         if (clusters.n_runs == 1).any():
-            note += " ! seen in one run only: that population is a matter of luck."
-    if not np.isnan(clusters.faithfulness).all():
-        columns["faithful"] = formatted(clusters.faithfulness, ".1%")
-        columns["held out"] = formatted(clusters.faithfulness_held_out, ".1%")
-    _print(console, "Populations", columns, note)
+            note += " A population seen in one run only is a matter of luck."
+    _print(console, "Populations", names | populations, note)
 
-    name_of = dict(zip(clusters.label, names, strict=True))
-    columns = {
-        "cluster": names,
-        "to leader:\nmean ± sd": _mean_sd(clusters.rmsd_mean_nm, clusters.rmsd_sd_nm),
-        "\n5 %": formatted(clusters.rmsd_q05_nm, ".4f"),
-        "\n50 %": formatted(clusters.rmsd_q50_nm, ".4f"),
-        "\n95 %": formatted(clusters.rmsd_q95_nm, ".4f"),
-        "all pairs:\nmean ± sd": _mean_sd(clusters.pair_rmsd_mean_nm, clusters.pair_rmsd_sd_nm),
-        "nearest\ncluster": [name_of.get(label, NONE) for label in clusters.nearest_label],
-        "medoids\napart": formatted(clusters.nearest_rmsd_nm, ".4f"),
-    }
-    note = "To leader: all frames, with quantiles. All pairs: the subset's frames."
-    _print(console, "RMSD (nm)", columns, note)
+    note = "To leader: all frames, with quantiles. Pairs: those of the subset's frames."
+    _print(console, "RMSD (nm)", names | _shown(clusters, RMSDS), note)
 
     if "near_tie_share" in attrs:
-        columns = {
-            "cluster": names,
-            "5 %": formatted(clusters.margin_q05, ".2f"),
-            "25 %": formatted(clusters.margin_q25, ".2f"),
-            "50 %": formatted(clusters.margin_q50, ".2f"),
-            "near a tie": formatted(clusters.near_tie_share, ".1%"),
-        }
         note = (
             "1 − RMSD to the leader / RMSD to the nearest leader of another cluster. Near a tie: below 0.1, "
             f"{attrs['near_tie_share']:.1%} of all frames."
         )
-        _print(console, "Margins", columns, note)
+        _print(console, "Margins", names | _shown(clusters, MARGINS), note)
 
     unit = "ps" if "length_ps" in attrs else "frames"
-    residence, complete, longest = (
-        _lengths(getattr(clusters, f"{name}_{unit}"))
-        for name in ("residence", "complete_visit", "longest_visit")
-    )
-    where = f" ({'ps' if unit == 'ps' else 'frame'}{', file' if attrs['n_trajectories'] > 1 else ''})"
     columns = {
-        "cluster": names,
         "visits": formatted(clusters.n_visits, ","),
-        "cut\noff": formatted(clusters.n_visits - clusters.n_complete_visits, ","),
-        "mean\nresidence": residence,
-        "complete\nvisits": complete,
-        "longest": longest,
-        f"first seen{where}": _seen(clusters, attrs, "first"),
-        f"last seen{where}": _seen(clusters, attrs, "last"),
+        "cut off": formatted(clusters.n_visits - clusters.n_complete_visits, ","),
+        "mean residence": _lengths(clusters, f"residence_{unit}"),
+        "complete visits": _lengths(clusters, f"complete_visit_{unit}"),
+        "longest": _lengths(clusters, f"longest_visit_{unit}"),
     }
     note = (
         "A visit is a stretch of frames in one run without a gap in time. Mean residence: time in all visits "
         "by departures seen, so that visits cut off by a run's beginning or end count too."
     )
-    _print(console, f"Visits (in {unit})", columns, note)
-    _print(
-        console,
-        "Medoids" if "subset" in attrs else "Leaders from outside",
-        {"cluster": names} | _medoids(clusters, attrs),
-    )
+    _print(console, f"Visits (in {unit})", names | columns, note)
+    title = "Medoids" if "subset" in attrs else "Leaders from outside"
+    _print(console, title, names | _medoids(clusters, attrs))
     if attrs["n_beyond_noise_cutoff"]:
         _print_noise(console, summary)
     if "group" in summary.dims:
@@ -136,19 +128,19 @@ def csv_table(summary: "xr.Dataset") -> "pd.DataFrame":
 def _print_noise(console: Console, summary: "xr.Dataset") -> None:
     attrs, files, bins = summary.attrs, _along(summary, "trajectory_file"), _along(summary, "time_bin")
     inside = files.file_n_beyond_noise_cutoff > 0
-    n_beyond = files.file_n_beyond_noise_cutoff[inside]
+    beyond = files.file_n_beyond_noise_cutoff[inside]
     columns: dict[str, Iterable[Any]] = {
         "file": [Path(path).name for path in files.trajectory_file[inside]],
-        "frames": formatted(n_beyond, ","),
-        "of these": formatted(n_beyond / attrs["n_beyond_noise_cutoff"], ".1%"),
+        "frames": formatted(beyond, ","),
+        "of these": formatted(beyond / attrs["n_beyond_noise_cutoff"], ".1%"),
     }
     _print(console, f"Farther than {format_length(attrs['noise_cutoff_nm'])} from every leader", columns)
+    beyond = bins.time_bin_n_beyond_noise_cutoff
+    unit = "ps" if "length_ps" in attrs else "frame"
     columns = {
-        f"time ({'ps' if 'length_ps' in attrs else 'frame'})": _ranges(
-            bins.time_bin_start, bins.time_bin_stop
-        ),
-        "frames": formatted(bins.time_bin_n_beyond_noise_cutoff, ","),
-        "of all then": formatted(bins.time_bin_n_beyond_noise_cutoff / bins.time_bin_n_frames, ".1%"),
+        f"time ({unit})": _ranges(bins.time_bin_start, bins.time_bin_stop),
+        "frames": formatted(beyond, ","),
+        "of all then": formatted(beyond / np.maximum(bins.time_bin_n_frames, 1), ".1%"),
     }
     note = (
         f"The longest of {attrs['n_noise_visits']:,} stretches of such frames has "
@@ -162,33 +154,26 @@ def _print_groups(console: Console, summary: "xr.Dataset") -> None:
     groups, by = _along(summary, "group"), summary.attrs["by"]
     # Files that weren't grouped into runs are runs by their paths.
     names = [Path(name).name if Path(name).is_absolute() else name for name in groups.group]
-    if by.startswith("blocks") and summary.sizes["run"] == 1 and hasattr(groups, "group_first_time_ps"):
+    if by.startswith("blocks") and summary.sizes["run"] == 1 and "length_ps" in summary.attrs:
         # With several runs, times would mean nothing.
         names = [f"{one} ps" for one in _ranges(groups.group_first_time_ps, groups.group_last_time_ps)]
-    n_frames, counts = groups.group_n_frames, summary.group_n_frames_of.values
+    counts = summary.group_n_frames_of.values
     none = groups.group_n_beyond_noise_cutoff + groups.group_n_not_finite
-    room = (console.width - min(max(map(len, names)), 30) - 12 - (8 if none.any() else 0)) // 8
+    room = (console.width - min(max(map(len, names)), 30) - 20) // 8
     shown = min(counts.shape[1], max(1, room))
     parts = {f"C{place + 1}": counts[:, place] for place in range(shown)}
-    if shown < counts.shape[1]:
-        parts["others"] = counts[:, shown:].sum(axis=1)
-    if none.any():
-        parts["none"] = none
-    shares = {heading: formatted(part / n_frames, ".1%") for heading, part in parts.items()}
+    parts |= {"others": counts[:, shown:].sum(axis=1)} if shown < counts.shape[1] else {}
+    parts |= {"none": none} if none.any() else {}
+    shares = {heading: formatted(part / groups.group_n_frames, ".1%") for heading, part in parts.items()}
     kind = {"run": "run", "trajectory": "file"}.get(by, "block of time")
-    _print(console, f"Shares by {kind}", {"name": names, "frames": formatted(n_frames, ","), **shares})
+    columns = {"name": names, "frames": formatted(groups.group_n_frames, ","), **shares}
+    _print(console, f"Shares by {kind}", columns)
 
 
 def _print_strides(console: Console, summary: "xr.Dataset") -> None:
-    strides, shares = _along(summary, "stride"), summary.stride_share.to_pandas()
-    columns = {
-        "stride": formatted(strides.stride, ","),
-        "frames": formatted(strides.stride_n_subset_frames, ",.0f"),
-        "clusters": formatted(strides.stride_n_clusters, ".0f"),
-        "Rand index": formatted(strides.stride_adjusted_rand, ".3f"),
-    }
-    for cluster in shares.columns[: max(1, (console.width - 40) // 8)]:
-        columns[f"C{cluster}"] = formatted(shares[cluster], ".1%")
+    columns = _shown(_along(summary, "stride"), STRIDES)
+    for place, shares in enumerate(summary.stride_share.values.T[: max(1, (console.width - 40) // 8)], 1):
+        columns[f"C{place}"] = formatted(shares, ".1%")
     note = (
         "Adjusted Rand index with the labels at the first stride, over the frames that both have. Far below "
         "1, or shares that move: a smaller stride would give other clusters too. Shares of the subset."
@@ -267,14 +252,6 @@ def _medoids(clusters: SimpleNamespace, attrs: Mapping[str, Any]) -> dict[str, I
     return columns
 
 
-def _seen(clusters: SimpleNamespace, attrs: Mapping[str, Any], which: str) -> Iterable[str]:
-    found = (getattr(clusters, f"{which}_{what}") for what in ("path", "source_frame", "time_ps"))
-    for path, frame, time in zip(*found, strict=True):
-        when = str(frame) if np.isnan(time) else decimal(time)
-        where = f" {Path(path).name}" if attrs["n_trajectories"] > 1 else ""
-        yield f"{when}{where}" if path else NONE
-
-
 def _along(summary: "xr.Dataset", dim: str) -> SimpleNamespace:
     """Return the variables along one dimension."""
     return SimpleNamespace(
@@ -282,27 +259,34 @@ def _along(summary: "xr.Dataset", dim: str) -> SimpleNamespace:
     )
 
 
-def _print(console: Console, title: str, columns: Mapping[str, Iterable[Any]], note: str = "") -> None:
-    rows = zip(*columns.values(), strict=True)
-    text = [one for one in columns if "file" in one or one == "name"]
-    print_table(console, list(columns), rows, text=text, title=title, note=note)
+def _names(clusters: SimpleNamespace) -> dict[str, Iterable[Any]]:
+    return {"cluster": [f"C{rank}" for rank in range(1, len(clusters.label) + 1)]}
 
 
-def _names(clusters: SimpleNamespace) -> list[str]:
-    return [f"C{rank}" for rank in range(1, len(clusters.label) + 1)]
+def _shown(variables: SimpleNamespace, columns: Columns) -> dict[str, Iterable[Any]]:
+    """Write variables in their formats, but for those of which nothing is known."""
+    found = {heading: (getattr(variables, name), form) for heading, (name, form) in columns.items()}
+    return {
+        heading: formatted(values, form)
+        for heading, (values, form) in found.items()
+        if not np.isnan(values).all()
+    }
 
 
-def _mean_sd(means: Iterable[float], deviations: Iterable[float]) -> list[str]:
-    pairs = zip(means, deviations, strict=True)
-    return [NONE if np.isnan(mean + sd) else f"{mean:.4f} ± {sd:.4f}" for mean, sd in pairs]
-
-
-def _lengths(values: Iterable[float]) -> list[str]:
-    return [NONE if np.isnan(one) else f"{one:,.4g}" if one < 1e4 else f"{one:,.0f}" for one in values]
+def _lengths(clusters: SimpleNamespace, name: str) -> list[str]:
+    values = getattr(clusters, name)
+    return ["–" if np.isnan(one) else f"{one:,.4g}" if one < 1e4 else f"{one:,.0f}" for one in values]
 
 
 def _ranges(starts: Iterable[float], stops: Iterable[float]) -> list[str]:
     return [f"{start:,.6g} – {stop:,.6g}" for start, stop in zip(starts, stops, strict=True)]
+
+
+def _print(console: Console, title: str, columns: Mapping[str, Iterable[Any]], note: str = "") -> None:
+    text = [one for one in columns if "file" in one or one == "name"]
+    print_table(
+        console, list(columns), zip(*columns.values(), strict=True), text=text, title=title, note=note
+    )
 
 
 def _duration(length_ps: float) -> str:
