@@ -21,7 +21,11 @@ with replacing(Path(sys.argv[1])) as temporary:
 
 def begun(target: Path) -> tuple["subprocess.Popen[str]", Path]:
     process = subprocess.Popen(
-        [sys.executable, "-c", _EXPORT, target], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _EXPORT, target],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     return process, Path(process.stdout.readline().strip())
@@ -29,7 +33,6 @@ def begun(target: Path) -> tuple["subprocess.Popen[str]", Path]:
 
 def test_killed_export__is_swept_by_the_next_of_the_same_file(tmp_path: Path) -> None:
     target = tmp_path / "out[1].pdb.gz"
-    living, its_file = begun(target)
     dead, left = begun(target)
     dead.send_signal(signal.SIGKILL)
     dead.communicate(timeout=60)
@@ -40,6 +43,15 @@ def test_killed_export__is_swept_by_the_next_of_the_same_file(tmp_path: Path) ->
     with replacing(target) as temporary:
         temporary.write_text("whole")
     assert target.read_text() == "whole"
-    assert sorted(tmp_path.iterdir()) == sorted([target, its_file.parent, other_file.parent])
-    living.send_signal(signal.SIGKILL)
-    living.communicate(timeout=60)
+    assert sorted(tmp_path.iterdir()) == sorted([target, other_file.parent])
+
+
+def test_running_export__fails_if_another_of_the_same_file_begins(tmp_path: Path) -> None:
+    target = tmp_path / "out.pdb"
+    first, _ = begun(target)
+    with replacing(target) as temporary:
+        temporary.write_text("whole")
+    _, said = first.communicate(timeout=60)
+    assert first.returncode
+    assert "Cannot write" in said
+    assert target.read_text() == "whole"

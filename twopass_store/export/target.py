@@ -1,14 +1,13 @@
 """Files that are written in a hidden folder beside their target and renamed into place."""
 
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 from ..config import expanded
@@ -54,29 +53,25 @@ def _is_same_file(path: Path, other: str) -> bool:
 def replacing(target: Path, *, name: str = "file") -> Iterator[Path]:
     """Yield the path of a file to be written; when the block ends well, put that file in its target's place.
 
-    It is on the disk when this returns, and never there in part, whenever the power goes. What killed exports
-    of the same target left is removed. Errors name the target.
+    It is on the disk when this returns, and never there in part, whenever the power goes. What earlier
+    exports of the same target left is removed; one that is still running fails. Errors name the target.
     """
     # Short, as the target's name may be long.
     prefix = f".twopass-{blake2b(os.fsencode(target.name), digest_size=4).hexdigest()}-"
     for left in target.parent.glob(f"{prefix}*"):
-        with suppress(OSError), _locked(left):
-            shutil.rmtree(left)
-    with ExitStack() as stack:
-        try:
-            folder = Path(mkdtemp(prefix=prefix, dir=target.parent))
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            with suppress(OSError):  # some file systems have no locks
-                stack.enter_context(_locked(folder))
-            yield folder / name
-            with (folder / name).open("rb") as file:
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        with TemporaryDirectory(prefix=prefix, dir=target.parent, ignore_cleanup_errors=True) as folder:
+            temporary = Path(folder) / name
+            yield temporary
+            with temporary.open("rb") as file:
                 Writer.disk.sync(file)
-            (folder / name).replace(target)
+            temporary.replace(target)
             # Whoever may write into a folder may not always read it, as syncing it requires.
             with suppress(PermissionError):
                 Writer.disk.sync_folder(target.parent)
-        except Exception as error:
-            _raise_named(target, error)
+    except Exception as error:
+        _raise_named(target, error)
 
 
 def _raise_named(target: Path, error: Exception) -> NoReturn:
@@ -95,17 +90,6 @@ def _raise_named(target: Path, error: Exception) -> NoReturn:
         f"Cannot write {target}: {type(error).__name__}: {reason}. The disk is full, or the format has no "
         "room for a coordinate: free space, or choose another format, such as trr."
     ) from error
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock on a folder, which tells that its export is still running."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _is_full(folder: Path) -> bool:
