@@ -211,7 +211,7 @@ def test_status__follows_the_run(demo, twopass):
     commands = [
         (["ingest", "demo.zarr", *example], "twopass cluster demo.zarr"),
         (["cluster", "demo.zarr", "--stride", 8, "--n-clusters", 3], "twopass assign demo.zarr"),
-        (["assign", "demo.zarr"], "open_results"),
+        (["assign", "demo.zarr"], "twopass summary demo.zarr"),
     ]
     for arguments, next_command in commands:
         twopass(*arguments)

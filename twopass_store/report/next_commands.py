@@ -34,9 +34,8 @@ def resuming_commands(store: Store) -> tuple[str, ...]:
     found = (store.journal(stage) for stage in store.members("journal") if stage != GROWTH)
     begun = {each.plan.stage: each for each in found if each is not None}
     unfinished = {stage for stage, journal in begun.items() if not journal.complete}
-    commands: dict[str, None] = {}
-    if "ingest" in unfinished:
-        commands[_ingest(store, begun["ingest"])] = None
+    commands = [_ingest(store, begun["ingest"])] if "ingest" in unfinished else []
+    first_passes = []
     for group, kind in (("clusterings", "clustering"), ("scans", "scan")):
         for name in store.members(group):
             attrs = store.attrs(f"{group}/{name}")
@@ -44,40 +43,30 @@ def resuming_commands(store: Store) -> tuple[str, ...]:
             linkage = f"linkage_{attrs.get('linkage_method')}"
             linkage += "_rows" if attrs.get("linkage_input") == "rows" else ""
             if {f"subset-{key}", f"linkage-{key}-{linkage}", f"{kind}-{name}"} & unfinished:
-                commands[_recorded(attrs)] = None
-    if not commands:
+                first_passes.append(_recorded(attrs))
+    if not commands and not first_passes:
         # Of a clustering that has no group yet, the subset has the command.
         for stage in unfinished:
             kind, _, name = stage.partition("-")
             if kind in ("subset", "linkage", "clustering", "scan"):
                 group = f"subsets/{name.partition('-linkage_')[0]}"
-                commands[_recorded(store.attrs(group) if store.has(group) else {})] = None
-    for name in sorted(
-        {stage.partition("-")[2] for stage in unfinished if stage[:6] in ("assign", "margin")}
-    ):
-        commands[_assign(store, name, begun.get(f"assign-{name}"), margin=f"margin-{name}" in unfinished)] = (
-            None
-        )
-    return tuple(commands)
+                first_passes.append(_recorded(store.attrs(group) if store.has(group) else {}))
+    named = {stage.partition("-")[2] for stage in unfinished if stage.startswith(("assign-", "margin-"))}
+    second_passes = [
+        _assign(store, name, begun.get(f"assign-{name}"), margin=f"margin-{name}" in unfinished)
+        for name in sorted(named)
+    ]
+    return tuple(dict.fromkeys([*commands, *first_passes, *second_passes]))
 
 
 def suggested_command(store: Store, clusterings: list[str]) -> str:
-    """Return what to run on a store in which nothing is unfinished.
-
-    Parameters
-    ----------
-    store
-        The store.
-    clusterings
-        Names of the clusterings whose first pass has finished.
-    """
+    """Return what to run on a store in which nothing is unfinished; `clusterings` have their first pass."""
     path = shown_path(store)
     for name in clusterings:
         if store.journal(f"assign-{name}") is None:
             return _assign(store, name, None, margin=False)
     if clusterings:
-        opened = f"twopass_store.open_results({str(store.path)!r}, {clusterings[0]!r})"
-        return f"python -c {_double_quoted(f'import twopass_store; print({opened})')}"
+        return shlex.join(["twopass", "summary", path, "--name", clusterings[0]])
     words = ["twopass", "cluster", path]
     for subset in [store.attrs(f"subsets/{key}") for key in store.members("subsets")][:1]:
         words += ["--select", subset["select"]] if subset["select"] else []
@@ -155,8 +144,3 @@ def _recorded(attrs: Mapping[str, Any]) -> str:
 
 def _option(name: str, value: object) -> list[str]:
     return [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-
-
-def _double_quoted(code: str) -> str:
-    # In double quotes, where what is quoted has single ones, unless the shell would see more in it.
-    return shlex.quote(code) if set(code) & set('"\\$`!') else f'"{code}"'
