@@ -2,11 +2,10 @@
 
 Run as ``python tests/benchmarks/bench_codecs.py --adk FOLDER``, with FOLDER the data of the PyPI package
 MDAnalysisTests (an adenylate kinase of 3341 atoms, and its water: 47681); without it, alanine dipeptide
-alone. ``--all`` measures every candidate and not only those that can be asked for, ``--table`` prints the
-table below; else there is one JSON line a case. In the table: size over that of the XTC file; CPU time of
-mdtraj's reading of that file over that of ``Store.read_positions`` of all chunks, one after the other, to
-float32; packing and encoding, in MB of float32 a second of CPU. Medians of user and system time, both sides
-in turns, on one thread.
+alone. ``--table`` prints the table below; else there is one JSON line a case. In the table: size over that of
+the XTC file; CPU time of mdtraj's reading of that file over that of ``Store.read_positions`` of all chunks,
+one after the other, to float32; packing and encoding, in MB of float32 a second of CPU. Medians of user and
+system time, both sides in turns, on one thread.
 
 Every candidate is a chain of plain Zarr v3 codecs that zarr 3.1 and 3.4 read without a warning and without
 code of ours; the filters of numcodecs (delta, rounding, pcodec) are not, so they are no candidates. Each ends
@@ -23,22 +22,6 @@ The table (AMD EPYC, zarr 3.1.6, numcodecs 0.16.6, at a load of 4 to 6 on two pr
 | **small** | int32 | xfa | zstd-5 bitshuffle, 512 KiB | 1.03 2.9× 463 | 1.24 2.3× 272 | 0.46 4.6× 371 |
 | **fast** | float32 | fax | lz4-5 bitshuffle | 2.32 5.6× 2039 | 2.92 4.5× 1863 | 1.17 7.1× 2089 |
 | **small** | float32 | xfa | zstd-5 bitshuffle, 512 KiB | 2.19 2.5× 500 | 2.55 1.8× 222 | 1.13 4.4× 299 |
-|  | int16 | fax | lz4-1 bitshuffle | 1.18 8.0× 2150 | 1.45 6.5× 2363 | 0.53 10.4× 2464 |
-|  | int16 | fax | lz4-9 bitshuffle | 1.15 8.6× 2065 | 1.43 6.7× 2131 | 0.52 11.0× 2348 |
-|  | int16 | fax | lz4-5 shuffle | 1.47 9.9× 1971 | 1.73 13.0× 3309 | 0.52 13.7× 2110 |
-|  | int16 | fax | lz4-5 bitshuffle of 6 bytes | 1.13 8.1× 1892 | 1.47 8.3× 2114 | 0.50 9.9× 1647 |
-|  | int16 | fax | lz4hc-5 bitshuffle | 1.10 8.1× 150 | 1.35 6.3× 135 | 0.51 11.1× 163 |
-|  | int16 | xfa | lz4-5 bitshuffle | 1.13 4.4× 1903 | 1.41 3.7× 1940 | 0.50 6.9× 1739 |
-|  | int16 | axf | lz4-5 bitshuffle | 1.20 4.9× 1972 | 1.69 4.7× 1416 | 0.46 4.1× 1060 |
-|  | int16 | fax | zstd-1 bitshuffle | 1.14 2.5× 991 | 1.39 2.1× 886 | 0.53 5.7× 960 |
-|  | int16 | fax | zstd-3 bitshuffle | 1.12 5.6× 727 | 1.37 2.9× 756 | 0.53 9.0× 1205 |
-|  | int16 | fax | zstd-5 bitshuffle | 1.07 5.7× 416 | 1.28 4.0× 320 | 0.48 8.0× 557 |
-|  | int16 | fax | zstd-5 bitshuffle, 512 KiB | 1.07 5.6× 450 | 1.30 4.0× 547 | 0.51 8.7× 1138 |
-|  | int16 | fax | zstd-7 bitshuffle, 512 KiB | 1.06 5.7× 126 | 1.28 4.1× 157 | 0.48 8.4× 299 |
-|  | int16 | xfa | zstd-5 bitshuffle | 1.03 3.3× 467 | 1.22 2.5× 266 | 0.46 5.6× 406 |
-|  | int16 | xfa | zstd-7 bitshuffle, 512 KiB | 1.02 2.9× 114 | 1.23 2.5× 83 | 0.46 5.8× 205 |
-|  | int16 | fxa | zstd-5 bitshuffle, 512 KiB | 1.03 3.4× 526 | 1.23 2.6× 414 | 0.48 5.1× 538 |
-|  | int16 | axf | zstd-5 bitshuffle, 512 KiB | 1.14 3.3× 607 | 1.37 3.0× 249 | 0.40 3.4× 238 |
 
 What follows from it:
 
@@ -78,8 +61,8 @@ from twopass_store.store import Misfit, Packing
 EXAMPLE = Path(__file__).parents[2] / "twopass_store" / "data"
 MEGABYTE = 1e6
 
-PLAIN, BY_AXIS, BY_AXIS_LAST, FRAMES_LAST = None, (2, 0, 1), (0, 2, 1), (1, 2, 0)
-LAYOUTS = {PLAIN: "fax", BY_AXIS: "xfa", BY_AXIS_LAST: "fxa", FRAMES_LAST: "axf"}
+PLAIN, BY_AXIS = None, (2, 0, 1)
+LAYOUTS = {PLAIN: "fax", BY_AXIS: "xfa"}
 
 
 def blosc(name: str, level: int, shuffle: str, itemsize: int, block: int = 0) -> BloscCodec:
@@ -94,24 +77,6 @@ CHOSEN: list[tuple[str, str, Any, tuple[Any, ...]]] = [
     ("small", "int32", BY_AXIS, ("zstd", 5, "bitshuffle", 4, 512 << 10)),
     ("fast", "float32", PLAIN, ("lz4", 5, "bitshuffle", 4)),
     ("small", "float32", BY_AXIS, ("zstd", 5, "bitshuffle", 4, 512 << 10)),
-]
-OTHERS: list[tuple[str, str, Any, tuple[Any, ...]]] = [
-    ("", "int16", PLAIN, ("lz4", 1, "bitshuffle", 2)),
-    ("", "int16", PLAIN, ("lz4", 9, "bitshuffle", 2)),
-    ("", "int16", PLAIN, ("lz4", 5, "shuffle", 2)),
-    ("", "int16", PLAIN, ("lz4", 5, "bitshuffle", 6)),
-    ("", "int16", PLAIN, ("lz4hc", 5, "bitshuffle", 2)),
-    ("", "int16", BY_AXIS, ("lz4", 5, "bitshuffle", 2)),
-    ("", "int16", FRAMES_LAST, ("lz4", 5, "bitshuffle", 2)),
-    ("", "int16", PLAIN, ("zstd", 1, "bitshuffle", 2)),
-    ("", "int16", PLAIN, ("zstd", 3, "bitshuffle", 2)),
-    ("", "int16", PLAIN, ("zstd", 5, "bitshuffle", 2)),
-    ("", "int16", PLAIN, ("zstd", 5, "bitshuffle", 2, 512 << 10)),
-    ("", "int16", PLAIN, ("zstd", 7, "bitshuffle", 2, 512 << 10)),
-    ("", "int16", BY_AXIS, ("zstd", 5, "bitshuffle", 2)),
-    ("", "int16", BY_AXIS, ("zstd", 7, "bitshuffle", 2, 512 << 10)),
-    ("", "int16", BY_AXIS_LAST, ("zstd", 5, "bitshuffle", 2, 512 << 10)),
-    ("", "int16", FRAMES_LAST, ("zstd", 5, "bitshuffle", 2, 512 << 10)),
 ]
 
 
@@ -229,18 +194,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--adk", type=Path, help="folder with adk_oplsaa.xtc and adk_oplsaa.gro")
     parser.add_argument("--xtc", type=Path, nargs="*", default=[], help="more files to measure on")
-    parser.add_argument("--all", action="store_true", help="all candidates")
     parser.add_argument("--shard", type=int, nargs="*", default=[1], help="chunks in a shard")
     parser.add_argument("--table", action="store_true", help="print markdown")
     parser.add_argument("--repeats", type=int, default=5)
     chosen = parser.parse_args()
-    candidates = [*CHOSEN, *(OTHERS if chosen.all else [])]
     with tempfile.TemporaryDirectory() as folder:
         files = [*systems(Path(folder), chosen.adk), *((path.stem, path) for path in chosen.xtc)]
         if chosen.table:
             print(f"| codec | type | layout | blosc | {' | '.join(name for name, _ in files)} |")
             print(f"|---|---|---|---|{'---|' * len(files)}")
-        for name, dtype, layout, parameters in candidates:
+        for name, dtype, layout, parameters in CHOSEN:
             for shard in chosen.shard:
                 found = []
                 text = described(parameters, shard)

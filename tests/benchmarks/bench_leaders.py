@@ -38,31 +38,12 @@ clusters  method         subset   held_out     unseen  rand_full    leaders  ass
       30  medoid 3        0.797      0.758      0.697      0.368       85.3        0.5      0.003
       30  faithful        0.946      0.831      0.781      0.416       88.1        0.6      0.009
 
-8,000 frames of ten made-up states that touch, 30 atoms (``--frames 8000 --clusters 5 10 20``):
-
-clusters  method         subset   held_out     unseen  rand_full rand_truth    leaders  assign_us   choose_s
-       5  random 1        0.661      0.673      0.653      0.189      0.234        5.0        0.1      0.000
-       5  random 2        0.727      0.737      0.722      0.236      0.279        9.1        0.1      0.000
-       5  medoid 1        0.784      0.805      0.778      0.275      0.302        5.0        0.1      0.001
-       5  medoid 3        0.801      0.834      0.793      0.285      0.292       12.8        0.2      0.001
-       5  faithful        0.956      0.939      0.932      0.329      0.198       10.7        0.2      0.003
-      10  random 1        0.637      0.626      0.626      0.305      0.550       10.0        0.1      0.000
-      10  random 2        0.741      0.738      0.731      0.359      0.633       19.0        0.2      0.000
-      10  medoid 1        0.781      0.752      0.766      0.378      0.641       10.0        0.1      0.001
-      10  medoid 3        0.832      0.825      0.813      0.375      0.615       27.2        0.3      0.001
-      10  faithful        0.963      0.923      0.926      0.370      0.537       21.8        0.2      0.003
-      20  random 1        0.727      0.711      0.697      0.494      0.670       20.0        0.2      0.000
-      20  random 2        0.803      0.794      0.769      0.512      0.673       38.3        0.4      0.000
-      20  medoid 1        0.852      0.837      0.817      0.536      0.694       20.0        0.2      0.001
-      20  medoid 3        0.878      0.868      0.835      0.524      0.658       55.3        0.4      0.001
-      20  faithful        0.954      0.900      0.881      0.521      0.658       37.9        0.4      0.003
-
 ``faithful`` is the default since it comes nearest to the first pass everywhere, on unseen frames too, with
 about as many leaders as three of each cluster; what is held out tells how near in advance, to 0.05. Against
 a clustering of all frames it does as well as medoids: how far that differs is a matter of the stride. It
-can't be better than the first pass: where that misses the states (complete linkage in the second table, or
-too few clusters), medoids smooth its borders and may be nearer to the truth by accident. Where it finds
-them (ward), faithful leaders are as near to the truth as three of each cluster (0.70), with half as many.
+can't be better than the first pass: where that misses the states (complete linkage, or too few clusters),
+medoids smooth its borders and may be nearer to the truth by accident. Where it finds them (ward), faithful
+leaders are as near to the truth as three of each cluster, with half as many.
 More than five a cluster gain unseen frames less than a hundredth, which is why the choice ends there.
 """
 

@@ -9,8 +9,6 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from actions import NAMES
 from power import (
@@ -69,35 +67,6 @@ def test_all_power_cuts__are_resumed_to_the_same_bytes(
     print(f"{stage}: {explored.n_states} states, {explored.n_left} left, from {explored.n_steps} steps")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@settings(max_examples=40, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True)
-@given(
-    stage=st.sampled_from(STAGES),
-    frames=st.integers(20, 90),
-    block=st.sampled_from([1, 2, 4, 8]),
-    blocks=st.sampled_from([1, 2, 4]),
-    pairs=st.integers(5, 200),
-    seed=st.integers(0, 2**32),
-)
-def test_power_cuts_of_larger_runs_with_two_workers__are_resumed(
-    tmp_path_factory: pytest.TempPathFactory,
-    stage: str,
-    frames: int,
-    block: int,
-    blocks: int,
-    pairs: int,
-    seed: int,
-) -> None:
-    folder = tmp_path_factory.mktemp("larger")
-    chunks = {"block": block, "frames": block * blocks, "pairs": pairs}
-    with pytest.MonkeyPatch.context() as patch, shrunk(patch, **chunks):
-        runs = small_runs(folder, frames=frames, workers=2, only=stage)
-        explored = explore(runs[stage], folder / "crashes", rng=random.Random(seed), limit=10)
-    Disk().remove_tree(folder)
-    print(f"{stage}, {frames} frames: {explored.n_states} of {explored.n_states + explored.n_left} states")
-
-
 @pytest.mark.parametrize("stage", ["append"])
 def test_kill_and_then_a_power_cut__lose_nothing(runs: dict[str, Run], stage: str, tmp_path: Path) -> None:
     rng = random.Random(stage)
@@ -107,25 +76,6 @@ def test_kill_and_then_a_power_cut__lose_nothing(runs: dict[str, Run], stage: st
         new = [state for state in states if state not in plain.states]
         for number, crashed in enumerate(rng.sample(new, min(1, len(new)))):
             runs[stage].take_up(crashed, tmp_path / f"{at}-{number}", rng)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("stage", STAGES)
-def test_any_kill_and_then_any_power_cut__lose_nothing(
-    runs: dict[str, Run], stage: str, tmp_path: Path, one_thread: None
-) -> None:
-    rng = random.Random(stage)
-    plain = runs[stage].take_up(runs[stage].before, tmp_path / "plain", rng)
-    known, n_after_kills = set(plain.states), 0
-    for at in range(1, plain.n_steps):
-        for crashed in after_kill(runs[stage], at, tmp_path / str(at)):
-            n_after_kills += 1
-            if crashed not in known:
-                known.add(crashed)
-                runs[stage].take_up(crashed, tmp_path / f"new{len(known)}", rng)
-    n_new = len(known) - len(plain.states)
-    print(f"{stage}: {plain.n_steps} kills, {n_after_kills} states after them, {n_new} not known")
 
 
 def after_kill(run: Run, at: int, folder: Path) -> list[State]:

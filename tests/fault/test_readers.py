@@ -1,6 +1,5 @@
 """Readers beside a writer: at each of its steps they see a committed state, or one clear error."""
 
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,16 +15,13 @@ from trajectory_files import make_trajectory, write
 from twopass_store import (
     assign_frames,
     cluster_subset,
-    compare_labels,
     export_coordinates,
     ingest_trajectories,
     open_results,
     recut_clustering,
     scan_cuts,
-    store_status,
-    summarize,
 )
-from twopass_store.errors import CorruptChunkError, StoreError, TwopassError
+from twopass_store.errors import CorruptChunkError, StoreError
 from twopass_store.journal import Disk, Writer
 from twopass_store.progress import Silent
 from twopass_store.store import reading
@@ -244,48 +240,3 @@ def test_export__that_was_begun_before_is_of_one_state_or_leaves_no_file(
     slow = Slow()
     slow.is_done = True
     export_coordinates(store, target, label=1, progress=slow, overwrite=True)
-
-
-@pytest.mark.parametrize(
-    "scenario",
-    [pytest.param(each, marks=pytest.mark.slow) if each != "cluster anew" else each for each in SCENARIOS],
-)
-def test_reports__are_of_one_state_or_say_what_is_missing(
-    store: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: str
-) -> None:
-    labels = tmp_path / "labels.txt"
-    np.savetxt(labels, np.arange(70) % 3, fmt="%d")
-    allowed = "has not finished|has no|being made longer|clustering|compared frame by frame"
-
-    def reports(path: Path) -> list[Any]:
-        found = []
-        for report in (
-            lambda: summarize(path, "default", by="trajectory").group_n_frames_of.values.tolist(),
-            lambda: summarize(path, "default").to_dict()["data_vars"],
-            lambda: compare_labels(path, labels, "default").n_frames.values.tolist(),
-        ):
-            try:
-                found.append(repr(report()))
-            except TwopassError as error:
-                if isinstance(error, CorruptChunkError) or not re.search(allowed, str(error)):
-                    raise
-                found.append("")
-        assert store_status(path).n_atoms == 14
-        return found
-
-    other = tmp_path / "other.zarr"
-    shutil.copytree(store, other)
-    states = [reports(other)]
-    for act in SCENARIOS[scenario]:
-        act(other, made)
-        states.append(reports(other))
-
-    def look(self: Looked) -> None:
-        for at, found in enumerate(reports(store)):
-            assert found in {"", *(state[at] for state in states)}
-
-    looked = Looked(store, monkeypatch, look, every=9)
-    for act in SCENARIOS[scenario]:
-        act(store, made)
-    assert looked.steps > 20
-    assert reports(store) == states[-1]

@@ -134,7 +134,7 @@ N_FRAMES = 230
 TOPOLOGY = make_topology(430)
 
 
-@settings(max_examples=6, phases=[Phase.generate])
+@settings(max_examples=4, phases=[Phase.generate])
 @given(data=st.data())
 def test_any_cutting_into_appends__gives_the_same(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -127,22 +127,6 @@ def test_medoids__never_take_the_place_of_a_folder(demo, twopass):
     assert (folder / "mine").exists()
 
 
-def test_medoids__are_always_those_of_the_table(demo, twopass):
-    def models():
-        return md.load(demo / "demo.default.medoids.pdb").n_frames
-
-    twopass("run", "demo.toml")
-    assert models() == 4
-    # Another clustering, made stage by stage: the file beside the store is not of it.
-    twopass("cluster", "demo.zarr", "--stride", 8, "--n-clusters", 7, "--restart")
-    twopass("assign", "demo.zarr")
-    again = twopass(
-        "run", "demo.toml", "--set", "cluster.n_clusters=7", "--set", "cluster.select=element != H"
-    )
-    assert "All was done" not in again.stdout
-    assert models() == 7
-
-
 def test_names_of_files__are_shown_as_they_are(demo, twopass):
     shutil.copy(md_example(), demo / "b[red].xtc")
     settings = ["ingest.trajectories=b[red].xtc", "cluster.select=\"name =~ '[/C]'\""]
@@ -190,20 +174,6 @@ def test_set__changes_one_key_and_the_store_refuses_it(demo, twopass):
     assert "tree cut at 0.06 nm (0.6 Å)" in notes
     assert "distances of this subset are there already" in notes
     assert "average linkage of this subset is there already" in notes
-
-
-def test_without_a_cut__it_suggests_some_and_keeps_the_tree(demo, twopass):
-    example = ["example:alanine-dipeptide.xtc", "--top", "example:alanine-dipeptide.pdb"]
-    twopass("ingest", "s.zarr", *example)
-    refused = twopass("cluster", "s.zarr", "--stride", 8, code=2)
-    suggested = re.findall(r"--n-clusters (\d+) \(--cutoff ([\d.]+)\)", refused.stderr)
-    assert suggested
-    for n_clusters, cutoff in suggested:
-        result = twopass("cluster", "s.zarr", "--stride", 8, "--cutoff", cutoff, "--name", f"c{n_clusters}")
-        assert f"has {n_clusters} clusters of 500 subset frames" in result.stdout
-        assert "distances of this subset are there already" in result.stderr
-        assert f"{float(cutoff):g} nm" in result.stderr
-        assert "Å" in result.stderr
 
 
 def test_status__follows_the_run(demo, twopass):
@@ -276,23 +246,6 @@ def test_traceback__comes_only_with_debug(tmp_path):
     assert result.stderr.splitlines()[-1].startswith("Error: ")
 
 
-def test_newer_format__is_refused_with_both_versions(demo, twopass):
-    twopass("ingest", "demo.zarr", "example:alanine-dipeptide.pdb")
-    meta = demo / "demo.zarr" / "zarr.json"
-    meta.write_text(meta.read_text().replace('"twopass_format": 1', '"twopass_format": 9'))
-    for arguments in (["status"], ["cluster"], ["assign"]):
-        result = twopass(arguments[0], "demo.zarr", code=12)
-        assert "format version 9" in result.stderr
-
-
-def test_second_writer__is_told_who_holds_the_store(demo, twopass):
-    with hold(demo / "demo.zarr.lock", [Lock("ingest")]):
-        refused = twopass("run", "demo.toml", code=6)
-    assert f"process {os.getpid()}" in refused.stderr
-    assert "ingest" in refused.stderr
-    twopass("run", "demo.toml")
-
-
 def test_no_permission__is_one_clear_line_and_loses_nothing(demo, twopass, unprivileged):
     (demo / "closed").mkdir(mode=0o500)
     refused = twopass("run", "demo.toml", "--store", "closed/demo.zarr", code=10, prefix=unprivileged)
@@ -310,12 +263,6 @@ def test_no_permission__is_one_clear_line_and_loses_nothing(demo, twopass, unpri
     assert before.keys() <= files_of(demo / "demo.zarr").keys()
     (demo / "demo.zarr" / "clusterings").chmod(0o700)
     twopass(*other, prefix=unprivileged)
-
-
-def test_quiet__says_nothing_on_the_way(demo, twopass):
-    result = twopass("run", "demo.toml", "--quiet")
-    assert result.stderr == ""
-    assert "cluster  label" in result.stdout
 
 
 def test_help__is_there_for_every_command_with_an_example(twopass):

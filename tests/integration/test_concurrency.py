@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from conftest import EXAMPLE, Twopass, command
-from faults import assert_opens, assert_same
+from faults import assert_opens
 from twopass_store import (
     adopt_leaders,
     assign_frames,
@@ -256,21 +256,6 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     _, err = process.communicate(timeout=120)
     assert "Traceback" not in err and "Unexpected" not in err
     return process.returncode, err
-
-
-def test_two_clusterings__assigned_at_the_same_time_are_as_one_after_the_other(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    path = folder / "s.zarr"
-    after_another = tmp_path_factory.mktemp("serial") / "s.zarr"
-    shutil.copytree(path, after_another)
-    for name in ("a", "b"):
-        assign_frames(after_another, name=name, workers=1, margin=True)
-    both = [start(folder, "assign", "s.zarr", "--name", name, "--margin") for name in ("a", "b")]
-    assert [finish(process)[0] for process in both] == [0, 0]
-    for name in ("md", "moved", "state.pdb"):
-        (folder / name).unlink()
-    assert_same(path, after_another)
 
 
 def test_new_store__is_made_by_one_of_those_that_begin_at_the_same_time(folder: Path) -> None:

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import xarray as xr
 
@@ -99,8 +98,8 @@ def sweep(store: Path, *, per_file: int | None, full_every: int) -> Counter[str]
 
 
 def test_damage_anywhere__is_found_and_never_read(small):
-    counts = sweep(small, per_file=2, full_every=37)
-    assert counts["tried"] > 900 and counts["told by the API"] > 5
+    counts = sweep(small, per_file=1, full_every=23)
+    assert counts["tried"] > 600 and counts["told by the API"] > 5
     assert counts["found"] >= 0.97 * counts["tried"]
 
 
@@ -110,18 +109,3 @@ def test_damage_everywhere__is_found_and_never_read(small):
     counts = sweep(small, per_file=None, full_every=499)
     print(counts)
     assert counts["found"] >= 0.97 * counts["tried"]
-
-
-def test_elements_that_are_named__are_those_that_are_lost(small):
-    opened = Store.open(small)
-    for file in sorted(small.glob("clusterings/default/*/c.*")):
-        content = file.read_bytes()
-        file.unlink()
-        (found,) = verify_store(small, workers=1).damage
-        replace(file, content)
-        values = opened.read(found.path)
-        assert found.start is not None and found.stop is not None
-        assert 0 <= found.start < found.stop <= len(values)
-        length = opened.unit_length(found.path)
-        assert found.start == found.chunk * length
-        assert np.array_equal(values[found.start : found.stop], values[found.start :][:length])

@@ -165,21 +165,6 @@ def test_export__a_grid_that_was_asked_for(rounded_to, trajectory, walk, tmp_pat
     assert not notes.lines
 
 
-def test_export__several_files_with_stride_and_selection(trajectory, tmp_path):
-    for name, part in (("a.xtc", trajectory[:9]), ("b.trr", trajectory[9:])):
-        write(part, tmp_path / name)
-    sources = [tmp_path / "a.xtc", tmp_path / "b.trr"]
-    top = write(trajectory[:1], tmp_path / "top.pdb")
-    ingest_trajectories(tmp_path / "run.zarr", sources, top=top, select="name CA CB", stride=2)
-    export_coordinates(tmp_path / "run.zarr", tmp_path / "out.trr", top_to=tmp_path / "out.pdb")
-    chosen = trajectory.topology.select("name CA CB")
-    parts = [load(source, trajectory.topology)[::2].atom_slice(chosen) for source in sources]
-    found = md.load(tmp_path / "out.trr", top=tmp_path / "out.pdb")
-    np.testing.assert_array_equal(found.xyz, np.concatenate([part.xyz for part in parts]))
-    np.testing.assert_array_equal(found.time, np.concatenate([part.time for part in parts]))
-    assert [atom.name for atom in found.topology.atoms] == ["CA", "CB"] * 4
-
-
 def test_export__frames_without_times_or_cells(tmp_path):
     bare = make_trajectory(6, has_cell=False)
     write(bare, tmp_path / "in.dcd")
@@ -236,14 +221,6 @@ def test_export__names_and_numbers_without_room(tmp_path):
     assert load_topology(tmp_path / "in.h5").residue(1).name == "LONGNAME"
 
 
-def test_lammps__time_steps_go_on_over_all_blocks(walk, tmp_path, monkeypatch):
-    monkeypatch.setattr(frames_module, "FRAME_CHUNK", 4)
-    export_coordinates(walk, tmp_path / "out.lammpstrj")
-    lines = (tmp_path / "out.lammpstrj").read_text().splitlines()
-    steps = [int(lines[index + 1]) for index, line in enumerate(lines) if line == "ITEM: TIMESTEP"]
-    assert steps == list(range(N_FRAMES))
-
-
 def test_export__labels_and_ranks(dipeptide, tmp_path, twopass):
     with open_results(dipeptide) as results:
         label, position, time = results.label.values, results.position.values, results.time.values
@@ -260,13 +237,6 @@ def test_export__labels_and_ranks(dipeptide, tmp_path, twopass):
     found = md.load(tmp_path / "some.trr", top=tmp_path / "c1.pdb")
     np.testing.assert_array_equal(found.xyz, position[expected])
     assert f"{len(expected)} frames of 22 atoms, TRR" in result.stdout
-
-
-def test_export__indices_in_any_order(dipeptide, tmp_path):
-    frames = np.array([3000, 5, 5, 3999, 0])
-    export_coordinates(dipeptide, tmp_path / "some.h5", frames=frames)
-    with open_results(dipeptide) as results:
-        np.testing.assert_array_equal(md.load(tmp_path / "some.h5").xyz, results.position.values[frames])
 
 
 @pytest.mark.parametrize("extension", ["pdb", "xtc", "h5"])
@@ -353,16 +323,7 @@ def test_export__refusals(dipeptide, walk, tmp_path, twopass):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there.xtc"]
 
 
-def test_export__of_an_unfinished_assign_is_refused(tmp_path, dipeptide):
-    store = tmp_path / "run.zarr"
-    ingest_trajectories(store, "example:alanine-dipeptide.xtc", top="example:alanine-dipeptide.pdb")
-    cluster_subset(store, stride=100, n_clusters=2)
-    with pytest.raises(StageIncompleteError, match="assign has not finished"):
-        export_coordinates(store, tmp_path / "out.xtc", label=1)
-    export_coordinates(store, tmp_path / "out.xtc", frames="0")
-
-
-@pytest.mark.parametrize("extension", ["xtc", "trr", "dcd", "nc", "h5", "pdb", "xyz"])
+@pytest.mark.parametrize("extension", ["xtc", "dcd", "nc", "h5", "pdb"])
 def test_export__a_full_disk_leaves_what_was_there(extension, dipeptide, tmp_path):
     """The limit on the size of a file stands for the disk; the C libraries behind mdtraj don't all notice."""
     target = tmp_path / f"out.{extension}"

@@ -101,7 +101,7 @@ class TestReader:
             with pytest.raises(TrajectoryError, match="Give a topology"):
                 probe(self.file, None)
 
-    @settings(derandomize=True, max_examples=15, deadline=None)
+    @settings(derandomize=True, max_examples=8, deadline=None)
     @given(data=st.data())
     def test_any_frames_in_any_blocks_are_those_of_load(self, data: st.DataObject) -> None:
         start = data.draw(st.integers(0, N_FRAMES))

@@ -1,7 +1,6 @@
 """What ingest leaves in the store, for every format, against `mdtraj.load`."""
 
 import json
-from itertools import pairwise
 
 import mdtraj as md
 import numpy as np
@@ -26,7 +25,6 @@ from twopass_store.errors import (
     SelectionError,
     TopologyMismatchError,
     TrajectoryError,
-    TruncatedTrajectoryError,
 )
 from twopass_store.store import Store
 from twopass_store.trajectory import digest_file, topology_from_json
@@ -108,26 +106,6 @@ def test_several_files__keep_order_discard_and_stride(tmp_path):
     assert len(set(found.trajectory_digest.values.tolist())) == 3
 
 
-def test_many_chunks__join_without_a_seam(tmp_path, example_xtc, example_top):
-    """70,000 frames: nine chunks of positions, two of every per-frame array, cut across files."""
-    frames = md.load(example_xtc, top=example_top)
-    rng = np.random.default_rng(5)
-    order = rng.integers(0, frames.n_frames, 70_000)
-    cuts = [0, 5_000, 33_333, 70_000]
-    for part, (start, stop) in enumerate(pairwise(cuts)):
-        chosen = md.Trajectory(
-            frames.xyz[order[start:stop]], frames.topology, time=np.arange(start, stop) / 8
-        )
-        chosen.save_xtc(tmp_path / f"part{part}.xtc")
-    ingest_trajectories(tmp_path / "s.zarr", str(tmp_path / "part*.xtc"), top=example_top)
-    store = Store.open(tmp_path / "s.zarr")
-    np.testing.assert_array_equal(store.read("position"), frames.xyz[order])
-    np.testing.assert_array_equal(store.read("time"), np.arange(70_000) / 8)
-    np.testing.assert_array_equal(store.read("trajectory"), np.repeat([0, 1, 2], np.diff(cuts)))
-    expected = np.concatenate([np.arange(size) for size in np.diff(cuts)])
-    np.testing.assert_array_equal(store.read("source_frame"), expected)
-
-
 def test_selection__is_echoed_and_kept_with_its_topology(tmp_path):
     trajectory = make_trajectory(5)
     trajectory.save_hdf5(tmp_path / "run.h5")
@@ -193,19 +171,6 @@ def test_bad_frame__is_named_and_what_came_before_stays(tmp_path, example_xtc, e
     assert not store.is_complete("position")
 
 
-def test_file_that_changed_under_a_half_done_ingest__is_refused(tmp_path, example_xtc, example_top):
-    frames = md.load(example_xtc, top=example_top)
-    xyz = np.tile(frames.xyz, (7, 1, 1))
-    xyz[20_001, 3, 1] = np.nan
-    md.Trajectory(xyz, frames.topology).save_dcd(tmp_path / "run.dcd")
-    with pytest.raises(NonFiniteError):
-        ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.dcd", top=example_top)
-    xyz[20_001, 3, 1] = 0
-    md.Trajectory(xyz, frames.topology).save_dcd(tmp_path / "run.dcd")
-    with pytest.raises(FingerprintMismatchError, match=r"run\.dcd has changed since its frames"):
-        ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.dcd", top=example_top)
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_file_that_changes_while_it_is_read__is_refused(tmp_path, example_xtc, example_top, workers):
     file = tmp_path / "run.xtc"
@@ -221,20 +186,6 @@ def test_file_that_changes_while_it_is_read__is_refused(tmp_path, example_xtc, e
     with pytest.raises(TrajectoryError, match=r"run\.xtc has changed since it was looked at"):
         ingest_trajectories(tmp_path / "s.zarr", file, top=example_top, workers=workers, progress=Meddler())
     assert not Store.open(tmp_path / "s.zarr").journal("ingest").complete
-
-
-@pytest.mark.parametrize("extension", ["xtc", "dcd", "trr", "nc", "h5"])
-def test_truncated_file__is_refused_before_anything_is_written(extension, tmp_path):
-    trajectory = make_trajectory(40)
-    trajectory[0].save_pdb(tmp_path / "top.pdb")
-    file = write(trajectory, tmp_path / f"run.{extension}")
-    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * 0.71)])
-    with pytest.raises(Exception, match=f"run.{extension}") as caught:
-        ingest_trajectories(tmp_path / "s.zarr", file, top=tmp_path / "top.pdb")
-    if extension in ("xtc", "dcd"):
-        assert isinstance(caught.value, TruncatedTrajectoryError)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "s.zarr").exists()
 
 
 def test_atoms_that_differ__are_refused_with_both_counts_or_names(tmp_path):

@@ -47,7 +47,6 @@ def chunk_files(store):
     ("shard", "n_files", "codec"),
     [
         ("none", 19, "fast"),
-        ("20MiB", 3, "fast"),
         ("20MiB", 3, "small"),
         ("5MiB", 10, "fast"),
         ("1KiB", 19, "fast"),

@@ -9,7 +9,6 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
-import mdtraj as md
 import numpy as np
 import psutil
 import pytest
@@ -21,7 +20,6 @@ from faults import assert_same, wait_for, write_trajectories
 from trajectory_files import WITH_TOPOLOGY, make_trajectory, write
 from twopass_store import ingest_trajectories
 from twopass_store.config import IngestConfig
-from twopass_store.errors import NonFiniteError
 from twopass_store.ingest.plan import plan_ingest
 from twopass_store.ingest.runs import Source
 from twopass_store.ingest.stretches import cut_stretches, useful_workers
@@ -88,21 +86,6 @@ def test_two_workers__leave_the_same_bytes(extension: str, tmp_path: Path) -> No
         )
     assert_same(tmp_path / "1" / "s.zarr", tmp_path / "2" / "s.zarr")
     assert Store.open(tmp_path / "2" / "s.zarr").shape("position") == (101, 3010, 3)
-
-
-def test_bad_frame__is_named_and_what_came_before_stays(tmp_path: Path) -> None:
-    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=TOP)
-    xyz = np.tile(frames.xyz, (15, 1, 1))
-    xyz[50_001, 3, 1] = np.nan
-    md.Trajectory(xyz, frames.topology).save_dcd(tmp_path / "bad.dcd")
-    with pytest.raises(NonFiniteError, match=r"bad\.dcd: frame 50001 "):
-        ingest_trajectories(tmp_path / "s.zarr", tmp_path / "bad.dcd", top=TOP, workers=2)
-    journal = Store.open(tmp_path / "s.zarr").journal("ingest")
-    assert journal is not None
-    done = journal.done("position")
-    assert not done[6]
-    assert done.sum() >= 1
-    assert not (tmp_path / "s.zarr.lock").exists()
 
 
 def test_killed_worker__is_told_in_one_line_and_the_next_run_goes_on(tmp_path: Path) -> None:

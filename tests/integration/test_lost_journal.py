@@ -52,22 +52,6 @@ def test_lost_journal__is_damage_and_nothing_is_removed(twopass, finished, tmp_p
     twopass("verify", "s.zarr")
 
 
-def test_frames_without_a_ledger__are_kept(twopass, finished, tmp_path):
-    shutil.copytree(finished.parent, tmp_path, dirs_exist_ok=True)
-    twopass("ingest", "begun.zarr", "md.xtc", "--top", "md.pdb")
-    store = tmp_path / "begun.zarr"
-    for file in [*store.glob("*/zarr.json")]:
-        file.write_text(file.read_text().replace('"complete": true', '"complete": false'))
-    shutil.rmtree(store / "journal" / "ingest" / "ledger")
-    before = files_of(store)
-    other = ["ingest", "begun.zarr", "md.xtc", "--top", "md.pdb", "--stride", "2"]
-    twopass(*other, code=9)
-    assert files_of(store) == before
-    twopass("repair", "begun.zarr")
-    twopass(*other, code=7)
-    assert files_of(store).keys() == {*before, "journal/ingest/ledger/c.0", "journal/ingest/ledger/zarr.json"}
-
-
 def test_store_of_the_first_instant__is_begun_anew(twopass, finished, tmp_path):
     shutil.copytree(finished.parent, tmp_path, dirs_exist_ok=True)
     store = tmp_path / "s.zarr"

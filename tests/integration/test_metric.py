@@ -20,6 +20,7 @@ from twopass_store import (
     run_pipeline,
     store_status,
 )
+from twopass_store.config import METRIC_OPTIONS
 from twopass_store.errors import (
     ConfigError,
     FingerprintMismatchError,
@@ -106,6 +107,9 @@ def test_metric__differs_from_the_default(frames, ingested):
     cluster_subset(ingested, name="plain", stride=400, n_clusters=2)
     with open_results(ingested, "plain") as results:
         of = results.subset_frame.values
+        store, subset = Store.open(ingested), results.attrs["subset"]
+        for stage in ("clustering-plain", f"subset-{subset}"):
+            assert not set(METRIC_OPTIONS) & store.journal(stage).plan.parameters.keys()
         assert results.attrs["metric"] == "minimal RMSD after optimal superposition, atoms of equal weight"
         assert not {"selected_atom_mass", "align_atom_index", "reference_position"} & set(results.variables)
         i, j = np.triu_indices(len(of), 1)
@@ -156,7 +160,7 @@ def test_align__a_frame_and_a_structure_of_the_same_positions_share_distances(fr
         cluster_subset(ingested, name="by-file", align_to=str(tmp_path / "reference.h5"), **options)
 
 
-@pytest.mark.parametrize("extension", ["pdb", "pdb.gz", "gro", "h5", "hdf5"])
+@pytest.mark.parametrize("extension", ["pdb.gz", "gro", "hdf5"])
 def test_align__takes_references_of_other_systems_with_the_same_atoms(tmp_path, extension):
     chain = make_trajectory(20, n_residues=3, seed=3)
     chain.save_xtc(tmp_path / "chain.xtc")
@@ -303,19 +307,6 @@ def test_mass__of_beads_comes_from_a_file(tmp_path, twopass):
     with pytest.raises(FingerprintMismatchError, match=r"masses is .*--restart"):
         cluster_subset(tmp_path / "s.zarr", **options)
     assert not cluster_subset(tmp_path / "s.zarr", restart=True, **options).was_complete
-
-
-def test_bytes__do_not_depend_on_memory_and_workers(ingested, tmp_path):
-    stores = [shutil.copytree(ingested, tmp_path / name) for name in ("a.zarr", "b.zarr")]
-    for store, options in zip(
-        stores, ({"workers": 1, "memory": "600MiB"}, {"workers": 3, "memory": "4GiB"}), strict=True
-    ):
-        for name in ("bytes-pose", "bytes-no-fit"):
-            metric = {"align_to": 5, "align_select": CORE} if name == "bytes-pose" else {"no_fit": True}
-            cluster_subset(store, name=name, stride=7, n_clusters=5, select=POSE, **metric, **options)
-            assign_frames(store, name=name, **options)
-    one, other = ({file.relative_to(s): file.read_bytes() for file in s.rglob("c.*")} for s in stores)
-    assert one == other
 
 
 RUN = """

@@ -15,10 +15,8 @@ from twopass_store import (
     assign_frames,
     cluster_subset,
     ingest_trajectories,
-    load_leaders,
     open_results,
 )
-from twopass_store.config import LINKAGE_METHODS
 from twopass_store.schema import ASSIGNMENT, ATOM, CLUSTERING, FRAME, SUBSET, TRAJECTORY_FILE
 
 HEAVY = "element != H"
@@ -70,27 +68,6 @@ def test_distances__equal_kabsch(trajectory, run):
     np.testing.assert_allclose(rmsd, kabsch_condensed(subset), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("method", LINKAGE_METHODS)
-def test_tree__is_scipys(run, method):
-    cluster_subset(run, name=method, select=HEAVY, stride=8, linkage=method, n_clusters=12)
-    with open_results(run, method) as results:
-        tree, rmsd, labels = results.linkage.values, results.rmsd.values, results.subset_label.values
-        assert results.attrs["n_clusters_asked"] == 12
-        assert results.attrs["n_clusters_found"] == labels.max()
-    expected = scipy.cluster.hierarchy.linkage(rmsd.astype(np.float64), method)
-    np.testing.assert_array_equal(tree[:, [0, 1, 3]], expected[:, [0, 1, 3]])
-    np.testing.assert_allclose(tree[:, 2], expected[:, 2], atol=1e-12, rtol=0)
-    np.testing.assert_array_equal(labels, scipy.cluster.hierarchy.fcluster(expected, 12, "maxclust"))
-
-
-def test_cutoff__is_a_height_in_the_tree(run):
-    cluster_subset(run, name="cut", select=HEAVY, stride=8, linkage="complete", cutoff="0.8A")
-    with open_results(run, "cut") as results:
-        expected = scipy.cluster.hierarchy.fcluster(results.linkage.values, 0.08, "distance")
-        np.testing.assert_array_equal(results.subset_label.values, expected)
-        assert results.attrs["cutoff_nm"] == 0.08
-
-
 def test_medoid_leaders__are_the_medoid_and_then_the_farthest(run):
     with open_results(run, "default") as results:
         square = scipy.spatial.distance.squareform(results.rmsd.values.astype(np.float64))
@@ -140,13 +117,3 @@ def test_results__open_plainly_without_a_warning(run):
     always = {spec.name for spec in (*FRAME, *TRAJECTORY_FILE, *ATOM, *SUBSET, *CLUSTERING, *ASSIGNMENT)}
     assert always | {"linkage"} <= set(results.variables)
     assert not set(results.dims) & set(results.variables)
-
-
-def test_load_leaders__gives_a_trajectory(trajectory, run):
-    frames, _, _ = trajectory
-    leaders = load_leaders(run, "default")
-    with open_results(run, "default") as results:
-        chosen = results.leader_frame.values
-    np.testing.assert_array_equal(leaders.xyz, frames.xyz[chosen])
-    np.testing.assert_array_equal(leaders.time, frames.time[chosen])
-    assert [str(atom) for atom in leaders.topology.atoms] == [str(atom) for atom in frames.topology.atoms]

@@ -1,7 +1,6 @@
 """Source files that have moved: recorded where they are now, all or none."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import mdtraj as md
@@ -83,32 +82,6 @@ def test_relocate__then_all_is_done(project, twopass):
     assert content(project / "run.zarr") == after
     with open_results(project / "run.zarr") as results:
         assert [str(path) for path in results.trajectory_path.values] == recorded(project / "run.zarr")
-
-
-def test_relocate__the_repeated_ingest_opens_no_file(project, monkeypatch):
-    (project / "old").rename(project / "new")
-    relocate_trajectories(project / "run.zarr", project / "old", project / "new")
-    # The room that would open them can't be imported.
-    monkeypatch.setitem(sys.modules, "twopass_store.ingest.plan", None)
-    assert ingest(project, "new").n_frames_computed == 0
-
-
-def test_relocate__copies_have_other_times(project):
-    shutil.copytree(project / "old", project / "new", copy_function=shutil.copy)
-    relocate_trajectories(project / "run.zarr", project / "old", project / "new")
-    modified = Store.open(project / "run.zarr").read("trajectory_modified")
-    names = ("a.xtc", "b.trr")
-    assert modified.tolist() == [(project / "new/md" / name).stat().st_mtime_ns for name in names]
-    assert ingest(project, "new").n_frames_computed == 0
-
-
-def test_relocate__one_file_under_another_name(project):
-    (project / "old/md/a.xtc").rename(project / "production.xtc")
-    store = project / "run.zarr"
-    relocate_trajectories(store, project / "old/md/a.xtc", project / "production.xtc")
-    assert recorded(store) == [f"{project}/production.xtc", f"{project}/old/md/b.trr"]
-    paths = [project / "production.xtc", project / "old/md/b.trr"]
-    assert ingest_trajectories(store, paths, top=project / "old/top.pdb").n_frames_computed == 0
 
 
 def test_relocate__a_topology_that_stayed(project):

@@ -120,33 +120,6 @@ def test_visits__are_counted_within_runs_and_between_gaps(store, arrays):
         assert row.longest_visit_ps == pytest.approx(longest)
 
 
-def test_visits__go_across_the_files_of_a_run(tmp_path):
-    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=EXAMPLE / "alanine-dipeptide.pdb")[:1200]
-    frames.save_xtc(tmp_path / "whole.xtc")
-    for part, piece in enumerate((frames[:500], frames[500:900], frames[900:])):
-        piece.save_xtc(tmp_path / f"part{part}-of-one.xtc")
-    summaries = []
-    for name, files, options in (
-        ("whole", "whole.xtc", {}),
-        ("files", "part*.xtc", {}),
-        ("run", "part*.xtc", {"run_pattern": r"of-(\w+)\.xtc"}),
-    ):
-        path = tmp_path / f"{name}.zarr"
-        ingest_trajectories(path, str(tmp_path / files), top=EXAMPLE / "alanine-dipeptide.pdb", **options)
-        cluster_subset(path, stride=6, n_clusters=3)
-        assign_frames(path)
-        summaries.append(summarize(path, by="run"))
-    whole, files, run = summaries
-    assert [each.sizes["run"] for each in summaries] == [1, 3, 1]
-    assert run.run.item() == "one"
-    for name in ("n_frames", "n_visits", "n_departures", "residence_ps"):
-        np.testing.assert_allclose(whole[name], run[name])
-    np.testing.assert_array_equal(whole.n_frames, files.n_frames)
-    assert np.isnan([whole.share_error, run.share_error]).all()
-    assert np.isfinite(files.share_error).all()
-    assert files.n_visits.sum() == whole.n_visits.sum() + 2
-
-
 def test_noise__is_counted_by_file_and_time(store, arrays):
     summary = summarize(store)
     beyond, time = arrays.label_status.values == 2, arrays.time.values

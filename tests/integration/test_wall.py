@@ -72,9 +72,7 @@ COMMANDS: list[list[str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "path", ["clusterings", "clusterings/default", "subsets", "position", "time", "scans"]
-)
+@pytest.mark.parametrize("path", ["clusterings", "position"])
 def test_link_in_a_store__leads_no_command_outside(
     finished: Path, tmp_path: Path, twopass: Twopass, path: str
 ) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -187,14 +186,6 @@ def test_list__damaged(form, folder):
     assert len(read_manifest(path)) == 2 and not all(found)
 
 
-@pytest.mark.parametrize("value", ["[1]", "{}", "1979-05-27"])
-def test_list__values_of_other_types(value, folder):
-    path = folder / "types.toml"
-    for key in ("path", "label", "temperature"):
-        path.write_text(f'[[trajectory]]\npath = "a.xtc"\n[[trajectory]]\n{key} = {value}\n')
-        assert not answers(lambda: read_manifest(path))
-
-
 GROUPS = "[ System ]\n" + " ".join(map(str, range(1, 15))) + "\n[ CA ]\n3 10 ; alphas\n[ CA ]\n3 10\n"
 
 
@@ -208,22 +199,6 @@ def test_index_file__damaged(folder):
     assert read_index_group(path, "1", n_atoms=14)[0].tolist() == [2, 9]
     for group in ("²", "1" * 5000, "-1", "", "\0"):
         assert not answers(lambda group=group: read_index_group(path, group, n_atoms=14))
-
-
-def test_masses_and_labels__damaged(folder):
-    topology = load_topology(folder / "t.pdb")
-    path = folder / "text.dat"
-    for seed in range(60):
-        path.write_bytes(
-            damaged("N 14.007\nCA 12.011\nALA:O 15.999 # oxygen\n", seed).encode("utf-8", "surrogatepass")
-        )
-        answers(lambda: read_masses(path, topology, [0, 2, 6]))
-        for text in (
-            "1 2\n2 2\n3 1\n",
-            "cl. | #st rmsd | middle rmsd | cluster members\n 1 | 3 0.1 | 2 .1 | 1 2 3\n",
-        ):
-            path.write_bytes(damaged(text, seed).encode("utf-8", "surrogatepass"))
-            answers(lambda: read_labels(path, times=lambda: np.array([1.0, 2.0, 3.0])))
 
 
 @pytest.fixture
@@ -255,22 +230,3 @@ def test_no_file__is_refused_at_once(kind, strange, folder):
         assert not answers(lambda link=link: read_index_group(link, "0", n_atoms=14))
         assert not answers(lambda link=link: read_masses(link, topology, [0]))
         assert not answers(lambda link=link: read_labels(link, times=list))
-
-
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("run", "run.toml", "--set", f"cluster.n_clusters={10**30}"),
-        ("ingest", "new.zarr", "a.xtc", "--top", "t.pdb", "--workers", 10**9),
-    ],
-)
-def test_command__numbers_beyond_all_sense(arguments, folder, twopass):
-    said = twopass(*arguments, code=2, cwd=folder).stderr
-    assert said.count("\n") == 1 and said.startswith("Error: ") and len(said) < 1000
-    assert not (folder / "new.zarr").exists()
-
-
-def test_command__waits_for_no_pipe(folder, tmp_path, twopass):
-    os.mkfifo(tmp_path / "p.xtc")
-    assert "regular file" in twopass("ingest", "s.zarr", "p.xtc", "--top", folder / "t.pdb", code=3).stderr

@@ -55,7 +55,7 @@ def assert_holds(store: Store, frames: md.Trajectory, cuts: list[int], discarded
 
 
 # Shrinking takes minutes here, and a failing example says enough.
-@settings(max_examples=12, phases=[Phase.generate])
+@settings(max_examples=5, phases=[Phase.generate])
 @given(data=st.data())
 def test_any_cutting__gives_the_same_positions_times_and_provenance(
     data: st.DataObject, frames: md.Trajectory, tmp_path_factory: pytest.TempPathFactory

@@ -39,7 +39,7 @@ def parts(draw: st.DrawFn) -> list[tuple[int, int]]:
     return ranges
 
 
-@settings(max_examples=15, phases=[Phase.generate])
+@settings(max_examples=6, phases=[Phase.generate])
 @given(ranges=parts(), data=st.data())
 def test_any_restarts__give_the_uncut_run(
     frames: md.Trajectory,

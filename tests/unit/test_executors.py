@@ -60,23 +60,6 @@ def test_threads__hand_out_what_runs_before_they_raise():
     assert results == ["kept"]
 
 
-def test_threads__hand_out_what_runs_when_the_tasks_fail():
-    def tasks():
-        yield 1
-        yield 2
-        raise OSError("file ends")
-
-    results = []
-
-    def consume():
-        for result in ThreadExecutor(1, queued=1).map_unordered(lambda x: x, tasks()):
-            results.append(result)
-
-    with pytest.raises(OSError, match="file ends"):
-        consume()
-    assert sorted(results) == [1, 2]
-
-
 def test_budget__is_refused_with_the_figure():
     require_within(100 << 20, 100 << 20, stage="assign", mend="")
     with pytest.raises(MemoryBudgetError, match=r"assign needs 101MiB.*may use 100MiB.*--memory 101MiB"):

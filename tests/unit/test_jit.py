@@ -67,10 +67,3 @@ def test_cache__is_another_after_a_change_of_a_source(folder: Path) -> None:
     (package / "rmsd" / "_pair.py").write_text("a = 2\n")
     assert len(run(folder)) == 2
     assert not list(package.rglob("*.nb?"))
-
-
-def test_cache__that_cannot_be_written_is_gone_without(folder: Path) -> None:
-    """A file where the folder should be stops root, too."""
-    (folder / "cache").write_text("not a folder")
-    assert not run(folder)
-    assert not list(folder.rglob("*.nb?"))

@@ -1,6 +1,3 @@
-import errno
-import os
-
 import numpy as np
 import pytest
 
@@ -92,14 +89,6 @@ def test_batches__commit_at_the_end_also_after_an_error():
     assert StageJournal.load(storage, "stage").done("a").tolist() == [True, False, False]
 
 
-def test_plan__is_damaged_loudly():
-    text = plan(stride=2).to_json()
-    assert Plan.from_json(text) == plan(stride=2)
-    for broken in (text.replace("stride", "strode"), text[:-5], "{}", "[]"):
-        with pytest.raises(CorruptChunkError):
-            Plan.from_json(broken)
-
-
 def test_ledger_of_another_length__is_damaged():
     storage = Memory()
     StageJournal.begin(storage, plan(), hint="")
@@ -147,22 +136,6 @@ def test_writer__makes_no_folder_of_a_store_that_is_gone(writer, tmp_path):
     assert not list(writer.staging.iterdir())
 
 
-@pytest.mark.parametrize("step", ["write", "sync", "rename", "sync_folder"])
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
-def test_writer__leaves_no_temporary_file_where_the_disk_refuses(writer, tmp_path, monkeypatch, step, code):
-    class Refusing(Disk):
-        pass
-
-    def refuse(*_):
-        raise OSError(code, os.strerror(code))
-
-    setattr(Refusing, step, refuse)
-    monkeypatch.setattr(Writer, "disk", Refusing())
-    with pytest.raises(StoreWriteError, match=os.strerror(code)):
-        writer.write(tmp_path / "file", b"x")
-    assert not list(writer.staging.iterdir())
-
-
 def test_batches__raise_what_went_wrong_first():
     class Full(Memory):
         def write_ledger(self, stage, entries):
@@ -177,30 +150,11 @@ def test_batches__raise_what_went_wrong_first():
         pass
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_writer__says_what_the_disk_refused(writer, tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(StoreWriteError, match="Permission denied"):
-        writer.write(tmp_path / "file", b"x")
-
-
-def test_writer__refuses_where_a_file_stands_for_a_folder(writer, tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(StoreWriteError, match="Cannot write"):
-        writer.write(tmp_path / "file" / "below", b"x")
-
-
 def test_writer__removes_folders_and_takes_absence(writer, tmp_path):
     (tmp_path / "tree" / "branch").mkdir(parents=True)
     writer.remove(tmp_path / "tree")
     writer.remove(tmp_path / "tree")
     assert not (tmp_path / "tree").exists()
-
-
-def test_writer__removes_a_file(writer, tmp_path):
-    writer.write(tmp_path / "file", b"x")
-    writer.remove(tmp_path / "file")
-    assert not (tmp_path / "file").exists()
 
 
 class CountedSyncs(Disk):

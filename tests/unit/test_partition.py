@@ -29,11 +29,6 @@ def test_position_chunk__divides_the_frame_chunk_and_stays_small(n_atoms):
     assert frames == 1 or frames * n_atoms * 12 <= 4 << 20
 
 
-def test_kept_frames__discards_then_strides():
-    assert list(kept_frames(10, discard_first=3, stride=4)) == [3, 7]
-    assert list(kept_frames(10, discard_first=12, stride=1)) == []
-
-
 @given(
     indices=st.sets(st.integers(0, 80), max_size=40), cut=st.tuples(st.integers(0, 40), st.integers(0, 40))
 )
@@ -45,13 +40,6 @@ def test_frame_list__holds_any_ascending_frames_and_any_part_of_them(indices, cu
         assert len(found) == len(wanted)
         assert found.to_array().tolist() == wanted
         assert [frame for run in found.runs() for frame in run] == wanted
-
-
-def test_frame_list__of_regular_frames_is_a_handful_of_numbers():
-    indices = np.r_[0:1000, 1500:2_000_000:7, 2_000_001]
-    frames = FrameList.from_indices(indices)
-    assert [len(run) for run in frames.runs()] == [1000, 285_500, 1]
-    np.testing.assert_array_equal(frames.to_array(), indices)
 
 
 @given(
@@ -93,12 +81,6 @@ def test_stride_for_subset__takes_at_most_what_was_asked(n_frames, wanted):
     assert stride == 1 or subset_size(n_frames, stride - 1) > wanted
 
 
-def test_subset_size__counts_the_frames():
-    for n_frames in range(1, 30):
-        for stride in range(1, 12):
-            assert subset_size(n_frames, stride) == len(np.arange(0, n_frames, stride))
-
-
 @given(limit=st.integers(0, 50), at_most=st.integers(0, 50))
 def test_largest_subset__is_the_last_that_fits(limit, at_most):
     assert largest_subset(lambda size: size <= limit, at_most=at_most) == min(limit, at_most)
@@ -107,8 +89,3 @@ def test_largest_subset__is_the_last_that_fits(limit, at_most):
 @given(indices=st.sets(st.integers(0, 60)).map(sorted))
 def test_ranges__read_back(indices):
     assert parse_ranges(format_ranges(indices)) == indices
-
-
-def test_ranges__are_short():
-    assert format_ranges([0, 1, 2, 3, 7, 9, 10]) == "0-3,7,9-10"
-    assert format_ranges([]) == ""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from power import Killed, PowerDisk, State, materialise, on_disk, state_of
+from power import PowerDisk, State, materialise, on_disk, state_of
 from twopass_store.journal import Writer
 
 ROOT = ("s.zarr", None)
@@ -24,15 +24,6 @@ def states_of(disk: PowerDisk) -> set[State]:
 
 def state(*entries: tuple[str, bytes | None]) -> State:
     return frozenset([ROOT, *entries])
-
-
-def test_write__is_there_whole_or_not_at_all(store, tmp_path):
-    disk = PowerDisk(store)
-    with on_disk(disk):
-        Writer(tmp_path / "staging").write(store / "a", b"data")
-    assert states_of(disk) == {state(), state(("s.zarr/a", b"data"))}
-    assert state_of(store.parent) == state(("s.zarr/a", b"data"))
-    assert disk.n_steps == 4
 
 
 def test_write_without_a_sync__is_torn_anyhow(store, tmp_path):
@@ -65,25 +56,6 @@ def test_names__are_lost_in_any_order_until_their_folder_is_synced(store, tmp_pa
     assert states_of(disk) == {state(a, b), state(a, b, ("s.zarr/c", b""))}
 
 
-def test_folder__takes_along_what_is_in_it(store, tmp_path):
-    class Careless(PowerDisk):
-        def sync_folder(self, path):
-            if path != store:
-                super().sync_folder(path)
-
-    disk = Careless(store)
-    with on_disk(disk):
-        writer = Writer(tmp_path / "staging")
-        writer.make_folder(store / "deep")
-        writer.write(store / "deep" / "a", b"1")
-    deep = ("s.zarr/deep", None)
-    assert states_of(disk) == {state(), state(deep), state(deep, ("s.zarr/deep/a", b"1"))}
-    # The last step leaves two of them: all is there, or nothing.
-    disk.states.clear()
-    disk._look()
-    assert states_of(disk) == {state(), state(deep, ("s.zarr/deep/a", b"1"))}
-
-
 def test_remove__leaves_a_part_only_where_the_folder_was_not_synced_first(store, tmp_path):
     class Careless(PowerDisk):
         def sync_folder(self, path):
@@ -111,17 +83,3 @@ def test_remove__leaves_a_part_only_where_the_folder_was_not_synced_first(store,
         state(tree, b),
         state(tree, a, b),
     }
-
-
-def test_killed_process__leaves_what_it_did_under_way(store, tmp_path):
-    disk = PowerDisk(store)
-    disk.killed_at = 3
-    writer = Writer(tmp_path / "staging")
-    with on_disk(disk):
-        with pytest.raises(Killed):
-            writer.write(store / "a", b"1")
-        with pytest.raises(Killed):
-            writer.write(store / "b", b"1")
-        disk.killed_at, disk.states = None, {}
-        disk._look()
-    assert states_of(disk) == {state(), state(("s.zarr/a", b"1"))}

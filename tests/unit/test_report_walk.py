@@ -7,13 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twopass_store.errors import ConfigError
 from twopass_store.partition import FrameRange
 from twopass_store.report import runs as runs_module
 from twopass_store.report.bootstrap import share_errors
 from twopass_store.report.frames import walk_frames
 from twopass_store.report.runs import Runs, group_of_frames
-from twopass_store.report.subset import subset_distances
 from twopass_store.schema import LABEL_STATUS
 
 PROFILE = settings(deadline=None, max_examples=60, derandomize=True)
@@ -179,18 +177,6 @@ def test_blocks__cut_each_run_into_parts_of_as_many_frames(n_blocks):
         assert (np.diff(blocks[run == one]) >= 0).all()
 
 
-@pytest.mark.parametrize("by", ["frame", "blocks", "blocks:0", "blocks:x", "blocks:200"])
-def test_groups__refuse_what_they_do_not_know(by):
-    arrays = {
-        "position": np.empty((10, 0, 3)),
-        "trajectory": np.zeros(10, int),
-        "trajectory_path": np.array(["a"]),
-        "time": np.arange(10.0),
-    }
-    with pytest.raises(ConfigError, match="blocks"):
-        group_of_frames(in_memory(arrays), Runs.of(in_memory(arrays)), by)
-
-
 def test_bootstrap__is_that_of_drawing_runs_one_by_one():
     rng = np.random.default_rng(5)
     n_frames = rng.integers(50, 200, 12)
@@ -203,25 +189,3 @@ def test_bootstrap__is_that_of_drawing_runs_one_by_one():
     # Frames of a run are no independent observations.
     assert (found > 5 * np.sqrt(0.25 / n_frames.sum()) / 2).any()
     assert np.isnan(share_errors(counts[:1], n_frames[:1], seed=1)).all()
-
-
-def test_subset_distances__are_those_of_the_square_matrix():
-    from scipy.spatial.distance import pdist, squareform
-
-    rng = np.random.default_rng(3)
-    condensed = pdist(rng.normal(size=(60, 3))).astype(np.float32)
-    labels = rng.integers(1, 5, 60).astype(np.int32)
-    labels[7] = 5
-    square = squareform(condensed).astype(float)
-    medoids = np.array([np.flatnonzero(labels == one)[0] for one in range(1, 6)])
-    found = subset_distances(condensed, labels, medoids)
-    between = square[np.ix_(medoids, medoids)] + np.diag(np.full(5, np.inf))
-    np.testing.assert_array_equal(found["nearest"], between.argmin(axis=1) + 1)
-    np.testing.assert_allclose(found["nearest_rmsd"], between.min(axis=1))
-    for one in range(1, 6):
-        inside = square[np.ix_(labels == one, labels == one)]
-        pairs = inside[np.triu_indices(len(inside), 1)]
-        if len(pairs):
-            assert found["pair_mean"][one - 1] == pytest.approx(pairs.mean())
-            assert found["pair_sd"][one - 1] == pytest.approx(pairs.std())
-    assert np.isnan(found["pair_mean"][4])

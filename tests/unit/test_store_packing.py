@@ -10,7 +10,7 @@ import zarr
 from twopass_store.errors import CorruptChunkError
 from twopass_store.journal import Writer
 from twopass_store.partition import FrameRange
-from twopass_store.schema import FRAME, position_spec
+from twopass_store.schema import position_spec
 from twopass_store.store import Misfit, Packing, Store
 
 N_FRAMES, N_ATOMS = 20_000, 32
@@ -119,14 +119,6 @@ def test_misfit__tells_which_coordinate_and_why():
     xyz[2_999, 0, 2] = 0
     packed = rounding.pack(xyz)
     assert rounding.largest_error(xyz, packed) == pytest.approx(0.0005, rel=1e-3)
-
-
-def test_float32_from_before__is_read_as_it_is(store):
-    xyz = positions(KINDS[0])[:50]
-    store.ensure_array("", FRAME[0], xyz.shape)
-    store.write_all("position", xyz)
-    assert store.packing() == Packing("float32")
-    np.testing.assert_array_equal(store.read_positions(FrameRange(0, 50)), xyz)
 
 
 @pytest.mark.parametrize("codec", ["fast", "small"])

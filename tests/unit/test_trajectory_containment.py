@@ -142,7 +142,8 @@ def test_pickles__in_attributes_are_not_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_ingest__the_readers_leave(workers, tmp_path):
+def test_ingest__the_readers_leave(workers, tmp_path, monkeypatch):
+    monkeypatch.setattr("twopass_store.trajectory.end_readers", end_readers)
     trajectory = make_trajectory(20)
     path, top = write(trajectory, tmp_path / "run.nc"), write(trajectory[:1], tmp_path / "top.pdb")
     ingest_trajectories(tmp_path / "run.zarr", path, top=top, workers=workers)

@@ -1,6 +1,5 @@
 """Choosing atoms: by expressions, by groups of index files, and by default."""
 
-import warnings
 from pathlib import Path
 
 import mdtraj as md
@@ -12,7 +11,6 @@ from trajectory_files import make_topology
 from twopass_store.errors import SelectionError, TrajectoryError
 from twopass_store.trajectory import (
     default_rmsd_atoms,
-    describe_selection,
     read_index_group,
     select_atoms,
     solvent_fraction,
@@ -61,18 +59,6 @@ def test_select_atoms__as_mdtraj(selection: str) -> None:
     assert len(chosen) > 0
 
 
-def test_select_atoms__resid_counts_and_residue_is_the_number() -> None:
-    topology = make_topology(3)
-    np.testing.assert_array_equal(select_atoms(topology, "resid 0"), np.arange(7))
-    np.testing.assert_array_equal(select_atoms(topology, "residue 3"), np.arange(7))
-
-
-def test_select_atoms__backslashes_without_warning() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert len(select_atoms(make_topology(1, n_waters=2), r"name =~ 'H\d'")) == 4
-
-
 @pytest.mark.parametrize(
     ("selection", "words"),
     [
@@ -100,13 +86,6 @@ def test_select_atoms__atoms_without_element() -> None:
     assert len(select_atoms(topology, "name A")) == 1
     with pytest.raises(SelectionError, match="element C"):
         select_atoms(topology, "element C")
-
-
-def test_describe_selection() -> None:
-    topology = make_topology(3, n_waters=2)
-    chosen = select_atoms(topology, "name O")
-    assert describe_selection(topology, chosen) == "5 atoms in 5 residues of 2 chains"
-    assert describe_selection(topology, chosen[:1]) == "1 atom in 1 residue of 1 chain"
 
 
 def test_solvent_fraction() -> None:
@@ -150,11 +129,6 @@ def test_default_rmsd_atoms__beads() -> None:
     chosen, what = default_rmsd_atoms(nameless)
     np.testing.assert_array_equal(chosen, [0, 1])
     assert what == "2 beads"
-
-
-def test_default_rmsd_atoms__nothing_left() -> None:
-    with pytest.raises(SelectionError, match="None of the 2 atoms"):
-        default_rmsd_atoms(topology_of([("H2", [("H1", "H"), ("H2", "H")])]))
 
 
 INDEX_FILE = """; made by hand

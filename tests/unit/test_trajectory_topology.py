@@ -58,17 +58,6 @@ def test_json__round_trip_keeps_everything() -> None:
     assert topology_from_json(topology_to_json(make_topology())) == make_topology()
 
 
-def test_json__sample_data() -> None:
-    if not SHARED.exists():
-        pytest.skip("the sample data isn't here")
-    for name in ("ala2.pdb", "ala2.h5"):
-        topology = load_topology(SHARED / name)
-        assert facts(topology_from_json(topology_to_json(topology))) == facts(topology)
-    assert [
-        atom.serial for atom in topology_from_json(topology_to_json(load_topology(SHARED / "ala2.pdb"))).atoms
-    ][:3] == [1, 2, 3]
-
-
 GOOD = topology_to_json(make_topology(1))
 
 
@@ -100,13 +89,6 @@ def test_load_topology(extension: str, tmp_path: Path) -> None:
     trajectory.save(str(path))
     topology = load_topology(path)
     assert [atom.name for atom in topology.atoms] == [atom.name for atom in trajectory.topology.atoms]
-
-
-def test_load_topology__hdf5_by_its_long_name(tmp_path: Path) -> None:
-    trajectory = make_trajectory(2)
-    trajectory.save(str(tmp_path / "a.h5"))
-    (tmp_path / "a.h5").rename(tmp_path / "a.hdf5")
-    assert load_topology(tmp_path / "a.hdf5") == trajectory.topology
 
 
 def test_load_topology__psf_and_prmtop(tmp_path: Path) -> None:
