@@ -109,10 +109,10 @@ class Runs:
     def figure(self, *arguments: object) -> int:
         """Return the MiB that the command says it needs when it may use next to nothing.
 
-        Where that is what a large topology takes alone, it says what it needs when it may use that.
+        Where that is what it takes without the subset, it says what it needs when it may use that.
         """
         figure, said = 1, ""
-        while not said or "alone" in said:
+        while not said or "comes on top" in said:
             said = self.refused(*arguments, memory=figure)
             named = re.search(r"--memory (\d+)MiB", said)
             assert named, said
