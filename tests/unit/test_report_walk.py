@@ -77,16 +77,13 @@ def test_walk__counts_what_is_there_however_it_is_cut(case):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs_module, "FRAME_CHUNK", chunk)
         runs = Runs.of(store)
-        names, group_of = group_of_frames(store, runs, "blocks:1")
         found = walk_frames(
             store,
             "g",
             runs,
             n_clusters=N_CLUSTERS,
-            n_files=n_runs,
             subset=subset,
-            n_groups=len(names),
-            group_of=group_of,
+            groups=group_of_frames(store, runs, "blocks:1"),
         )
 
     assert runs.n_frames.tolist() == np.bincount(run).tolist()
@@ -135,7 +132,6 @@ def test_visits__end_where_runs_end_and_time_jumps(case):
             "g",
             runs,
             n_clusters=N_CLUSTERS,
-            n_files=run.max() + 1,
             subset=(np.empty(0, int), np.empty(0, int)),
         )
     n_visits = np.zeros(N_CLUSTERS + 1, int)

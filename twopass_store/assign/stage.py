@@ -29,7 +29,7 @@ from ..store import (
 if TYPE_CHECKING:
     from .unit import AssignUnit
 
-__all__ = ["AssignResult", "assign_frames"]
+__all__ = ["AssignResult", "assign_frames", "frames_left"]
 
 HINT = (
     "Use the same --noise-cutoff, or --restart to discard those labels. If it is the clustering that "
@@ -151,13 +151,7 @@ class _Assign(Stage[tuple[int, int]]):
                     attrs["noise_cutoff_nm"] = cutoff
                 store.ensure_array(unit.group, spec, [self.n_frames], attrs)
             covered = _covered(store, journal)
-            edge, n_present = divmod(covered, FRAME_CHUNK)
-            done = np.logical_and.reduce([journal.done(product.path) for product in plan.products])
-            left = {
-                int(chunk): len(chunk_range(int(chunk), chunk=FRAME_CHUNK, length=self.n_frames))
-                - (n_present if chunk == edge else 0)
-                for chunk in np.flatnonzero(~done)
-            }
+            left = frames_left(journal, covered)
             n_left = sum(left.values())
             title = "assign: margins" if unit.margin else "assign"
             self.progress.start(title, total=self.n_frames, done=self.n_frames - n_left, unit="frames")
@@ -167,13 +161,24 @@ class _Assign(Stage[tuple[int, int]]):
             executor = make_executor(workers=at_once, scheduler=self.config.scheduler)
             try:
                 with journal.batches() as finished:
-                    for receipt in executor.map_unordered(unit, list(left)):
-                        finished(*receipt.records)
-                        self.progress.advance(left[receipt.frames.start // FRAME_CHUNK])
+                    for chunk, records in executor.map_unordered(unit, list(left)):
+                        finished(*records)
+                        self.progress.advance(left[chunk])
             finally:
                 self.progress.finish()
                 executor.close()
         return n_left
+
+
+def frames_left(journal: StageJournal, covered: int) -> dict[int, int]:
+    """Count the frames left of a second pass by chunk; `covered` are those of before an append."""
+    n_frames = int(journal.plan.parameters["n_frames"])
+    edge, n_present = divmod(covered, FRAME_CHUNK)
+    done = np.logical_and.reduce([journal.done(product.path) for product in journal.plan.products])
+    return {
+        chunk: len(chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)) - n_present * (chunk == edge)
+        for chunk in np.flatnonzero(~done).tolist()
+    }
 
 
 def _covered(store: Store, journal: StageJournal) -> int:

@@ -17,17 +17,9 @@ from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, nearest_other_lead
 from ..schema import LABEL_STATUS
 from ..store import Store
 
-__all__ = ["AssignUnit", "Receipt"]
+__all__ = ["AssignUnit"]
 
 Columns = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a unit did: its frames, and the ledger's entries of the chunks that it wrote."""
-
-    frames: FrameRange
-    records: tuple[Record, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +55,8 @@ class AssignUnit:
     covered: int = 0
     threads: int = 1
 
-    def __call__(self, chunk: int) -> Receipt:
-        """Do the frames of one chunk and write it."""
+    def __call__(self, chunk: int) -> tuple[int, list[Record]]:
+        """Do the frames of one chunk and write it; returns the chunk and the ledger's entries."""
         inputs = _read_inputs(self.path, self.staging, self.group, self.fingerprint)
         store = inputs.store
         frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=store.shape("position")[0])
@@ -76,7 +68,7 @@ class AssignUnit:
             if first > frames.start:
                 values = np.concatenate([store.read(path, FrameRange(frames.start, first)), values])
             records.append(store.write_chunk(path, chunk, values))
-        return Receipt(frames, tuple(records))
+        return chunk, records
 
     def _labels(self, inputs: "_Inputs", frames: FrameRange) -> Columns:
         found = self._each_block(inputs, frames, lambda _, xyz: nearest_leaders(xyz, inputs.leaders))

@@ -57,10 +57,8 @@ class Clusters:
             self.subset_label = store.read(f"{self.group}/subset_label")
         self.paths = np.array(store.read("trajectory_path").tolist(), str)
         self.runs = Runs.of(store)
-        self.groups: tuple[str, ...] = ()
-        group_of = None
-        if config.by is not None:
-            self.groups, group_of = group_of_frames(store, self.runs, config.by)
+        groups = None if config.by is None else group_of_frames(store, self.runs, config.by)
+        self.groups = groups[0] if groups else ()
         if details:
             self._require_memory()
         self.totals: FrameTotals = walk_frames(
@@ -68,10 +66,8 @@ class Clusters:
             self.group,
             self.runs,
             n_clusters=self.n_clusters,
-            n_files=len(self.paths),
             subset=(self.subset_frame, self.subset_label),
-            n_groups=len(self.groups),
-            group_of=group_of,
+            groups=groups,
             details=details,
         )
         self.n_frames = self.totals.counts["run"].sum(axis=0)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..schema import LABEL_STATUS
 from ..store import Store
 from .quantiles import LENGTH_EDGES, SHARE_EDGES, Histogram
-from .runs import GroupOf, Runs, frame_chunks
+from .runs import Groups, Runs, frame_chunks
 from .visits import Visits
 
 __all__ = ["FrameTotals", "walk_frames"]
@@ -60,10 +60,8 @@ def walk_frames(
     runs: Runs,
     *,
     n_clusters: int,
-    n_files: int,
     subset: tuple[NDArray[np.int64], NDArray[np.int32]],
-    n_groups: int = 0,
-    group_of: GroupOf | None = None,
+    groups: Groups | None = None,
     details: bool = True,
 ) -> FrameTotals:
     """Read the labels of a finished clustering from the first frame to the last.
@@ -72,7 +70,9 @@ def walk_frames(
     RMSDs and margins for their quantiles, are details.
     """
     n_labels = n_clusters + 2
-    sizes = {"run": len(runs.names), "file": n_files, "group": n_groups, "time": N_TIME_BINS}
+    group_names, group_of = groups or ((), None)
+    n_files = store.shape("trajectory_path")[0]
+    sizes = {"run": len(runs.names), "file": n_files, "group": len(group_names), "time": N_TIME_BINS}
     found = FrameTotals(
         counts={what: np.zeros((size, n_labels), np.int64) for what, size in sizes.items()},
         spans={what: np.tile([np.inf, -np.inf], (sizes[what], 1)) for what in ("file", "group")},

@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
 from ..store import Store
 
-__all__ = ["Runs", "frame_chunks", "group_of_frames"]
+__all__ = ["Groups", "Runs", "frame_chunks", "group_of_frames"]
 
 N_HEAD = 256
 """Frames at the beginning of a run whose spacings tell what is usual in it."""
@@ -21,7 +21,8 @@ N_HEAD = 256
 GAP = 1.5
 """A longer step, in usual spacings, is a gap."""
 
-GroupOf = Callable[[FrameRange, NDArray[np.integer]], NDArray[np.integer]]
+Groups = tuple[tuple[str, ...], Callable[[FrameRange, NDArray[np.integer]], NDArray[np.integer]]]
+"""Names of groups, and a function of a range of frames and their runs that tells the group of each."""
 
 
 def frame_chunks(n_frames: int) -> Iterator[FrameRange]:
@@ -109,12 +110,11 @@ def _stretches(values: NDArray[np.integer]) -> Iterator[tuple[int, slice]]:
         yield int(values[start]), slice(start, stop)
 
 
-def group_of_frames(store: Store, runs: Runs, by: str) -> tuple[tuple[str, ...], GroupOf]:
-    """Return the names of the groups that frames are counted by, and a function that tells their groups.
+def group_of_frames(store: Store, runs: Runs, by: str) -> Groups:
+    """Return the groups that frames are counted by, whose function is to be called from the first frame on.
 
     Groups are by ``run``, ``trajectory`` or ``blocks:N``: each run is cut into N blocks of as many frames,
-    and the k-th blocks of all runs are one group. The function takes a range of frames and their runs; it is
-    to be called from the first range on.
+    and the k-th blocks of all runs are one group.
     """
     if by == "run":
         return runs.names, lambda _, run: run

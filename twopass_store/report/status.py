@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ..assign import frames_left
 from ..journal import StageJournal
-from ..partition import FRAME_CHUNK, chunk_range
 from ..schema import FORMAT_VERSION
 from ..store import GROWTH, Store, at_one_state, store_path
 from .next_commands import resuming_commands, suggested_command
@@ -128,12 +126,7 @@ def _status(opened: Store) -> StoreStatus:
 
 def _without_label(journal: StageJournal) -> int:
     """Count the frames that a second pass hasn't come to."""
-    n_frames = int(journal.plan.parameters["n_frames"])
-    done = np.logical_and.reduce([journal.done(product.path) for product in journal.plan.products])
-    edge, n_present = divmod(int(journal.plan.request.get("covered", 0)), FRAME_CHUNK)
-    missing = [int(chunk) for chunk in np.flatnonzero(~done)]
-    n_missing = sum(len(chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)) for chunk in missing)
-    return n_missing - (n_present if edge in missing else 0)
+    return sum(frames_left(journal, int(journal.plan.request.get("covered", 0))).values())
 
 
 def _rank(journal: StageJournal) -> tuple[int, str]:
