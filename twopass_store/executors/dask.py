@@ -20,16 +20,8 @@ Result = TypeVar("Result")
 class DaskExecutor:
     """The workers of a running cluster, which must see the store under the same path.
 
-    Parameters
-    ----------
-    address
-        Address of the scheduler, such as ``tcp://10.0.0.1:8786``, or the path of its scheduler file
-        (a name that ends in ``.json``).
-
-    Raises
-    ------
-    ConfigError
-        If the scheduler doesn't answer, or it has no worker.
+    The address is that of the scheduler, such as ``tcp://10.0.0.1:8786``, or the path of its scheduler file,
+    a name that ends in ``.json``. Raises a `ConfigError` if it doesn't answer, or has no worker.
     """
 
     def __init__(self, address: str) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..config import SummaryConfig
 from ..errors import StageIncompleteError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
+from ..journal import StageJournal
 from ..partition import FRAME_CHUNK, PAIR_CHUNK
 from ..store import Store, take
 from .bootstrap import N_RESAMPLES, share_errors
@@ -16,7 +17,7 @@ from .frames import FrameTotals, walk_frames
 from .quantiles import LENGTH_EDGES, SHARE_EDGES
 from .runs import Runs, group_of_frames
 
-__all__ = ["Clusters", "Variables", "described"]
+__all__ = ["Clusters", "Variables", "described", "finished_assign"]
 
 Variables = dict[str, tuple[Any, Any, dict[str, str]]]
 """Dimensions, values and attributes of variables by name."""
@@ -33,16 +34,22 @@ def described(dims: Any, values: Any, units: str, long_name: str) -> tuple[Any, 
     return dims, values, {"units": units, "long_name": long_name}
 
 
+def finished_assign(store: Store, name: str) -> StageJournal:
+    """Return the journal of a second pass; raises a `StageIncompleteError` if it hasn't finished."""
+    journal = store.journal(f"assign-{name}")
+    if journal is None or not journal.complete:
+        raise StageIncompleteError(
+            f"{store.path}: assign has not finished for {name!r}. "
+            f"Run `twopass assign {store.path} --name {name}`."
+        )
+    return journal
+
+
 class Clusters:
     """A finished clustering, and what the walk over its labels found."""
 
     def __init__(self, store: Store, name: str, config: SummaryConfig, *, details: bool) -> None:
-        assign = store.journal(f"assign-{name}")
-        if assign is None or not assign.complete:
-            raise StageIncompleteError(
-                f"{store.path}: assign has not finished for {name!r}. "
-                f"Run `twopass assign {store.path} --name {name}`."
-            )
+        assign = finished_assign(store, name)
         self.store, self.name, self.config, self.details = store, name, config, details
         self.group, self.fingerprint = f"clusterings/{name}", assign.plan.fingerprint
         self.clustering: Mapping[str, Any] = store.attrs(self.group)
@@ -77,9 +84,8 @@ class Clusters:
     def _require_memory(self) -> None:
         n_labels, n_runs = self.n_clusters + 2, len(self.runs.names)
         n_rows = n_runs + len(self.paths) + len(self.groups)
-        needed = (
-            PROCESS_BYTES + self.store.metadata_bytes + n_labels * 4 * (len(LENGTH_EDGES) + len(SHARE_EDGES))
-        )
+        needed = PROCESS_BYTES + self.store.metadata_bytes
+        needed += n_labels * 4 * (len(LENGTH_EDGES) + len(SHARE_EDGES))
         needed += 3 * n_rows * (n_labels + 2) * 8 + n_runs * 8 * 300
         needed += N_RESAMPLES * 8 * (n_runs + self.n_clusters)
         # Some thirty columns of a chunk at once; rows of distances, and a chunk of them in two types.
@@ -115,9 +121,7 @@ class Clusters:
                 yield f"rmsd_q{round(100 * share):02d}_nm", values, "nm", meaning
 
     def _first_pass(self) -> Iterator[Column]:
-        subset_frames = np.bincount(self.subset_label[self.subset_label > 0], minlength=self.n_clusters + 1)[
-            1:
-        ]
+        subset_frames = np.bincount(self.subset_label, minlength=self.n_clusters + 1)[1:]
         yield "n_subset_frames", subset_frames, "1", "subset frames that the first pass put into the cluster"
         for name, meaning in (
             ("faithfulness", "share of the subset frames whose nearest leader has their label"),

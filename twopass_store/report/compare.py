@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..config import CompareConfig, expanded, validated
-from ..errors import ConfigError, StageIncompleteError
+from ..errors import ConfigError
 from ..store import Store, at_one_state, only_clustering, store_path
+from .columns import finished_assign
 from .label_file import read_labels
 
 if TYPE_CHECKING:
@@ -70,11 +71,7 @@ def _compare(store: Store, name: str, path: Path, column: int | None) -> "xr.Dat
 
     from ..linkage import adjusted_rand
 
-    if not store.is_complete(f"clusterings/{name}/label"):
-        raise StageIncompleteError(
-            f"{store.path}: assign has not finished for {name!r}. "
-            f"Run `twopass assign {store.path} --name {name}`."
-        )
+    finished_assign(store, name)
     label = store.read(f"clusterings/{name}/label").astype(np.int64)
     theirs = np.maximum(read_labels(path, column=column, times=lambda: store.read("time")), -1)
     if len(theirs) != len(label):
