@@ -127,7 +127,7 @@ def _assign(table: dict[str, Any], override: str) -> None:
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise ConfigError(
-            f"{shown(override)} is no assignment: write it as section.key=value, such as cluster.n_clusters=5."
+            f"{shown(override)} is no assignment: write section.key=value, such as cluster.n_clusters=5."
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
