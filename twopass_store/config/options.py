@@ -26,7 +26,18 @@ Number = float | str
 Size = int | str
 
 
-class IngestOptions(TypedDict, total=False):
+class _Resources(TypedDict, total=False):
+    memory: Size | None
+    workers: int | None
+
+
+class _Subset(_Resources, total=False):
+    select: str | None
+    subset_frames: int | None
+    stride: int | None
+
+
+class IngestOptions(_Resources, total=False):
     """Fields of `IngestConfig` without ``trajectories``."""
 
     from_list: Path | None
@@ -48,22 +59,17 @@ class IngestOptions(TypedDict, total=False):
     wide: bool
     codec: str | None
     shard: Size | None
-    memory: Size | None
-    workers: int | None
 
 
-class ClusterOptions(TypedDict, total=False):
+class ClusterOptions(_Subset, total=False):
     """Fields of `ClusterConfig`."""
 
     name: str
-    select: str | None
     mass_weighted: bool
     masses: Path | None
     no_fit: bool
     align_to: int | Path | None
     align_select: str | None
-    subset_frames: int | None
-    stride: int | None
     method: str
     linkage: str
     linkage_input: str
@@ -75,19 +81,6 @@ class ClusterOptions(TypedDict, total=False):
     max_leaders: int | None
     leader_frames: Sequence[int] | str | None
     seed: int
-    memory: Size | None
-    workers: int | None
-
-
-class AssignOptions(TypedDict, total=False):
-    """Fields of `AssignConfig`."""
-
-    name: str | None
-    noise_cutoff: Number | None
-    margin: bool
-    memory: Size | None
-    workers: int | None
-    scheduler: str | None
 
 
 class LeadersOptions(TypedDict, total=False):
@@ -98,38 +91,29 @@ class LeadersOptions(TypedDict, total=False):
     leader_labels: str
 
 
-class ScanOptions(TypedDict, total=False):
+class ScanOptions(_Subset, total=False):
     """Fields of `ScanConfig`."""
 
+    name: str | None
     n_clusters: str | tuple[int, int]
     linkage: str | Sequence[str]
-    name: str | None
-    select: str | None
-    subset_frames: int | None
-    stride: int | None
-    memory: Size | None
-    workers: int | None
 
 
-class RecutOptions(TypedDict, total=False):
+class RecutOptions(_Resources, total=False):
     """Fields of `RecutConfig`."""
 
     name: str | None
     n_clusters: int | str | None
     cutoff: Number | None
-    memory: Size | None
-    workers: int | None
 
 
-class ExportOptions(TypedDict, total=False):
-    """Fields of `ExportConfig`."""
+class AssignOptions(_Resources, total=False):
+    """Fields of `AssignConfig`."""
 
-    frames: Any
-    label: int | Sequence[int] | None
-    cluster: int | str | Sequence[int | str] | None
-    stride: int
     name: str | None
-    top_to: Path | None
+    noise_cutoff: Number | None
+    margin: bool
+    scheduler: str | None
 
 
 class SummaryOptions(TypedDict, total=False):
@@ -139,3 +123,14 @@ class SummaryOptions(TypedDict, total=False):
     convergence: bool
     seed: int
     memory: Size | None
+
+
+class ExportOptions(TypedDict, total=False):
+    """Fields of `ExportConfig`."""
+
+    name: str | None
+    frames: Any
+    label: int | Sequence[int] | None
+    cluster: int | str | Sequence[int | str] | None
+    stride: int
+    top_to: Path | None

@@ -21,7 +21,7 @@ from .target import checked_target, replacing
 if TYPE_CHECKING:
     import mdtraj as md
 
-    from ..trajectory import TrajectoryFormat, WrittenFrames
+    from ..trajectory import Block, TrajectoryFormat
 
 __all__ = [
     "ExportResult",
@@ -191,9 +191,9 @@ class _FrameSource:
         elif self._has_cell and entry.unitcell == "first" and self.n_frames > 1:
             self.lost.append("the unit cell of its first frame only")
 
-    def blocks(self) -> Iterator["WrittenFrames"]:
+    def blocks(self) -> Iterator["Block"]:
         """Yield the frames, at most a chunk of positions at a time."""
-        from ..trajectory import WrittenFrames
+        from ..trajectory import Block
 
         names = {"time": self._time} if self._time else {}
         if self._has_cell:
@@ -204,17 +204,17 @@ class _FrameSource:
             edges = np.flatnonzero(np.diff(piece // chunk)) + 1
             for rows in np.split(np.arange(len(piece)), edges):
                 part = {key: values[rows] for key, values in columns.items()}
-                yield WrittenFrames(take(self._store, "position", piece[rows]), **part)
+                yield Block(take(self._store, "position", piece[rows]), **part)
 
 
-def unchanged(blocks: "Iterable[WrittenFrames]", watch: Watch, *keys: str) -> "Iterator[WrittenFrames]":
+def unchanged(blocks: "Iterable[Block]", watch: Watch, *keys: str) -> "Iterator[Block]":
     """Yield blocks; raises a `StoreError` unless what they come from is still there after the last one."""
     with watch.over(*keys):
         yield from blocks
 
 
 def write_frames(
-    blocks: "Iterable[WrittenFrames]",
+    blocks: "Iterable[Block]",
     topology: "md.Topology",
     target: Path,
     n_frames: int,

@@ -101,7 +101,7 @@ def export_representatives(
     StoreWriteError
         If the disk refuses.
     """
-    from ..trajectory import WrittenFrames, output_format, topology_from_json
+    from ..trajectory import Block, output_format, topology_from_json
 
     opened = Store.open(store_path(store))
     require_ingest(opened)
@@ -131,7 +131,7 @@ def export_representatives(
     if has_time or entry.needs_time:
         column = take(opened, "time" if has_time else "source_frame", np.maximum(frames, 0))
         time = np.where(frames < 0, 0, column)
-    block = WrittenFrames(_superposed(xyz, read_metric(opened, group)), time)
+    block = Block(_superposed(xyz, read_metric(opened, group)), time)
     topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
     # Medoids are ranked by the labels.
     keys = "position", f"{group}/{'label' if kind == 'medoids' else 'leader_position'}"
@@ -174,7 +174,7 @@ def write_medoids(table: ClusterTable) -> Path:
     StoreWriteError
         If it can't be written.
     """
-    from ..trajectory import WrittenFrames, open_writer, topology_from_json
+    from ..trajectory import Block, open_writer, topology_from_json
 
     opened, columns = Store.open(Path(table.attrs["store"])), table.columns
     name = table.attrs["clustering"]
@@ -193,7 +193,7 @@ def write_medoids(table: ClusterTable) -> Path:
         raise StoreWriteError(f"Cannot write {path}: a folder stands there. Give it another name.")
     with replacing(path, name="medoids.pdb") as temporary:
         with open_writer(temporary, topology, n_frames=len(medoids)) as writer:
-            writer.write(WrittenFrames(medoids))
+            writer.write(Block(medoids))
         temporary.write_text("".join(remarks) + temporary.read_text(encoding="utf-8"), encoding="utf-8")
     return path
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import mdtraj as md
 import numpy as np
-from mdtraj.utils import lengths_and_angles_to_box_vectors
 
 from ..partition import FrameList
 from ..trajectory import JumpCheck, format_of, read_blocks
@@ -48,10 +47,8 @@ def warn_of_jumps(sources: Sequence[Source], kept_topology: md.Topology) -> str 
             frames = FrameList.from_indices(np.concatenate(chosen))
         numbers = iter(frames.to_array().tolist())
         for block in read_blocks(source.info, frames=frames, atom_indices=source.system.atom_indices):
-            cell = np.hstack([np.asarray(block.unitcell_lengths), np.asarray(block.unitcell_angles)])
-            vectors = np.stack(lengths_and_angles_to_box_vectors(*cell.T), axis=1)
             n_looked += block.n_frames
-            jumps = check.look(block.xyz, vectors)
+            jumps = check.look(block)
             n_jumps += len(jumps)
             of_block = [next(numbers) for _ in range(block.n_frames)]
             if jumps and not first:

@@ -11,17 +11,15 @@ from .atoms import (
     unusual_residues,
 )
 from .containment import READER_BYTES, end_readers
-from .elements import guessed_elements
 from .formats import TrajectoryFormat, format_of, grid_step, output_format
 from .imaging import Imager, JumpCheck, make_imager
 from .info import TrajectoryInfo, check_unchanged, digest_file
-from .masses import element_masses, read_masses
+from .masses import element_masses, guessed_elements, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
 from .probe import probe
-from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, reading_bytes
+from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, read_times, reading_bytes
 from .selection import read_index_group, select_atoms
 from .structures import load_structures
-from .times import read_times
 from .topology import (
     load_topology,
     shared_topology,
@@ -29,7 +27,7 @@ from .topology import (
     topology_from_json,
     topology_to_json,
 )
-from .writers import WrittenFrames, open_writer
+from .writers import open_writer
 
 __all__ = [
     "DEFAULT_BLOCK_BYTES",
@@ -40,7 +38,6 @@ __all__ = [
     "JumpCheck",
     "TrajectoryFormat",
     "TrajectoryInfo",
-    "WrittenFrames",
     "check_unchanged",
     "default_rmsd_atoms",
     "describe_selection",

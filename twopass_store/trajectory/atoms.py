@@ -34,20 +34,11 @@ _IONS = frozenset(_IONS_NAMES.split())
 
 
 def describe_selection(topology: md.Topology, atom_indices: NDArray[np.int64]) -> str:
-    """Count the atoms, residues and chains of a selection, as in "66 atoms in 22 residues of 1 chain".
-
-    Parameters
-    ----------
-    topology
-        The atoms.
-    atom_indices
-        Shape (n_selected,).
-    """
+    """Count the atoms, residues and chains of a selection, as in "66 atoms in 22 residues of 1 chain"."""
     residues = {topology.atom(int(index)).residue for index in atom_indices}
     chains = {residue.chain.index for residue in residues}
-    counts = (len(atom_indices), "atom"), (len(residues), "residue"), (len(chains), "chain")
-    atoms, residues_text, chains_text = (f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts)
-    return f"{atoms} in {residues_text} of {chains_text}"
+    counts = {"atom": len(atom_indices), "residue": len(residues), "chain": len(chains)}
+    return "{} in {} of {}".format(*(f"{n} {noun}{'' if n == 1 else 's'}" for noun, n in counts.items()))
 
 
 def solvent_fraction(topology: md.Topology) -> float:
@@ -95,17 +86,10 @@ def default_rmsd_atoms(topology: md.Topology) -> tuple[NDArray[np.int64], str]:
     SelectionError
         If nothing is left.
     """
-    alphas = [
-        atom.index
-        for atom in topology.atoms
-        if atom.name == "CA"
-        and atom.element is not None
-        and atom.element.symbol == "C"
-        and atom.residue.is_protein
-    ]
-    n_residues = len({topology.atom(index).residue.index for index in alphas})
+    alphas = [a for a in topology.atoms if a.name == "CA" and _symbol(a) == "C" and a.residue.is_protein]
+    n_residues = len({atom.residue.index for atom in alphas})
     if n_residues >= _MIN_PROTEIN_RESIDUES:
-        return np.array(alphas, dtype=np.int64), f"C-alphas of {n_residues} protein residues"
+        return _indices(alphas), f"C-alphas of {n_residues} protein residues"
     heavy, noun = [atom for atom in topology.atoms if _is_heavy(atom)], "heavy atom"
     if not any(_symbol(atom) for atom in topology.atoms):
         heavy, noun = [atom for atom in topology.atoms if not _is_named_hydrogen(atom)], "bead"
@@ -117,10 +101,11 @@ def default_rmsd_atoms(topology: md.Topology) -> tuple[NDArray[np.int64], str]:
             'atoms. Select them, such as with "all".'
         )
     outside = " outside water and ions" if 0 < len(solute) < len(heavy) else ""
-    return (
-        np.array([atom.index for atom in chosen], dtype=np.int64),
-        f"{len(chosen)} {noun}{'' if len(chosen) == 1 else 's'}{outside}",
-    )
+    return _indices(chosen), f"{len(chosen)} {noun}{'' if len(chosen) == 1 else 's'}{outside}"
+
+
+def _indices(atoms: list[Any]) -> NDArray[np.int64]:
+    return np.array([atom.index for atom in atoms], np.int64)
 
 
 def _symbol(atom: Any) -> str:

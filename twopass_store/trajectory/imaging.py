@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mdtraj as md
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from ..errors import TrajectoryError
 from .atoms import is_solvent
 from .selection import select_atoms
+
+if TYPE_CHECKING:
+    from .stream import Block
 
 __all__ = ["Imager", "JumpCheck", "make_imager"]
 
@@ -182,22 +185,16 @@ class JumpCheck:
         self._pairs = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
         self._first: NDArray[np.float64] | None = None
 
-    def look(self, xyz: NDArray[np.float32], vectors: NDArray[np.float64]) -> dict[int, str]:
-        """Find the first jump of each frame that has one.
-
-        Parameters
-        ----------
-        xyz
-            Positions of the atoms kept, shape (n_frames, n_atoms, 3), nm.
-        vectors
-            Vectors of the unit cells, shape (n_frames, 3, 3), nm.
+    def look(self, block: "Block") -> dict[int, str]:
+        """Find the first jump of each frame of the atoms kept, which must have a unit cell.
 
         Returns
         -------
         By index of the frame, as in "ALA5-C and ALA6-N lie 4.1 nm apart, 0.13 nm by the nearest image".
         """
         found = {}
-        for frame, (positions, box) in enumerate(zip(xyz.astype(np.float64), vectors, strict=True)):
+        vectors = np.asarray(block.unitcell_vectors)
+        for frame, (positions, box) in enumerate(zip(block.xyz.astype(np.float64), vectors, strict=True)):
             if np.isfinite(box).all() and abs(np.linalg.det(box)) > 1e-6:
                 what = self._broken_pair(positions, box) or self._moved_chain(positions, box)
                 if what:

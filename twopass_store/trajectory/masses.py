@@ -7,17 +7,65 @@ from typing import Any
 
 import mdtraj as md
 import numpy as np
+from mdtraj.core import element as elements
+from mdtraj.formats.pdb.pdbstructure import PdbStructure
+from mdtraj.utils import open_maybe_zipped
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from .formats import check_file
+from .formats import check_file, reading
 
-__all__ = ["element_masses", "read_masses"]
+__all__ = ["element_masses", "guessed_elements", "read_masses"]
 
+_PDB = (".pdb", ".pdb.gz")
+_AMBER = (".prmtop", ".parm7", ".prm7")
+# These name atoms or types, and nothing else.
+_NAMES_ONLY = (".gro", ".hoomdxml", ".gsd", ".arc")
 _FORMAT = (
     "a file of masses has one number a line for each stored atom or for each selected one, or lines "
     "`NAME MASS` or `RESIDUE:NAME MASS`"
 )
+
+
+def guessed_elements(path: str | Path, topology: md.Topology) -> NDArray[np.bool_]:
+    """Atoms whose element isn't written in the topology file, so that mdtraj guessed it or left it out.
+
+    A guess serves to tell hydrogens from heavy atoms, but gives beads of coarse-grained models and virtual
+    sites elements, and so masses, that they don't have.
+
+    Parameters
+    ----------
+    path
+        The file that `load_topology` read.
+    topology
+        What it gave.
+
+    Returns
+    -------
+    Shape (n_atoms,). Formats that keep elements (or PSF, masses) by themselves count as written, whatever
+    made them.
+    """
+    file = check_file(path)
+    name = file.name.lower()
+    if name.endswith(_NAMES_ONLY):
+        return np.ones(topology.n_atoms, dtype=bool)
+    if not name.endswith((*_PDB, *_AMBER)):
+        return np.zeros(topology.n_atoms, dtype=bool)
+    with reading(file, "the elements"), open_maybe_zipped(str(file), "r") as lines:
+        if name.endswith(_AMBER):
+            has_numbers = any(line.startswith("%FLAG ATOMIC_NUMBER") for line in lines)
+            return np.full(topology.n_atoms, not has_numbers)
+        structure = PdbStructure(lines, load_all_models=False)
+    atoms = [atom for chain in structure.iter_chains() for residue in chain for atom in residue.atoms]
+    return np.array([not _is_element(atom.element_symbol) for atom in atoms], dtype=bool)
+
+
+def _is_element(text: str) -> bool:
+    try:
+        elements.get_by_symbol(text.strip())
+    except KeyError:
+        return False
+    return True
 
 
 def element_masses(

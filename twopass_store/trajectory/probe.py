@@ -87,23 +87,9 @@ def probe(
 
 
 def examine(path: str, n_atoms: int, is_growing: bool) -> TrajectoryInfo:
-    """Count the frames of a file, check that it is whole, and look at its first frames; runs in a reader.
+    """Count the frames of a file, check that it is whole, and look at its first frames; in a reader.
 
-    Parameters
-    ----------
-    path
-        The file.
-    n_atoms
-        Atoms of its topology, for formats that don't say how many they hold.
-    is_growing
-        Whether the file is one that is still being written: of XTC and TRR, the whole frames are taken.
-
-    Raises
-    ------
-    TruncatedTrajectoryError
-        If the file ends within a frame, or before the frames that it promises.
-    TrajectoryError
-        If it is damaged or holds no frames.
+    Formats that don't say how many atoms they hold are taken to have `n_atoms`.
     """
     status = Path(path).stat()
     name = format_of(path).name

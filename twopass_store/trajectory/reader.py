@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from ..errors import NonFiniteError, TrajectoryError
 from ..partition import FrameList
-from .containment import streamed
+from .containment import contained, streamed
 from .formats import format_of
 from .info import TrajectoryInfo, check_unchanged
-from .stream import Block, read_frames
+from .stream import Block, read_all_times, read_frames
 
-__all__ = ["DEFAULT_BLOCK_BYTES", "Block", "read_blocks", "reading_bytes"]
+__all__ = ["DEFAULT_BLOCK_BYTES", "Block", "read_blocks", "read_times", "reading_bytes"]
 
 DEFAULT_BLOCK_BYTES = 8 << 20
 
@@ -138,6 +138,31 @@ def _refuse(info: TrajectoryInfo, frames: NDArray[np.int64], wrong: NDArray[np.b
             f"{info.path}: frame {frames[int(np.argmax(wrong))]} (counted from 0) has {what}. Copy the file "
             "again, or leave that frame out with `discard_first` or `stride`."
         )
+
+
+def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
+    """Times of the frames, bit for bit those that are read with their positions.
+
+    XTC files have them in the headers of frames; other files are read through.
+
+    Returns
+    -------
+    Shape (n_frames,), ps; None if the file has none, or the same for all frames.
+
+    Raises
+    ------
+    TrajectoryError
+        If the file can't be read.
+    """
+    if not info.has_time:
+        return None
+    counts = info.n_atoms, info.n_frames
+    needs_bytes = reading_bytes(info, n_selected=1) + 100 * info.n_frames
+    times = contained(
+        read_all_times, info.path, *counts, path=info.path, what="the times", needs_bytes=needs_bytes
+    )
+    # Programs that know no times write 0 for all frames.
+    return None if len(times) > 1 and (times == times[0]).all() else times
 
 
 def reading_bytes(info: TrajectoryInfo, *, n_selected: int, block_bytes: int = DEFAULT_BLOCK_BYTES) -> int:

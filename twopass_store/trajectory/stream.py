@@ -10,7 +10,7 @@ from typing import Any
 import mdtraj as md
 import numpy as np
 from mdtraj.formats.registry import FormatRegistry
-from mdtraj.utils.unitcell import box_vectors_to_lengths_and_angles
+from mdtraj.utils.unitcell import box_vectors_to_lengths_and_angles, lengths_and_angles_to_box_vectors
 from numpy.typing import NDArray
 
 from ..errors import TruncatedTrajectoryError
@@ -19,9 +19,18 @@ from .formats import format_of, plain_name
 from .imaging import Imager, make_imager
 from .topology import shared_topology
 
-__all__ = ["Block", "bare_topology", "frame_offsets", "iterload", "numbers_at", "read_frames"]
+__all__ = [
+    "Block",
+    "bare_topology",
+    "frame_offsets",
+    "iterload",
+    "numbers_at",
+    "read_all_times",
+    "read_frames",
+]
 
 _OWN_TOPOLOGY = (".h5", ".hdf5", ".pdb", ".gro")
+_XTC_TIME = 12
 _OFFSET_BYTES = 32 << 20
 """Memory for the places of frames of files that were looked at."""
 
@@ -41,14 +50,28 @@ class Block:
     """
 
     xyz: NDArray[np.float32]
-    time: NDArray[np.float64] | None
-    unitcell_lengths: NDArray[np.float64] | None
-    unitcell_angles: NDArray[np.float64] | None
+    time: NDArray[np.float64] | None = None
+    unitcell_lengths: NDArray[np.float64] | None = None
+    unitcell_angles: NDArray[np.float64] | None = None
 
     @property
     def n_frames(self) -> int:
         """Frames in the block."""
         return len(self.xyz)
+
+    @property
+    def unitcell_vectors(self) -> NDArray[np.float64] | None:
+        """Vectors of the unit cells, shape (n_frames, 3, 3), nm."""
+        if self.unitcell_lengths is None or self.unitcell_angles is None:
+            return None
+        # In float64: float32 leaves a rectangular cell of more than 20 nm askew.
+        cells = np.hstack([self.unitcell_lengths, self.unitcell_angles]).astype(np.float64)
+        return np.stack(lengths_and_angles_to_box_vectors(*cells.T), axis=1)
+
+    def first(self) -> "Block":
+        """Return the first frame alone."""
+        others = self.time, self.unitcell_lengths, self.unitcell_angles
+        return Block(self.xyz[:1], *(None if each is None else each[:1] for each in others))
 
 
 def read_frames(
@@ -59,31 +82,9 @@ def read_frames(
     atom_indices: NDArray[np.int64] | None,
     images: tuple[str, str] | None,
 ) -> Iterator[Block]:
-    """Yield frames of a file in blocks.
-
-    Parameters
-    ----------
-    path
-        The file.
-    n_atoms
-        Its atoms.
-    frames
-        Which frames.
-    block_frames
-        Frames read at once.
-    atom_indices
-        Which atoms; None for all.
-    images
-        Topology file, and how periodic images are undone, see `make_imager`; None to leave them.
-
-    Raises
-    ------
-    TruncatedTrajectoryError
-        If the file ends before the last of the frames.
-    """
-    imager = (
-        None if images is None else _imager(*images, None if atom_indices is None else atom_indices.tobytes())
-    )
+    """Yield frames of a file in blocks of so many frames; in a reader, for `read_blocks`."""
+    kept = None if atom_indices is None else atom_indices.tobytes()
+    imager = None if images is None else _imager(*images, kept)
     for wanted in _stretches(frames.to_array(), 4 * block_frames, path):
         is_whole = format_of(path).loads_whole
         position, stop = 0 if is_whole else int(wanted[0]), int(wanted[-1]) + 1
@@ -214,6 +215,15 @@ def _open_where_known(name: str, *arguments: Any, **options: Any) -> Any:
     if known is not None:
         file.offsets = known
     return file
+
+
+def read_all_times(path: str, n_atoms: int, n_frames: int) -> NDArray[np.float64]:
+    """Times of the first `n_frames` frames, shape (n_frames,), ps; in a reader, for `read_times`."""
+    if path.lower().endswith(".xtc"):
+        return numbers_at(path, frame_offsets(path)[:n_frames] + _XTC_TIME, ">f4").astype(np.float64)
+    block_frames = max(1, (8 << 20) // (24 * n_atoms))
+    blocks = read_frames(path, n_atoms, FrameList.of(range(n_frames)), block_frames, np.arange(1), None)
+    return np.concatenate([block.time for block in blocks if block.time is not None])
 
 
 def numbers_at(path: str, places: NDArray[np.int64], dtype: str) -> NDArray[Any]:

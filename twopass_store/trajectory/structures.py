@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
 from .containment import contained, end_readers
-from .formats import check_file, reading
+from .formats import check_file
 
 __all__ = ["load_structures"]
 
@@ -44,16 +44,13 @@ def load_structures(path: str | Path, *, only_first: bool = False) -> tuple[md.T
             f"Cannot take a structure from {file}: its format must be one that holds atoms and positions "
             f"({', '.join(_STRUCTURE_EXTENSIONS)}). Write the structure in one of these."
         )
-    if name.endswith((".h5", ".hdf5")):
-        needs_bytes = 40 * file.stat().st_size
-        try:
-            return contained(
-                _read, str(file), only_first, path=file, what="the structure", needs_bytes=needs_bytes
-            )
-        finally:
-            end_readers()  # what comes next doesn't count its memory
-    with reading(file, "the structure"):
-        return _read(str(file), only_first)
+    needs_bytes = 40 * file.stat().st_size
+    try:
+        return contained(
+            _read, str(file), only_first, path=file, what="the structure", needs_bytes=needs_bytes
+        )
+    finally:
+        end_readers()  # what comes next doesn't count its memory
 
 
 def _read(path: str, only_first: bool) -> tuple[md.Topology, NDArray[np.float32]]:

@@ -4,76 +4,28 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import mdtraj as md
 import numpy as np
-from mdtraj.utils import lengths_and_angles_to_box_vectors
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
 from .formats import output_format, plain_name
 from .probe import probe
+from .stream import Block
 
-__all__ = ["TrajectoryWriter", "WrittenFrames", "open_writer"]
+__all__ = ["open_writer"]
 
 _XTC_GRID_NM = 0.001
 # C libraries may hide that the disk is full; Python's files don't.
 _WRITTEN_IN_C = ("XTC", "TRR", "DCD", "MDTraj HDF5", "Amber NetCDF")
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenFrames:
-    """Successive frames to be written.
-
-    Attributes
-    ----------
-    xyz
-        Positions, shape (n_frames, n_atoms, 3), nm.
-    time
-        Shape (n_frames,), ps; None if there are no times.
-    unitcell_lengths, unitcell_angles
-        Shape (n_frames, 3), nm and degrees; None if there is no unit cell.
-    """
-
-    xyz: NDArray[np.float32]
-    time: NDArray[np.float64] | None = None
-    unitcell_lengths: NDArray[np.float64] | None = None
-    unitcell_angles: NDArray[np.float64] | None = None
-
-    @property
-    def unitcell_vectors(self) -> NDArray[np.float32] | None:
-        """Vectors of the unit cell, shape (n_frames, 3, 3), nm."""
-        if self.unitcell_lengths is None or self.unitcell_angles is None:
-            return None
-        # In float64: float32 leaves a rectangular cell of more than 20 nm askew.
-        lengths, angles = self.unitcell_lengths.astype(np.float64), self.unitcell_angles.astype(np.float64)
-        vectors = lengths_and_angles_to_box_vectors(*lengths.T, *angles.T)
-        return np.ascontiguousarray(np.stack(vectors, axis=1), np.float32)
-
-    def first(self) -> "WrittenFrames":
-        """Return the first frame alone."""
-        others = self.time, self.unitcell_lengths, self.unitcell_angles
-        return WrittenFrames(self.xyz[:1], *(None if each is None else each[:1] for each in others))
-
-
-class TrajectoryWriter:
-    """A trajectory file that is being written, through mdtraj's file object of its format.
-
-    Parameters
-    ----------
-    path
-        The file, under a name that mdtraj takes.
-    topology
-        Its atoms.
-    n_frames
-        Frames that are going to be written.
-    xtc_grid_nm
-        What XTC rounds positions to.
-    """
+class _Writer:
+    """A file that is being written, through mdtraj's file object of its format; as `open_writer`."""
 
     def __init__(self, path: str, topology: md.Topology, *, n_frames: int, xtc_grid_nm: float) -> None:
         self._format = output_format(path).name
@@ -87,21 +39,15 @@ class TrajectoryWriter:
         if self._format == "MDTraj HDF5":
             self._file.topology = topology
 
-    def write(self, frames: WrittenFrames) -> None:
-        """Write frames after those already there.
-
-        Raises
-        ------
-        TrajectoryError
-            If the format has no room for them.
-        """
-        xyz, time, angles = frames.xyz, frames.time, frames.unitcell_angles
+    def write(self, frames: Block) -> None:
+        """Write frames after those already there."""
+        xyz, time, angles, vectors = frames.xyz, frames.time, frames.unitcell_angles, frames.unitcell_vectors
         lengths_angstrom = None if frames.unitcell_lengths is None else 10.0 * frames.unitcell_lengths
         step = np.arange(self._n_written, self._n_written + len(xyz), dtype=np.int32)
         match self._format:
             case "XTC" | "TRR":
                 time32 = (step if time is None else time).astype(np.float32)
-                box = frames.unitcell_vectors
+                box = None if vectors is None else np.ascontiguousarray(vectors, np.float32)
                 if self._format == "TRR":
                     self._file.write(xyz, time=time32, step=step, box=box)
                 else:
@@ -136,7 +82,7 @@ class TrajectoryWriter:
                         "GRO has no room for a coordinate of "
                         f"{low if low <= -999.9995 else high:.3f} nm. Choose another format, such as trr."
                     )
-                self._file.write(xyz, self._topology, time=time, unitcell_vectors=frames.unitcell_vectors)
+                self._file.write(xyz, self._topology, time=time, unitcell_vectors=vectors)
             case _:
                 self._write_models(frames, lengths_angstrom)
         self._n_written += len(xyz)
@@ -154,7 +100,7 @@ class TrajectoryWriter:
         steps = count(self._n_written)
         handle.write(re.sub(r"(?<=ITEM: TIMESTEP\n)\d+", lambda _: str(next(steps)), text))
 
-    def _write_models(self, frames: WrittenFrames, lengths_angstrom: NDArray[np.float64] | None) -> None:
+    def _write_models(self, frames: Block, lengths_angstrom: NDArray[np.float64] | None) -> None:
         """Write PDB and mmCIF: one call a model, the unit cell of the first."""
         is_pdb = self._format == "PDB"
         lengths = lengths_angstrom if is_pdb else frames.unitcell_lengths
@@ -203,7 +149,7 @@ def _fitted(topology: md.Topology, name: str) -> md.Topology:
 @contextmanager
 def open_writer(
     path: Path, topology: md.Topology, *, n_frames: int, xtc_grid_nm: float | None = None
-) -> Iterator[TrajectoryWriter]:
+) -> Iterator[_Writer]:
     """Open a new trajectory file for writing; closes it, and checks that the frames are in it.
 
     Parameters
@@ -224,7 +170,7 @@ def open_writer(
     """
     with plain_name(str(path)) as name:
         grid = xtc_grid_nm or _XTC_GRID_NM
-        writer = TrajectoryWriter(name, topology, n_frames=n_frames, xtc_grid_nm=grid)
+        writer = _Writer(name, topology, n_frames=n_frames, xtc_grid_nm=grid)
         try:
             yield writer
         finally:
