@@ -27,18 +27,10 @@ NOT_RECORDED = ("trajectories", "from_list", "top", "ndx", "memory", "workers")
 
 
 def plan_append(store: Store, config: IngestConfig) -> IngestPlan | None:
-    """Find out which frames the files have that the store hasn't.
+    """Plan to add what the files have and the store hasn't; None if there is nothing new.
 
-    Parameters
-    ----------
-    store
-        The store: complete, or with an append that was interrupted, which is then planned as it was.
-    config
-        The files. Options that aren't given are as they were when the store was made.
-
-    Returns
-    -------
-    The plan, whose sources are what is added; None if there is nothing new.
+    An append that was interrupted is planned as it was. Options that aren't given are as they were when the
+    store was made.
 
     Raises
     ------
@@ -209,15 +201,7 @@ def _require_same_beginning(info: TrajectoryInfo, size: int, digest: str) -> Non
 
 
 def _n_stored(store: Store, n_frames: int, sources: Mapping[int, Source]) -> dict[int, int]:
-    """Return how many frames of each file are in the store, which must be the first of those kept.
-
-    Parameters
-    ----------
-    store, n_frames
-        The store, and how many of its frames count.
-    sources
-        The files that are in the store, as they are now, by their index.
-    """
+    """Count the frames of each file among the first `n_frames`, which must be the first of those kept now."""
     counts = dict.fromkeys(sources, 0)
     for chunk in range(n_chunks(n_frames, FRAME_CHUNK)) if sources else ():
         frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)

@@ -43,19 +43,12 @@ class Choice:
 
 
 def choose_by_time(parts: Sequence[Times], config: IngestConfig) -> Choice:
-    """Choose frames of a run.
+    """Choose frames of a run by the times of its parts, ps, in order of their first times.
 
     In this order: frames at or after the first time of a later part are left out (`overlap`), then the first
     frames of each part (`discard_first`), then what lies before `begin` or within `burn_in` of the run's
     first time, or after `end`; of the rest, the first frame in each interval `every` from the first one left,
-    or each `stride`-th.
-
-    Parameters
-    ----------
-    parts
-        Times of the parts of the run in order of their first times, each of shape (n_frames,), ps.
-    config
-        What is asked for. With `overlap` ``error`` as with ``later``: the caller refuses.
+    or each `stride`-th. `overlap` ``error`` does as ``later``: the caller refuses.
     """
     time = np.concatenate(parts)
     sizes = np.array([len(part) for part in parts])
@@ -100,15 +93,7 @@ def choose_by_time(parts: Sequence[Times], config: IngestConfig) -> Choice:
 
 
 def choose_by_number(sizes: Sequence[int], config: IngestConfig) -> Choice:
-    """Choose frames of a run without times: `discard_first` of each part, then every `stride`-th of the run.
-
-    Parameters
-    ----------
-    sizes
-        Frames of each part.
-    config
-        What is asked for.
-    """
+    """Choose frames of a run without times, by the sizes of its parts: discard the first, then stride."""
     kept, n_before = [], 0
     for size in sizes:
         first = min(config.discard_first, size)

@@ -24,17 +24,7 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The frames of one chunk of positions, as read.
-
-    Attributes
-    ----------
-    index
-        Of the chunk.
-    frames
-        Its frames in the store.
-    columns
-        What they hold, each array of length n_frames.
-    """
+    """One chunk of positions, as read: its index, its frames in the store, and what they hold."""
 
     index: int
     frames: FrameRange
@@ -44,23 +34,10 @@ class Chunk:
 def read_chunks(
     plan: IngestPlan, stretch: FrameRange, *, chunk_frames: int, store: Store
 ) -> Generator[Chunk, None, None]:
-    """Yield a stretch of chunks of positions.
+    """Yield consecutive chunks of positions; of one that was filled in part, what the store has comes first.
 
-    Parameters
-    ----------
-    plan
-        What is read.
-    stretch
-        Indices of the chunks.
-    chunk_frames
-        Frames in a chunk.
-    store
-        Where the frames of a chunk are that was filled in part before.
-
-    Raises
-    ------
-    TrajectoryError
-        If a file can't be read on, or a frame isn't finite; the chunks before it have been yielded.
+    Raises a `TrajectoryError` if a file can't be read on, or a frame isn't finite; the chunks before it have
+    been yielded.
     """
     wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, plan.n_frames))
     edge = max(wanted.start, min(wanted.stop, plan.n_stored))
@@ -101,12 +78,9 @@ def _stored_frames(plan: IngestPlan, store: Store, frames: FrameRange) -> Iterat
 def read_frames(
     plan: IngestPlan, frames: FrameRange, *, block_frames: int | None = None
 ) -> Iterator[Columns]:
-    """Yield what the files hold of some of the store's frames; at most `block_frames` at once.
+    """Yield what the files hold of some of the store's frames, at most `block_frames` at once.
 
-    Raises
-    ------
-    TrajectoryError
-        If a file can't be read on, or a frame isn't finite; the frames before it have been yielded.
+    Raises a `TrajectoryError` as `read_chunks` does.
     """
     among = FrameRange(frames.start - plan.n_stored, frames.stop - plan.n_stored)
     for segment in segments([source.kept for source in plan.sources], among):

@@ -26,19 +26,10 @@ COLUMNS_PER_WORKER = 2
 
 
 class FrameColumns:
-    """The small per-frame arrays, gathered into whole chunks of theirs.
+    """The small per-frame arrays, gathered into whole chunks of theirs; `at_once` of these are in memory.
 
     Their chunks hold many chunks of positions, and no two writers may share a chunk: so the driver alone
     writes them, again at each commit while they fill.
-
-    Parameters
-    ----------
-    store
-        Where to.
-    n_frames
-        Frames in the store.
-    at_once
-        Chunks that are kept in memory.
     """
 
     def __init__(self, store: Store, n_frames: int, *, at_once: int) -> None:

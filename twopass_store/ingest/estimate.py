@@ -36,21 +36,8 @@ COLUMN_SHARE = 0.5
 def estimate(config: IngestConfig, progress: Progress, *, append_to: Path | None = None) -> IngestEstimate:
     """Plan an ingest, read and encode a sample of each format in it, and multiply.
 
-    Parameters
-    ----------
-    config
-        What is asked for.
-    progress
-        Who is told what was found.
-    append_to
-        The store that frames are added to, and only those are counted; None for a new one.
-
-    Raises
-    ------
-    ConfigError
-        If there is nothing to add.
-    TwopassError
-        As the ingest would before its first frame.
+    With `append_to`, a store, only the frames that are added to it count. Raises what the ingest would before
+    its first frame, and a `ConfigError` if there is nothing to add.
     """
     if append_to is None:
         plan = plan_ingest(config)

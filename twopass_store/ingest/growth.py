@@ -19,28 +19,25 @@ from ..store import GROWTH, Store
 __all__ = ["begin_growth", "finish_growth"]
 
 
-def begin_growth(store: Store, ingest: Plan, shapes: Mapping[str, int], *, n_before: int) -> None:
-    """Write down the burst, and carry it out.
+def begin_growth(store: Store, ingest: Plan, lengths: dict[str, int], *, n_before: int) -> None:
+    """Write down the burst, and carry it out; the store is complete, and locked exclusively.
 
     Parameters
     ----------
-    store
-        A store that is complete, locked exclusively.
     ingest
         The longer plan of the ingest.
-    shapes
-        Lengths of the root's arrays that become longer, by path.
+    lengths
+        Of the root's arrays that become longer, by path.
     n_before
         Frames in the store.
     """
     journal = store.journal("ingest")
     assert journal is not None
-    n_frames = shapes["position"]
-    undone = {(path, METADATA) for path in shapes}
+    n_frames = lengths["position"]
+    undone = {(path, METADATA) for path in lengths}
     if n_before % store.unit_length("position"):
         undone.add(("position", n_before // store.unit_length("position")))
     journals = {"ingest": _recorded(journal, ingest, undone)}
-    lengths = dict(shapes)
     for name in store.members("clusterings"):
         group = f"clusterings/{name}"
         lengths |= dict.fromkeys(store.along_frame(group), n_frames)

@@ -20,31 +20,18 @@ FRAMES_LOOKED_AT = 32
 def warn_of_jumps(sources: Sequence[Source], kept_topology: md.Topology) -> str | None:
     """Look for bonds and chains that jump across the box, in a few frames each of at most 32 files.
 
-    Parameters
-    ----------
-    sources
-        The files, whose images are taken as they are.
-    kept_topology
-        The atoms kept.
-
-    Returns
-    -------
-    A warning with the file and frame of the first one, and how many frames were looked at; None where nothing
-    jumps.
+    Returns a warning with the file and frame of the first one; None if nothing jumps.
     """
     # A file that can only be read whole takes long.
     usable = [s for s in sources if s.info.has_unitcell and not s.info.loads_whole and len(s.kept)]
     check, n_looked, n_jumps, first = JumpCheck(kept_topology), 0, 0, ""
-    for place in sorted(set(np.linspace(0, len(usable) - 1, FILES_LOOKED_AT).astype(int).tolist())):
-        if not usable:
-            break
-        source = usable[place]
+    places = np.unique(np.linspace(0, len(usable) - 1, FILES_LOOKED_AT).astype(int)) if usable else ()
+    for source in (usable[place] for place in places):
         frames = source.kept.part(0, 1)
         if not format_of(Path(source.info.path)).is_text:
             n_frames = min(16, max(3, FRAMES_LOOKED_AT // len(usable)))
-            places = np.unique(np.linspace(0, len(source.kept) - 1, n_frames).astype(int)).tolist()
-            chosen = [source.kept.part(number, number + 1).to_array() for number in places]
-            frames = FrameList.from_indices(np.concatenate(chosen))
+            chosen = np.unique(np.linspace(0, len(source.kept) - 1, n_frames).astype(int))
+            frames = FrameList.from_indices(source.kept.to_array()[chosen])
         numbers = iter(frames.to_array().tolist())
         for block in read_blocks(source.info, frames=frames, atom_indices=source.system.atom_indices):
             n_looked += block.n_frames

@@ -27,17 +27,8 @@ HEADROOM = 2.0
 def choose_packing(plan: IngestPlan, config: IngestConfig) -> Packing:
     """Choose how positions are packed, from samples of every file.
 
-    Parameters
-    ----------
-    plan
-        What is ingested.
-    config
-        What precision was asked for, and whether in integers of 32 bits.
-
-    Returns
-    -------
-    Integers on the grid that all samples lie on, bit for bit; float32 where there is none, or where it was
-    asked for; integers on any grid asked for.
+    Integers on the grid that all samples lie on, bit for bit; float32 if there is none, or if it was asked
+    for; integers on any grid asked for.
     """
     # To undo periodic images moves atoms by the vectors of the box, which lie on no grid.
     if config.precision == "lossless" or (config.precision == "auto" and config.image != "none"):
@@ -70,13 +61,7 @@ def describe_packing(packing: Packing) -> str:
 
 
 def check_samples(plan: IngestPlan, packing: Packing) -> None:
-    """Make sure that samples of all files fit how a store packs positions, before it grows.
-
-    Raises
-    ------
-    PrecisionError
-        If one doesn't.
-    """
+    """Raise a `PrecisionError` unless samples of all files fit how a store packs positions."""
     for block in _samples(plan):
         pack(block, packing, plan)
 
@@ -84,10 +69,7 @@ def check_samples(plan: IngestPlan, packing: Packing) -> None:
 def pack(columns: Columns, packing: Packing, plan: IngestPlan) -> NDArray[Any]:
     """Turn positions into what is stored.
 
-    Raises
-    ------
-    PrecisionError
-        If a coordinate doesn't come back as it is (where rounded: lies beyond the range).
+    Raises a `PrecisionError` if a coordinate doesn't come back as it is (if rounded: is beyond the range).
     """
     packed = packing.pack(columns["position"])
     if not isinstance(packed, Misfit):

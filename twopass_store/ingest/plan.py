@@ -104,23 +104,11 @@ class IngestPlan:
 
 
 def plan_ingest(config: IngestConfig, *, to: Store | None = None) -> IngestPlan:
-    """Probe the files and fix what will be done.
+    """Probe the files and fix what will be done, without a look at what a store has of them.
 
-    Parameters
-    ----------
-    config
-        What is asked for.
-    to
-        The store that the files, or parts of them, are to be appended to. They may end within a frame that
-        is still being written, which is left out.
-
-    Raises
-    ------
-    TrajectoryError
-        If a file can't be used, or the files' atoms differ.
-    ConfigError
-        If the selection, the stride or the discarded frames leave nothing, or most atoms are solvent and
-        no selection says that this is meant.
+    If they are to be appended `to` a store, they may end within a frame that is still being written, which is
+    left out. Raises a `TrajectoryError` if a file can't be used, or the files' atoms differ; a `ConfigError`
+    if the options leave nothing, or most atoms are solvent and no selection says that this is meant.
     """
     request = requested(config)
     systems = SystemTable(config)

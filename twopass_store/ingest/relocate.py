@@ -71,10 +71,8 @@ def relocate_trajectories(
     ----------
     store
         Path of the store.
-    old
-        A folder, or a file, as it was recorded.
-    new
-        Where that is now.
+    old, new
+        A folder, or a file, as it was recorded, and where that is now.
     dry_run
         Look only; files that can't be relocated are then no error, see `Move`.
     break_lock
@@ -134,9 +132,9 @@ def _found(store: Store, old: str, new: str) -> RelocateResult:
     )
     # A topology that stayed behind is no error: only a new ingest needs it.
     topologies = tuple(
-        Move(path, moved, _size_problem(moved, size))
+        Move(path, moved, "" if Path(moved).stat().st_size == size else f"it has other than {size} bytes")
         for path, size, _ in request["top"]
-        if (moved := _moved(path, old, new)) and Path(moved).exists()
+        if (moved := _moved(path, old, new)) and Path(moved).is_file()
     )
     # A kill may have come between two writes: then the request is all that still has the old paths.
     is_asked = any(_moved(path, old, new) for path, *_ in request["trajectories"])
@@ -169,11 +167,6 @@ def _content_problem(path: str, digest: str, size: int) -> str:
     return "" if found == digest else "its content differs from what was ingested"
 
 
-def _size_problem(path: str, size: int) -> str:
-    found = Path(path).stat().st_size if Path(path).is_file() else None
-    return "" if found == size else f"it isn't the topology of {size} bytes that was used"
-
-
 def _refuse(moves: tuple[Move, ...]) -> None:
     bad = [move for move in moves if move.problem]
     if not bad:
@@ -190,7 +183,7 @@ def _refuse(moves: tuple[Move, ...]) -> None:
 def _record(store: Store, old: str, new: str) -> None:
     def now(path: str, modified_ns: int) -> tuple[str, int]:
         moved = _moved(path, old, new)
-        is_there = moved and Path(moved).exists()  # a topology may have stayed
+        is_there = moved and Path(moved).is_file()  # a topology may have stayed
         return (moved, Path(moved).stat().st_mtime_ns) if is_there else (path, modified_ns)
 
     journal = _journal(store)

@@ -12,8 +12,7 @@ _NO_CHOICES = {"trajectories", "from_list", "top", "ndx", "memory", "workers", "
 
 
 def requested(config: IngestConfig) -> dict[str, Any]:
-    """Describe what is asked for by a look at the folder alone: names, sizes and times of files, and what
-    a list says of them.
+    """Describe what is asked for without opening a file: by names, sizes and times, and what a list says.
 
     Equal requests resolve to equal plans, so that a repeated command needs to open no trajectory.
     """

@@ -49,16 +49,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A simulation.
+    """A simulation: its name, its files as indices into the list of all, and what a list says of it.
 
-    Attributes
-    ----------
-    label
-        Its name.
-    members
-        Its files, as indices into the list of all.
-    replica, temperature
-        What is known of it; empty and None if nothing is. K.
+    `temperature` is in K; it and `replica` are None and empty if nothing is known.
     """
 
     label: str
@@ -70,10 +63,7 @@ class Run:
 def group_runs(files: Sequence[InputFile], config: IngestConfig) -> list[Run]:
     """Group files into runs, in the order of their first files; what nothing groups is a run of its own.
 
-    Raises
-    ------
-    ConfigError
-        If the pattern doesn't match a path, or the files of a run contradict each other.
+    Raises a `ConfigError` if the pattern doesn't match a path, or the files of a run contradict each other.
     """
     groups: dict[str | int, list[int]] = {}
     names = [file.run for file in files]
@@ -128,28 +118,10 @@ def _label(path: str, pattern: str) -> str:
 
 
 def order_parts(run: Run, sources: Sequence[Source], config: IngestConfig) -> tuple[list[Source], Choice]:
-    """Put the parts of a run in order and choose their frames.
+    """Put the parts of a run in order of their first times (as given if a file has none), and choose frames.
 
-    Parameters
-    ----------
-    run
-        Its files.
-    sources
-        All files, indexed by `run.members`.
-    config
-        What is asked for.
-
-    Returns
-    -------
-    The parts in order of their first times (as given if a file has none), with the frames kept; and what was
-    chosen of them, in the same order.
-
-    Raises
-    ------
-    ConfigError
-        If times are asked for and a file has none.
-    TrajectoryError
-        If times aren't finite, or parts overlap and that is to be an error.
+    Returns the parts with the frames kept, and what was chosen of them. Raises a `ConfigError` if times are
+    needed and a file has none, a `TrajectoryError` if they aren't finite, or parts overlap and mustn't.
     """
     parts, times = [], []
     begin = 0.0

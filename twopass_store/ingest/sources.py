@@ -30,13 +30,13 @@ class Inputs:
     sources
         The files in the order of their frames in the store.
     runs
-        The simulations that they are parts of; None where nothing tells them apart.
+        The simulations that they are parts of; None if nothing tells them apart.
     time_source
         ``file``, ``user`` or ``index``; see the schema.
     timeless
-        Names of the files that have none.
+        Names of the files without times.
     n_timed
-        Frames whose times are looked at together: all of the longest run; 0 where times don't matter.
+        Frames whose times are looked at together: all of the longest run; 0 if times don't matter.
     remarks
         What the user should see.
     """
@@ -52,12 +52,8 @@ class Inputs:
 def find_inputs(config: IngestConfig, systems: SystemTable, *, is_growing: bool = False) -> Inputs:
     """Probe the files, group them into runs and choose their frames.
 
-    Raises
-    ------
-    TrajectoryError
-        If a file can't be used, or the files' atoms differ.
-    ConfigError
-        If nothing is left of a file, or of all where times choose.
+    Raises a `TrajectoryError` if a file can't be used, or the files' atoms differ; a `ConfigError` if nothing
+    is left of a file, or of all if times choose.
     """
     top = expand_paths([config.top])[0] if config.top is not None else None
     files = list_inputs(config)

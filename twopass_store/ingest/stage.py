@@ -177,8 +177,8 @@ def _ingest(
             if append:
                 # Once the store has grown, only another ingest from the beginning would help.
                 check_samples(plan, store.packing())
-                shapes = {spec.name: shape[0] for spec, shape in plan.arrays}
-                begin_growth(store, plan.journal, shapes, n_before=plan.n_stored)
+                lengths = {spec.name: shape[0] for spec, shape in plan.arrays}
+                begin_growth(store, plan.journal, lengths, n_before=plan.n_stored)
         with store.step(plan.journal, hint=HINT) as journal:
             computed = _run(store, journal, plan, config, workers, progress)
     return _result(path, computed)

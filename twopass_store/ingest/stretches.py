@@ -43,20 +43,8 @@ def cut_stretches(
     """Yield stretches of the missing chunks, in order.
 
     A file is cut only where its format finds any frame without reading those before it: others go to one
-    worker each.
-
-    Parameters
-    ----------
-    sources
-        The files.
-    missing
-        Indices of the chunks, ascending.
-    chunk_frames
-        Frames in a chunk.
-    workers
-        Who share them; one takes all that are consecutive in one stretch.
-    n_stored
-        Frames in the store before those of the files.
+    worker each. A single worker takes all chunks that are consecutive in one stretch. `n_stored` frames are
+    in the store before those of the files.
     """
     length = -(-len(missing) // (PER_WORKER * workers)) if workers > 1 else max(1, len(missing))
     ends = n_stored + np.cumsum([len(source.kept) for source in sources])

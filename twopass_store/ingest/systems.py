@@ -90,21 +90,11 @@ class SystemTable:
         self._remarks: dict[str, list[str]] = {}
 
     def of(self, path: Path, top: Path | None) -> System:
-        """Return the atoms of a trajectory file.
+        """Return the atoms of a trajectory file, those of its own over those of `top` if they differ.
 
-        Parameters
-        ----------
-        path
-            The file. Its own atoms win over `top` if they differ.
-        top
-            Topology file given for it; None takes that of the first file.
-
-        Raises
-        ------
-        ConfigError
-            If there is no topology for it, or most of its atoms are solvent without a selection.
-        TopologyMismatchError
-            If the atoms kept aren't those kept of the first file.
+        Without either, they are those of the first file. Raises a `ConfigError` if there are none, or most
+        are solvent without a selection; a `TopologyMismatchError` if the atoms kept aren't those kept of the
+        first file.
         """
         if format_of(path).has_topology:
             is_same = top is not None and (top == path or _has_same_atoms(path, top))

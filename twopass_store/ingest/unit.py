@@ -17,18 +17,10 @@ __all__ = ["Receipt", "ingest_chunks"]
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of one chunk of positions.
+    """What became of one chunk of positions, which is durable.
 
-    Attributes
-    ----------
-    frames
-        Its frames in the store.
-    record
-        The ledger's entry of the chunk, which is durable.
-    columns
-        The small per-frame arrays by name; the driver writes them.
-    rounded_by
-        The most that a coordinate was moved by rounding, nm.
+    The driver writes the small per-frame arrays in `columns`. `rounded_by` is the most that a coordinate was
+    moved by rounding, nm.
     """
 
     frames: FrameRange
@@ -42,16 +34,7 @@ def ingest_chunks(
 ) -> Generator[Receipt, None, None]:
     """Read, check, encode and write stretches of chunks; yields a receipt for each chunk as it is written.
 
-    Parameters
-    ----------
-    store
-        Where to.
-    plan
-        What is ingested.
-    stretches
-        Indices of consecutive chunks.
-    workers
-        Reader processes that read at once, and threads that encode and write.
+    So many workers read at once, each in a process, and encode and write, each in a thread.
     """
     packing, chunk_frames = store.packing(), store.unit_length("position")
 
