@@ -14,7 +14,7 @@ from ..config import IngestConfig
 from ..executors import PROCESS_BYTES
 from ..journal import Plan
 from ..partition import chunks_per_shard, position_chunk_frames
-from ..schema import ATOM, FRAME, INGESTED, UNITCELL, ArraySpec
+from ..schema import FRAME, INGESTED, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import (
     READER_BYTES,
@@ -49,20 +49,14 @@ class IngestPlan:
 
     Attributes
     ----------
-    sources
-        The files to read, in the order of their frames in the store.
-    trajectories
-        Their indices in the store's table of files.
-    stored_topology
-        That of the atoms kept, as the first file names them.
-    guessed
-        Atoms of `stored_topology` whose elements its file doesn't have.
-    n_frames
-        Frames in the store.
-    n_stored
-        Those at its beginning that are there already; 0 unless more are appended.
+    sources, trajectories
+        The files to read in the order of their frames in the store, and their indices in its table of files.
+    stored_topology, guessed
+        The atoms kept, as the first file names them, and those of them whose elements it doesn't have.
+    n_frames, n_stored
+        Frames in the store, and those at its beginning that are there already: 0 unless more are appended.
     tables
-        Columns of the tables of files and runs by name.
+        Columns of the tables of files, atoms and runs by name.
     time_source
         ``file``, ``user`` or ``index``; see the schema.
     arrays
@@ -120,10 +114,10 @@ def plan_ingest(config: IngestConfig, *, to: Store | None = None) -> IngestPlan:
         shard_chunks = chunks_per_shard(n_frames, reference.n_kept, shard=config.shard or "auto")
     else:
         shard_chunks = to.unit_length("position") // to.chunk_length("position")
-    tables = file_columns(sources) | _run_columns(inputs.runs)
+    tables = file_columns(sources) | _atom_columns(stored_topology) | _run_columns(inputs.runs)
     if not any(source.label for source in sources):
         del tables["trajectory_label"]
-    names = {spec.name for spec in (*FRAME, *ATOM)} | tables.keys()
+    names = {spec.name for spec in FRAME} | tables.keys()
     if any(source.info.has_unitcell for source in sources):
         names |= {spec.name for spec in UNITCELL}
     if inputs.runs is not None:
@@ -203,6 +197,20 @@ def file_columns(sources: Sequence[Source]) -> dict[str, NDArray[Any]]:
         "trajectory_size": np.array([info.size_bytes for info in infos], np.int64),
         "trajectory_modified": np.array([info.modified_ns for info in infos], np.int64),
         "trajectory_label": np.array([source.label for source in sources], object),
+    }
+
+
+def _atom_columns(topology: md.Topology) -> dict[str, NDArray[Any]]:
+    """Return the columns of the table of atoms by name."""
+    atoms = list(topology.atoms)
+    chains = [atom.residue.chain for atom in atoms]
+    return {
+        "atom_name": np.array([atom.name for atom in atoms], object),
+        "element": np.array(["" if atom.element is None else atom.element.symbol for atom in atoms], object),
+        "residue_name": np.array([atom.residue.name for atom in atoms], object),
+        "residue_id": np.array([atom.residue.resSeq for atom in atoms], np.int64),
+        # Many topology files name no chains.
+        "chain_id": np.array([str(getattr(c, "chain_id", None) or c.index) for c in chains], object),
     }
 
 

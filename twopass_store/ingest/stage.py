@@ -285,7 +285,6 @@ def _run(
     from ..trajectory import check_unchanged
     from .packing import choose_packing, describe_packing
     from .stretches import cut_stretches
-    from .tables import write_tables
     from .unit import ingest_chunks
 
     if store.has("position"):
@@ -296,7 +295,8 @@ def _run(
         packing = choose_packing(plan, config)
     progress.note(describe_packing(packing))
     _ensure_arrays(store, plan, packing, config.codec or DEFAULT_CODEC)
-    journal.commit(write_tables(store, plan))
+    tables = [spec for spec, _ in plan.arrays if spec.name in plan.tables]
+    journal.commit([each for spec in tables for each in store.write_all(spec.name, plan.tables[spec.name])])
 
     def n_new(frames: FrameRange) -> int:
         # An append completes a chunk of which frames are in the store.
