@@ -4,7 +4,7 @@ Every shape here depends on the data's shape alone, never on the memory or the w
 given, so that the same input makes the same bytes everywhere.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,18 +18,15 @@ __all__ = [
     "POSITION_CHUNK_BYTES",
     "FrameList",
     "FrameRange",
-    "Segment",
     "chunk_range",
     "chunks_per_shard",
     "consecutive_runs",
     "format_ranges",
-    "kept_frames",
     "largest_subset",
     "n_chunks",
     "n_pairs",
     "parse_ranges",
     "position_chunk_frames",
-    "segments",
     "stride_for_subset",
     "subset_size",
 ]
@@ -107,15 +104,6 @@ class FrameList:
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
-    def runs(self) -> Iterator[range]:
-        """Yield the runs as ranges."""
-        begin = 0
-        for start, step, end in zip(
-            self.starts.tolist(), self.steps.tolist(), self.ends.tolist(), strict=True
-        ):
-            yield range(start, start + step * (end - begin), step)
-            begin = end
-
     def part(self, start: int, stop: int) -> Self:
         """Return the frames at the positions `start` to `stop` of this list."""
         if stop <= start:
@@ -132,25 +120,6 @@ class FrameList:
         sizes = np.diff(self.ends, prepend=0)
         place = np.arange(len(self)) - np.repeat(self.ends - sizes, sizes)
         return np.repeat(self.starts, sizes) + place * np.repeat(self.steps, sizes)
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Consecutive frames of a store that come from one source file.
-
-    Attributes
-    ----------
-    trajectory
-        Index of the source file.
-    source_frames
-        Frame indices in that file.
-    frames
-        The same frames as indices into the store.
-    """
-
-    trajectory: int
-    source_frames: FrameList
-    frames: FrameRange
 
 
 def n_chunks(length: int, chunk: int) -> int:
@@ -189,32 +158,6 @@ def chunks_per_shard(n_frames: int, n_atoms: int, *, shard: str | int) -> int:
     if shard == "auto":
         return max(1, n_chunks(n_chunks(n_frames, frames), MAX_POSITION_FILES))
     return max(1, int(shard) // (frames * n_atoms * 12))
-
-
-def kept_frames(n_frames: int, *, discard_first: int, stride: int) -> range:
-    """Return the frames of one file that are ingested where times don't matter: discard, then stride."""
-    return range(min(discard_first, n_frames), n_frames, stride)
-
-
-def segments(kept: Sequence[FrameList], frames: FrameRange) -> list[Segment]:
-    """Return where the store's `frames` come from, in order.
-
-    Parameters
-    ----------
-    kept
-        The frames kept of each source file; the store holds them one file after the other.
-    frames
-        A range of the store's frames.
-    """
-    found = []
-    file_start = 0
-    for trajectory, source in enumerate(kept):
-        start, stop = max(frames.start, file_start), min(frames.stop, file_start + len(source))
-        if start < stop:
-            part = source.part(start - file_start, stop - file_start)
-            found.append(Segment(trajectory, part, FrameRange(start, stop)))
-        file_start += len(source)
-    return found
 
 
 def consecutive_runs(indices: Iterable[int]) -> Iterator[FrameRange]:

@@ -46,7 +46,6 @@ def chunk_files(store):
 @pytest.mark.parametrize(
     ("shard", "n_files", "codec"),
     [
-        ("none", 19, "fast"),
         ("20MiB", 3, "small"),
         ("5MiB", 10, "fast"),
         ("1KiB", 19, "fast"),

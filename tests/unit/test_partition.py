@@ -7,16 +7,13 @@ from hypothesis import strategies as st
 from twopass_store.partition import (
     FRAME_CHUNK,
     FrameList,
-    FrameRange,
     chunk_range,
     consecutive_runs,
     format_ranges,
-    kept_frames,
     largest_subset,
     n_chunks,
     parse_ranges,
     position_chunk_frames,
-    segments,
     stride_for_subset,
     subset_size,
 )
@@ -39,25 +36,6 @@ def test_frame_list__holds_any_ascending_frames_and_any_part_of_them(indices, cu
     for found, wanted in ((frames, expected), (frames.part(start, stop), expected[start:stop])):
         assert len(found) == len(wanted)
         assert found.to_array().tolist() == wanted
-        assert [frame for run in found.runs() for frame in run] == wanted
-
-
-@given(
-    files=st.lists(
-        st.tuples(st.integers(0, 30), st.integers(0, 10), st.integers(1, 5)), min_size=1, max_size=6
-    ),
-    cut=st.tuples(st.integers(0, 100), st.integers(0, 100)),
-)
-def test_segments__name_each_frame_of_the_range_once_and_in_order(files, cut):
-    kept = [kept_frames(n, discard_first=discard, stride=stride) for n, discard, stride in files]
-    everything = [(index, frame) for index, frames in enumerate(kept) for frame in frames]
-    start, stop = sorted(min(edge, len(everything)) for edge in cut)
-    found = []
-    for segment in segments([FrameList.of(frames) for frames in kept], FrameRange(start, stop)):
-        assert segment.frames.start == start + len(found)
-        assert len(segment.frames) == len(segment.source_frames)
-        found += [(segment.trajectory, frame) for frame in segment.source_frames.to_array()]
-    assert found == everything[start:stop]
 
 
 @given(length=st.integers(0, 1000), chunk=st.integers(1, 100))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NonFiniteError
-from ..partition import FrameRange, chunk_range, segments
+from ..partition import FrameList, FrameRange, chunk_range
 from ..store import Store
 from ..trajectory import read_blocks
 from .plan import IngestPlan
@@ -82,20 +82,18 @@ def read_frames(
 
     Raises a `TrajectoryError` as `read_chunks` does.
     """
-    among = FrameRange(frames.start - plan.n_stored, frames.stop - plan.n_stored)
-    for segment in segments([source.kept for source in plan.sources], among):
-        source = plan.sources[segment.trajectory]
+    for source, trajectory, wanted in _parts(plan, frames):
         system, offset = source.system, 0
         blocks = read_blocks(
             source.info,
-            frames=segment.source_frames,
+            frames=wanted,
             atom_indices=system.atom_indices,
             images=None if system.image is None else (system.topology_path, system.image),
             block_frames=block_frames,
         )
         with closing(blocks):
             for block in blocks:
-                source_frames = segment.source_frames.part(offset, offset + block.n_frames).to_array()
+                source_frames = wanted.part(offset, offset + block.n_frames).to_array()
                 offset += block.n_frames
                 n_good = _n_finite(block.xyz)
                 columns: Columns = {
@@ -103,7 +101,7 @@ def read_frames(
                     "time": _times(
                         source, source_frames, None if plan.time_source == "index" else block.time
                     ),
-                    "trajectory": np.full(block.n_frames, plan.trajectories[segment.trajectory], np.int32),
+                    "trajectory": np.full(block.n_frames, trajectory, np.int32),
                     "source_frame": source_frames,
                     "run": np.full(block.n_frames, source.run, np.int32),
                     "unitcell_lengths": _or_nan(block.unitcell_lengths, block.n_frames),
@@ -116,6 +114,17 @@ def read_frames(
                         "that are not finite. Remove that frame from the file, or leave it out with "
                         "`discard_first` or `stride`, and `restart`."
                     )
+
+
+def _parts(plan: IngestPlan, frames: FrameRange) -> Iterator[tuple[Source, int, FrameList]]:
+    """Yield the files that some of the store's frames come from, their indices, and the frames in them."""
+    start = plan.n_stored
+    for source, trajectory in zip(plan.sources, plan.trajectories, strict=True):
+        stop = start + len(source.kept)
+        wanted = source.kept.part(max(frames.start, start) - start, min(frames.stop, stop) - start)
+        if len(wanted):
+            yield source, trajectory, wanted
+        start = stop
 
 
 def _n_finite(xyz: NDArray[np.float32]) -> int:

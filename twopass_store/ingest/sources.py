@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..config import IngestConfig, InputFile, expand_paths, format_time, list_inputs
 from ..errors import ConfigError
-from ..partition import FrameList, kept_frames
+from ..partition import FrameList
 from ..trajectory import TrajectoryInfo, probe
 from .choice import Choice
 from .runs import Run, Source, group_runs, order_parts
@@ -86,7 +86,6 @@ def find_inputs(config: IngestConfig, systems: SystemTable, *, is_growing: bool 
 
 
 def _by_number(info: TrajectoryInfo, config: IngestConfig) -> FrameList:
-    kept = kept_frames(info.n_frames, discard_first=config.discard_first, stride=config.stride)
     left = info.n_frames - config.discard_first
     if left <= 0:
         raise ConfigError(
@@ -98,7 +97,7 @@ def _by_number(info: TrajectoryInfo, config: IngestConfig) -> FrameList:
             f"{info.path} has {left} frames{' after those discarded' if config.discard_first else ''}, "
             f"fewer than `stride` {config.stride}. Use a stride of at most {left}, or leave the file out."
         )
-    return FrameList.of(kept)
+    return FrameList.of(range(config.discard_first, info.n_frames, config.stride))
 
 
 def _by_time(
