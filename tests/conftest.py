@@ -72,17 +72,6 @@ def ala2_h5() -> Path:
     return shared_file("ala2.h5")
 
 
-@pytest.fixture
-def dynamics_xtc() -> Path:
-    """40,000 frames of alanine dipeptide."""
-    return shared_file("ala2-dynamics.xtc")
-
-
-@pytest.fixture
-def dynamics_top() -> Path:
-    return shared_file("ala2.pdb")
-
-
 def command() -> str:
     """The installed command of the environment that runs the tests."""
     return str(Path(sys.executable).with_name("twopass"))

@@ -8,12 +8,9 @@ for everything. ``--trajectory`` and ``--topology`` take real frames instead of 
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise as pairwise_of
 
 import mdtraj as md
 import numpy as np
@@ -135,48 +132,12 @@ def bench_pairwise(
     return {"n_frames": n_frames, **result}
 
 
-def bench_threads(n_atoms: int, n_leaders: int, kind: str, repeats: int) -> dict[str, float]:
-    """Throughput of two threads over that of one, in elapsed time, for assignment and for pairs.
-
-    That needs an idle machine. ``…_cpu`` does not: the CPU time of two threads over that of one, for the same
-    work; what it is above 1, threads cost each other.
-    """
-    # A tenth of a second and more, so that waking a thread and waiting for the last piece don't count.
-    n_frames = max(2_000, min(100_000, int(4e9 / (n_leaders * (150 + n_atoms)))))
-    xyz = frames(n_frames + n_leaders, n_atoms, kind)
-    leaders = prepare_leaders(xyz[:n_leaders])
-    pairwise = PairwiseRmsd(xyz[: int((4e9 / (150 + n_atoms)) ** 0.5)])
-    blocks = np.array_split(xyz[n_leaders:], 32)
-    edges = np.linspace(0, pairwise.n_pairs, 33).astype(int).tolist()
-    found = {}
-    for name, job in (
-        ("nearest", lambda run: list(run(lambda block: nearest_leaders(block, leaders), blocks))),
-        ("pairwise", lambda run: list(run(pairwise.pairs, edges[:-1], edges[1:]))),
-    ):
-        ratios, cpu_ratios = [], []
-        with ThreadPoolExecutor(2) as pool:
-            job(pool.map)
-            for _ in range(repeats):
-                times = [(time.perf_counter(), time.process_time())]
-                for run in (map, pool.map):
-                    job(run)
-                    times.append((time.perf_counter(), time.process_time()))
-                (one, one_cpu), (two, two_cpu) = (
-                    (after[0] - before[0], after[1] - before[1]) for before, after in pairwise_of(times)
-                )
-                ratios.append(one / two)
-                cpu_ratios.append(two_cpu / one_cpu)
-        found[name] = round(statistics.median(ratios), 2)
-        found[f"{name}_cpu"] = round(statistics.median(cpu_ratios), 3)
-    return {**found, "load": round(os.getloadavg()[0], 2)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--atoms", type=int, nargs="+", default=[22, 100, 300, 1000])
     parser.add_argument("--leaders", type=int, nargs="*", default=[16, 100, 500])
     parser.add_argument("--kind", choices=["states", "unrelated"], default="states")
-    parser.add_argument("--only", choices=["nearest", "pairwise", "threads"])
+    parser.add_argument("--only", choices=["nearest", "pairwise"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--trajectory", help="real frames, in any format that mdtraj reads")
     parser.add_argument("--topology")
@@ -190,9 +151,6 @@ def main() -> None:
         if chosen.only in (None, "pairwise"):
             found = bench_pairwise(real, n_atoms, chosen.kind, chosen.repeats)
             print(json.dumps({"case": "pairwise", **base, **found}), flush=True)
-        if chosen.only == "threads":
-            found = bench_threads(n_atoms, max(chosen.leaders), chosen.kind, chosen.repeats)
-            print(json.dumps({"case": "threads", **base, **found}), flush=True)
 
 
 if __name__ == "__main__":

@@ -127,23 +127,3 @@ def test_budget__a_hundred_thousand_atoms(tmp_path: Path) -> None:
     three = ["cluster", "wide.zarr", "--select", "index < 3", "--n-clusters", 3, "--name", "three"]
     runs.exactly(*three)
     runs.exactly("assign", "wide.zarr", "--name", "three", "--workers", 8)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_budget__ten_thousand_files_of_one_frame(tmp_path: Path) -> None:
-    runs = Runs(tmp_path, timeout=1800)
-    first = tmp_path / "files" / "00000.xtc"
-    first.parent.mkdir()
-    top = write_shape(first, n_frames=1, n_atoms=30)
-    content = first.read_bytes()
-    for number in range(1, 10_000):
-        (first.parent / f"{number:05}.xtc").write_bytes(content)
-    (tmp_path / "files.csv").write_text("path,topology\nfiles/*.xtc," + str(top) + "\n")
-    runs.exactly("ingest", "list.zarr", "--from-list", "files.csv")
-    runs.exactly("ingest", "glob.zarr", f"{first.parent}/*.xtc", "--top", top)
-    cluster = ["cluster", "list.zarr", "--select", "all", "--n-clusters", 3, "--subset-frames", 1_000]
-    runs.exactly(*cluster)
-    runs.exactly("assign", "list.zarr")
-    runs.within("summary", "list.zarr", memory=runs.figure("summary", "list.zarr"))
-    read_all(runs, "list.zarr", 10_000)

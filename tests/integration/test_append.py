@@ -13,12 +13,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from conftest import EXAMPLE, Twopass
-from trajectory_files import make_topology, make_trajectory, write
+from trajectory_files import make_topology, make_trajectory
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results, store_status
 from twopass_store.errors import (
     ConfigError,
     FingerprintMismatchError,
-    PrecisionError,
     StageIncompleteError,
     StoreNotFoundError,
     TrajectoryError,
@@ -294,19 +293,3 @@ def test_append_that_was_stopped__shows_the_old_frames_until_it_is_finished(
     }
     twopass("assign", path, "-q")
     np.testing.assert_array_equal(open_results(path).label.values[:10_000], old.label.values)
-
-
-def test_positions_that_do_not_fit__are_refused_before_the_store_grows(
-    frames: md.Trajectory, tmp_path: Path
-) -> None:
-    first, far = tmp_path / "a.xtc", tmp_path / "b.xtc"
-    frames[:10_000].save_xtc(first)
-    path = tmp_path / "s.zarr"
-    ingest_trajectories(path, first, top=TOP)
-    xyz = frames.xyz[:9_000].copy()
-    xyz[4_500] += 40
-    write(md.Trajectory(xyz, frames.topology, time=np.arange(9_000)), far)
-    with pytest.raises(PrecisionError, match=r"b\.xtc: frame 4500 .*beyond the 32\.767 nm"):
-        ingest_trajectories(path, far, append=True)
-    store = Store.open(path)
-    assert store.shape("position")[0] == 10_000 and store.is_complete("position")

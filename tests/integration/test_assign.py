@@ -17,9 +17,7 @@ from twopass_store import (
     summarize,
 )
 from twopass_store.errors import ConfigError, FingerprintMismatchError
-from twopass_store.journal import Lock, Record, hold
 from twopass_store.schema import LABEL_STATUS
-from twopass_store.store import Store, lock_folder
 
 
 @pytest.fixture(scope="module")
@@ -136,44 +134,12 @@ def test_margin__comes_later_without_touching_labels(store):
     assert "second_label" in open_results(store)
 
 
-def test_margin__is_by_the_metric_of_the_clustering(store):
-    cluster_subset(store, name="unfitted", stride=8, n_clusters=4, no_fit=True)
-    assign_frames(store, name="unfitted", margin=True)
-    with open_results(store, "unfitted") as results:
-        atoms = results.selected_atom_index.values
-        frames = results.position.values[:, atoms].astype(np.float64)
-        leaders = results.leader_position.values[:, atoms].astype(np.float64)
-        leader_label, label = results.leader_label.values, results.label.values
-        second, to_second = results.second_label.values, results.rmsd_to_second.values
-        assert "minimal" not in results.rmsd_to_second.attrs["long_name"]
-    distances = np.sqrt(((frames[:, np.newaxis] - leaders) ** 2).sum(axis=3).mean(axis=2))
-    distances[leader_label == label[:, np.newaxis]] = np.inf
-    np.testing.assert_array_equal(second, leader_label[distances.argmin(axis=1)])
-    np.testing.assert_allclose(to_second, distances.min(axis=1), atol=1e-6)
-
-
 def test_margin__of_the_only_cluster_is_none(store):
     cluster_subset(store, name="one", stride=8, n_clusters=1)
     assign_frames(store, name="one", margin=True)
     with open_results(store, "one") as results:
         assert (results.second_label == -1).all()
         assert results.rmsd_to_second.isnull().all()
-
-
-def test_interrupted_margin__is_resumed_to_the_same_bytes(store, tmp_path, twopass):
-    shutil.copytree(store, tmp_path / "whole.zarr")
-    assign_frames(tmp_path / "whole.zarr", margin=True, workers=3)
-    assign_frames(store, margin=True, workers=1)
-    forget(store, "margin-default")
-    (store / "clusterings" / "default" / "rmsd_to_second" / "c.0").unlink()
-    command = store_status(store).next_command
-    assert command == f"twopass assign {store} --margin"
-    twopass(*command.split()[1:])
-    for name in ("second_label", "rmsd_to_second"):
-        files = [path / "clusterings" / "default" / name for path in (store, tmp_path / "whole.zarr")]
-        assert [(files[0] / part).read_bytes() for part in ("c.0", "zarr.json")] == [
-            (files[1] / part).read_bytes() for part in ("c.0", "zarr.json")
-        ]
 
 
 def test_restart__discards_margins_with_the_labels_that_they_belong_to(store):
@@ -186,28 +152,3 @@ def test_restart__discards_margins_with_the_labels_that_they_belong_to(store):
     np.testing.assert_array_equal(*columns(store, "second_label"), brute_force_margins(store)[0])
     cluster_subset(store, stride=8, n_clusters=3, restart=True)
     assert not any("margin" in stage.stage for stage in store_status(store).stages)
-
-
-def test_units_of_margins__that_are_in_the_ledger_are_not_done_again(tmp_path):
-    files = [tmp_path / f"{copy}.xtc" for copy in range(35)]
-    for file in files:
-        file.hardlink_to(EXAMPLE / "alanine-dipeptide.xtc")
-    path = tmp_path / "s.zarr"
-    ingest_trajectories(path, files, top=EXAMPLE / "alanine-dipeptide.pdb")
-    cluster_subset(path, subset_frames=500, n_clusters=4, select="name CA C N")
-    assign_frames(path, margin=True)
-    names = [f"clusterings/default/{name}" for name in ("second_label", "rmsd_to_second")]
-    chunks = sorted(file for name in names for file in (path / name).glob("c.*"))
-    assert len(chunks) == 6
-    before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in chunks}
-    # As a kill leaves it: the middle unit isn't in the ledger, and half of it is on disk.
-    journal = Store.open(path).journal("margin-default")
-    entries = [Record(name, chunk, journal.digest_of(name, chunk)) for name in names for chunk in (0, 2)]
-    forget(path, "margin-default")
-    with hold(lock_folder(path), [Lock("clustering-default")]) as writer:
-        Store.open(path, writer=writer).journal("margin-default").commit(entries)
-    (path / names[1] / "c.1").unlink()
-    assert assign_frames(path, margin=True).n_margins_computed == 65_536
-    for file, (content, written) in before.items():
-        assert file.read_bytes() == content
-        assert (file.stat().st_mtime_ns == written) == (file.name != "c.1")

@@ -91,31 +91,6 @@ def test_steps__are_reused_under_a_new_name(ingested):
     assert store.members(f"subsets/{subset}") == ["linkage_average", "linkage_ward", "rmsd", "subset_frame"]
 
 
-def test_random_leaders__are_drawn_without_replacement_by_seed(ingested):
-    def leaders(name, **options):
-        cluster_subset(
-            ingested,
-            name=name,
-            stride=40,
-            n_clusters=6,
-            leader_method="random",
-            leaders_per_cluster=8,
-            **options,
-        )
-        with open_results(ingested, name) as results:
-            labels = dict(zip(results.subset_frame.values, results.subset_label.values, strict=True))
-            frames = results.leader_frame.values.tolist()
-            assert [labels[frame] for frame in frames] == results.leader_label.values.tolist()
-            sizes = np.bincount(results.subset_label.values)[1:]
-            assert np.bincount(results.leader_label.values)[1:].tolist() == np.minimum(sizes, 8).tolist()
-            return frames
-
-    frames = leaders("seed0")
-    assert len(set(frames)) == len(frames)
-    assert leaders("seed0-again") == frames
-    assert leaders("seed1", seed=1) != frames
-
-
 def test_leader_frames__lead_in_the_order_given(ingested):
     order = (400, 0, 3980, 1000)
     cluster_subset(ingested, name="chosen", stride=20, n_clusters=3, leader_frames=order)
@@ -125,18 +100,6 @@ def test_leader_frames__lead_in_the_order_given(ingested):
         np.testing.assert_array_equal(results.leader_position.values, results.position.values[list(order)])
         assert results.leader_index.values[list(order)].tolist() == [0, 1, 2, 3]
         assert (results.rmsd_to_leader.values[list(order)] == 0).all()
-
-
-def test_ties__go_to_the_lowest_leader(tmp_path, example_xtc, example_top):
-    frames = md.load(example_xtc, top=example_top)[:40]
-    doubled = md.Trajectory(np.concatenate([frames.xyz, frames.xyz]), frames.topology)
-    doubled.save_xtc(tmp_path / "doubled.xtc")
-    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "doubled.xtc", top=example_top)
-    twins = (60, 20, 5, 45)
-    cluster_subset(tmp_path / "s.zarr", stride=1, n_clusters=2, leader_frames=twins)
-    assign_frames(tmp_path / "s.zarr")
-    with open_results(tmp_path / "s.zarr") as results:
-        assert set(results.leader_index.values.tolist()) == {0, 2}
 
 
 def test_fewer_clusters_than_asked__are_stored_as_found(tmp_path, example_xtc, example_top):
@@ -186,11 +149,6 @@ def test_other_parameters_under_one_name__are_refused_then_restarted(ingested):
         assert results.attrs["n_clusters_found"] == 4
         assert "label" not in results
     assert assign_frames(ingested, name="again").n_frames_computed == 4000
-
-
-def test_restart_with_the_same_parameters__keeps_what_is_there(ingested):
-    cluster_subset(ingested, name="same", stride=50, n_clusters=3)
-    assert cluster_subset(ingested, name="same", stride=50, n_clusters=3, restart=True).was_complete
 
 
 def test_too_little_memory__names_the_largest_subset_that_fits(ingested):

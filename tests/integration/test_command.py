@@ -13,7 +13,7 @@ import pytest
 
 from conftest import EXAMPLE, command
 from small_stores import forget
-from twopass_store import load_config, open_results, run_pipeline
+from twopass_store import open_results
 from twopass_store.journal import Lock, hold
 
 DEMO = """
@@ -127,14 +127,6 @@ def test_medoids__never_take_the_place_of_a_folder(demo, twopass):
     assert (folder / "mine").exists()
 
 
-def test_names_of_files__are_shown_as_they_are(demo, twopass):
-    shutil.copy(md_example(), demo / "b[red].xtc")
-    settings = ["ingest.trajectories=b[red].xtc", "cluster.select=\"name =~ '[/C]'\""]
-    shown = twopass("run", "demo.toml", *[word for setting in settings for word in ("--set", setting)]).stdout
-    assert "b[red].xtc" in shown
-    assert "[/C]" in shown
-
-
 def test_link_to_a_store__is_the_store(demo, twopass):
     (demo / "scratch").mkdir()
     (demo / "link.zarr").symlink_to(demo / "scratch" / "real.zarr")
@@ -169,11 +161,6 @@ def test_set__changes_one_key_and_the_store_refuses_it(demo, twopass):
     assert "--restart" in refused.stderr
     twopass("run", "demo.toml", "--set", "cluster.n_clusters=6", "--restart")
     assert open_results(demo / "demo.zarr").attrs["n_clusters_found"] == 6
-    # A cutoff takes the place of the number of clusters in the file.
-    notes = twopass("run", "demo.toml", "--set", "cluster.name=other", "--set", "cluster.cutoff=0.6A").stderr
-    assert "tree cut at 0.06 nm (0.6 Å)" in notes
-    assert "distances of this subset are there already" in notes
-    assert "average linkage of this subset is there already" in notes
 
 
 def test_status__follows_the_run(demo, twopass):
@@ -296,11 +283,3 @@ def test_tables__are_printed_without_what_takes_long_to_import(demo, twopass):
         timeout=60,
     )
     assert done.stdout.endswith("\nset()\n"), done
-
-
-def test_python__does_the_same_as_the_command(demo, twopass):
-    twopass("run", "demo.toml")
-    result = run_pipeline(load_config(demo / "demo.toml"))
-    assert result.was_complete
-    assert result.summary.cluster.values.tolist() == [1, 2, 3, 4]
-    assert result.summary.n_frames.sum() == 4000

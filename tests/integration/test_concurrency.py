@@ -28,7 +28,7 @@ from twopass_store import (
     relocate_trajectories,
     scan_cuts,
 )
-from twopass_store.errors import StageIncompleteError, StoreLockedError, TwopassError
+from twopass_store.errors import StageIncompleteError, StoreLockedError
 from twopass_store.journal import Disk, Writer
 from twopass_store.pipeline import run_pipeline
 from twopass_store.store import stage as run_stage
@@ -216,30 +216,6 @@ def test_first_pass__refuses_frames_that_came_between_its_plan_and_its_lock(
     if between == "append" or name != "recut":
         COMMANDS[name][1](folder)
     assert_opens(folder / "s.zarr")
-
-
-def test_first_pass__refuses_a_name_that_was_taken_between_its_plan_and_its_lock(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def other() -> None:
-        cluster_subset(folder / "s.zarr", stride=4, n_clusters=2, name="new", workers=1)
-
-    with (
-        just_before_its_lock(run_stage, other, monkeypatch),
-        pytest.raises(TwopassError, match="clustering-new exists already with other parameters"),
-    ):
-        COMMANDS["cluster"][1](folder)
-    with just_before_its_lock(run_stage, lambda: adopt_state(folder, "one"), monkeypatch):
-        adopt_state(folder, "one")
-    with (
-        just_before_its_lock(run_stage, lambda: adopt_state(folder, "two"), monkeypatch),
-        pytest.raises(TwopassError, match="clustering-two exists already with other parameters"),
-    ):
-        adopt_state(folder, "two", select="name CA")
-
-
-def adopt_state(folder: Path, name: str, **options: Any) -> None:
-    adopt_leaders(folder / "s.zarr", folder / "state.pdb", name=name, **options)
 
 
 def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:

@@ -154,17 +154,6 @@ def oblique(angles: tuple[float, float, float], n_frames: int) -> np.ndarray:
     return (np.stack(cell, axis=1) * scales).astype(np.float32)
 
 
-@pytest.mark.parametrize("rounded_to", [0.0003, 0.005])
-def test_export__a_grid_that_was_asked_for(rounded_to, trajectory, walk, tmp_path):
-    notes, store = Notes(), tmp_path / "run.zarr"
-    ingest_trajectories(store, walk.with_name("walk.h5"), precision=rounded_to)
-    export_coordinates(store, tmp_path / "out.xtc", progress=notes)
-    found = md.load(tmp_path / "out.xtc", top=trajectory.topology).xyz
-    np.testing.assert_allclose(found, Store.open(store).read("position"), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(found, trajectory.xyz, rtol=0, atol=rounded_to / 2 + 1e-6)
-    assert not notes.lines
-
-
 def test_export__frames_without_times_or_cells(tmp_path):
     bare = make_trajectory(6, has_cell=False)
     write(bare, tmp_path / "in.dcd")
@@ -182,20 +171,6 @@ def test_export__frames_without_times_or_cells(tmp_path):
     with pytest.raises(TrajectoryError, match="LAMMPS dump needs a unit cell"):
         export_coordinates(tmp_path / "run.zarr", tmp_path / "out.lammpstrj")
     assert not (tmp_path / "out.lammpstrj").exists()
-
-
-def test_export__some_frames_without_a_cell(trajectory, tmp_path):
-    write(trajectory[:5], tmp_path / "a.xtc")
-    write(make_trajectory(4, has_cell=False), tmp_path / "b.xtc")
-    top = write(trajectory[:1], tmp_path / "top.pdb")
-    ingest_trajectories(tmp_path / "run.zarr", [tmp_path / "a.xtc", tmp_path / "b.xtc"], top=top)
-    notes = Notes()
-    export_coordinates(tmp_path / "run.zarr", tmp_path / "all.xtc", progress=notes)
-    assert "no unit cells, since 4 of the frames have none" in notes.lines[0]
-    assert md.load(tmp_path / "all.xtc", top=trajectory.topology).unitcell_lengths is None
-    export_coordinates(tmp_path / "run.zarr", tmp_path / "first.xtc", frames=":5")
-    found = md.load(tmp_path / "first.xtc", top=trajectory.topology)
-    np.testing.assert_array_equal(found.unitcell_lengths, trajectory.unitcell_lengths[:5])
 
 
 def test_export__names_and_numbers_without_room(tmp_path):

@@ -218,23 +218,6 @@ def test_probe__what_is_no_trajectory(trajectory: md.Trajectory, tmp_path: Path)
         probe(tmp_path / "pipe.xtc", trajectory.topology)
 
 
-@pytest.mark.parametrize("n_residues", [1, 2, 900])
-def test_xtc__few_and_many_atoms(n_residues: int, tmp_path: Path) -> None:
-    made = make_trajectory(9, n_residues=n_residues)  # up to 9 atoms XTC isn't compressed
-    path = write(made, tmp_path / "run.xtc")
-    info, whole = probe(path, made.topology), load(path, made.topology)
-    for frames in (range(9), range(1, 9, 3), range(0, 9, 2)):
-        assert_equals_load(read_all(info, frames, block_bytes=400_000), info, whole, frames)
-
-
-def test_times_that_are_all_the_same__are_none(tmp_path: Path) -> None:
-    trajectory = make_trajectory(5)
-    trajectory.time = np.zeros(5)
-    assert read_times(probe(write(trajectory, tmp_path / "zero.xtc"), trajectory.topology)) is None
-    info = probe(write(trajectory[:1], tmp_path / "one.xtc"), trajectory.topology)
-    assert read_times(info).tolist() == [0]
-
-
 def test_dcd__frames_beyond_the_header_are_taken(
     trajectory: md.Trajectory, files: dict[str, Path], tmp_path: Path
 ) -> None:

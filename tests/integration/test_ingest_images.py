@@ -8,7 +8,6 @@ from trajectory_files import make_topology
 from twopass_store import ingest_trajectories
 from twopass_store.errors import TrajectoryError
 from twopass_store.store import Store
-from twopass_store.trajectory import probe, read_blocks
 
 BOX = 4.0
 
@@ -74,18 +73,6 @@ def test_anchor__brings_chains_together(wrapped, tmp_path, twopass):
     np.testing.assert_allclose(found, expected.xyz[:, atoms], atol=1e-5)
 
 
-def test_anchor_of_all_that_is_kept__brings_it_together(wrapped, tmp_path):
-    trajectory, whole = wrapped
-    options = {"select": "protein", "image": "anchor=protein"}
-    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.h5", **options)
-    found = Store.open(tmp_path / "s.zarr").read("position")
-    atoms = trajectory.topology.select("protein")
-    np.testing.assert_allclose(shape_of(found), shape_of(whole[:, atoms]), atol=1e-5)
-    molecules = trajectory.topology.find_molecules()
-    expected = trajectory.image_molecules(anchor_molecules=molecules[:2], other_molecules=molecules[2:])
-    np.testing.assert_allclose(found, expected.xyz[:, atoms], atol=1e-5)
-
-
 def test_images_as_they_are__are_warned_about(wrapped, tmp_path, twopass):
     result = twopass("ingest", "s.zarr", "run.h5", "--select", "protein")
     assert "atoms jump across the box in" in result.stderr
@@ -95,11 +82,6 @@ def test_images_as_they_are__are_warned_about(wrapped, tmp_path, twopass):
     assert "image" in result.stderr
     result = twopass("ingest", "t.zarr", "run.h5", "--select", "protein", "--image", "anchor=chainid 0")
     assert "jump" not in result.stderr
-
-
-def test_c_alphas__are_seen_to_jump_too(wrapped, tmp_path, twopass):
-    result = twopass("ingest", "s.zarr", "run.h5", "--select", "name CA")
-    assert "lie" in result.stderr and "nm by the nearest image" in result.stderr
 
 
 def test_chain_that_jumps_against_its_neighbour__is_warned_about(tmp_path, twopass):
@@ -134,39 +116,6 @@ def test_no_unit_cell__is_said(tmp_path):
     trajectory.save_hdf5(tmp_path / "run.h5")
     with pytest.raises(TrajectoryError, match=r"run\.h5 has no unit cell, and `image` needs it"):
         ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.h5", select="protein", image="whole")
-
-
-def test_ingest__nothing_but_water(tmp_path):
-    """No chain is left to compare with its neighbour."""
-    water = make_topology(0, n_waters=30)
-    rng = np.random.default_rng(3)
-    frames = md.Trajectory(rng.uniform(0, 2, (4, 90, 3)).astype(np.float32), water)
-    frames.unitcell_lengths, frames.unitcell_angles = np.full((4, 3), 2.0), np.full((4, 3), 90.0)
-    frames.save_xtc(tmp_path / "water.xtc")
-    frames[0].save_pdb(tmp_path / "water.pdb")
-    store = tmp_path / "run.zarr"
-    result = ingest_trajectories(store, tmp_path / "water.xtc", top=tmp_path / "water.pdb", select="all")
-    assert result.n_frames == 4
-
-
-@pytest.mark.parametrize("extension", ["xtc", "trr", "dcd", "nc", "h5", "pdb", "gro", "lammpstrj"])
-@pytest.mark.parametrize("step", [1, 2])
-def test_every_format__is_imaged_alike(wrapped, tmp_path, extension, step):
-    trajectory, _ = wrapped
-    file = tmp_path / f"other.{extension}"
-    trajectory.save(str(file))
-    trajectory[0].save_pdb(tmp_path / "top.pdb")
-    loaded = md.load(file) if extension == "h5" else md.load(file, top=tmp_path / "top.pdb")
-    atoms = loaded.topology.select("protein")
-    info = probe(file, loaded.topology)
-    images = (str(tmp_path / "top.pdb"), "anchor=chainid 0")
-    blocks = read_blocks(info, frames=range(1, 9, step), atom_indices=atoms, images=images, block_bytes=9000)
-    found = np.concatenate([block.xyz for block in blocks])
-    molecules = loaded.topology.find_molecules()
-    loaded.unitcell_lengths = loaded.unitcell_lengths.astype(np.float32)
-    loaded.unitcell_angles = loaded.unitcell_angles.astype(np.float32)
-    expected = loaded.image_molecules(anchor_molecules=molecules[:1], other_molecules=molecules[1:])
-    np.testing.assert_allclose(found, expected.xyz[1:9:step, atoms], atol=1e-5)
 
 
 def test_skewed_box__is_imaged_too(tmp_path):

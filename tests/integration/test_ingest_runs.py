@@ -58,13 +58,6 @@ def test_restarts__become_one_run_without_repeats(restarts, twopass, frames, exa
     assert "run_replica" not in found
 
 
-@pytest.mark.parametrize(("overlap", "n_frames"), [("later", 120), ("keep", 140)])
-def test_overlap__later_or_keep(restarts, twopass, example_top, overlap, n_frames):
-    files = ["rep1/md.xtc", "rep1/md.part0002.nc", "rep1/md.part0003.trr"]
-    twopass("ingest", "s.zarr", *files, "--top", example_top, "--run-pattern", PATTERN, "--overlap", overlap)
-    assert Store.open(restarts / "s.zarr").shape("position")[0] == n_frames
-
-
 def test_overlap_error__names_both_files_and_the_time(restarts, twopass, example_top):
     result = twopass(
         *("ingest", "s.zarr", "rep*/*", "--top", example_top, "--run-pattern", PATTERN, "--overlap", "error"),
@@ -196,13 +189,6 @@ def test_mixed_spacings__are_warned_about(frames, tmp_path, twopass, example_top
     assert "the frames of r2 are 20 ps apart, of which 30 ps is no multiple" in result.stderr
 
 
-def test_plain_files__are_taken_whatever_their_times(frames, tmp_path, example_top):
-    frames.time[:] = 0
-    frames.save_xtc(str(tmp_path / "a.xtc"))
-    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "a.xtc", top=example_top)
-    assert Store.open(tmp_path / "s.zarr").shape("position")[0] == 200
-
-
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
@@ -225,16 +211,3 @@ def test_times_that_are_not_finite__are_refused_where_they_matter(frames, tmp_pa
     frames.save_xtc(str(tmp_path / "a.xtc"))
     with pytest.raises(TrajectoryError, match=r"a\.xtc: the time of frame 7"):
         ingest_trajectories(tmp_path / "s.zarr", tmp_path / "a.xtc", top=example_top, begin=10)
-
-
-def test_run_of_which_nothing_is_kept__is_told(frames, tmp_path, twopass, example_top):
-    save(frames, tmp_path / "r1.xtc", 0, 30)
-    save(frames, tmp_path / "r2.xtc", 0, 100)
-    result = twopass(
-        *("ingest", "s.zarr", "r1.xtc", "r2.xtc", "--top", example_top),
-        *("--run-pattern", r"(r\d)\.", "--burn-in", "500"),
-    )
-    assert "nothing is kept of r1" in result.stderr
-    store = Store.open(tmp_path / "s.zarr")
-    assert store.shape("trajectory_path") == (2,)
-    assert set(store.read("trajectory").tolist()) == {1}

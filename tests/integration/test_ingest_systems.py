@@ -1,7 +1,5 @@
 """Files whose topologies differ, and whose chosen atoms are the same: or not."""
 
-import json
-
 import mdtraj as md
 import numpy as np
 import pytest
@@ -58,16 +56,6 @@ def test_renumbered_residues__match_in_order_and_say_so(tmp_path, twopass):
     assert "atom 14 is GLY105-N and atom 14 is ALA5-N" in result.stderr
 
 
-def test_another_number_of_atoms__names_the_first_that_is_too_many(tmp_path):
-    save(tmp_path / "short.h5", make_topology(3), 1)
-    save(tmp_path / "long.h5", make_topology(4), 2)
-    with pytest.raises(TopologyMismatchError, match=r"atom 23 is ALA6-CA and there is no further one"):
-        ingest_trajectories(
-            tmp_path / "s.zarr", [tmp_path / "short.h5", tmp_path / "long.h5"], select="name CA"
-        )
-    assert not (tmp_path / "s.zarr").exists()
-
-
 def test_protein__says_which_residues_with_a_backbone_it_leaves_out(tmp_path, twopass):
     topology = make_topology(6, n_waters=2)
     for residue, name in ((1, "HIE"), (3, "HIE"), (4, "CYX")):
@@ -88,10 +76,3 @@ def test_calcium__is_no_c_alpha(tmp_path):
     save(tmp_path / "two.h5", topology, 2)
     with pytest.raises(TopologyMismatchError, match=r"ALA4-CA \(calcium\) and atom 9 is ALA4-CA \(carbon\)"):
         ingest_trajectories(tmp_path / "s.zarr", [tmp_path / "one.h5", tmp_path / "two.h5"], select="name CA")
-
-
-def test_one_topology_given__serves_files_that_carry_the_same_atoms(tmp_path):
-    save(tmp_path / "run.h5", make_topology(4), 1)[0].save_pdb(tmp_path / "top.pdb")
-    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.h5", top=tmp_path / "top.pdb")
-    attrs = json.loads((tmp_path / "s.zarr" / "zarr.json").read_text())["attributes"]
-    assert json.loads(attrs["topology"])["chains"][0]["residues"][0]["resSeq"] == 3

@@ -8,10 +8,9 @@ from typing import Any
 import mdtraj as md
 import numpy as np
 import pytest
-import xarray as xr
 import zarr
 
-from conftest import EXAMPLE, Twopass
+from conftest import EXAMPLE
 from faults import assert_opens
 from twopass_store import (
     adopt_leaders,
@@ -116,12 +115,6 @@ def test_newer_store__is_refused_with_both_versions_before_all_else(store: Path,
     assert not store.with_name("s.zarr.lock").exists()
 
 
-def test_newer_store__is_refused_by_the_command(store: Path, twopass: Twopass) -> None:
-    make_newer(store)
-    for command in ("status", "verify"):
-        assert twopass(command, store, code=12).stderr.startswith(f"Error: {store} {WORDS}")
-
-
 EXTRA = (
     ("note", ("line",), 3),
     ("mine/deep/table", ("row", "column"), 4),
@@ -193,19 +186,3 @@ def test_unknown_arrays_along_frame__are_left_alone_and_keep_a_store_from_growin
         shutil.rmtree(store / name)
     assert ingest_trajectories(store, more, top=TOP, append=True, workers=1).n_frames == 110
     assert_opens(store)
-
-
-def test_unknown_attributes__are_left_alone(store: Path, more: Path) -> None:
-    """Of what isn't recorded: of groups and arrays that are, they would be metadata that somebody altered."""
-    add(store, EXTRA[0], EXTRA[2])
-    places = ["clusterings", "subsets", "scans", "journal", "note", "clusterings/default/colour"]
-    for place in places:
-        rewrite(store / place / "zarr.json", note={"by": "somebody else"})
-    ingest_trajectories(store, more, top=TOP, append=True, workers=1)
-    assign_frames(store, name="default", margin=True, noise_cutoff=0.05, workers=1)
-    act_on(store)
-    for place in places:
-        found = json.loads((store / place / "zarr.json").read_text())["attributes"]
-        assert found["note"] == {"by": "somebody else"}
-    with xr.open_datatree(store, engine="zarr", consolidated=False) as tree:
-        assert tree["clusterings"].attrs["note"] == {"by": "somebody else"}

@@ -54,15 +54,6 @@ def test_faithfulness__is_what_the_second_pass_then_does(ingested):
     assert tree["clusterings/medoid/faithfulness"].dims == ("cluster",)
 
 
-def test_held_out__is_an_honest_guess_at_frames_outside_of_the_subset(ingested):
-    """Faithfulness on the subset flatters leaders that were chosen for it."""
-    result = cluster_subset(ingested, name="sparse", stride=10, n_clusters=12, linkage="ward")
-    dense = cluster_subset(ingested, name="all", stride=1, n_clusters=12, linkage="ward")
-    assert dense.n_subset_frames == 3000
-    assert result.faithfulness_held_out < result.faithfulness
-    assert 0.5 < result.faithfulness_held_out < 0.95
-
-
 def test_faithful__stops_at_what_is_asked_for(ingested):
     options = {"stride": 5, "n_clusters": 8, "linkage": "complete"}
     medoids = cluster_subset(ingested, name="m", leader_method="medoid", **options)
@@ -90,14 +81,6 @@ def test_faithful__stops_at_what_is_asked_for(ingested):
 def test_options_that_do_not_go_together__are_refused(ingested, options, words):
     with pytest.raises(ConfigError, match=words):
         cluster_subset(ingested, name="refused", stride=5, n_clusters=3, **options)
-
-
-def test_given_leaders__are_judged_on_the_subset_alone(ingested):
-    result = cluster_subset(ingested, name="given", stride=5, n_clusters=3, leader_frames=[0, 1000, 2000])
-    assert 0 < result.faithfulness < 1
-    assert np.isnan(result.faithfulness_held_out)
-    with open_results(ingested, "given") as results:
-        assert np.isnan(results.faithfulness_held_out.values).all()
 
 
 def test_command__shows_faithfulness_and_warns_where_it_is_low(ingested, twopass, tmp_path):

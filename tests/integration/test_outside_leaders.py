@@ -15,7 +15,6 @@ from twopass_store import (
     ingest_trajectories,
     load_leaders,
     open_results,
-    summarize,
 )
 from twopass_store.errors import (
     ConfigError,
@@ -164,14 +163,3 @@ def test_command__labels_frames_by_structures_and_sums_up(folder, twopass, tmp_p
     refused = twopass("export", "s.zarr", "medoids", "--name", "states", "--to", "m.pdb", code=2)
     assert "no medoids" in " ".join(refused.stderr.split())
     assert "--leaders" in twopass("assign", "s.zarr", "--name", "states", "--select", "all", code=2).stderr
-
-
-def test_summary__of_structures_has_no_first_pass(folder):
-    store = folder / "s.zarr"
-    adopt_leaders(store, folder / "b.pdb", name="summed")
-    assign_frames(store, name="summed")
-    summary = summarize(store, "summed")
-    assert summary.n_frames.sum() == 4000
-    assert set(summary.medoid_source_frame.values) == {0, 1, 2}
-    assert np.isnan(summary.pair_rmsd_mean_nm).all()
-    assert (summary.nearest_label == -1).all()

@@ -56,19 +56,6 @@ def test_recut__gives_what_cluster_would_and_computes_nothing(ingested, tmp_path
         assert results.attrs["cutoff_nm"] == 0.06
 
 
-def test_recut__of_the_only_clustering_can_be_repeated(ingested, tmp_path):
-    """The new one is there already, or a call that was killed left it half done."""
-    store = tmp_path / "s.zarr"
-    shutil.copytree(ingested, store)
-    for name in set(Store.open(store).members("clusterings")) - {"base"}:
-        shutil.rmtree(store / "clusterings" / name)
-        shutil.rmtree(store / "journal" / f"clustering-{name}")
-    assert not recut_clustering(store, new_name="six", n_clusters=6).was_complete
-    assert recut_clustering(store, new_name="six", n_clusters=6).was_complete
-    with pytest.raises(ConfigError, match="several clusterings; say which: base, six"):
-        recut_clustering(store, new_name="five", n_clusters=5)
-
-
 def test_recut__refuses_what_makes_no_sense(ingested):
     for options, kind, words in [
         ({"new_name": "x"}, ConfigError, "Where to cut"),

@@ -8,18 +8,15 @@ import numpy as np
 import pytest
 
 from conftest import EXAMPLE
-from trajectory_files import make_trajectory, write
 from twopass_store import ingest_trajectories, open_results, relocate_trajectories
 from twopass_store.errors import (
     ConfigError,
     CorruptChunkError,
-    StageIncompleteError,
     StoreLockedError,
     TrajectoryError,
     TrajectoryNotFoundError,
 )
 from twopass_store.journal import Lock, StageJournal, hold
-from twopass_store.progress import Silent
 from twopass_store.store import Store
 
 
@@ -133,39 +130,6 @@ def test_relocate__goes_on_after_a_stop_between_two_writes(stop, project, monkey
     assert ingest(project, "new").n_frames_computed == 0
 
 
-def test_relocate__an_unfinished_ingest_goes_on(tmp_path):
-    walk = make_trajectory(30_000, n_residues=8)  # eight chunks
-    (tmp_path / "old").mkdir()
-    write(walk, tmp_path / "old/walk.xtc")
-    write(walk[0], tmp_path / "top.pdb")
-    store = tmp_path / "run.zarr"
-
-    class Stopping:
-        def note(self, message):
-            pass
-
-        def start(self, stage, *, total, done, unit):
-            self.done = done
-
-        def advance(self, amount):
-            self.done += amount
-            if self.done > 10_000:
-                raise KeyboardInterrupt
-
-        def finish(self):
-            pass
-
-    with pytest.raises(KeyboardInterrupt):
-        ingest_trajectories(store, tmp_path / "old/walk.xtc", top=tmp_path / "top.pdb", progress=Stopping())
-    (tmp_path / "old").rename(tmp_path / "new")
-    relocate_trajectories(store, tmp_path / "old", tmp_path / "new")
-    result = ingest_trajectories(store, tmp_path / "new/walk.xtc", top=tmp_path / "top.pdb")
-    assert 0 < result.n_frames_computed < 30_000
-    whole = md.load(tmp_path / "new/walk.xtc", top=walk.topology)
-    np.testing.assert_array_equal(Store.open(store).read("position"), whole.xyz)
-    assert recorded(store) == [f"{tmp_path}/new/walk.xtc"]
-
-
 def test_relocate__a_file_that_has_grown_and_new_ones(project):
     """A simulation goes on in its new place, and is appended from there."""
     store, frames = (
@@ -191,21 +155,6 @@ def test_relocate__a_file_that_has_grown_and_new_ones(project):
     relocate_trajectories(store, project / "new", project / "newer")
     again = [project / "newer/md" / path.name for path in new]
     assert ingest_trajectories(store, again, append=True).n_frames_computed == 0
-
-
-def test_relocate__waits_for_an_interrupted_append(project):
-    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=EXAMPLE / "alanine-dipeptide.pdb")
-    frames[3000:].save_xtc(project / "old/md/c.xtc")
-
-    class Stopping(Silent):
-        def advance(self, amount):
-            raise KeyboardInterrupt
-
-    options = {"append": True, "progress": Stopping()}
-    with pytest.raises(KeyboardInterrupt):
-        ingest_trajectories(project / "run.zarr", project / "old/md/c.xtc", **options)
-    with pytest.raises(StageIncompleteError, match=r"append to .* was interrupted\. Run it again first"):
-        relocate_trajectories(project / "run.zarr", project / "old", project / "new")
 
 
 def test_relocate__refusals(project):

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import threading
 
 import pytest
 
@@ -11,8 +10,7 @@ from small_chunks import small_chunks
 from small_stores import SMALL, copied, files_of, flip, make_small, replace
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories, verify_store
 from twopass_store.errors import FormatVersionError, StoreNotFoundError
-from twopass_store.integrity.checks import Journals
-from twopass_store.journal import ABSENT, METADATA, Lock, Writer, hold
+from twopass_store.journal import Lock, Writer, hold
 from twopass_store.store import Store, lock_folder
 
 
@@ -62,27 +60,12 @@ def test_verify__names_array_chunk_and_elements(store, file, stage, elements, ki
     assert (found.kind, found.chunk, found.elements) == ("chunk", int(name.split(".")[1]), elements)
 
 
-def test_verify__names_pairs_and_merges(store):
-    (rmsd,) = store.glob("subsets/*/rmsd/c.2")
-    flip(rmsd, 3)
-    assert only_damage(store).elements == "pairs 128 to 152"
-    shutil.rmtree(rmsd.parents[1])
-    shutil.rmtree(store)
-
-
 @pytest.mark.parametrize("path", ["position", "clusterings/default/leader_frame", "trajectory_path"])
 def test_verify__finds_altered_metadata(store, path):
     text = (store / path / "zarr.json").read_text()
     replace(store / path / "zarr.json", text.replace('"long_name"', '"long_nane"').encode())
     found = only_damage(store)
     assert (found.kind, found.path, found.problem) == ("metadata", path, "altered")
-
-
-def test_verify__says_of_which_chunk_though_the_metadata_are_gone(store):
-    (store / "position" / "zarr.json").unlink()
-    flip(store / "position" / "c.1.0.0", 5)
-    metadata, chunk = verify_store(store).damage
-    assert (metadata.kind, chunk.kind, chunk.chunk, chunk.elements) == ("metadata", "chunk", 1, "")
 
 
 def test_verify__finds_damaged_journals(store):
@@ -125,16 +108,6 @@ def test_verify__takes_an_unfinished_stage_for_no_damage(small, tmp_path):
     assert ledger.exists()
     found = verify_store(store.path)
     assert found.is_whole and found.unfinished == ("clustering-default",)
-
-
-def test_journals__have_nothing_of_chunks_that_a_stage_has_no_more(store):
-    journals = Journals(store)
-    path = "clusterings/default/label"
-    assert journals.digest_of("assign-default", path, 2) and journals.digest_of(
-        "assign-default", path, METADATA
-    )
-    assert journals.digest_of("assign-default", path, 3) == ABSENT
-    assert journals.digest_of("assign-default", "clusterings/default/gone", 0) == ABSENT
 
 
 def test_verify__refuses_what_is_no_store_or_of_another_format(tmp_path, store):
@@ -181,31 +154,6 @@ def test_verify__gives_no_false_alarm_at_any_write(small, tmp_path, monkeypatch)
     assert n_checked > 200
 
 
-def test_verify__beside_a_writer_gives_no_false_alarm(small, tmp_path):
-    store = tmp_path / "s.zarr"
-    files, top = [small.parent / "md0.xtc"], small.parent / "top.pdb"
-    ingest_trajectories(store, files, top=top, workers=1)
-    found, over = [], threading.Event()
-
-    def watch():
-        while not over.is_set():
-            found.append(verify_store(store, workers=1))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        for number in range(2):
-            shutil.copy(files[0], tmp_path / f"more{number}.xtc")
-            ingest_trajectories(store, tmp_path / f"more{number}.xtc", append=True, workers=1)
-            cluster_subset(store, select="all", stride=4, n_clusters=3 + number, workers=1, restart=True)
-            assign_frames(store, workers=1, restart=True)
-    finally:
-        over.set()
-        watcher.join()
-    assert len(found) > 2
-    assert [each.damage for each in found if not each.is_whole] == []
-
-
 def test_command__names_the_damage_and_exits_with_9(tmp_path, twopass):
     store = tmp_path / "s.zarr"
     top = EXAMPLE / "alanine-dipeptide.pdb"
@@ -219,7 +167,3 @@ def test_command__names_the_damage_and_exits_with_9(tmp_path, twopass):
     assert "1 file damaged" in result.stderr
     found = json.loads(twopass("verify", store, "--json", "-q", code=9).stdout)
     assert found["damage"][0]["path"] == "time" and found["damage"][0]["stop"] == 4000
-
-
-def test_help__has_an_example(twopass):
-    assert "Example: twopass verify" in twopass("verify", "--help").stdout

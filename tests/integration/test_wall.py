@@ -104,9 +104,3 @@ def test_link_in_a_store__is_not_read(finished: Path, tmp_path: Path) -> None:
         Store.open(store).read("position")
     with pytest.raises(StoreError, match="links in a store are not followed"):
         open_results(store).load()
-
-
-def test_link_to_a_store__is_followed(finished: Path, tmp_path: Path) -> None:
-    link = tmp_path / "mine.zarr"
-    link.symlink_to(finished)
-    assert open_results(link).sizes == open_results(finished).sizes

@@ -34,13 +34,3 @@ def test_damage__thousands_in_each_format(sound, record_property):
     counts = sweep(sound, [damaged(sound.data, random) for _ in range(n_mutants)])
     print(sound.path.suffix, len(sound.data), dict(sorted(counts.items())))
     record_property("counts", str(counts))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3000)
-def test_truncation__at_every_length(sound):
-    step = 1 + len(sound.data) // (300 if is_hdf5(sound) else 4000)
-    counts = sweep(sound, [sound.data[:length] for length in range(1, len(sound.data), step)])
-    print(sound.path.suffix, len(sound.data), dict(sorted(counts.items())))
-    # Cut exactly between two frames, a file of a format that doesn't say how many it has is one of fewer.
-    assert counts["other values"] <= {".h5": 0, ".pdb": 12}.get(sound.path.suffix, 4)

@@ -71,10 +71,6 @@ def test_choice__is_that_of_a_plain_loop(parts, burn_in, begin, end, every, stri
     assert pairs(choose_by_time(parts, config)) == plain(parts, **options)
 
 
-def test_typical_spacing__where_no_step_is_near_the_median():
-    assert typical_spacing([np.array([0.0, 2, 10])]) == 5
-
-
 @given(parts=runs(), stride=st.integers(1, 4))
 def test_overlap_keep__keeps_all(parts, stride):
     config = IngestConfig(trajectories=("a",), overlap="keep", stride=stride)
@@ -97,21 +93,6 @@ def test_runs_without_times__are_strided_as_one(sizes, stride):
     config = IngestConfig(trajectories=("a",), stride=stride, discard_first=2)
     left = [(number, index) for number, size in enumerate(sizes) for index in range(2, size)]
     assert pairs(choose_by_number(sizes, config)) == left[::stride]
-
-
-def test_every__keeps_to_its_grid_where_time_goes_back():
-    times = np.concatenate([np.arange(0.0, 101, 10), np.arange(65.0, 150, 10)])
-    config = IngestConfig(trajectories=("a",), every=50, overlap="keep")
-    choice = choose_by_time([times[:11], times[11:]], config)
-    assert [part.tolist() for part in choice.kept] == [[0, 5, 10], [4]]
-
-
-def test_what_is_repeated__is_counted():
-    parts = [np.arange(0.0, 100), np.arange(40.0, 60), np.arange(50.0, 80)]
-    choice = choose_by_time(parts, IngestConfig(trajectories=("a",)))
-    assert choice.n_repeated == (60, 10, 0)
-    assert choice.n_beyond == 20
-    assert [len(part) for part in choice.kept] == [40, 10, 30]
 
 
 def test_spacing__is_right_late_in_a_long_run():

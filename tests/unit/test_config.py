@@ -5,15 +5,12 @@ import pytest
 from twopass_store.config import (
     ClusterConfig,
     RunConfig,
-    expand_paths,
-    format_bytes,
-    format_length,
     load_config,
     parse_bytes,
     parse_length_nm,
     validated,
 )
-from twopass_store.errors import ConfigError, TrajectoryNotFoundError
+from twopass_store.errors import ConfigError
 
 MINIMAL = 'store = "run.zarr"\n[ingest]\ntrajectories = ["a.xtc"]\n'
 
@@ -43,11 +40,6 @@ def test_bytes__are_read_with_binary_and_decimal_units(text, size):
 def test_bytes__refuse_what_is_no_size(text):
     with pytest.raises(ValueError, match="is no size"):
         parse_bytes(text)
-
-
-def test_formats__read_back():
-    assert format_length(0.2) == "0.2 nm (2 Å)"
-    assert format_bytes(3 << 29) == "1.5 GiB"
 
 
 def test_load_config__anchors_paths_at_the_file(tmp_path):
@@ -141,12 +133,6 @@ def test_leader_frames__take_text_and_lists():
     assert validated(ClusterConfig, {"leader_frames": [3, 1]}).leader_frames == (3, 1)
     with pytest.raises(ConfigError, match="leader_frames"):
         validated(ClusterConfig, {"leader_frames": "1,x"})
-
-
-def test_expand_paths__finds_the_example():
-    assert expand_paths(["example:alanine-dipeptide.xtc"])[0].exists()
-    with pytest.raises(TrajectoryNotFoundError):
-        expand_paths(["example:nothing.xtc"])
 
 
 def test_metric__a_number_is_a_frame_and_a_text_a_path_beside_the_config(tmp_path):

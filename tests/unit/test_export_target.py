@@ -1,8 +1,6 @@
 """Exported files are on the disk before they have their names, and these before they are reported."""
 
-import errno
 import os
-import stat
 from pathlib import Path
 
 from twopass_store.export.target import replacing
@@ -35,17 +33,3 @@ def test_replacing__syncs_the_file_and_then_its_name(tmp_path, monkeypatch):
     inode = target.stat().st_ino
     assert disk.steps == [(inode, 3, False), (tmp_path.stat().st_ino, 0, True)]
     assert list(tmp_path.iterdir()) == [target]
-
-
-def test_replacing__takes_a_file_system_that_cannot_sync_folders(tmp_path, monkeypatch):
-    fsync = os.fsync
-
-    def refuse(descriptor):
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "Invalid argument")
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", refuse)
-    with replacing(tmp_path / "out") as temporary:
-        temporary.write_bytes(b"123")
-    assert (tmp_path / "out").read_bytes() == b"123"

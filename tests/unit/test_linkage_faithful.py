@@ -78,19 +78,6 @@ def test_faithful__equals_the_rounds_by_brute_force(seed, faithfulness, max_lead
         assert firsts == medoids.tolist()
 
 
-def test_faithful__brings_back_more_than_medoids_until_it_is_enough():
-    condensed, square, labels = subset(1, n_frames=300)
-    medoids = choose_leaders(condensed, labels, method="medoid")
-    before = n_right(square, labels, medoids.subset_index) / 300
-    leaders = choose_leaders(condensed, labels, method="faithful", faithfulness=0.97)
-    after = n_right(square, labels, leaders.subset_index) / 300
-    assert before < 0.93
-    assert 0.97 <= after < 0.98
-    # Already enough: the medoids alone.
-    few = choose_leaders(condensed, labels, method="faithful", faithfulness=before)
-    np.testing.assert_array_equal(few.subset_index, medoids.subset_index)
-
-
 def test_faithful__ends_where_nothing_can_be_mended():
     # Two clusters of the same structure: no leader tells them apart.
     leaders = choose_leaders(np.zeros(15, np.float32), np.array([1, 2, 1, 2, 1, 2]), method="faithful")

@@ -85,16 +85,6 @@ def test_choose_leaders__draws_without_replacement_and_repeatably(subset):
     assert len(firsts) == 20
 
 
-def test_choose_leaders__draws_every_member_equally_often():
-    labels = np.array([1] * 8 + [2] * 8)
-    times = np.zeros(16)
-    for seed in range(800):
-        draw = choose_leaders(np.zeros(120), labels, method="random", per_cluster=2, seed=seed)
-        times[draw.subset_index] += 1
-    # 200 expected, standard deviation 12.2.
-    assert np.all(np.abs(times - 200) < 55)
-
-
 def test_choose_leaders__needs_one_for_each_cluster(subset):
     condensed, _, labels = subset
     with pytest.raises(ConfigError, match=r"6 leaders.*7 clusters"):

@@ -5,14 +5,12 @@ import pytest
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
-from twopass_store.errors import ConfigError
 from twopass_store.linkage import (
     adjusted_rand,
     assess_cuts,
     choose_medoids,
     cophenetic_correlation,
     cut,
-    scanning_bytes,
     stability_of_cuts,
 )
 
@@ -85,12 +83,6 @@ def test_figures__do_not_need_nested_cuts(judged):
     assert assess_cuts(condensed, []) == []
 
 
-def test_figures__of_frames_that_are_all_alike():
-    alike = assess_cuts(np.zeros(15, np.float32), [np.array([1, 1, 1, 2, 2, 2]), np.arange(1, 7)])
-    assert alike[0].silhouette == 0
-    assert np.isnan([alike[0].pseudo_f, alike[0].ssr_sst, alike[1].silhouette]).all()
-
-
 @pytest.mark.parametrize("method", ["average", "centroid"])
 def test_cophenetic_correlation__equals_scipys(points, method):
     condensed = pdist(points).astype(np.float32)
@@ -136,21 +128,3 @@ def test_stability__compares_halves_by_their_nearest_frames(points, rows):
     assert found[1:4] == pytest.approx(expected)
     assert np.isnan(found[0])
     assert np.isnan(found[4])
-
-
-def test_stability__is_full_for_states_that_lie_apart():
-    rng = np.random.default_rng(2)
-    xyz = np.repeat(np.eye(4) * 50, 20, axis=0) + rng.normal(size=(80, 4))
-    found = stability_of_cuts(
-        pdist(rng.permutation(xyz)).astype(np.float32), method="ward", n_clusters=[4, 7]
-    )
-    assert found[0] == 1.0
-    assert found[1] < 0.9
-    with pytest.raises(ConfigError, match="larger subset"):
-        stability_of_cuts(np.ones(3, np.float32), method="ward", n_clusters=[2])
-
-
-def test_scanning__needs_less_memory_than_the_linkage_of_the_whole():
-    from twopass_store.linkage import linkage_bytes
-
-    assert scanning_bytes(10_000, 30) < linkage_bytes(10_000, rows=False)

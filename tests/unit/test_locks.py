@@ -8,8 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
@@ -192,19 +190,6 @@ def test_writer__that_lost_its_lock_changes_nothing_more(folder, tmp_path):
     assert list(tmp_path.iterdir()) == [tree]
 
 
-def test_hold__raises_what_went_wrong_first(folder, monkeypatch):
-    def work():
-        monkeypatch.setattr(Path, "unlink", refuse(errno.EROFS))
-        raise ValueError("first")
-
-    with pytest.raises(ValueError, match="first"), hold(folder, [Lock("x")]):
-        work()
-    monkeypatch.undo()
-    with hold(folder, [Lock("x")]):
-        pass
-    assert not folder.exists()
-
-
 def test_hold__leaves_nothing_if_there_is_no_space_for_a_lock(folder, monkeypatch):
     monkeypatch.setattr(os, "pwrite", refuse(errno.ENOSPC))
     with pytest.raises(StoreWriteError, match="No space left"), hold(folder, [Lock("x")]):
@@ -251,11 +236,3 @@ def test_hold__syncs_the_store_of_a_dead_process_only(tmp_path, folder, begin, m
     clear_dead(folder)
     assert synced == [tmp_path, store, store / "position"]
     assert not folder.exists()
-
-
-def test_hold__names_a_stopped_process_at_once(folder, begin):
-    process = begin("ingest")
-    process.send_signal(19)
-    began = time.monotonic()
-    assert_refused(folder, "ingest", match=f"process {process.pid} on", break_lock=True)
-    assert time.monotonic() - began < 10

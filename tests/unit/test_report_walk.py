@@ -119,39 +119,6 @@ def test_walk__counts_what_is_there_however_it_is_cut(case):
             assert found.margin.counts[code].sum() == mine.sum()
 
 
-@PROFILE
-@given(case=stores())
-def test_visits__end_where_runs_end_and_time_jumps(case):
-    arrays, chunk = case
-    run, time, label = arrays["trajectory"], arrays["time"], arrays["g/label"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs_module, "FRAME_CHUNK", chunk)
-        runs = Runs.of(in_memory(arrays))
-        found = walk_frames(
-            in_memory(arrays),
-            "g",
-            runs,
-            n_clusters=N_CLUSTERS,
-            subset=(np.empty(0, int), np.empty(0, int)),
-        )
-    n_visits = np.zeros(N_CLUSTERS + 1, int)
-    n_left = np.zeros(N_CLUSTERS + 1, int)
-    total = np.zeros(N_CLUSTERS + 1)
-    status = arrays["g/label_status"]
-    for frame in range(len(label)):
-        step = time[frame] - time[frame - 1] if frame else 0.0
-        follows = frame > 0 and run[frame] == run[frame - 1] and 0 < step <= 1.5 * runs.spacing[run[frame]]
-        same = follows and (label[frame], status[frame]) == (label[frame - 1], status[frame - 1])
-        if not same:
-            n_visits[max(label[frame], 0)] += 1
-            if follows:
-                n_left[max(label[frame - 1], 0)] += 1
-        total[max(label[frame], 0)] += runs.spacing[run[frame]]
-    np.testing.assert_array_equal(found.visits["n_visits"][:N_CLUSTERS], n_visits[1:])
-    np.testing.assert_array_equal(found.visits["n_departures"][:N_CLUSTERS], n_left[1:])
-    np.testing.assert_allclose(found.visits["time"][:N_CLUSTERS], total[1:])
-
-
 @pytest.mark.parametrize("n_blocks", [1, 3, 7])
 def test_blocks__cut_each_run_into_parts_of_as_many_frames(n_blocks):
     run = np.repeat([0, 1, 2], [7, 70, 23])

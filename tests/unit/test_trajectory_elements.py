@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import mdtraj as md
 import numpy as np
 import pytest
 
@@ -34,35 +33,11 @@ def test_pdb__elements_are_written_in_columns_77_and_78(tmp_path, example_top):
     assert guessed(some) == [3, 4]
 
 
-def test_pdb__only_the_first_model_counts(tmp_path, example_top):
-    bare = without_elements(example_top, tmp_path / "bare.pdb").read_text()
-    atoms = [line for line in bare.splitlines() if line.startswith("ATOM")]
-    full = [line for line in example_top.read_text().splitlines() if line.startswith("ATOM")]
-    models = ["MODEL        1", *full, "ENDMDL", "MODEL        2", *atoms, "ENDMDL", "END"]
-    (tmp_path / "models.pdb").write_text("\n".join(models) + "\n")
-    assert guessed(tmp_path / "models.pdb") == []
-
-
 @pytest.mark.parametrize(("extension", "expected"), [("gro", list(range(28))), ("h5", [])])
 def test_other_formats__either_keep_elements_or_names_alone(tmp_path, extension, expected):
     path = tmp_path / f"chain.{extension}"
     make_trajectory(1).save(str(path))
     assert guessed(path) == expected
-
-
-@pytest.mark.parametrize("has_numbers", [True, False])
-def test_prmtop__has_elements_where_it_has_atomic_numbers(tmp_path, has_numbers):
-    flag = "%FLAG ATOMIC_NUMBER\n%FORMAT(10I8)\n       6\n" if has_numbers else ""
-    path = tmp_path / "system.prmtop"
-    path.write_text(f"%VERSION\n{flag}%FLAG MASS\n")
-    topology = load_topology_of_one_atom()
-    assert guessed_elements(path, topology).tolist() == [not has_numbers]
-
-
-def load_topology_of_one_atom() -> md.Topology:
-    topology = md.Topology()
-    topology.add_atom("C", md.element.carbon, topology.add_residue("LIG", topology.add_chain()))
-    return topology
 
 
 def test_ingest__keeps_what_was_guessed_among_the_stored_atoms(tmp_path, example_xtc, example_top):

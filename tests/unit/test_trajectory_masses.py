@@ -6,7 +6,7 @@ import pytest
 from mdtraj.core import element
 
 from trajectory_files import make_topology
-from twopass_store.errors import ConfigError, TrajectoryNotFoundError
+from twopass_store.errors import ConfigError
 from twopass_store.trajectory import element_masses, read_masses
 
 CHAIN = make_topology(2)  # N H CA HA CB C O, twice, ALA3 and ALA4
@@ -86,11 +86,3 @@ def test_read_masses__names_count_from_the_most_specific_on(tmp_path):
 def test_read_masses__what_is_none_is_refused_with_its_line(tmp_path, text, words):
     with pytest.raises(ConfigError, match=words):
         read_masses(write(tmp_path, text or "# nothing\n"), beads(), np.arange(4))
-
-
-def test_read_masses__a_file_that_is_missing_or_no_text(tmp_path):
-    with pytest.raises(TrajectoryNotFoundError):
-        read_masses(tmp_path / "nowhere.txt", CHAIN, ALL)
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="Cannot read the masses"):
-        read_masses(tmp_path / "binary", CHAIN, ALL)

@@ -80,12 +80,3 @@ def sealed(plan: dict[str, Any]) -> str:
     """Encode a plan with the digest that fits."""
     text = json.dumps(plan)
     return json.dumps({"plan": text, "digest": blake2b(text.encode(), digest_size=16).hexdigest()})
-
-
-def add_growth(store: Path, parameters: dict[str, Any]) -> None:
-    """Add the record of an append that was interrupted while it made the store longer."""
-    plan = {"stage": "growth", "parameters": parameters, "products": [], "request": {}}
-    folder = store / "journal" / "growth"
-    folder.mkdir()
-    metadata = {"zarr_format": 3, "node_type": "group", "attributes": {"plan": sealed(plan)}}
-    (folder / "zarr.json").write_text(json.dumps(metadata))
