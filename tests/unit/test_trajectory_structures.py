@@ -8,7 +8,7 @@ from twopass_store.errors import TrajectoryError, TrajectoryNotFoundError
 from twopass_store.trajectory import load_structures
 
 
-@pytest.mark.parametrize(("extension", "atol"), [("pdb", 6e-5), ("pdb.gz", 6e-5), ("gro", 6e-4), ("h5", 0)])
+@pytest.mark.parametrize(("extension", "atol"), [("pdb", 6e-5), ("gro", 6e-4), ("h5", 0)])
 def test_load_structures__gives_the_first_one(tmp_path, extension, atol):
     several = make_trajectory(3)
     several.save(str(tmp_path / f"several.{extension}"))
@@ -20,10 +20,10 @@ def test_load_structures__gives_the_first_one(tmp_path, extension, atol):
 
 
 def test_load_structures__refuses_what_has_no_atoms_or_no_positions(tmp_path, example_xtc):
-    with pytest.raises(TrajectoryError, match=r"Cannot take a structure from .*\.pdb, "):
+    with pytest.raises(TrajectoryError, match="doesn't say which atoms it holds"):
         load_structures(example_xtc)
     with pytest.raises(TrajectoryNotFoundError):
         load_structures(tmp_path / "nowhere.pdb")
     (tmp_path / "broken.pdb").write_text("ATOM  nothing\n")
-    with pytest.raises(TrajectoryError, match=r"the structure of .*broken\.pdb"):
+    with pytest.raises(TrajectoryError, match=r"the topology of .*broken\.pdb"):
         load_structures(tmp_path / "broken.pdb")

@@ -154,6 +154,11 @@ SubsetStride = Annotated[
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), defer_build=True)
 
+    def _takes_one_of(self, *names: str) -> None:
+        given = [f"`{name}`" for name in names if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other: give one")
+
 
 class IngestConfig(_Model):
     """Which frames and atoms go into the store, and how they are stored."""
@@ -265,8 +270,7 @@ class IngestConfig(_Model):
             raise ValueError("give either `trajectories` or `from_list`, a list of them")
         if (self.ndx is None) != (self.group is None):
             raise ValueError("`ndx` and `group` belong together: an index file and the name of a group in it")
-        if self.select is not None and self.group is not None:
-            raise ValueError("`select` and `group` exclude each other: give one")
+        self._takes_one_of("select", "group")
         if self.every is not None and self.stride > 1:
             raise ValueError("`every` and `stride` exclude each other: give one")
         if self.begin is not None and self.end is not None and self.begin > self.end:
@@ -375,10 +379,8 @@ class ClusterConfig(_Model):
             raise ValueError(
                 "`align_to` says on what frames are superposed and `align_select` by which atoms: give both"
             )
-        if self.subset_frames is not None and self.stride is not None:
-            raise ValueError("`subset_frames` and `stride` exclude each other: give one")
-        if self.n_clusters is not None and self.cutoff is not None:
-            raise ValueError("`n_clusters` and `cutoff` exclude each other: give one")
+        self._takes_one_of("subset_frames", "stride")
+        self._takes_one_of("n_clusters", "cutoff")
         if self.method == "gromos":
             self._has_what_gromos_needs()
         elif self.cutoff is not None and self.linkage not in HEIGHT_IS_RMSD:

@@ -41,13 +41,6 @@ class Option:
     is_flag: bool
     is_repeatable: bool
 
-    @property
-    def default_text(self) -> str:
-        """The default as a user would write it; empty if there is none or it is off."""
-        if isinstance(self.default, tuple):
-            return ", ".join(map(str, self.default))
-        return "" if self.default is None or self.default is False else str(self.default)
-
 
 def options_of(model: type[BaseModel]) -> list[Option]:
     """List the options of a model, in the order of its fields."""
@@ -114,7 +107,8 @@ def options_page() -> str:
         lines.append("|---|---|---|---|")
         for option in options_of(model):
             written = option.written.replace("|", r"\|") or "on or off"
-            default = option.default_text.replace("|", r"\|")
+            values = option.default if isinstance(option.default, tuple) else (option.default,)
+            default = ", ".join(str(value) for value in values if value is not None and value is not False)
             cells = (f"`{option.name}`", written, default, option.help.replace("|", r"\|"))
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

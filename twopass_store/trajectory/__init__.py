@@ -12,14 +12,13 @@ from .atoms import (
 )
 from .containment import READER_BYTES, end_readers
 from .formats import TrajectoryFormat, format_of, grid_step, output_format
-from .imaging import Imager, JumpCheck, make_imager
+from .imaging import JumpCheck, make_imager
 from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
 from .probe import probe
-from .reader import DEFAULT_BLOCK_BYTES, Block, read_blocks, read_times, reading_bytes
+from .reader import DEFAULT_BLOCK_BYTES, Block, load_structures, read_blocks, read_times, reading_bytes
 from .selection import read_index_group, select_atoms
-from .structures import load_structures
 from .topology import (
     load_topology,
     shared_topology,
@@ -34,7 +33,6 @@ __all__ = [
     "READER_BYTES",
     "AtomMatch",
     "Block",
-    "Imager",
     "JumpCheck",
     "TrajectoryFormat",
     "TrajectoryInfo",

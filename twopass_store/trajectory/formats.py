@@ -235,8 +235,6 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
             f"Cannot read {what} of {path}: it would take more memory than any sound file of its size. The "
             "file is damaged; write it again, or copy it again."
         ) from error
-    except FileNotFoundError as error:
-        raise TrajectoryNotFoundError(f"There is no file {path}. Check the path.") from error
     except PermissionError as error:
         raise TrajectoryError(
             f"May not read {path}: permission denied. Ask for read access to it."
@@ -244,8 +242,7 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
     except Exception as error:
         raise TrajectoryError(
             f"Cannot read {what} of {path}: {_reason(error)}. The file is damaged, or isn't what its "
-            "extension "
-            f"{Path(path).suffix!r} says; write it again, or rename it."
+            f"extension {Path(path).suffix!r} says; write it again, or rename it."
         ) from error
 
 

@@ -1,7 +1,7 @@
 """Periodic images: molecules made whole and brought together, and frames in which something jumps."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -18,51 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Imager", "JumpCheck", "make_imager"]
 
+Imager = Callable[[md.Trajectory], None]
+"""Moves the atoms of frames, which must have a unit cell, in place."""
+
 ANCHOR = "anchor="
 
 NEAR_NM = 1.0
 """Neighbouring residues of a chain lie nearer than this, by the nearest image."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Imager:
-    """Puts the molecules of some atoms where they belong, with mdtraj.
-
-    Attributes
-    ----------
-    bonds
-        Bonds of the molecules concerned, each molecule as a tree, from the inside out; shape (n_bonds, 2).
-    anchors
-        Molecules that are brought together; none to make molecules whole only.
-    others
-        Molecules that are brought to the anchors.
-    """
-
-    bonds: NDArray[np.int32]
-    anchors: tuple[list[Any], ...]
-    others: tuple[list[Any], ...]
-
-    def apply(self, trajectory: md.Trajectory) -> None:
-        """Move the atoms of frames, which must have a unit cell, in place."""
-        # GRO and others give cells in float64, which mdtraj's code for images doesn't take.
-        trajectory.unitcell_lengths = np.asarray(trajectory.unitcell_lengths, np.float32)
-        trajectory.unitcell_angles = np.asarray(trajectory.unitcell_angles, np.float32)
-        if self.anchors:
-            trajectory.image_molecules(
-                inplace=True,
-                anchor_molecules=list(self.anchors),
-                other_molecules=list(self.others),
-                sorted_bonds=self.bonds if len(self.bonds) else None,
-                make_whole=len(self.bonds) > 0,
-            )
-        elif len(self.bonds):
-            trajectory.make_molecules_whole(inplace=True, sorted_bonds=self.bonds)
-
-
 def make_imager(
     topology: md.Topology, image: str, atom_indices: NDArray[np.int64] | None, *, path: str
 ) -> Imager:
-    """Find the molecules that some atoms belong to, and how their periodic images are to be undone.
+    """Find the molecules that some atoms belong to, and return what undoes their periodic images with mdtraj.
 
     Parameters
     ----------
@@ -89,12 +57,26 @@ def make_imager(
     molecules = bonded.find_molecules() if bonded.n_bonds else [{atom} for atom in bonded.atoms]
     _refuse_loose_atoms(bonded, wanted, molecules, path)
     members = [sorted(molecule, key=_index) for molecule in molecules if wanted & set(map(_index, molecule))]
-    anchors = set(chosen.tolist())
-    return Imager(
-        _outwards(bonded, members),
-        tuple(molecule for molecule in members if anchors & set(map(_index, molecule))),
-        tuple(molecule for molecule in members if not anchors & set(map(_index, molecule))),
-    )
+    bonds, together = _outwards(bonded, members), set(chosen.tolist())
+    anchors = [molecule for molecule in members if together & set(map(_index, molecule))]
+    others = [molecule for molecule in members if not together & set(map(_index, molecule))]
+
+    def undo(trajectory: md.Trajectory) -> None:
+        # GRO and others give cells in float64, which mdtraj's code for images doesn't take.
+        trajectory.unitcell_lengths = np.asarray(trajectory.unitcell_lengths, np.float32)
+        trajectory.unitcell_angles = np.asarray(trajectory.unitcell_angles, np.float32)
+        if anchors:
+            trajectory.image_molecules(
+                inplace=True,
+                anchor_molecules=anchors,
+                other_molecules=others,
+                sorted_bonds=bonds if len(bonds) else None,
+                make_whole=len(bonds) > 0,
+            )
+        elif len(bonds):
+            trajectory.make_molecules_whole(inplace=True, sorted_bonds=bonds)
+
+    return undo
 
 
 def _index(atom: Any) -> int:

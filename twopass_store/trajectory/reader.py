@@ -2,18 +2,22 @@
 
 from collections.abc import Generator
 from contextlib import closing
+from pathlib import Path
 
+import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NonFiniteError, TrajectoryError
 from ..partition import FrameList
-from .containment import contained, streamed
+from .containment import contained, end_readers, streamed
 from .formats import format_of
 from .info import TrajectoryInfo, check_unchanged
+from .probe import probe
 from .stream import Block, read_all_times, read_frames
+from .topology import load_topology
 
-__all__ = ["DEFAULT_BLOCK_BYTES", "Block", "read_blocks", "read_times", "reading_bytes"]
+__all__ = ["DEFAULT_BLOCK_BYTES", "Block", "load_structures", "read_blocks", "read_times", "reading_bytes"]
 
 DEFAULT_BLOCK_BYTES = 8 << 20
 
@@ -138,6 +142,35 @@ def _refuse(info: TrajectoryInfo, frames: NDArray[np.int64], wrong: NDArray[np.b
             f"{info.path}: frame {frames[int(np.argmax(wrong))]} (counted from 0) has {what}. Copy the file "
             "again, or leave that frame out with `discard_first` or `stride`."
         )
+
+
+def load_structures(path: str | Path, *, only_first: bool = False) -> tuple[md.Topology, NDArray[np.float32]]:
+    """Atoms and positions of the structures in a file that has both: PDB, GRO or MDTraj HDF5.
+
+    Parameters
+    ----------
+    path
+        The file.
+    only_first
+        Read the first structure only.
+
+    Returns
+    -------
+    The topology, and the positions, shape (n_models, n_atoms, 3), nm.
+
+    Raises
+    ------
+    TrajectoryNotFoundError
+        If there is no such file.
+    TrajectoryError
+        If its format is another, or it can't be read.
+    """
+    try:
+        info = probe(path, None)
+        blocks = list(read_blocks(info, frames=range(1 if only_first else info.n_frames)))
+        return load_topology(path), np.concatenate([block.xyz for block in blocks])
+    finally:
+        end_readers()  # what comes next doesn't count their memory
 
 
 def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:

@@ -144,7 +144,7 @@ def _block(
     if imager is not None and lengths is not None:
         moved = md.Trajectory(np.array(xyz, order="C"), trajectory.topology)
         moved.unitcell_lengths, moved.unitcell_angles = lengths, angles
-        imager.apply(moved)
+        imager(moved)
         xyz = moved.xyz
     if atom_indices is not None:
         xyz = xyz[:, atom_indices]
