@@ -4,9 +4,12 @@ import inspect
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from twopass_store.config.reference import Option
 
 __all__ = ["BREAK_LOCK", "QUIET", "RESTART", "Command", "Format", "Json", "OnlyName", "StorePath", "command"]
 
@@ -38,16 +41,9 @@ DEBUG: Flag = ("--debug", "Show a traceback with an error.")
 class Command:
     """A function that parses, makes one call of the library and prints.
 
-    Parameters
-    ----------
-    function
-        Takes the arguments that it names, and all other options as keywords for the library.
-    model
-        Names of the models in `twopass_store.config` whose fields are options too.
-    flags
-        Options that many commands share. ``--quiet`` becomes ``progress``, the progress reporter.
-    example
-        A command line, for the help.
+    It takes the arguments that it names, and all other options as keywords for the library: the fields of the
+    models, whose names in `twopass_store.config` are given, and flags. ``--quiet`` becomes ``progress``, the
+    progress reporter.
     """
 
     def __init__(self, function: Callable[..., None], model: str, flags: tuple[Flag, ...], example: str):
@@ -88,34 +84,14 @@ class Command:
         return typer.main.get_command(app)
 
     def _options(self) -> list[inspect.Parameter]:
-        return [*(self._of_model() if self._model else []), *map(_flag, (*self._flags, DEBUG))]
-
-    def _of_model(self) -> list[inspect.Parameter]:
-        from twopass_store import config
-
         found: dict[str, inspect.Parameter] = {}
-        models = (getattr(config, name) for name in self._model.split())
-        for option in (each for model in models for each in config.options_of(model)):
-            kind: Any = str
-            default = option.default
-            if option.is_flag:
-                kind = bool
-            elif option.is_repeatable:
-                kind, default = list[str], list(default) or None
-            elif default is not None:
-                default = str(default)
-            described = typer.Option(
-                f"--{option.name.replace('_', '-')}",
-                metavar=None
-                if option.is_flag
-                else f"[{option.written}]"
-                if option.choices
-                else option.written,
-                autocompletion=_completing(option.choices),
-                help=_as_flags(option.help),
-            )
-            found.setdefault(option.name, _parameter(option.name, Annotated[kind | None, described], default))
-        return list(found.values())
+        if self._model:
+            from twopass_store import config
+
+            models = (getattr(config, name) for name in self._model.split())
+            for option in (each for model in models for each in config.options_of(model)):
+                found.setdefault(option.name, _of_model(option))
+        return [*found.values(), *map(_flag, (*self._flags, DEBUG))]
 
 
 def command(
@@ -125,11 +101,27 @@ def command(
     return lambda function: Command(function, model, flags, example)
 
 
-def _completing(choices: tuple[str, ...]) -> Callable[[str], list[str]] | None:
-    def complete(incomplete: str) -> list[str]:
-        return [each for each in choices if each.startswith(incomplete)]
+def _of_model(option: "Option") -> inspect.Parameter:
+    kind: Any = str
+    default = option.default
+    if option.is_flag:
+        kind = bool
+    elif option.is_repeatable:
+        kind, default = list[str], list(default) or None
+    elif default is not None:
+        default = str(default)
+    written = f"[{option.written}]" if option.choices else option.written
 
-    return complete if choices else None
+    def complete(incomplete: str) -> list[str]:
+        return [each for each in option.choices if each.startswith(incomplete)]
+
+    described = typer.Option(
+        f"--{option.name.replace('_', '-')}",
+        metavar=None if option.is_flag else written,
+        autocompletion=complete if option.choices else None,
+        help=_as_flags(option.help),
+    )
+    return _parameter(option.name, Annotated[kind | None, described], default)
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

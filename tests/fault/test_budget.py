@@ -80,7 +80,7 @@ def test_budget__one_frame_of_one_atom(extension: str, tmp_path: Path, twopass: 
     twopass("ingest", "one.zarr", trajectory, "--top", top)
     for words in (["cluster", "--n-clusters", 1], ["scan"]):
         said = twopass(words[0], "one.zarr", "--select", "all", *words[1:], code=2).stderr
-        assert "The store has 1 frame; clustering needs at least 2" in said
+        assert "The subset has 1 of 1 frames; clustering needs at least 2" in said
     assert "1 file, 1 frame, 1 atom" in twopass("status", "one.zarr").stdout
     twopass("export", "one.zarr", "coordinates", "--to", "again.xtc")
     with md.formats.XTCTrajectoryFile(str(tmp_path / "again.xtc")) as file:

@@ -192,14 +192,10 @@ def _stride(config: ClusterConfig, n_frames: int) -> int:
 
 def _check_counts(config: ClusterConfig, subset_frame: NDArray[np.int64], n_frames: int) -> None:
     n_subset = len(subset_frame)
-    if n_frames < 2:
-        raise ConfigError(
-            f"The store has {n_frames} frame; clustering needs at least 2. Add frames with "
-            "`twopass ingest --append`."
-        )
     if n_subset < 2:
+        mend = "Add frames with `twopass ingest --append`" if n_frames < 2 else "Use a smaller --stride"
         raise ConfigError(
-            f"The subset has {n_subset} frame; clustering needs at least 2. Use a smaller --stride."
+            f"The subset has {n_subset} of {n_frames} frames; clustering needs at least 2. {mend}."
         )
     if config.n_clusters == "auto" and n_subset < 4:
         raise ConfigError(
