@@ -104,7 +104,7 @@ def _fill_distances(
             (slope > 0.0)
             & (bend > 0.0)
             & (root > 0.0)
-            & (rest * slope > MIN_CERTAIN)
+            & (rest * slope > MIN_CERTAIN * root**4)
             & (abs(step) < 1e-3 * slope)
             & (24.0 * step * step < 1e-9 * rest * slope)
         )
