@@ -1,6 +1,5 @@
 """Whatever the cutting into files, blocks and stretches of chunks: the same frames from the same places."""
 
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from hypothesis import strategies as st
 
 from trajectory_files import make_topology
 from twopass_store import ingest_trajectories
-from twopass_store.ingest import chunks, unit
+from twopass_store.ingest import unit
 from twopass_store.ingest.unit import ingest_chunks
 from twopass_store.partition import FrameRange
 from twopass_store.store import Store
-from twopass_store.trajectory import read_blocks
+from twopass_store.trajectory import reader
 
 N_FRAMES = 230
 TOPOLOGY = make_topology(430)
@@ -82,7 +81,7 @@ def test_any_cutting__gives_the_same_positions_times_and_provenance(
         "discard_first": discarded,
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "read_blocks", partial(read_blocks, block_bytes=block_bytes))
+        patch.setattr(reader, "BLOCK_BYTES", block_bytes)
         patch.setattr(unit, "ingest_chunks", in_any_order)
         ingest_trajectories(folder / "run.zarr", files, **options)
     assert_holds(Store.open(folder / "run.zarr"), frames, cuts, discarded, stride)

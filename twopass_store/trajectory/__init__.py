@@ -17,7 +17,7 @@ from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
 from .probe import probe
-from .reader import DEFAULT_BLOCK_BYTES, Block, load_structures, read_blocks, read_times, reading_bytes
+from .reader import Block, load_structures, read_blocks, read_times, reading_bytes
 from .selection import read_index_group, select_atoms
 from .topology import (
     load_topology,
@@ -29,7 +29,6 @@ from .topology import (
 from .writers import open_writer
 
 __all__ = [
-    "DEFAULT_BLOCK_BYTES",
     "READER_BYTES",
     "AtomMatch",
     "Block",

@@ -92,29 +92,23 @@ def element_masses(
         If an element is missing or guessed.
     """
     is_guessed = frozenset(guessed)
-    masses = np.empty(len(atom_indices))
-    for k, index in enumerate(atom_indices):
+    for index in atom_indices:
         atom = topology.atom(int(index))
-        problem = _problem(atom, is_guessed)
-        if problem:
-            raise ConfigError(
-                f"Masses can't be taken from the elements: atom {atom.index}, {atom}, {problem}. Give them "
-                f'in a file with `masses`, such as lines "{atom.name} MASS", or ingest with a topology file '
-                "that has elements."
+        if atom.element is None or atom.element.mass <= 0:
+            problem = "has no element"
+        elif atom.index in is_guessed:
+            problem = (
+                f"has no element in its topology file ({atom.element.name} is a guess from its name, and "
+                "beads of coarse-grained models get such guesses)"
             )
-        masses[k] = atom.element.mass
-    return masses
-
-
-def _problem(atom: Any, guessed: frozenset[int]) -> str:
-    if atom.element is None or atom.element.mass <= 0:
-        return "has no element"
-    if atom.index in guessed:
-        return (
-            f"has no element in its topology file ({atom.element.name} is a guess from its name, and beads "
-            "of coarse-grained models get such guesses)"
+        else:
+            continue
+        raise ConfigError(
+            f"Masses can't be taken from the elements: atom {atom.index}, {atom}, {problem}. Give them in a "
+            f'file with `masses`, such as lines "{atom.name} MASS", or ingest with a topology file that has '
+            "elements."
         )
-    return ""
+    return np.array([topology.atom(int(index)).element.mass for index in atom_indices])
 
 
 def read_masses(

@@ -17,9 +17,10 @@ from .probe import probe
 from .stream import Block, read_all_times, read_frames
 from .topology import load_topology
 
-__all__ = ["DEFAULT_BLOCK_BYTES", "Block", "load_structures", "read_blocks", "read_times", "reading_bytes"]
+__all__ = ["Block", "load_structures", "read_blocks", "read_times", "reading_bytes"]
 
-DEFAULT_BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 8 << 20
+"""Bound on what a block takes while it is decoded, all atoms of the file counted; a frame is read anyway."""
 
 # Time, unit cell and what its conversion takes, per frame.
 _FRAME_BYTES = 512
@@ -37,7 +38,6 @@ def read_blocks(
     frames: range | FrameList,
     atom_indices: NDArray[np.int64] | None = None,
     images: tuple[str, str] | None = None,
-    block_bytes: int = DEFAULT_BLOCK_BYTES,
     block_frames: int | None = None,
 ) -> Generator[Block, None, None]:
     """Read frames of a trajectory in order, a block at a time, through `mdtraj.iterload` in a reader process.
@@ -56,11 +56,8 @@ def read_blocks(
     images
         Topology file, and how periodic images are undone before atoms are selected, see `make_imager`; None
         to take positions as they are.
-    block_bytes
-        Bound on what one block takes while it is decoded, all atoms of the file counted; at least one frame
-        is read whatever it takes.
     block_frames
-        Bound on the frames of a block.
+        Bound on the frames of a block, beside that of its size.
 
     Yields
     ------
@@ -80,7 +77,7 @@ def read_blocks(
         raise TrajectoryError(
             f"{info.path} has no unit cell, and `image` needs it. Ingest the file without it."
         )
-    n_frames = min(_frames_in(info, block_bytes), block_frames or info.n_frames)
+    n_frames = min(_block_frames(info), block_frames or info.n_frames)
     same = check_unchanged(info)
     numbers, n_read = wanted.to_array(), 0
     n_selected = info.n_atoms if atom_indices is None else len(atom_indices)
@@ -94,7 +91,7 @@ def read_blocks(
         images,
         path=info.path,
         what="the frames",
-        needs_bytes=4 * reading_bytes(info, n_selected=n_selected, block_bytes=block_bytes),
+        needs_bytes=4 * reading_bytes(info, n_selected=n_selected),
     )
     with closing(stream):
         for block in stream:
@@ -108,8 +105,8 @@ def read_blocks(
             yield checked
 
 
-def _frames_in(info: TrajectoryInfo, block_bytes: int) -> int:
-    return max(1, block_bytes // (info.n_atoms * format_of(info.path).bytes_per_atom + _FRAME_BYTES))
+def _block_frames(info: TrajectoryInfo) -> int:
+    return max(1, BLOCK_BYTES // (info.n_atoms * format_of(info.path).bytes_per_atom + _FRAME_BYTES))
 
 
 def _checked(info: TrajectoryInfo, block: Block, frames: NDArray[np.int64]) -> Block:
@@ -198,7 +195,7 @@ def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
     return None if len(times) > 1 and (times == times[0]).all() else times
 
 
-def reading_bytes(info: TrajectoryInfo, *, n_selected: int, block_bytes: int = DEFAULT_BLOCK_BYTES) -> int:
+def reading_bytes(info: TrajectoryInfo, *, n_selected: int) -> int:
     """Upper bound of the memory that `read_blocks` needs, its current block included, in bytes.
 
     Parameters
@@ -207,15 +204,13 @@ def reading_bytes(info: TrajectoryInfo, *, n_selected: int, block_bytes: int = D
         The file.
     n_selected
         Atoms that are selected.
-    block_bytes
-        As for `read_blocks`.
 
     Returns
     -------
     Bytes above what the processes take without reading. A file that mdtraj can only load whole counts whole.
     """
     entry = format_of(info.path)
-    n_frames = info.n_frames if info.loads_whole else min(info.n_frames, _frames_in(info, block_bytes))
+    n_frames = info.n_frames if info.loads_whole else min(info.n_frames, _block_frames(info))
     needed = n_frames * (info.n_atoms * entry.bytes_per_atom + 12 * n_selected + _FRAME_BYTES)
     if entry.name == "PDB":
         needed += _PDB_FACTOR * info.size_bytes
