@@ -152,7 +152,13 @@ SubsetStride = Annotated[
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), defer_build=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        protected_namespaces=(),
+        defer_build=True,
+        use_attribute_docstrings=True,
+    )
 
     def _takes_one_of(self, *names: str) -> None:
         given = [f"`{name}`" for name in names if getattr(self, name) is not None]
@@ -163,104 +169,76 @@ class _Model(BaseModel):
 class IngestConfig(_Model):
     """Which frames and atoms go into the store, and how they are stored."""
 
-    trajectories: Annotated[
-        tuple[File, ...],
-        BeforeValidator(_listed),
-        Field(
-            description="Trajectory files and glob patterns, in the order of their frames; the files of a "
-            "pattern come in natural order."
-        ),
-    ] = ()
-    from_list: File | None = Field(
-        default=None,
-        description="A list of trajectories instead: CSV with the columns path, topology, label, run, "
-        "replica, temperature (only path is required), or TOML with a table [[trajectory]] for each. Paths "
-        "are relative to the list.",
-    )
-    top: File | None = Field(
-        default=None, description="Topology file; not needed if the trajectories carry their own."
-    )
-    select: Selection | None = Field(
-        default=None,
-        description='Atoms to keep, in mdtraj\'s selection language, such as "protein"; by default all.',
-    )
-    ndx: File | None = Field(
-        default=None, description="GROMACS index file with the `group` to keep, instead of `select`."
-    )
-    group: Annotated[str, Written("NAME")] | None = Field(
-        default=None, description="Group of `ndx`: its name, or its number from 0."
-    )
+    trajectories: Annotated[tuple[File, ...], BeforeValidator(_listed)] = ()
+    """Trajectory files and glob patterns, in the order of their frames; the files of a pattern come in
+    natural order.
+    """
+    from_list: File | None = None
+    """A list of trajectories instead: CSV with the columns path, topology, label, run, replica, temperature
+    (only path is required), or TOML with a table [[trajectory]] for each. Paths are relative to the list.
+    """
+    top: File | None = None
+    """Topology file; not needed if the trajectories carry their own."""
+    select: Selection | None = None
+    """Atoms to keep, in mdtraj's selection language, such as "protein"; by default all."""
+    ndx: File | None = None
+    """GROMACS index file with the `group` to keep, instead of `select`."""
+    group: Annotated[str, Written("NAME")] | None = None
+    """Group of `ndx`: its name, or its number from 0."""
     image: Annotated[
         str, Field(pattern=r"^(none|whole|anchor=.*\S.*)$"), Written("none|whole|anchor=SELECTION")
-    ] = Field(
-        default="none",
-        description="Undo periodic images before atoms are selected: whole makes molecules whole; "
-        "anchor=SELECTION, such as anchor=protein, also brings the molecules of the selection together "
-        "and the others to them.",
-    )
+    ] = "none"
+    """Undo periodic images before atoms are selected: whole makes molecules whole; anchor=SELECTION, such as
+    anchor=protein, also brings the molecules of the selection together and the others to them.
+    """
     run_pattern: (
         Annotated[str, Field(max_length=1000), AfterValidator(_check_pattern), Written("REGEX")] | None
-    ) = Field(
-        default=None,
-        description="Which simulation a file is a part of: what the group (?P<run>...), or the first group, "
-        "matches in its path, such as '(rep[0-9]+)/'. The parts of a run are put in order of time.",
-    )
-    overlap: Literal["later", "keep", "error"] = Field(
-        default="later",
-        description="Frames at times that a later part of the run covers again: later keeps those of the "
-        "later part, keep keeps both, error refuses them.",
-    )
-    burn_in: Time | None = Field(
-        default=None,
-        description='Leave out the beginning of each run, such as "100 ns" (a bare number is ps).',
-    )
-    begin: Time | None = Field(default=None, description="First time to keep (a bare number is ps).")
-    end: Time | None = Field(default=None, description="Last time to keep (a bare number is ps).")
-    every: Interval | None = Field(
-        default=None,
-        description='Time between the frames to keep of each run, such as "100 ps" (a bare number is ps).',
-    )
-    dt: Interval | None = Field(
-        default=None,
-        description='Time between frames, for formats that store no times, such as "10 ps" (a bare number '
-        "is ps).",
-    )
-    stride: Count = Field(
-        default=1, description="Keep every nth frame of each file (of each run, if there are runs)."
-    )
-    discard_first: Frame = Field(default=0, description="Frames to leave out at the beginning of each file.")
+    ) = None
+    """Which simulation a file is a part of: what the group (?P<run>...), or the first group, matches in its
+    path, such as '(rep[0-9]+)/'. The parts of a run are put in order of time.
+    """
+    overlap: Literal["later", "keep", "error"] = "later"
+    """Frames at times that a later part of the run covers again: later keeps those of the later part, keep
+    keeps both, error refuses them.
+    """
+    burn_in: Time | None = None
+    """Leave out the beginning of each run, such as "100 ns" (a bare number is ps)."""
+    begin: Time | None = None
+    """First time to keep (a bare number is ps)."""
+    end: Time | None = None
+    """Last time to keep (a bare number is ps)."""
+    every: Interval | None = None
+    """Time between the frames to keep of each run, such as "100 ps" (a bare number is ps)."""
+    dt: Interval | None = None
+    """Time between frames, for formats that store no times, such as "10 ps" (a bare number is ps)."""
+    stride: Count = 1
+    """Keep every nth frame of each file (of each run, if there are runs)."""
+    discard_first: Frame = 0
+    """Frames to leave out at the beginning of each file."""
     precision: Annotated[
         Literal["auto", "lossless"] | Annotated[float, Field(ge=1e-6, le=0.1)],
         BeforeValidator(_parse_precision),
         Written("auto|lossless|LENGTH"),
-    ] = Field(
-        default="auto",
-        description="How coordinates are stored. auto: exactly, as integers if they lie on a grid (XTC), "
-        "else as float32. lossless: exactly, as float32. A length, 0.001 (nm) or 0.01A, rounds to it.",
-    )
-    wide: bool = Field(
-        default=False,
-        description="Use 32-bit integers, for coordinates that don't fit 16 bits (32.767 nm at 0.001 nm).",
-    )
-    codec: Literal["fast", "small"] | None = Field(
-        default=None,
-        description="How chunks are compressed. small takes a tenth less space, five times the time to "
-        "write and twice the time to read. By default fast, or what the store was begun with.",
-    )
+    ] = "auto"
+    """How coordinates are stored. auto: exactly, as integers if they lie on a grid (XTC), else as float32.
+    lossless: exactly, as float32. A length, 0.001 (nm) or 0.01A, rounds to it.
+    """
+    wide: bool = False
+    """Use 32-bit integers, for coordinates that don't fit 16 bits (32.767 nm at 0.001 nm)."""
+    codec: Literal["fast", "small"] | None = None
+    """How chunks are compressed. small takes a tenth less space, five times the time to write and twice the
+    time to read. By default fast, or what the store was begun with.
+    """
     shard: Annotated[
         Literal["auto", "none"] | int | None, BeforeValidator(_parse_shard), Written("auto|none|SIZE")
-    ] = Field(
-        default=None,
-        description="Chunks of coordinates in one file. none: one. auto: as many as keep a store under about "
-        "10,000 files. SIZE: as many as fit, such as 256MiB of float32. By default auto, or what the store "
-        "was begun with.",
-    )
+    ] = None
+    """Chunks of coordinates in one file. none: one. auto: as many as keep a store under about 10,000 files.
+    SIZE: as many as fit, such as 256MiB of float32. By default auto, or what the store was begun with.
+    """
     memory: Memory = None
-    workers: Annotated[int, Field(ge=1, le=4096)] | None = Field(
-        default=None,
-        description="Processes that read, encode and write; by default as many as there are processors, one "
-        "for a small job.",
-    )
+    workers: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Processes that read, encode and write; by default as many as there are processors, one for a small job.
+    """
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -287,82 +265,66 @@ class IngestConfig(_Model):
 class ClusterConfig(_Model):
     """How the first pass clusters a subset and picks leaders."""
 
-    name: Name = Field(default="default", description="Name of the clustering.")
+    name: Name = "default"
+    """Name of the clustering."""
     select: RmsdAtoms = None
-    mass_weighted: bool = Field(
-        default=False,
-        description="Weight atoms by mass in the fit and in the RMSD: RMSD² = Σ m |R x + t − y|² / Σ m. "
-        "Masses are those of the elements; if the topology file has no elements (gro, beads), `masses` is "
-        "needed.",
-    )
-    masses: File | None = Field(
-        default=None,
-        description="Masses for `mass_weighted`: one number a line for each stored or each selected atom, or "
-        "lines such as CA 12.011 or ALA:BB 72.",
-    )
-    no_fit: bool = Field(default=False, description="Compare positions as they are, without superposition.")
-    align_to: FrameOrFile | None = Field(
-        default=None,
-        description="Superpose every frame once on this frame of the store, or on a structure (pdb, gro, h5) "
-        "with the same atoms, by the atoms of `align_select`; then compare those of `select` as they lie, as "
-        "for poses of a ligand.",
-    )
-    align_select: Selection | None = Field(
-        default=None, description="Atoms to superpose by, with `align_to`."
-    )
+    mass_weighted: bool = False
+    """Weight atoms by mass in the fit and in the RMSD: RMSD² = Σ m |R x + t − y|² / Σ m. Masses are those of
+    the elements; if the topology file has no elements (gro, beads), `masses` is needed.
+    """
+    masses: File | None = None
+    """Masses for `mass_weighted`: one number a line for each stored or each selected atom, or lines such as
+    CA 12.011 or ALA:BB 72.
+    """
+    no_fit: bool = False
+    """Compare positions as they are, without superposition."""
+    align_to: FrameOrFile | None = None
+    """Superpose every frame once on this frame of the store, or on a structure (pdb, gro, h5) with the same
+    atoms, by the atoms of `align_select`; then compare those of `select` as they lie, as for poses of a
+    ligand.
+    """
+    align_select: Selection | None = None
+    """Atoms to superpose by, with `align_to`."""
     subset_frames: SubsetFrames = None
     stride: SubsetStride = None
-    method: Literal["linkage", "gromos"] = Field(
-        default="linkage",
-        description="linkage builds a tree and cuts it. gromos takes the frame with the most neighbours "
-        "within `cutoff` out of the subset, together with them, and goes on with the rest (Daura et al., "
-        "1999; gmx cluster).",
-    )
-    linkage: Linkage = Field(
-        default="average",
-        description="Method of the tree. The heights of average, complete, single and weighted are RMSDs. "
-        "ward, centroid and median are made for distances between vectors, which the RMSD isn't: on it, ward "
-        "still gives compact clusters of similar size, but its heights aren't variances. Centroid and median "
-        "may join clusters at a lower height than before, which gives fewer clusters than requested.",
-    )
-    n_clusters: Annotated[Count | Literal["auto"], Written("N|auto")] | None = Field(
-        default=None,
-        description="Cut the tree into this many clusters; auto takes the number that a scan from 2 to 30 "
-        "suggests.",
-    )
-    cutoff: Length | None = Field(
-        default=None,
-        description="Cut the tree at this height: 0.2, 0.2nm or 2A (a bare number is nm). Not for ward, "
-        "centroid, median and rows, whose heights aren't RMSDs. With gromos, the RMSD of neighbours.",
-    )
-    leader_method: Literal["faithful", "medoid", "random"] | None = Field(
-        default=None,
-        description="faithful: the medoids, then the frames that bring back most first-pass labels. medoid: "
-        "the medoid, then farthest first. random: drawn without replacement. By default faithful, or medoid "
-        "with `leaders_per_cluster`.",
-    )
-    leaders_per_cluster: Count | None = Field(
-        default=None, description="Leaders of each cluster, for medoid and random; 1 if not given."
-    )
-    faithfulness: Annotated[float, Field(gt=0, le=1), Written("SHARE")] | None = Field(
-        default=None,
-        description="Add faithful leaders until this share of the subset frames is nearest to a leader of "
-        "their own cluster; 0.95 if not given.",
-    )
-    max_leaders: Count | None = Field(
-        default=None, description="Faithful leaders at most, in all; 5 for each cluster if not given."
-    )
-    leader_frames: Annotated[tuple[Frame, ...] | None, BeforeValidator(_split), Written("I,J,...")] = Field(
-        default=None,
-        description="Frames of the store that lead instead, in this order; they must lie in the subset.",
-    )
-    seed: Seed = Field(default=0, description="Seed of random leaders.")
-    linkage_input: Literal["condensed", "rows"] = Field(
-        default="condensed",
-        description="condensed takes the RMSDs as distances, which is right. rows takes each frame's row of "
-        "the RMSD matrix as a vector and clusters those, as scipy does when given a square matrix and "
-        "MDTraj's worked example relies on; kept to reproduce such results.",
-    )
+    method: Literal["linkage", "gromos"] = "linkage"
+    """linkage builds a tree and cuts it. gromos takes the frame with the most neighbours within `cutoff` out
+    of the subset, together with them, and goes on with the rest (Daura et al., 1999; gmx cluster).
+    """
+    linkage: Linkage = "average"
+    """Method of the tree. The heights of average, complete, single and weighted are RMSDs. ward, centroid and
+    median are made for distances between vectors, which the RMSD isn't: on it, ward still gives compact
+    clusters of similar size, but its heights aren't variances. Centroid and median may join clusters at a
+    lower height than before, which gives fewer clusters than requested.
+    """
+    n_clusters: Annotated[Count | Literal["auto"], Written("N|auto")] | None = None
+    """Cut the tree into this many clusters; auto takes the number that a scan from 2 to 30 suggests."""
+    cutoff: Length | None = None
+    """Cut the tree at this height: 0.2, 0.2nm or 2A (a bare number is nm). Not for ward, centroid, median and
+    rows, whose heights aren't RMSDs. With gromos, the RMSD of neighbours.
+    """
+    leader_method: Literal["faithful", "medoid", "random"] | None = None
+    """faithful: the medoids, then the frames that bring back most first-pass labels. medoid: the medoid, then
+    farthest first. random: drawn without replacement. By default faithful, or medoid with
+    `leaders_per_cluster`.
+    """
+    leaders_per_cluster: Count | None = None
+    """Leaders of each cluster, for medoid and random; 1 if not given."""
+    faithfulness: Annotated[float, Field(gt=0, le=1), Written("SHARE")] | None = None
+    """Add faithful leaders until this share of the subset frames is nearest to a leader of their own cluster;
+    0.95 if not given.
+    """
+    max_leaders: Count | None = None
+    """Faithful leaders at most, in all; 5 for each cluster if not given."""
+    leader_frames: Annotated[tuple[Frame, ...] | None, BeforeValidator(_split), Written("I,J,...")] = None
+    """Frames of the store that lead instead, in this order; they must lie in the subset."""
+    seed: Seed = 0
+    """Seed of random leaders."""
+    linkage_input: Literal["condensed", "rows"] = "condensed"
+    """condensed takes the RMSDs as distances, which is right. rows takes each frame's row of the RMSD matrix
+    as a vector and clusters those, as scipy does when given a square matrix and MDTraj's worked example
+    relies on; kept to reproduce such results.
+    """
     memory: Memory = None
     workers: Threads = None
 
@@ -436,31 +398,29 @@ class ClusterConfig(_Model):
 class LeadersConfig(_Model):
     """How structures from outside lead a clustering."""
 
-    name: Name = Field(default="default", description="Name of the clustering.")
-    select: Selection | None = Field(
-        default=None,
-        description="With structures from outside: atoms of the RMSD, by default as in twopass cluster. "
-        "Every structure must have them.",
-    )
-    leader_labels: Literal["order", "file"] = Field(
-        default="order",
-        description="With structures from outside: order makes each a cluster of its own, from 1; file makes "
-        "those of a file one cluster.",
-    )
+    name: Name = "default"
+    """Name of the clustering."""
+    select: Selection | None = None
+    """With structures from outside: atoms of the RMSD, by default as in twopass cluster. Every structure must
+    have them.
+    """
+    leader_labels: Literal["order", "file"] = "order"
+    """With structures from outside: order makes each a cluster of its own, from 1; file makes those of a file
+    one cluster.
+    """
 
 
 class ScanConfig(_Model):
     """Which cuts of which trees are judged."""
 
     n_clusters: Annotated[tuple[Count, Count], BeforeValidator(_parse_range), Written("FIRST:LAST")] = Field(
-        default="2:30", validate_default=True, description="First and last number of clusters."
+        default="2:30", validate_default=True
     )
-    linkage: Annotated[tuple[Linkage, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
-        default=("average",), description="Methods of the tree to compare."
-    )
-    name: Name | None = Field(
-        default=None, description="Take the subset, atoms and metric of this clustering."
-    )
+    """First and last number of clusters."""
+    linkage: Annotated[tuple[Linkage, ...], BeforeValidator(_listed), Field(min_length=1)] = ("average",)
+    """Methods of the tree to compare."""
+    name: Name | None = None
+    """Take the subset, atoms and metric of this clustering."""
     select: RmsdAtoms = None
     subset_frames: SubsetFrames = None
     stride: SubsetStride = None
@@ -472,12 +432,10 @@ class RecutConfig(_Model):
     """Where the tree of a clustering is cut anew."""
 
     name: OnlyName = None
-    n_clusters: Annotated[Count | Literal["auto"], Written("N|auto")] | None = Field(
-        default=None, description="Cut the tree into this many clusters."
-    )
-    cutoff: Length | None = Field(
-        default=None, description="Cut it at this height instead: 0.2, 0.2nm or 2A (a bare number is nm)."
-    )
+    n_clusters: Annotated[Count | Literal["auto"], Written("N|auto")] | None = None
+    """Cut the tree into this many clusters."""
+    cutoff: Length | None = None
+    """Cut it at this height instead: 0.2, 0.2nm or 2A (a bare number is nm)."""
     memory: Memory = None
     workers: Threads = None
 
@@ -486,40 +444,36 @@ class AssignConfig(_Model):
     """How the second pass runs; only the noise cutoff changes its labels."""
 
     name: OnlyName = None
-    noise_cutoff: Length | None = Field(
-        default=None,
-        description="Give frames farther than this from every leader the label -1 and the status "
-        "beyond_noise_cutoff: 0.2, 0.2nm or 2A (a bare number is nm).",
-    )
-    margin: bool = Field(
-        default=False,
-        description="Find each frame's nearest leader of another cluster too, to tell how certain its label "
-        "is; also if the labels exist already. Takes about as long as the labels.",
-    )
+    noise_cutoff: Length | None = None
+    """Give frames farther than this from every leader the label -1 and the status beyond_noise_cutoff: 0.2,
+    0.2nm or 2A (a bare number is nm).
+    """
+    margin: bool = False
+    """Find each frame's nearest leader of another cluster too, to tell how certain its label is; also if the
+    labels exist already. Takes about as long as the labels.
+    """
     memory: Memory = None
     workers: Threads = None
-    scheduler: Annotated[str, Written("ADDRESS")] | None = Field(
-        default=None,
-        description="Run on the workers of a dask.distributed cluster, such as tcp://host:8786; they must "
-        "see the store under the same path, and `memory` is that of each.",
-    )
+    scheduler: Annotated[str, Written("ADDRESS")] | None = None
+    """Run on the workers of a dask.distributed cluster, such as tcp://host:8786; they must see the store
+    under the same path, and `memory` is that of each.
+    """
 
 
 class SummaryConfig(_Model):
     """What a summary tells."""
 
     name: OnlyName = None
-    by: Annotated[str, Written("run|trajectory|blocks:N")] | None = Field(
-        default=None,
-        description="Count frames by run, by source file, or by N blocks of time: each run is cut into N "
-        "blocks, and the kth blocks of all runs are taken together.",
-    )
-    convergence: bool = Field(
-        default=False,
-        description="Repeat the first pass with twice and four times its stride, from the stored distances, "
-        "to see whether the stride was fine enough. With csv as `format`, that table alone is printed.",
-    )
-    seed: Seed = Field(default=0, description="Seed of the bootstrap over runs.")
+    by: Annotated[str, Written("run|trajectory|blocks:N")] | None = None
+    """Count frames by run, by source file, or by N blocks of time: each run is cut into N blocks, and the kth
+    blocks of all runs are taken together.
+    """
+    convergence: bool = False
+    """Repeat the first pass with twice and four times its stride, from the stored distances, to see whether
+    the stride was fine enough. With csv as `format`, that table alone is printed.
+    """
+    seed: Seed = 0
+    """Seed of the bootstrap over runs."""
     memory: Memory = None
 
 
@@ -527,37 +481,33 @@ class CompareConfig(_Model):
     """Which labels are compared."""
 
     name: OnlyName = None
-    column: Count | None = Field(
-        default=None, description="Column of the labels in the file, from 1; by default the last."
-    )
+    column: Count | None = None
+    """Column of the labels in the file, from 1; by default the last."""
 
 
 class ExportConfig(_Model):
     """Which frames are written."""
 
-    frames: Annotated[Any, Written("START:STOP:STEP")] = Field(
-        default=None,
-        description="Frames of the store, counted from 0, STOP left out: 0:1000:10, 5000:, ::2, -100: (the "
-        "last hundred) or 7; by default all.",
-    )
-    label: Annotated[tuple[int, ...], BeforeValidator(_listed)] = Field(
-        default=(), description="Only frames with this label, as stored; may be given several times."
-    )
-    cluster: Annotated[tuple[Rank, ...], BeforeValidator(_listed)] = Field(
-        default=(),
-        description="Only frames of this cluster, such as C1, the largest; may be given several times.",
-    )
-    stride: Count = Field(default=1, description="Every nth of the frames so chosen.")
+    frames: Annotated[Any, Written("START:STOP:STEP")] = None
+    """Frames of the store, counted from 0, STOP left out: 0:1000:10, 5000:, ::2, -100: (the last hundred) or
+    7; by default all.
+    """
+    label: Annotated[tuple[int, ...], BeforeValidator(_listed)] = ()
+    """Only frames with this label, as stored; may be given several times."""
+    cluster: Annotated[tuple[Rank, ...], BeforeValidator(_listed)] = ()
+    """Only frames of this cluster, such as C1, the largest; may be given several times."""
+    stride: Count = 1
+    """Every nth of the frames so chosen."""
     name: OnlyName = None
-    top_to: File | None = Field(
-        default=None, description="Write the first of these frames there as a topology: pdb, gro, h5 or cif."
-    )
+    top_to: File | None = None
+    """Write the first of these frames there as a topology: pdb, gro, h5 or cif."""
 
 
 class RunConfig(_Model):
     """One run of the whole pipeline."""
 
-    store: Annotated[str, Written("FILE")] = Field(description="Path of the store.")
+    store: Annotated[str, Written("FILE")]
+    """Path of the store."""
     ingest: IngestConfig
     cluster: ClusterConfig = ClusterConfig()
     assign: AssignConfig = AssignConfig()

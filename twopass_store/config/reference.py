@@ -56,7 +56,7 @@ def options_of(model: type[BaseModel]) -> list[Option]:
         found.append(
             Option(
                 name=name,
-                help=field.description or "",
+                help=" ".join((field.description or "").split()),
                 default=field.default,
                 written=written[0],
                 choices=() if kinds else choices,
