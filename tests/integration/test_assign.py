@@ -140,15 +140,3 @@ def test_margin__of_the_only_cluster_is_none(store):
     with open_results(store, "one") as results:
         assert (results.second_label == -1).all()
         assert results.rmsd_to_second.isnull().all()
-
-
-def test_restart__discards_margins_with_the_labels_that_they_belong_to(store):
-    assign_frames(store, margin=True)
-    assign_frames(store, noise_cutoff="0.5A", restart=True)
-    with open_results(store) as results:
-        assert "second_label" not in results
-    assert [stage.stage for stage in store_status(store).stages if "margin" in stage.stage] == []
-    assert assign_frames(store, noise_cutoff="0.5A", margin=True).n_margins_computed == 4000
-    np.testing.assert_array_equal(*columns(store, "second_label"), brute_force_margins(store)[0])
-    cluster_subset(store, stride=8, n_clusters=3, restart=True)
-    assert not any("margin" in stage.stage for stage in store_status(store).stages)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from conftest import EXAMPLE, command
-from small_stores import forget
 from twopass_store import open_results
 from twopass_store.journal import Lock, hold
 
@@ -140,18 +139,6 @@ def test_link_to_a_store__is_the_store(demo, twopass):
     assert (demo / "link.zarr").is_symlink()
     with hold(demo / "scratch" / "real.zarr.lock", [Lock("ingest")]):
         twopass("ingest", "link.zarr", "example:alanine-dipeptide.pdb", "--restart", code=6)
-
-
-def test_status__of_an_interrupted_cluster_names_the_command_to_resume(demo, twopass):
-    example = ["example:alanine-dipeptide.xtc", "--top", "example:alanine-dipeptide.pdb"]
-    twopass("ingest", "demo.zarr", *example)
-    twopass("cluster", "demo.zarr", "--stride", 8, "--n-clusters", 3)
-    # As a kill in the middle leaves it.
-    for folder in (demo / "demo.zarr" / "journal").glob("*-*"):
-        forget(demo / "demo.zarr", folder.name)
-    found = json.loads(twopass("status", "demo.zarr", "--json").stdout)
-    assert found["next_command"] == "twopass cluster demo.zarr --stride 8 --n-clusters 3  (to resume)"
-    twopass("cluster", "demo.zarr", "--stride", 8, "--n-clusters", 3)
 
 
 def test_set__changes_one_key_and_the_store_refuses_it(demo, twopass):

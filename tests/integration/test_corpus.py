@@ -5,8 +5,6 @@
 
 from pathlib import Path
 
-import mdtraj as md
-import numpy as np
 import pytest
 
 from damage import read
@@ -18,7 +16,6 @@ from twopass_store.errors import (
     TruncatedTrajectoryError,
     TwopassError,
 )
-from twopass_store.store import Store
 from twopass_store.trajectory import end_readers, load_topology
 
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -101,22 +98,3 @@ def test_corpus__through_the_command(name, twopass):
     said = twopass("ingest", "run.zarr", CORPUS / name, "--top", CORPUS / "top.pdb", code=3)
     lines = said.stderr.splitlines()
     assert lines[-1].startswith("Error: ") and name in lines[-1] and not said.stdout
-
-
-def test_frames_before_the_damage__are_the_right_ones(tmp_path, example_xtc, example_top):
-    """A frame in the middle is damaged: what was committed before it stays, and is right."""
-    data = bytearray(example_xtc.read_bytes())
-    with md.open(str(example_xtc)) as file:
-        place = int(file.offsets[3000]) + 60
-    data[place : place + 12] = b"\x7f" * 12
-    (tmp_path / "run.xtc").write_bytes(data)
-    with pytest.raises(TrajectoryError, match=r"run\.xtc"):
-        ingest_trajectories(tmp_path / "run.zarr", tmp_path / "run.xtc", top=example_top)
-    ingest_trajectories(tmp_path / "sound.zarr", example_xtc, top=example_top)
-    damaged, sound = Store.open(tmp_path / "run.zarr"), Store.open(tmp_path / "sound.zarr")
-    done = damaged.journal("ingest").done("position")
-    assert not damaged.is_complete("position")
-    length = damaged.unit_length("position")
-    for chunk in np.flatnonzero(done):
-        frames = slice(chunk * length, (chunk + 1) * length)
-        np.testing.assert_array_equal(damaged.read("position")[frames], sound.read("position")[frames])

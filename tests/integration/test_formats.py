@@ -298,17 +298,6 @@ def test_dcd__charmm_gives_the_matrix_of_the_cell(trajectory: md.Trajectory, tmp
     np.testing.assert_array_equal(block.xyz, load(path, trajectory.topology).xyz)
 
 
-@pytest.mark.parametrize("angles", [(90, 90, 90), (60, 60, 90), (109.47, 109.47, 109.47), (70.5, 110, 70.5)])
-def test_dcd__angles_stay_angles(
-    angles: tuple[float, ...], trajectory: md.Trajectory, tmp_path: Path
-) -> None:
-    celled = trajectory[:]
-    celled.unitcell_angles = np.full((N_FRAMES, 3), angles, np.float32)
-    path = write(celled, tmp_path / "angles.dcd")
-    (block,) = read_all(probe(path, trajectory.topology))
-    np.testing.assert_array_equal(block.unitcell_angles, load(path, trajectory.topology).unitcell_angles)
-
-
 def test_trr__frames_without_positions_are_refused(
     trajectory: md.Trajectory, files: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -27,16 +27,6 @@ def test_list__brings_each_file_with_its_topology(tmp_path, twopass, example_xtc
     assert "nothing was changed" in again.stdout
 
 
-def test_list__works_in_a_config(tmp_path, twopass, example_xtc, example_top):
-    (tmp_path / "list.toml").write_text(f'[[trajectory]]\npath = "{example_xtc}"\n')
-    (tmp_path / "run.toml").write_text(
-        'store = "s.zarr"\n[ingest]\nfrom_list = "list.toml"\ntop = "example:alanine-dipeptide.pdb"\n'
-        "stride = 40\n[cluster]\nn_clusters = 2\n"
-    )
-    twopass("run", "run.toml")
-    assert Store.open(tmp_path / "s.zarr").shape("position") == (100, 22, 3)
-
-
 def test_index_group__is_what_is_kept(tmp_path, twopass, example_xtc, example_top):
     (tmp_path / "index.ndx").write_text("[ System ]\n1 2 3\n[ Heavy ]\n5 2 7 7\n")
     arguments = ("ingest", "s.zarr", example_xtc, "--top", example_top, "--ndx", "index.ndx", "--group")

@@ -34,18 +34,6 @@ def test_disk__is_about_what_the_store_takes(tmp_path, example_xtc, example_top)
     assert told.source_bytes == example_xtc.stat().st_size
 
 
-def test_plan__samples_each_format(tmp_path, twopass):
-    trajectory = make_trajectory(40)
-    for extension in ("xtc", "dcd", "nc", "xyz", "pdb", "gro"):
-        trajectory.save(str(tmp_path / f"run.{extension}"))
-    trajectory[0].save_pdb(tmp_path / "top.pdb")
-    names = [f"run.{extension}" for extension in ("xtc", "dcd", "nc", "xyz", "pdb", "gro")]
-    result = twopass("ingest", "s.zarr", *names, "--top", "top.pdb", "--plan", "--stride", "3")
-    assert "84 of 240" in result.stdout
-    assert "6 files" in result.stdout
-    assert not (tmp_path / "s.zarr").exists()
-
-
 def test_plan__refuses_what_the_ingest_would(tmp_path, twopass):
     make_trajectory(4).save_xtc(tmp_path / "run.xtc")
     result = twopass("ingest", "s.zarr", "run.xtc", "--plan", code=2)

@@ -9,11 +9,8 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from conftest import EXAMPLE, command
 from faults import assert_same, wait_for, write_trajectories
@@ -21,51 +18,10 @@ from trajectory_files import WITH_TOPOLOGY, make_trajectory, write
 from twopass_store import ingest_trajectories
 from twopass_store.config import IngestConfig
 from twopass_store.ingest.plan import plan_ingest
-from twopass_store.ingest.runs import Source
-from twopass_store.ingest.stretches import cut_stretches, useful_workers
-from twopass_store.ingest.systems import System
-from twopass_store.partition import FrameList, chunk_range
 from twopass_store.store import Store
-from twopass_store.trajectory import TrajectoryInfo
 
 MEBIBYTE = 1 << 20
 TOP = EXAMPLE / "alanine-dipeptide.pdb"
-
-
-def source(name: str, n_frames: int) -> Source:
-    info = TrajectoryInfo(f"/in/{name}", n_frames, 22, False, True, 300 * n_frames, 0, "")
-    return Source(info, System("/in/top.pdb", 22, None), FrameList.of(range(n_frames)))
-
-
-@given(data=st.data(), workers=st.integers(1, 4), chunk_frames=st.integers(1, 9))
-def test_stretches__cover_what_is_missing_and_leave_text_files_whole(
-    data: st.DataObject, workers: int, chunk_frames: int
-) -> None:
-    names = st.sampled_from(["a.xtc", "b.xyz", "c.gro", "d.nc"])
-    files = data.draw(st.lists(st.tuples(names, st.integers(1, 200)), min_size=1, max_size=5), "files")
-    n_frames = sum(size for _, size in files)
-    n_chunks = -(-n_frames // chunk_frames)
-    done = data.draw(st.sets(st.integers(0, n_chunks - 1), max_size=n_chunks - 1), "done")
-    missing = np.array([chunk for chunk in range(n_chunks) if chunk not in done])
-    sources = [source(*file) for file in files]
-    found = list(cut_stretches(sources, missing, chunk_frames=chunk_frames, workers=workers))
-    assert [chunk for part in found for chunk in range(part.start, part.stop)] == missing.tolist()
-
-    ends = np.cumsum([0, *(size for _, size in files)])
-    for before, after in pairwise(found):
-        if before.stop < after.start:
-            continue
-        assert workers > 1
-        # A cut lies in a file that seeks, or makes another read less than a chunk of it again.
-        frame = chunk_range(after.start, chunk=chunk_frames, length=n_frames).start
-        file = int(np.searchsorted(ends, frame, side="right")) - 1
-        assert files[file][0] in ("a.xtc", "d.nc") or frame - ends[file] < chunk_frames
-
-
-def test_useful_workers__are_one_for_a_small_job() -> None:
-    assert useful_workers([source("a.xtc", 4_000)]) == 1
-    assert useful_workers([source("a.xtc", 4_000_000)]) > 1
-    assert useful_workers([source("a.xyz", 400_000)]) > 1
 
 
 @pytest.mark.parametrize("extension", ["xtc", "dcd", "h5", "xyz"])

@@ -6,8 +6,6 @@ from pathlib import Path
 import mdtraj as md
 import numpy as np
 import pytest
-import scipy.cluster.hierarchy
-import scipy.spatial.distance
 import xarray as xr
 
 from kabsch import kabsch_condensed, kabsch_matrix
@@ -66,27 +64,6 @@ def test_distances__equal_kabsch(trajectory, run):
         rmsd = results.rmsd.values
         subset = frames.xyz[results.subset_frame.values][:, heavy]
     np.testing.assert_allclose(rmsd, kabsch_condensed(subset), atol=1e-6, rtol=0)
-
-
-def test_medoid_leaders__are_the_medoid_and_then_the_farthest(run):
-    with open_results(run, "default") as results:
-        square = scipy.spatial.distance.squareform(results.rmsd.values.astype(np.float64))
-        labels, subset = results.subset_label.values, results.subset_frame.values
-        by_label = {
-            label: results.leader_frame.values[results.leader_label.values == label]
-            for label in range(1, labels.max() + 1)
-        }
-        medoids = results.medoid_frame.values
-    for label, frames in by_label.items():
-        members = np.flatnonzero(labels == label)
-        within = square[np.ix_(members, members)]
-        chosen = [int(within.sum(axis=1).argmin())]
-        assert subset[members[chosen[0]]] == medoids[label - 1]
-        while len(chosen) < min(3, len(members)):
-            distance = within[:, chosen].min(axis=1)
-            distance[chosen] = -1
-            chosen.append(int(distance.argmax()))
-        assert frames.tolist() == subset[members[chosen]].tolist()
 
 
 def test_positions__are_bit_identical_to_mdtraj(trajectory, run):

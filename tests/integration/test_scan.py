@@ -92,23 +92,6 @@ def test_suggestion__is_stable_and_more_than_outliers():
     assert suggest([2], cuts[:1], [0.9]).n_clusters == 2
 
 
-def test_states_that_lie_apart__are_found(tmp_path):
-    import mdtraj as md
-
-    from trajectory_files import make_trajectory
-
-    rng = np.random.default_rng(3)
-    few = make_trajectory(4, n_residues=12)
-    states = few.xyz + rng.normal(size=few.xyz.shape).astype(np.float32) * 0.3
-    xyz = states[rng.integers(0, 4, 160)] + rng.normal(size=(160, *states.shape[1:])) * 0.02
-    md.Trajectory(xyz, few.topology).save_hdf5(tmp_path / "states.h5")
-    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "states.h5")
-    for linkage in ("average", "ward", "single"):
-        result = cluster_subset(tmp_path / "s.zarr", name=linkage, n_clusters="auto", linkage=linkage)
-        assert result.n_clusters == 4
-        assert result.faithfulness == 1.0
-
-
 @pytest.mark.parametrize(
     ("options", "kind", "words"),
     [

@@ -169,21 +169,6 @@ def test_csv_and_json__hold_what_the_library_says(store, twopass):
     assert split.groupby("group").group_n_beyond_noise_cutoff.first().sum() > 0
 
 
-def test_names_of_runs__are_no_formulas_in_csv(tmp_path, twopass):
-    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=EXAMPLE / "alanine-dipeptide.pdb")[:100]
-    for name in ("=1+1", "@x", "+x", "-x", "fine"):
-        frames.save_xtc(tmp_path / f"a{name}.xtc")
-    path = tmp_path / "s.zarr"
-    top = EXAMPLE / "alanine-dipeptide.pdb"
-    ingest_trajectories(path, str(tmp_path / "a*.xtc"), top=top, run_pattern=r"a([^/]*)\.xtc")
-    cluster_subset(path, stride=6, n_clusters=2)
-    assign_frames(path)
-    text = twopass("summary", path, "--format", "csv", "--by", "run").stdout
-    assert set(pd.read_csv(io.StringIO(text)).group) == {"'=1+1", "'@x", "'+x", "'-x", "fine"}
-    found = json.loads(twopass("summary", path, "--format", "json", "--by", "run").stdout)
-    assert "=1+1" in {row["group"] for row in found["group"]}
-
-
 def test_text__fits_a_narrow_terminal(store):
     import pty
 

@@ -32,20 +32,6 @@ temperature,run,path,topology,replica,label
     ]
 
 
-def test_csv__in_columns_for_the_eye(folder):
-    text = """
-path,         topology,     label,    run,  replica, temperature
-data/a.xtc,   data/top.pdb, apo,      apo1, 1,       300
-data/b1*.xtc, ,             with ATP, ,     ,        310
-"""
-    data = folder / "data"
-    assert read_manifest(write(folder, text)) == [
-        InputFile(data / "a.xtc", data / "top.pdb", "apo", "apo1", "1", 300.0),
-        InputFile(data / "b1.xtc", None, "with ATP", temperature=310.0),
-        InputFile(data / "b10.xtc", None, "with ATP", temperature=310.0),
-    ]
-
-
 def test_csv__without_a_header_is_path_topology_label(folder):
     data = folder / "data"
     found = read_manifest(write(folder, "data/a.xtc,data/top.pdb,apo\ndata/b1.xtc\n"))

@@ -8,7 +8,6 @@ from twopass_store.errors import (
 )
 from twopass_store.journal import (
     METADATA,
-    Disk,
     Plan,
     Product,
     Record,
@@ -155,23 +154,3 @@ def test_writer__removes_folders_and_takes_absence(writer, tmp_path):
     writer.remove(tmp_path / "tree")
     writer.remove(tmp_path / "tree")
     assert not (tmp_path / "tree").exists()
-
-
-class CountedSyncs(Disk):
-    """Counts what is synced."""
-
-    def __init__(self):
-        self.folders = []
-
-    def sync_folder(self, path):
-        self.folders.append(path)
-        super().sync_folder(path)
-
-
-def test_make_folder__syncs_the_name_of_one_that_another_has_just_made(tmp_path, monkeypatch):
-    disk = CountedSyncs()
-    monkeypatch.setattr(Writer, "disk", disk)
-    (tmp_path / "staging").mkdir()
-    (tmp_path / "group").mkdir()
-    Writer(tmp_path / "staging").make_folder(tmp_path / "group")
-    assert disk.folders == [tmp_path]

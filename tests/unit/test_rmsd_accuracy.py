@@ -25,12 +25,6 @@ def noisy_copies(rng: np.random.Generator, base: npt.NDArray[np.float64], noise:
     return moved.astype(np.float32)
 
 
-def chains(rng: np.random.Generator, n_atoms: int) -> Positions:
-    steps = rng.normal(size=(N_FRAMES, n_atoms, 3))
-    steps *= 0.15 / np.linalg.norm(steps, axis=2, keepdims=True)
-    return steps.cumsum(axis=1).astype(np.float32)
-
-
 def mirrored(rng: np.random.Generator, n_atoms: int) -> Positions:
     xyz = noisy_copies(rng, structure(rng, n_atoms), 0.02)
     xyz[::2, :, 0] *= -1.0
@@ -52,14 +46,6 @@ def planar(rng: np.random.Generator, n_atoms: int) -> Positions:
     xyz = rng.normal(size=(N_FRAMES, n_atoms, 3))
     xyz[:, :, 2] = 0.0
     return (xyz @ random_rotations(rng, N_FRAMES)).astype(np.float32)
-
-
-def planar_mirrored(rng: np.random.Generator, n_atoms: int) -> Positions:
-    base = structure(rng, n_atoms)
-    base[:, 2] = 0.0
-    xyz = np.broadcast_to(base, (N_FRAMES, n_atoms, 3)).copy()
-    xyz[::2, :, 0] *= -1.0
-    return xyz.astype(np.float32)
 
 
 def collinear(rng: np.random.Generator, n_atoms: int) -> Positions:
@@ -92,10 +78,6 @@ def unequal_sizes(rng: np.random.Generator, n_atoms: int) -> Positions:
     return (rng.normal(size=(N_FRAMES, n_atoms, 3)) * sizes).astype(np.float32)
 
 
-def large_and_near(rng: np.random.Generator, n_atoms: int) -> Positions:
-    return noisy_copies(rng, structure(rng, n_atoms, 2.8 / np.sqrt(3)), 0.24 / np.sqrt(6))
-
-
 def copies(noise: float) -> Callable[[np.random.Generator, int], Positions]:
     return lambda rng, n_atoms: noisy_copies(rng, structure(rng, n_atoms), noise)
 
@@ -104,17 +86,14 @@ CASES: list[tuple[str, Callable[[np.random.Generator, int], Positions], tuple[in
     ("noise_0.1", copies(0.1), (1, 2, 3, 4, 22, 301)),
     ("noise_1e-4", copies(1e-4), (2, 3, 22, 100)),
     ("noise_1e-6", copies(1e-6), (3, 22, 100)),
-    ("chains", chains, (2, 4, 22, 301)),
     ("mirrored", mirrored, (4, 22, 100)),
     ("mirrored_symmetric", mirrored_symmetric, (4, 22, 100)),
     ("planar", planar, (3, 22, 100)),
-    ("planar_mirrored", planar_mirrored, (3, 22, 100)),
     ("collinear", collinear, (2, 3, 22)),
     ("collinear_identical", collinear_identical, (2, 3, 22)),
     ("needles", needles, (3, 22, 100)),
     ("identical", identical, (1, 3, 22, 1000)),
     ("far_away", far_away, (2, 22, 100)),
-    ("large_and_near", large_and_near, (100, 1000)),
 ]
 PARAMETERS = [
     pytest.param(make, n_atoms, id=f"{name}-{n_atoms}") for name, make, counts in CASES for n_atoms in counts

@@ -91,18 +91,6 @@ def test_flipped_bytes__raise_wherever_the_chunk_is_read(store, codec):
         store.read_positions(FrameRange(0, 1))
 
 
-@pytest.mark.parametrize("dtype", ["int16", "int32"])
-def test_what_is_not_written__is_nan_for_xarray(store, dtype):
-    packing = Packing.on_grid(0.001, dtype)
-    store.ensure_array("", position_spec(dtype, packing.scale), [N_FRAMES, N_ATOMS, 3])
-    length = store.chunk_length("position")
-    store.write_chunk("position", 1, np.zeros((length, N_ATOMS, 3), dtype))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        seen = xr.open_datatree(store.path, engine="zarr", consolidated=False)["position"].values
-    assert np.isnan(seen[:length]).all() and (seen[length : 2 * length] == 0).all()
-
-
 def test_misfit__tells_which_coordinate_and_why():
     xyz = np.zeros((4_000, 7, 3), np.float32)
     packing = KINDS[1]

@@ -150,22 +150,3 @@ def test_ingest__the_readers_leave(workers, tmp_path, monkeypatch):
     assert readers() == []
     found = Store.open(tmp_path / "run.zarr").read_positions(range(20))
     np.testing.assert_allclose(found, load(path, trajectory.topology).xyz, atol=1e-6)
-
-
-def test_command__names_the_file_that_crashes_the_reader(tmp_path, twopass):
-    """Flips of the metadata, until one crashes it; which one does depends on the library."""
-    path = write(make_trajectory(3), tmp_path / "run.h5")
-    data = path.read_bytes()
-    rng = np.random.default_rng(3)
-    for _ in range(400):
-        place = int(rng.integers(900, 1200))
-        path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
-        try:
-            load_topology(path)
-        except TrajectoryError as error:
-            if "crashed" in str(error):
-                break
-    else:
-        pytest.skip("this version of the library survives all of them")
-    said = twopass("ingest", "run.zarr", "run.h5", code=3).stderr
-    assert "run.h5: the reader crashed on it (SIGSEGV)" in said and said.count("\n") == 1

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import mdtraj as md
-import numpy as np
 import pytest
 from mdtraj.core import element
 from mdtraj.core.topology import Aromatic, Double
@@ -89,24 +88,6 @@ def test_load_topology(extension: str, tmp_path: Path) -> None:
     trajectory.save(str(path))
     topology = load_topology(path)
     assert [atom.name for atom in topology.atoms] == [atom.name for atom in trajectory.topology.atoms]
-
-
-def test_load_topology__psf_and_prmtop(tmp_path: Path) -> None:
-    path = tmp_path / "water.psf"
-    lines = ["PSF", "", "       1 !NTITLE", " REMARKS by hand", "", "       2 !NATOM"]
-    for index, (name, kind, mass) in enumerate([("OH2", "OT", 15.9994), ("H1", "HT", 1.008)], start=1):
-        lines.append(
-            f"{index:8d} WAT  1    TIP3 {name:<4s} {kind:<4s} {0.0:10.6f}     {mass:8.4f}           0"
-        )
-    path.write_text("\n".join([*lines, "", "       1 !NBOND: bonds", "       1       2", "", ""]))
-    assert load_topology(path).n_atoms == 2
-
-
-def test_load_topology__dummy_unit_cell_does_not_warn(tmp_path: Path) -> None:
-    trajectory = make_trajectory(1)
-    trajectory.unitcell_lengths = np.full((1, 3), 0.1, np.float32)
-    trajectory.save(str(tmp_path / "dummy.pdb"))
-    assert load_topology(tmp_path / "dummy.pdb").n_atoms == 28
 
 
 def test_load_topology__errors(tmp_path: Path) -> None:

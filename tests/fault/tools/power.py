@@ -245,17 +245,7 @@ def materialise(state: State, folder: Path) -> None:
 
 
 def leave_debris(store: Path, lock: bytes, rng: random.Random) -> None:
-    """Leave what a dead process may have left beside the store: all, some or none of it, torn anywhere.
-
-    Parameters
-    ----------
-    store
-        Path of the store.
-    lock
-        What the process had written into its lock.
-    rng
-        Draws what is left.
-    """
+    """Leave what a dead process may have left beside the store: all, some or none of it, torn anywhere."""
     folder = store.with_name(f"{store.name}.lock")
     if rng.random() < 0.25:
         return
@@ -348,17 +338,7 @@ def on_disk(disk: Disk) -> Iterator[None]:
 
 @dataclass
 class Explored:
-    """How far an exploration came.
-
-    Attributes
-    ----------
-    n_states
-        States from which the run was taken up, each different from all others.
-    n_left
-        Those that were found, but not taken up.
-    n_steps
-        Steps of the uninterrupted run.
-    """
+    """How many states a run was taken up from, how many were only found, and the steps of the whole run."""
 
     n_states: int = 0
     n_left: int = 0
