@@ -170,8 +170,9 @@ class _Assign(Stage[tuple[int, int]]):
         return n_left
 
 
-def frames_left(journal: StageJournal, covered: int) -> dict[int, int]:
+def frames_left(journal: StageJournal, covered: int | None = None) -> dict[int, int]:
     """Count the frames left of a second pass by chunk; `covered` are those of before an append."""
+    covered = int(journal.plan.request.get("covered", 0)) if covered is None else covered
     n_frames = int(journal.plan.parameters["n_frames"])
     edge, n_present = divmod(covered, FRAME_CHUNK)
     done = np.logical_and.reduce([journal.done(product.path) for product in journal.plan.products])

@@ -79,7 +79,7 @@ class StoreStatus:
     next_command: str
 
 
-_ORDER = ("ingest", "subset-", "linkage-", "scan-", "clustering-", "assign-", "margin-")
+_ORDER = ("ingest", "subset", "linkage", "scan", "clustering", "assign", "margin")
 
 
 def store_status(store: str | os.PathLike[str]) -> StoreStatus:
@@ -97,14 +97,16 @@ def store_status(store: str | os.PathLike[str]) -> StoreStatus:
 
 
 def _status(opened: Store) -> StoreStatus:
-    journals = [opened.journal(name) for name in opened.members("journal") if name != GROWTH]
-    found = sorted((journal for journal in journals if journal is not None), key=_rank)
+    read = (opened.journal(name) for name in opened.members("journal") if name != GROWTH)
+    journals = sorted((journal for journal in read if journal is not None), key=_rank)
     shape = opened.shape("position") if opened.has("position") else (0, 0, 3)
-    finished = [
-        journal.plan.stage.removeprefix("clustering-")
-        for journal in found
-        if journal.plan.stage.startswith("clustering-") and journal.complete
-    ]
+    finished, n_without_label = [], {}
+    for journal in journals:
+        kind, _, name = journal.plan.stage.partition("-")
+        if kind == "clustering" and journal.complete:
+            finished.append(name)
+        if kind == "assign" and (left := frames_left(journal)):
+            n_without_label[name] = sum(left.values())
     return StoreStatus(
         path=str(opened.path),
         format_version=FORMAT_VERSION,
@@ -113,25 +115,15 @@ def _status(opened: Store) -> StoreStatus:
         n_trajectories=opened.shape("trajectory_path")[0] if opened.has("trajectory_path") else 0,
         time_source=opened.attrs("time").get("time_source", "") if opened.has("time") else "",
         size_bytes=_folder_bytes(opened.path),
-        stages=tuple(_stage(opened, journal) for journal in found),
+        stages=tuple(_stage(opened, journal) for journal in journals),
         clusterings={name: opened.attrs(f"clusterings/{name}") for name in finished},
-        n_frames_without_label={
-            journal.plan.stage.removeprefix("assign-"): missing
-            for journal in found
-            if journal.plan.stage.startswith("assign-") and (missing := _without_label(journal))
-        },
+        n_frames_without_label=n_without_label,
         next_command=_next_command(opened, finished),
     )
 
 
-def _without_label(journal: StageJournal) -> int:
-    """Count the frames that a second pass hasn't come to."""
-    return sum(frames_left(journal, int(journal.plan.request.get("covered", 0))).values())
-
-
 def _rank(journal: StageJournal) -> tuple[int, str]:
-    stage = journal.plan.stage
-    return next(rank for rank, prefix in enumerate(_ORDER) if stage.startswith(prefix)), stage
+    return _ORDER.index(journal.plan.stage.partition("-")[0]), journal.plan.stage
 
 
 def _stage(store: Store, journal: StageJournal) -> StageStatus:
