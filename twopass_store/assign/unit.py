@@ -28,12 +28,8 @@ class AssignUnit:
 
     Attributes
     ----------
-    path
-        The store.
-    staging
-        Folder for temporary files, from the lock that the driver holds.
-    group
-        Path of the clustering's group.
+    path, staging, group
+        The store, the folder for temporary files from the driver's lock, and the clustering's group.
     fingerprint
         Of the plan of the labels; tells clusterings of one name apart in a process that has seen both.
     noise_cutoff

@@ -102,20 +102,10 @@ def plan_cluster(
 ) -> ClusterPlan:
     """Resolve the parameters against the store.
 
-    Parameters
-    ----------
-    store, config
-        Where, and what was asked for.
-    like
-        A finished clustering whose subset and metric are taken. Both are whole in the store: no selection is
-        parsed, and no file read again.
-    begun
-        The parameters of the same clustering if it was begun: it goes on with the frames of then, even if
-        others were appended since.
-    n_judged
-        Clusters of the finest cut that a scan is to judge; None to plan a clustering.
-    restart
-        Whether a subset whose journal is damaged may be made anew.
+    With `like`, the subset and metric of that finished clustering are taken, which are whole in the store: no
+    selection is parsed, and no file read again. `begun` are the parameters of the same clustering if it was
+    begun: it goes on with the frames of then, even if others were appended since. `n_judged` are the clusters
+    of the finest cut that a scan is to judge. With `restart`, a subset whose journal is damaged is made anew.
 
     Raises
     ------

@@ -156,23 +156,10 @@ def has_current_medoids(table: ClusterTable) -> bool:
 
 
 def write_medoids(table: ClusterTable) -> Path:
-    """Write the medoids as a multi-model PDB, superposed as in `export_representatives`.
+    """Write the medoids beside the store as a multi-model PDB, superposed as in `export_representatives`.
 
-    Parameters
-    ----------
-    table
-        Of the clustering. Model 1 is its most populated cluster, C1; remarks say which frame each one is.
-
-    Returns
-    -------
-    Path of the file, see `medoids_path`; replaced if it exists.
-
-    Raises
-    ------
-    TrajectoryError
-        If the format has no room for a coordinate.
-    StoreWriteError
-        If it can't be written.
+    Model 1 is the most populated cluster, C1; remarks say which frame each one is. A file that exists is
+    replaced.
     """
     from ..trajectory import Block, open_writer, topology_from_json
 

@@ -21,28 +21,13 @@ LOG_HEADER = "cl. | #st"
 def read_labels(
     path: Path, *, column: int | None = None, times: Callable[[], NDArray[np.float64]]
 ) -> NDArray[np.int64]:
-    """Read one label a frame.
+    """Read one label a frame, shape (n_frames,).
 
-    Parameters
-    ----------
-    path
-        A table of numbers, one frame a line, with the label in its last column: ``cnumvtime`` of cpptraj
-        (frame, cluster), ``clid.xvg`` of gmx cluster (time, cluster), labels alone, CSV with or without a
-        heading. Lines that begin with ``#``, ``@`` or ``&`` are skipped. Or the log of gmx cluster, which
-        lists the times of each cluster's members.
-    column
-        Column of the labels, from 1; by default the last.
-    times
-        Returns the times of all frames in their order, ps; called for a log only.
-
-    Returns
-    -------
-    Shape (n_frames,).
-
-    Raises
-    ------
-    ConfigError
-        If the file can't be read, or a frame has no integer there.
+    The file is a table of numbers, one frame a line, with the label in its last column: ``cnumvtime`` of
+    cpptraj (frame, cluster), ``clid.xvg`` of gmx cluster (time, cluster), labels alone, CSV with or without a
+    heading. Or it is the log of gmx cluster, which lists the times of each cluster's members; only then
+    `times` is called for those of all frames, ps. Columns count from 1. Raises a `ConfigError` if the file
+    can't be read, or a frame has no integer there.
     """
     try:
         if path.exists() and not path.is_file():

@@ -39,10 +39,8 @@ class Runs:
     ----------
     column
         The array along frame that tells them apart.
-    names
-        Labels of the runs, or paths of the files if these weren't grouped.
-    n_frames
-        Frames of each, shape (n_runs,).
+    names, n_frames
+        Labels of the runs, or paths of the files if these weren't grouped; frames of each, shape (n_runs,).
     spacing
         Usual time between two frames of each, shape (n_runs,): in ps, or in frames if the input has no times.
         A run of one frame has that of the others, NaN if there is none.

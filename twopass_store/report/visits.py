@@ -40,14 +40,9 @@ class Visits:
         self._open = np.empty(0, _VISIT)
 
     def add(self, label: NDArray[np.integer], run: NDArray[np.integer], is_break: NDArray[np.bool_]) -> None:
-        """Take the next frames.
+        """Take the next frames: labels and runs, from 0, and if a run or a gap in time breaks before each.
 
-        Parameters
-        ----------
-        label, run
-            Label and run of each frame, shape (n_frames,), from 0.
-        is_break
-            Whether the frame doesn't continue the one before it: another run, or a gap in time.
+        All are of shape (n_frames,).
         """
         if not len(label):
             return
