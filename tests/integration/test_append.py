@@ -222,6 +222,19 @@ def test_runs_and_times__hold_for_what_is_appended(tmp_path: Path) -> None:
     assert_equal(Store.open(path), Store.open(tmp_path / "whole.zarr"))
 
 
+def test_new_file_of_which_nothing_is_kept__is_left_out(tmp_path: Path) -> None:
+    trajectory = make_trajectory(30)
+    trajectory[0].save_pdb(tmp_path / "top.pdb")
+    for name, part in {"a": trajectory[:10], "late": trajectory[25:], "b": trajectory[10:20]}.items():
+        part.save(str(tmp_path / f"{name}.xtc"))
+    path = tmp_path / "s.zarr"
+    ingest_trajectories(path, tmp_path / "a.xtc", top=tmp_path / "top.pdb", end=float(trajectory.time[19]))
+    ingest_trajectories(path, [tmp_path / "late.xtc", tmp_path / "b.xtc"], append=True)
+    store = Store.open(path)
+    assert [Path(str(each)).name for each in store.read("trajectory_path")] == ["a.xtc", "b.xtc"]
+    np.testing.assert_array_equal(store.read("time"), trajectory.time[:20])
+
+
 def test_what_does_not_fit__is_refused_and_nothing_changes(tmp_path: Path) -> None:
     trajectory = make_trajectory(30)
     trajectory[0].save_pdb(tmp_path / "top.pdb")

@@ -78,14 +78,7 @@ def plan_append(store: Store, config: IngestConfig) -> IngestPlan | None:
             if index is not None:
                 size, digest = (table[f"trajectory_{column}"][index] for column in ("size", "digest"))
                 _require_same_beginning(source.info, int(size), str(digest))
-    counts = _n_stored(store, n_before, {index_of[s.info.path]: s for s in files if s.info.path in index_of})
-    added = {}
-    for source in files:
-        index = index_of.get(source.info.path, len(index_of))
-        n_known, n_kept = counts.get(index, 0), len(source.kept)
-        if n_kept > n_known:
-            index_of[source.info.path] = index
-            added[index] = replace(source, kept=source.kept.part(n_known, n_kept))
+    added = _added(store, n_before, files, index_of)
     if not added:
         return None
 
@@ -198,6 +191,23 @@ def _require_same_beginning(info: TrajectoryInfo, size: int, digest: str) -> Non
             f"{info.path} has changed in the part of it that was ingested, so it isn't the same file grown "
             "longer. Restore it, or ingest all files into a new store."
         )
+
+
+def _added(
+    store: Store, n_before: int, files: Sequence[Source], index_of: Mapping[str, int]
+) -> dict[int, Source]:
+    """Return the files with the frames that the store lacks, by their index in its table of files."""
+    known = {index_of[file.info.path]: file for file in files if file.info.path in index_of}
+    counts = _n_stored(store, n_before, known)
+    n_files, added = len(index_of), {}
+    for source in files:
+        index = index_of.get(source.info.path)
+        n_known, n_kept = 0 if index is None else counts[index], len(source.kept)
+        if n_kept > n_known:
+            if index is None:
+                index, n_files = n_files, n_files + 1
+            added[index] = replace(source, kept=source.kept.part(n_known, n_kept))
+    return added
 
 
 def _n_stored(store: Store, n_frames: int, sources: Mapping[int, Source]) -> dict[int, int]:

@@ -1,11 +1,13 @@
-"""The request of an ingest, before any file is opened."""
+"""What is asked of an ingest, before any trajectory is opened, and what of it a store keeps otherwise."""
 
 from pathlib import Path
 from typing import Any
 
 from ..config import IngestConfig, expand_paths, list_inputs
+from ..partition import chunks_per_shard
+from ..store import Store
 
-__all__ = ["requested"]
+__all__ = ["is_packed_otherwise", "kept_choices", "requested"]
 
 # What `trajectories` and `top` say already, or has no influence on the frames.
 _NO_CHOICES = {"trajectories", "from_list", "top", "ndx", "memory", "workers", "wide", "codec", "shard"}
@@ -35,3 +37,29 @@ def requested(config: IngestConfig) -> dict[str, Any]:
 def _stamp(path: Path) -> list[Any]:
     status = path.stat()
     return [str(path), status.st_size, status.st_mtime_ns]
+
+
+def kept_choices(store: Store, config: IngestConfig) -> list[str]:
+    """Say what is asked for, but stays as it was when the store was begun."""
+    n_frames, n_atoms, _ = store.shape("position")
+    remarks = []
+    codec = store.codec("position")
+    if config.codec not in (None, codec):
+        remarks.append(f"the store was begun with `codec` {codec} and keeps it")
+    per_file = store.unit_length("position") // store.chunk_length("position")
+    if config.shard is not None and per_file != chunks_per_shard(n_frames, n_atoms, shard=config.shard):
+        remarks.append(f"the store was begun with another `shard`, {per_file} chunks a file, and keeps it")
+    if is_packed_otherwise(store, config):
+        dtype = store.packing().dtype
+        remarks.append(
+            f"the store has the same positions as {dtype} and keeps them so; `restart` changes that"
+        )
+    return remarks
+
+
+def is_packed_otherwise(store: Store, config: IngestConfig) -> bool:
+    """Tell whether the store has positions in another type than the one asked for."""
+    if not store.has("position"):
+        return False
+    dtype = store.packing().dtype
+    return (config.precision == "lossless" and dtype != "float32") or (config.wide and dtype == "int16")

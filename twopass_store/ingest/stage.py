@@ -27,9 +27,8 @@ from ..store import (
     store_path,
 )
 from .columns import COLUMNS_PER_WORKER, FrameColumns
-from .kept import is_packed_otherwise, kept_choices
 from .outcome import IngestEstimate, IngestResult
-from .request import requested
+from .request import is_packed_otherwise, kept_choices, requested
 
 if TYPE_CHECKING:
     from .plan import IngestPlan
