@@ -117,7 +117,7 @@ def test_fewer_clusters_than_asked__are_stored_as_found(tmp_path, example_xtc, e
     ("options", "words"),
     [
         ({"stride": 4001, "n_clusters": 2}, "4000 frames.*--stride 4001"),
-        ({"stride": 4000, "n_clusters": 1}, "subset has 1 frame"),
+        ({"stride": 4000, "n_clusters": 1}, "subset has 1 of"),
         ({"stride": 100, "n_clusters": 41}, "41 clusters.*40 frames"),
         ({"stride": 100, "n_clusters": 2, "leader_frames": (100, 150)}, "150 is not in the subset"),
         ({"stride": 100, "n_clusters": 2, "leader_frames": (9999,)}, "9999 is not in the subset"),
