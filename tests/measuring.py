@@ -58,19 +58,7 @@ print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss + most, tim
 
 @dataclass(frozen=True)
 class Measured:
-    """A finished run of the command.
-
-    Attributes
-    ----------
-    code
-        Its exit code.
-    peak_bytes
-        Resident memory of all its processes: of those that live at one time, the sum of the peaks of each.
-    seconds, cpu_seconds
-        How long it took, and how long it and those that it waited for worked.
-    stdout, stderr
-        What it said.
-    """
+    """A finished run of the command: of its processes that live at one time, the sum of the peaks of each."""
 
     code: int
     peak_bytes: int

@@ -1,8 +1,7 @@
 """What choices of leaders are worth: methods × linkages × numbers of clusters × strides.
 
 Run as ``python tests/benchmarks/bench_leaders.py --trajectory md.xtc --topology md.pdb`` for real frames
-(heavy atoms), or without these for made-up states whose truth is known. Prints one JSON line a case;
-``--table`` prints means over linkages and strides as a table instead.
+(heavy atoms), or without these for made-up states whose truth is known. Prints one JSON line a case.
 
 A clustering of every stride-th frame chooses leaders, and these label all frames, as the second pass does.
 
@@ -12,31 +11,6 @@ A clustering of every stride-th frame chooses leaders, and these label all frame
 - ``rand_full``: adjusted Rand index of all labels with a clustering of all frames that is cut alike;
   ``rand_truth``: with the states, where these are known;
 - ``leaders``, and ``assign_us``: CPU time to label a frame, µs; ``choose_s``: to choose the leaders, s.
-
-12,000 frames of alanine dipeptide, 10 heavy atoms; means over average, complete and ward linkage and strides
-of 5, 10 and 20:
-
-clusters  method         subset   held_out     unseen  rand_full    leaders  assign_us   choose_s
-       5  random 1        0.784      0.803      0.779      0.608        5.0        0.1      0.000
-       5  random 2        0.831      0.842      0.821      0.612       10.0        0.1      0.000
-       5  medoid 1        0.892      0.897      0.883      0.700        5.0        0.1      0.002
-       5  medoid 3        0.879      0.871      0.861      0.640       14.9        0.1      0.002
-       5  faithful        0.956      0.938      0.931      0.662        8.6        0.1      0.004
-      10  random 1        0.709      0.729      0.694      0.524       10.0        0.1      0.000
-      10  random 2        0.762      0.768      0.740      0.526       19.9        0.2      0.000
-      10  medoid 1        0.862      0.852      0.835      0.593       10.0        0.1      0.002
-      10  medoid 3        0.867      0.849      0.832      0.562       29.6        0.2      0.002
-      10  faithful        0.953      0.917      0.891      0.597       25.1        0.2      0.005
-      20  random 1        0.619      0.615      0.578      0.406       20.0        0.2      0.000
-      20  random 2        0.684      0.680      0.637      0.410       38.7        0.4      0.000
-      20  medoid 1        0.798      0.783      0.734      0.448       20.0        0.2      0.002
-      20  medoid 3        0.810      0.788      0.738      0.427       57.0        0.4      0.002
-      20  faithful        0.947      0.856      0.824      0.467       61.6        0.5      0.008
-      30  random 1        0.586      0.589      0.534      0.351       30.0        0.2      0.000
-      30  random 2        0.660      0.666      0.593      0.354       58.1        0.5      0.000
-      30  medoid 1        0.792      0.763      0.700      0.404       30.0        0.2      0.002
-      30  medoid 3        0.797      0.758      0.697      0.368       85.3        0.5      0.003
-      30  faithful        0.946      0.831      0.781      0.416       88.1        0.6      0.009
 
 ``faithful`` is the default since it comes nearest to the first pass everywhere, on unseen frames too, with
 about as many leaders as three of each cluster; what is held out tells how near in advance, to 0.05. Against
@@ -80,7 +54,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "medoid 3": {"method": "medoid", "per_cluster": 3},
     "faithful": {"method": "faithful"},
 }
-COLUMNS = ("subset", "held_out", "unseen", "rand_full", "rand_truth", "leaders", "assign_us", "choose_s")
 
 Positions = npt.NDArray[np.float32]
 
@@ -178,22 +151,6 @@ def cases(
             yield {**case, **{key: round(mean(run[key] for run in runs), 4) for key in runs[0]}}
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Means over linkages and strides, by number of clusters and method."""
-    shown = [column for column in COLUMNS if column in rows[0]]
-    lines = ["clusters  method    " + "".join(f"{column:>11}" for column in shown)]
-    for wanted in sorted({row["clusters"] for row in rows}):
-        for name in METHODS:
-            group = [row for row in rows if row["clusters"] == wanted and row["method"] == name]
-            cells = []
-            for column in shown:
-                value = mean(row[column] for row in group)
-                is_share = column not in ("leaders", "assign_us", "choose_s")
-                cells.append(f"{value:>11.3f}" if is_share or column == "choose_s" else f"{value:>11.1f}")
-            lines.append(f"{wanted:>8}  {name:<10}" + "".join(cells))
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(
@@ -207,27 +164,15 @@ def main() -> None:
     parser.add_argument("--clusters", nargs="+", type=int, default=[5, 10, 20, 30])
     parser.add_argument("--strides", nargs="+", type=int, default=[5, 10, 20])
     parser.add_argument("--seeds", type=int, default=3, help="of random leaders")
-    parser.add_argument("--table", action="store_true", help="print means as a table instead")
     asked = parser.parse_args()
     truth = None
     if asked.trajectory:
         xyz = real(asked.trajectory, asked.topology, asked.frames)
     else:
         xyz, truth = made_up(asked.frames, asked.states, seed=0)
-    rows = []
-    for row in cases(
-        xyz,
-        truth,
-        linkages=asked.linkages,
-        clusters=asked.clusters,
-        strides=asked.strides,
-        seeds=asked.seeds,
-    ):
-        rows.append(row)
-        if not asked.table:
-            print(json.dumps(row), flush=True)
-    if asked.table:
-        print(table(rows))
+    options = {key: getattr(asked, key) for key in ("linkages", "clusters", "strides", "seeds")}
+    for row in cases(xyz, truth, **options):
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -66,8 +66,6 @@ def test_budget__as_many_leaders_as_subset_frames(tmp_path: Path) -> None:
     top = write_shape(tmp_path / "few.xtc", n_frames=70_000, n_atoms=3)
     store = ingest_trajectories(tmp_path / "few.zarr", tmp_path / "few.xtc", top=top, wide=True).store
     runs.exactly("cluster", store, "--select", "all", "--stride", 234, "--n-clusters", 300)
-    # Its figure counts what it judges with, too, before a distance is computed.
-    runs.exactly("scan", store, "--select", "all", "--stride", 234, "--n-clusters", "2:60")
     assign = ["assign", store, "--margin", "--noise-cutoff", "0.000001A", "--workers", 8]
     runs.within(*assign, memory=runs.figure(*assign))
     runs.within("summary", store, memory=runs.figure("summary", store))

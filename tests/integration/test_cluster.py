@@ -2,7 +2,6 @@
 
 import shutil
 
-import mdtraj as md
 import numpy as np
 import pytest
 
@@ -100,17 +99,6 @@ def test_leader_frames__lead_in_the_order_given(ingested):
         np.testing.assert_array_equal(results.leader_position.values, results.position.values[list(order)])
         assert results.leader_index.values[list(order)].tolist() == [0, 1, 2, 3]
         assert (results.rmsd_to_leader.values[list(order)] == 0).all()
-
-
-def test_fewer_clusters_than_asked__are_stored_as_found(tmp_path, example_xtc, example_top):
-    frames = md.load(example_xtc, top=example_top)[:3]
-    copies = md.Trajectory(np.repeat(frames.xyz, 4, axis=0), frames.topology)
-    copies.save_xtc(tmp_path / "copies.xtc")
-    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "copies.xtc", top=example_top)
-    result = cluster_subset(tmp_path / "s.zarr", n_clusters=8)
-    assert result.n_clusters == 3
-    with open_results(tmp_path / "s.zarr") as results:
-        assert (results.attrs["n_clusters_asked"], results.attrs["n_clusters_found"]) == (8, 3)
 
 
 @pytest.mark.parametrize(

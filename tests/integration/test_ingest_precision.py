@@ -11,7 +11,7 @@ import xarray as xr
 
 from trajectory_files import load, make_trajectory
 from twopass_store import cluster_subset, ingest_trajectories, open_results
-from twopass_store.errors import ConfigError, FingerprintMismatchError, PrecisionError
+from twopass_store.errors import FingerprintMismatchError, PrecisionError
 from twopass_store.progress import Silent
 from twopass_store.store import Packing, Store
 
@@ -121,14 +121,6 @@ def test_lossless_and_wide__are_as_asked(tmp_path, example_xtc, example_top):
         assert Store.open(store).read("position").tobytes() == expected
 
 
-def test_wide_coordinates__are_seen_in_the_samples(tmp_path, example_xtc, example_top):
-    trajectory = md.load(example_xtc, top=example_top)
-    trajectory.xyz[3_999] += 20  # within int16, but too near to its end
-    trajectory.save_xtc(str(tmp_path / "run.xtc"))
-    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.xtc", top=example_top)
-    assert Store.open(tmp_path / "s.zarr").packing().dtype == "int32"
-
-
 def test_length__rounds_and_says_by_how_much(tmp_path, twopass):
     trajectory = make_trajectory(30)
     trajectory.save_hdf5(tmp_path / "run.h5")
@@ -144,13 +136,6 @@ def test_length__rounds_and_says_by_how_much(tmp_path, twopass):
     with pytest.raises(FingerprintMismatchError, match=r"rounded to 0\.01 nm"):
         ingest_trajectories(store, tmp_path / "run.h5")
     assert ingest_trajectories(store, tmp_path / "run.h5", precision=0.01).n_frames_computed == 0
-
-
-@pytest.mark.parametrize("precision", ["loss", "0", "-1", "2nm", "1e-9"])
-def test_precisions__that_mean_nothing(tmp_path, precision):
-    make_trajectory(4).save_hdf5(tmp_path / "run.h5")
-    with pytest.raises(ConfigError, match="precision"):
-        ingest_trajectories(tmp_path / "s.zarr", tmp_path / "run.h5", precision=precision)
 
 
 def test_value_beyond_the_type__stops_and_says_how_to_go_on(tmp_path, twopass, example_xtc, example_top):

@@ -1,14 +1,12 @@
 """Other cuts of distances that are there: recut, and gromos."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from strangers import change_plan
 from twopass_store import (
     assign_frames,
     cluster_subset,
@@ -143,16 +141,3 @@ def test_recut__keeps_to_the_subset_of_before_an_append(tmp_path):
     with open_results(store, "finer") as results:
         assert results.sizes["frame"] == 1500
         assert (results.label.values > 0).all()
-
-
-def test_recut__takes_atoms_and_reference_from_the_store(twopass, tmp_path, example_xtc, example_top):
-    store = tmp_path / "s.zarr"
-    twopass("ingest", store, example_xtc, "--top", example_top, "--stride", 20)
-    reference = shutil.copy(example_top, tmp_path / "reference.pdb")
-    metric = ["--align-to", reference, "--align-select", "name CA C N"]
-    twopass("cluster", store, "--select", "element != H", *metric, "--n-clusters", 3)
-    Path(reference).unlink()
-    twopass("recut", store, "--as", "fine", "--n-clusters", 5)
-    twopass("scan", store, "--name", "default", "--n-clusters", "2:4")
-    change_plan(store, "clustering-default", lambda plan: plan["request"].update(select="name =~ '(' or"))
-    twopass("recut", store, "--as", "finer", "--name", "default", "--n-clusters", 6)

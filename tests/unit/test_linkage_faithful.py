@@ -6,7 +6,6 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
 from twopass_store.linkage import (
-    Leaders,
     choose_leaders,
     choose_medoids,
     halves,
@@ -107,13 +106,6 @@ def test_faithfulness__equals_brute_force(method):
     pairs = list(zip(measured.confused_label.tolist(), measured.confused_with.tolist(), strict=True))
     assert pairs == sorted(confused, key=lambda pair: (-confused[pair], pair))
     assert measured.n_confused.tolist() == [confused[pair] for pair in pairs]
-
-
-def test_second_pass_labels__give_ties_to_the_first_leader():
-    ones = np.ones(6, np.float32)
-    first_two = Leaders(np.array([2, 1]), np.array([2, 1], dtype=np.int32))
-    assert second_pass_labels(ones, first_two).tolist() == [2, 1, 2, 2]
-    assert second_pass_labels(0 * ones, first_two).tolist() == [2, 2, 2, 2]
 
 
 def test_held_out__judges_each_half_by_leaders_of_the_other():

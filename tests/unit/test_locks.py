@@ -103,16 +103,6 @@ def test_hold__goes_on_after_a_process_that_was_killed_whatever_its_host_was(fol
     assert not folder.exists()
 
 
-def test_clear_dead__leaves_the_living_alone(folder, begin):
-    begin("clustering-a")
-    dead = begin("clustering-b")
-    dead.kill()
-    dead.wait()
-    clear_dead(folder)
-    staging = json.loads((folder / "clustering-a.json").read_text())["staging"]
-    assert sorted(folder.iterdir()) == sorted([folder / "clustering-a.json", folder / staging])
-
-
 def test_hold__is_not_inherited_by_a_child_that_outlives_its_parent(folder):
     program = (
         "import os, sys, time; from pathlib import Path; from twopass_store.journal import Lock, hold\n"
