@@ -27,22 +27,32 @@ temperature,run,path,topology,replica,label
 """
     data = folder / "data"
     assert read_manifest(write(folder, text)) == [
-        InputFile(data / "a.xtc", data / "top.pdb", "apo 1", "apo", "1", 300.0),
-        InputFile(data / "odd, name.xtc", temperature=310.0),
+        InputFile(
+            path=data / "a.xtc",
+            topology=data / "top.pdb",
+            label="apo 1",
+            run="apo",
+            replica="1",
+            temperature=300,
+        ),
+        InputFile(path=data / "odd, name.xtc", temperature=310),
     ]
 
 
 def test_csv__without_a_header_is_path_topology_label(folder):
     data = folder / "data"
     found = read_manifest(write(folder, "data/a.xtc,data/top.pdb,apo\ndata/b1.xtc\n"))
-    assert found == [InputFile(data / "a.xtc", data / "top.pdb", "apo"), InputFile(data / "b1.xtc")]
+    assert found == [
+        InputFile(path=data / "a.xtc", topology=data / "top.pdb", label="apo"),
+        InputFile(path=data / "b1.xtc"),
+    ]
 
 
 @pytest.mark.parametrize("sign", ["\t", ";"])
 def test_csv__of_spreadsheets(folder, sign):
     text = f"\ufeffpath{sign}run\r\ndata/a.xtc{sign}A\r\n"
     found = read_manifest(write(folder, text))
-    assert found == [InputFile(folder / "data" / "a.xtc", run="A")]
+    assert found == [InputFile(path=folder / "data" / "a.xtc", run="A")]
 
 
 def test_pattern__stands_for_its_files_in_natural_order(folder):
@@ -67,14 +77,14 @@ replica = 2
 """
     first, second = read_manifest(write(folder, text, "list.toml"))
     data = folder / "data"
-    assert first == InputFile(data / "a.xtc", data / "top.pdb", run="7", temperature=300.0)
+    assert first == InputFile(path=data / "a.xtc", topology=data / "top.pdb", run="7", temperature=300)
     assert second.path.name == "alanine-dipeptide.xtc"
     assert second.replica == "2"
 
 
 def test_list_inputs__takes_patterns_or_the_list(folder):
     path = write(folder, "data/a.xtc\n")
-    expected = [InputFile(folder / "data" / "a.xtc")]
+    expected = [InputFile(path=folder / "data" / "a.xtc")]
     assert list_inputs(IngestConfig(from_list=str(path))) == expected
     assert list_inputs(IngestConfig(trajectories=(str(folder / "data" / "a.xtc"),))) == expected
 
@@ -89,7 +99,7 @@ def test_list_inputs__takes_patterns_or_the_list(folder):
         ("path,topology\ndata/a.xtc,data/*.pdb\n", ConfigError, "line 2: .*several files"),
         ("path,temperature\ndata/a.xtc,hot\n", ConfigError, "line 2: `temperature` = 'hot'"),
         ("data/a.xtc\ndata/../data/a.xtc\n", TrajectoryError, "line 2: .*already, at line 1"),
-        ("path,run\n,A\n", ConfigError, "line 2: `path` = ''"),
+        ("path,run\n,A\n", ConfigError, "line 2: `path` is missing"),
         ("# nothing\n", ConfigError, "names no trajectory"),
     ],
 )

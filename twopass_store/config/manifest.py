@@ -4,7 +4,6 @@ import csv
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,51 +17,31 @@ from .paths import expand_paths, expanded
 __all__ = ["InputFile", "list_inputs", "read_manifest"]
 
 
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """A trajectory file as a user lists it.
+def _kelvin(value: Any) -> Any:
+    return value.removesuffix("K") if isinstance(value, str) else value
 
-    Attributes
-    ----------
-    path
-        Absolute path.
-    topology
-        Absolute path of its topology; None where the file's own, or the one given for all, serves.
-    label
-        What it is called; empty where it has no name.
-    run
-        The simulation that it is a part of; None where nothing says so.
-    replica
-        That run's number or name, empty where it has none.
-    temperature
-        That run's temperature, K.
-    """
+
+class InputFile(BaseModel):
+    """A trajectory file as a user lists it."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", coerce_numbers_to_str=True, str_strip_whitespace=True
+    )
 
     path: Path
+    """Absolute path; as it is listed, a path or pattern relative to the list."""
     topology: Path | None = None
+    """Absolute path of its topology; None where the file's own, or the one given for all, serves."""
     label: str = ""
+    """What it is called; empty where it has no name."""
     run: str | None = None
+    """The simulation that it is a part of; None where nothing says so."""
     replica: str = ""
-    temperature: float | None = None
-
-
-def _kelvin(value: Any) -> Any:
-    return value.removesuffix("K") or None if isinstance(value, str) else value
-
-
-class _Row(BaseModel):
-    """A line of a list, before its patterns are files."""
-
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, str_strip_whitespace=True)
-
-    path: str = Field(min_length=1)
-    topology: str = ""
-    label: str = ""
-    run: str = ""
-    replica: str = ""
+    """That run's number or name, empty where it has none."""
     temperature: Annotated[
         Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_kelvin)
     ] = None
+    """That run's temperature, K."""
 
 
 def list_inputs(config: IngestConfig) -> list[InputFile]:
@@ -77,7 +56,7 @@ def list_inputs(config: IngestConfig) -> list[InputFile]:
     """
     if config.from_list is not None:
         return read_manifest(expanded(config.from_list))
-    return [InputFile(path) for path in expand_paths(config.trajectories)]
+    return [InputFile(path=path) for path in expand_paths(config.trajectories)]
 
 
 def read_manifest(path: Path) -> list[InputFile]:
@@ -108,7 +87,7 @@ def read_manifest(path: Path) -> list[InputFile]:
     files: list[InputFile] = []
     given_at: dict[str, str] = {}
     for where, values in rows:
-        row = validated(_Row, values, source=f"{path}, {where}")
+        row = validated(InputFile, values, source=f"{path}, {where}")
         for file in _files(path, where, row):
             identity = os.path.realpath(file.path)
             if identity in given_at:
@@ -137,7 +116,7 @@ def _csv_rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     lines = ["" if line.lstrip().startswith("#") else line for line in text.splitlines()]
     first = next((line for line in lines if line.strip()), "")
     delimiter = next((sign for sign in ",\t;" if sign in first), ",")
-    columns = list(_Row.model_fields)[:3]
+    columns = list(InputFile.model_fields)[:3]
     for number, line in enumerate(csv.reader(lines, delimiter=delimiter, skipinitialspace=True), start=1):
         cells = [cell.strip() for cell in line]
         if not any(cells):
@@ -147,10 +126,10 @@ def _csv_rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             continue
         if len(cells) > len(columns):
             raise ValueError(f"line {number} has {len(cells)} columns instead of {', '.join(columns)}")
-        yield f"line {number}", dict(zip(columns, cells, strict=False))
+        yield f"line {number}", {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
 
 
-def _files(path: Path, where: str, row: _Row) -> Iterator[InputFile]:
+def _files(path: Path, where: str, row: InputFile) -> Iterator[InputFile]:
     folder = path.absolute().parent
     try:
         topologies = expand_paths([row.topology], relative_to=folder) if row.topology else [None]
@@ -158,6 +137,6 @@ def _files(path: Path, where: str, row: _Row) -> Iterator[InputFile]:
     except TrajectoryError as error:
         raise type(error)(f"{path}, {where}: {error}") from error
     if len(topologies) > 1:
-        raise ConfigError(f"{path}, {where}: {row.topology!r} matches several files. Name one topology.")
+        raise ConfigError(f"{path}, {where}: {row.topology} matches several files. Name one topology.")
     for trajectory in trajectories:
-        yield InputFile(trajectory, topologies[0], row.label, row.run or None, row.replica, row.temperature)
+        yield row.model_copy(update={"path": trajectory, "topology": topologies[0]})
