@@ -184,9 +184,7 @@ def _as_begun(store: Store, files: Sequence[Source], recorded: Sequence[Sequence
 
 def _require_same_beginning(info: TrajectoryInfo, size: int, digest: str) -> None:
     """Refuse a file whose part that was ingested, of `size` bytes, is another one now."""
-    if info.digest == digest:
-        return
-    if info.size_bytes < size or digest_file(info.path, size_bytes=size) != digest:
+    if info.digest != digest and digest_file(info.path, size_bytes=size) != digest:
         raise TrajectoryError(
             f"{info.path} has changed in the part of it that was ingested, so it isn't the same file grown "
             "longer. Restore it, or ingest all files into a new store."

@@ -158,8 +158,7 @@ def _content_problem(path: str, digest: str, size: int) -> str:
 
     try:
         # A running simulation goes on writing to the file: what was ingested is its beginning.
-        is_longer = Path(path).is_file() and Path(path).stat().st_size > size
-        found = digest_file(path, size_bytes=size if is_longer else None)
+        found = digest_file(path, size_bytes=size)
     except TrajectoryNotFoundError:
         return "there is no such file"
     except TrajectoryError as error:
