@@ -156,11 +156,11 @@ def _moved(path: str, old: str, new: str) -> str:
 def _content_problem(path: str, digest: str, size: int) -> str:
     from ..trajectory import digest_file
 
+    if not Path(path).is_file():
+        return "there is no such file"
     try:
         # A running simulation goes on writing to the file: what was ingested is its beginning.
         found = digest_file(path, size_bytes=size)
-    except TrajectoryNotFoundError:
-        return "there is no such file"
     except TrajectoryError as error:
         return str(error)
     return "" if found == digest else "its content differs from what was ingested"
