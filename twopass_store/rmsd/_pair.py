@@ -63,7 +63,7 @@ def fitted_squared(a: Float64Array, b: Float64Array, trace: float) -> float:
         root -= step
         if not abs(step) > 1e-9:
             break
-    # No term of the quartic exceeds 12 root⁴, and rounding moves the root by no more than 1e-14 root⁴ / slope.
+    # No term of the quartic exceeds 12 root⁴, so rounding moves the root by at most 1e-14 root⁴ / slope.
     # All this is false for NaN.
     squared: float = (1.0 - root) * trace / ax.size
     least = MIN_CERTAIN * root**4
