@@ -4,6 +4,8 @@ Every message says what happened, why, and how to mend it. Leaves also subclass 
 so that ``except FileNotFoundError`` means what it says.
 """
 
+import errno
+
 __all__ = [
     "ConfigError",
     "CorruptChunkError",
@@ -25,6 +27,7 @@ __all__ = [
     "TruncatedTrajectoryError",
     "TwopassError",
     "WorkerError",
+    "limit_of_the_machine",
 ]
 
 
@@ -114,3 +117,23 @@ class WorkerError(TwopassError, RuntimeError):
     """
 
     task: object = None
+
+
+def limit_of_the_machine(error: BaseException | None) -> StoreError | None:
+    """Return an error that names the limit that another one, or its cause, ran into; None if none."""
+    while error is not None:
+        number = getattr(error, "errno", None)
+        if number in (errno.EMFILE, errno.ENFILE):
+            return StoreError("Too many files are open at once. Raise the limit (`ulimit -n 1024`).")
+        is_memory = number == errno.ENOMEM or (
+            isinstance(error, MemoryError) and not isinstance(error, MemoryBudgetError)
+        )
+        # The system's own words, also in errors of the loader and of threads.
+        words = ("can't start new thread", "failed to map segment", "annot allocate memory")
+        if is_memory or any(each in str(error) for each in words):
+            return StoreError(
+                "The system refuses more memory or threads. Raise the limits of this process (`ulimit -v`, "
+                "`ulimit -u`), or take fewer workers."
+            )
+        error = error.__cause__ or error.__context__
+    return None

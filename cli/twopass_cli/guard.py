@@ -91,6 +91,11 @@ def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def _explained(error: BaseException, *, debug: bool) -> tuple[str | None, int]:
     """Return what to tell of an error, None where nobody would read it, and the exit code."""
+    limit = errors.limit_of_the_machine(error)
+    if limit is not None:
+        error = limit
+        # Objects that were left half made would complain when the process ends.
+        sys.unraisablehook = lambda _: None
     if isinstance(error, errors.TwopassError):
         kind = next(kind for kind in type(error).__mro__ if kind in EXIT_CODES)
         return f"Error: {plain(error)}", EXIT_CODES[kind]

@@ -1,5 +1,7 @@
 """A damaged store raises where it is read, and never gives other numbers."""
 
+import sys
+
 import pytest
 import xarray as xr
 import zarr
@@ -49,3 +51,14 @@ def test_flipped_byte__raises_in_plain_zarr_and_xarray_too(store):
             opened[name].load()
         with pytest.raises(TwopassError):
             open_results(store).load()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits of other systems hold for other things")
+@pytest.mark.parametrize("limit", ["-n 6", "-n 8", "-v 600000"])
+def test_limit_of_the_machine__is_no_damage(small, started_twopass, limit):
+    prefix = ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh"]
+    for command in ("status", "verify", "summary"):
+        said = started_twopass(command, small, prefix=prefix, code=None)
+        assert said.returncode in (0, 4), said.stderr
+        assert "Traceback" not in said.stderr and "damage" not in said.stderr
+        assert said.returncode == 0 or "Raise the limit" in said.stderr

@@ -1,5 +1,6 @@
 """`repair`: discards what is damaged, and the next run makes the very same bytes."""
 
+import json
 import shutil
 from contextlib import suppress
 
@@ -18,6 +19,7 @@ from twopass_store import (
 )
 from twopass_store.errors import StageIncompleteError, StoreLockedError, TwopassError
 from twopass_store.journal import Lock, Writer, hold
+from twopass_store.report import store_status
 from twopass_store.store import Store, lock_folder
 
 
@@ -103,7 +105,18 @@ def test_repair_and_rerun__give_the_very_bytes(store, pattern, kind):
     assert repair_store(store).was_whole
 
 
-@pytest.mark.parametrize("pattern", ["zarr.json", "clusterings/zarr.json", "clusterings/default/zarr.json"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "zarr.json",
+        "time/zarr.json",
+        "journal/zarr.json",
+        "journal/ingest/ledger/zarr.json",
+        "journal/ingest/ledger/c.0",
+        "clusterings/zarr.json",
+        "clusterings/default/zarr.json",
+    ],
+)
 def test_folder_in_the_place_of_metadata__is_repaired(store, pattern):
     before = files_of(store)
     (store / pattern).unlink()
@@ -114,7 +127,7 @@ def test_folder_in_the_place_of_metadata__is_repaired(store, pattern):
 
 
 @pytest.mark.parametrize("content", ["all", "nothing"])
-@pytest.mark.parametrize("place", ["clusterings/default", "position", "journal"])
+@pytest.mark.parametrize("place", ["clusterings/default", "position", "journal", "journal/ingest/ledger"])
 def test_repair__writes_nothing_where_a_link_leads(small, tmp_path, place, content):
     store, decoy = copied(small, tmp_path / "copy"), tmp_path / "decoy"
     if content == "all":
@@ -130,6 +143,28 @@ def test_repair__writes_nothing_where_a_link_leads(small, tmp_path, place, conte
         with suppress(TwopassError):
             act(store)
     assert sorted((path, path.stat().st_mtime_ns) for path in decoy.rglob("*")) == before
+
+
+def test_killed_repair__leaves_a_lock_that_the_next_command_clears(small, tmp_path):
+    store = copied(small, tmp_path / "copy")
+    folder = lock_folder(store)
+    for command in (verify_store, store_status, open_results, repair_store):
+        folder.mkdir()
+        (folder / "ingest.json").write_text(json.dumps({"host": "here", "pid": 1, "staging": "staging.dead"}))
+        (folder / "staging.dead").mkdir()
+        (folder / "staging.dead" / "half").touch()
+        command(store)
+        assert not folder.exists(), command
+
+
+def test_ledger_whose_metadata_are_damaged__is_made_anew(store):
+    """What the schema doesn't look at, but zarr stumbles over."""
+    before = files_of(store)
+    file = store / "journal" / "margin-default" / "ledger" / "zarr.json"
+    replace(file, file.read_bytes().replace(b'"typesize"', b'"typesiZe"'))
+    assert not verify_store(store, workers=1).is_whole
+    assert repair_store(store).left == ()
+    assert files_of(store) == before
 
 
 def test_dry_run__changes_nothing(store):

@@ -12,7 +12,7 @@ import numpy as np
 from ..config import IngestConfig, IngestOptions, Paths, validated
 from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError
 from ..executors import affordable_workers, available_cpus, memory_budget
-from ..journal import Lock, Record, StageJournal, Writer, clear_dead, hold, naming_writer
+from ..journal import Lock, Record, StageJournal, Writer, hold, naming_writer
 from ..partition import FrameRange, chunk_range, format_ranges
 from ..progress import Progress, Silent
 from ..schema import DEFAULT_CODEC, position_spec
@@ -157,7 +157,7 @@ def _ingest(
     from .plan import plan_ingest
 
     with hold(folder, [Lock("ingest")], break_lock=break_lock) as writer:
-        store = Store.open(path, writer=writer, grows=True) if Store.exists(path) else None
+        store = Store.open(path, writer=writer, mends=True) if Store.exists(path) else None
         if store is not None:
             finish_growth(store)
         plan = plan_append(store, config) if append and store is not None else plan_ingest(config)
@@ -187,13 +187,12 @@ def _finished(path: Path, config: IngestConfig, progress: Progress, *, restart: 
     """Return the result if the very same request is complete already, judged without opening a file."""
     if not Store.exists(path):
         return None
-    store = Store.open(path)
+    store = Store.open(path, mends=restart)
     journal = present_journal(store, "ingest", restart=restart)
     if journal is None or not journal.complete or journal.plan.request != requested(config):
         return None
     if restart and is_packed_otherwise(store, config):
         return None
-    clear_dead(lock_folder(path))
     for remark in kept_choices(store, config):
         progress.note(remark)
     return _result(path, 0)

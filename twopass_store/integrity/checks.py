@@ -213,8 +213,8 @@ def _ledger(journals: Journals, check: Check) -> str:
         return ""  # told as damage of the plan
     if plan is None or check.stage == GROWTH:
         return ""
-    if journals.files.lacks_ledger(plan):
-        return "" if (journals.root / check.file).is_file() else "missing"
+    if check.file in journals.files.lost(check.stage):
+        return "missing"
     ledger = inside(journals.root, f"{check.path}/{chunk_name(0, 1)}")
     if not ledger.is_file():
         return ""  # not written yet

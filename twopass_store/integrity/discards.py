@@ -90,7 +90,7 @@ def source_files(journals: Journals, damage: Sequence[Damage]) -> tuple[str, ...
         if each.dimension == "frame" and each.start is not None and each.stop is not None
     ]
     try:
-        store = Store.open(journals.root)
+        store = Store.open(journals.root, mends=True)
         paths = store.read("trajectory_path")
         indices = {int(index) for each in ranges for index in np.unique(store.read("trajectory", each))}
         return tuple(str(paths[index]) for index in sorted(indices)) or everything

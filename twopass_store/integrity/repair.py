@@ -108,7 +108,7 @@ def _repaired(root: Path, writer: Writer, progress: Progress) -> Repair:
         stages: dict[str, list[Damage]] = defaultdict(list)
         for each in chosen:
             stages[each.stage].append(each)
-        store = Store.open(root, writer=writer, grows=True)
+        store = Store.open(root, writer=writer, mends=True)
         for stage, some in stages.items():
             if how == ("ledger",):
                 _mend_ledger(store, journals, stage)
@@ -196,7 +196,7 @@ def _finish_discards(root: Path, writer: Writer) -> None:
     left = _half_discarded(root)
     if not left:
         return
-    store = Store.open(root, writer=writer, grows=True)
+    store = Store.open(root, writer=writer, mends=True)
     for stage, path in left:
         journal = store.journal(stage)
         if journal is not None and journal.digest_of(path, METADATA):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import FormatVersionError, StoreError, StoreNotFoundError
 from ..executors import ThreadExecutor, available_cpus
+from ..journal import clear_dead
 from ..progress import Progress, Silent
 from ..schema import FORMAT_VERSION
 from ..store import CHUNK_PREFIX, GROWTH, HOLDERS, group_of, lock_folder, store_path
@@ -34,8 +35,8 @@ def verify_store(
 ) -> Verification:
     """Compare all that is recorded in a store's journals with its files.
 
-    It takes no lock and changes nothing. While a process writes to the store, what differs is looked at again
-    with the ledgers read anew.
+    It takes no lock and changes nothing in the store. While a process writes to it, what differs is looked at
+    again with the ledgers read anew.
 
     Parameters
     ----------
@@ -55,7 +56,9 @@ def verify_store(
     StoreError
         If a file may not be read.
     """
-    return _verified(store_path(store), workers, progress or Silent(), rechecks=RECHECKS)
+    root = store_path(store)
+    clear_dead(lock_folder(root))
+    return _verified(root, workers, progress or Silent(), rechecks=RECHECKS)
 
 
 def verify_locked(root: Path, *, progress: Progress) -> Verification:

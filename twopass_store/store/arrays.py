@@ -12,13 +12,19 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ..errors import CorruptChunkError, StageIncompleteError, StoreError, TwopassError
+from ..errors import (
+    CorruptChunkError,
+    StageIncompleteError,
+    StoreError,
+    TwopassError,
+    limit_of_the_machine,
+)
 from ..journal import ABSENT, METADATA, Plan, Product, Record, StageJournal, digest
 from ..partition import FrameRange, n_chunks
 from ..schema import DEFAULT_CODEC, LEDGER, ArraySpec, attributes, chunk_shape
 from .codecs import codec_of, codecs
 from .journal_files import JournalFiles
-from .local import DurableLocalStore, gone, inside, limit_of_the_machine
+from .local import DurableLocalStore, gone, inside
 from .packing import Packing
 from .places import METADATA_FILE, chunk_name, group_of, metadata_key, spec_at, stages_of
 

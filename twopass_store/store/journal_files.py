@@ -7,10 +7,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ..errors import CorruptChunkError, StoreError, TwopassError
-from ..journal import Plan, StageJournal
-from .local import DurableLocalStore, inside, limit_of_the_machine
-from .places import arrays_of, chunk_name, stages_with_arrays
+from ..errors import CorruptChunkError, StoreError, TwopassError, limit_of_the_machine
+from ..journal import StageJournal
+from .local import DurableLocalStore, inside
+from .places import arrays_of, chunk_name, metadata_key, stages_with_arrays
 from .reading import GROWTH
 
 __all__ = ["JournalFiles"]
@@ -48,20 +48,33 @@ class JournalFiles:
             If plan or ledger are damaged, or missing though arrays of the stage are there.
         """
         journal = StageJournal.load(self, stage)
-        if journal is None and self._has_arrays(stage):
-            # A stage writes its plan first, and removes it last; so it may be there by now.
-            journal = StageJournal.load(self, stage)
-            if journal is None and self._has_arrays(stage):
-                raise self._damaged(stage, "its plan is missing, but not its arrays")
-        if journal is not None and self.lacks_ledger(journal.plan):
-            raise self._damaged(stage, "its ledger is missing, but not its arrays")
+        self._require(stage)
         return journal
 
-    def lacks_ledger(self, plan: Plan) -> bool:
-        """Tell whether the ledger of a plan was lost: it is written before the first array."""
-        if self._has_ledger(plan.stage) or inside(self.path, f"journal/{GROWTH}").is_dir():
-            return False
-        return any(inside(self.path, product.path).is_dir() for product in plan.products)
+    def require_journals(self) -> None:
+        """Refuse a store that holds arrays of stages whose plans or ledgers were lost.
+
+        Raises
+        ------
+        CorruptChunkError
+            If there is such a stage.
+        """
+        for stage in sorted(stages_with_arrays(self.path)):
+            self._require(stage)
+
+    def lost(self, stage: str) -> list[str]:
+        """List the files of a stage's journal that are missing, though arrays of the stage are there."""
+        plan = metadata_key(f"journal/{stage}")
+        ledger = f"journal/{stage}/ledger"
+        is_growing = inside(self.path, f"journal/{GROWTH}").is_dir()
+        files = [plan, *([] if is_growing else [metadata_key(ledger), f"{ledger}/{chunk_name(0, 1)}"])]
+        missing = [file for file in files if not inside(self.path, file).is_file()]
+        # Plan and ledger are written before the first array, and removed after the last.
+        return missing if missing and self._has_arrays(stage) else []
+
+    def _require(self, stage: str) -> None:
+        if self.lost(stage) and (missing := self.lost(stage)):  # a writer may have come in between
+            raise self._damaged(stage, f"{missing[0]} is missing, but not what the stage made")
 
     def read_plan(self, stage: str) -> str | None:
         """Return a plan's text, None if there is none."""

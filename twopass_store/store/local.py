@@ -1,7 +1,6 @@
 """A local folder as a Zarr store: durable writes, no missing chunks, and nothing that lies outside of it."""
 
 import asyncio
-import errno
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -17,12 +16,12 @@ from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
-from ..errors import CorruptChunkError, StoreError, StoreNotFoundError, TwopassError
+from ..errors import CorruptChunkError, StoreError, StoreNotFoundError, TwopassError, limit_of_the_machine
 from ..journal import Writer, digest
 from .places import CHUNK_PREFIX, METADATA_FILE, metadata_key, spec_at
 from .wall import check_metadata
 
-__all__ = ["DurableLocalStore", "gone", "inside", "limit_of_the_machine", "naming_the_file"]
+__all__ = ["DurableLocalStore", "gone", "inside", "naming_the_file"]
 
 CHECKSUM_BYTES = 4
 """Length of the crc32c that each chunk ends with."""
@@ -252,21 +251,6 @@ def naming_the_file(path: Path) -> Iterator[None]:
         raise damaged_file(path, str(error)) from error
     except ValueError as error:  # a shard that is shorter than its index
         raise damaged_file(path, str(error)) from error
-
-
-def limit_of_the_machine(error: BaseException | None) -> TwopassError | None:
-    """Return an error that names the limit that another one, or its cause, ran into; None if none."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            return StoreError("Too many files are open at once. Raise the limit (`ulimit -n 1024`).")
-        is_memory = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
-        if is_memory or "can't start new thread" in str(error):
-            return StoreError(
-                "The system refuses more memory or threads. Raise the limits of this process (`ulimit -v`, "
-                "`ulimit -u`), or take fewer workers."
-            )
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def damaged_file(path: Path, why: str) -> CorruptChunkError:

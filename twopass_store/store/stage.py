@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..errors import CorruptChunkError, StageIncompleteError
-from ..journal import Lock, Plan, StageJournal, Writer, clear_dead, hold, naming_writer
+from ..journal import Lock, Plan, StageJournal, Writer, hold, naming_writer
 from ..progress import Progress
 from .places import arrays_of, group_of
 from .provenance import note_versions
@@ -108,14 +108,13 @@ def run_stage(
     """
     folder = lock_folder(path)
     with naming_writer(folder, *stage.locks(), break_lock=break_lock):
-        store = Store.open(path)
+        store = Store.open(path, mends=restart)
         steps = stage.plan(store)
         for step in steps:
             journal = present_journal(store, step.plan.stage, restart=restart)
             if journal is not None and not restart:
                 journal.require(step.plan, hint=stage.hint)
         if all(is_complete(store, step.plan, restart=restart) for step in steps):
-            clear_dead(folder)
             return None
         stage.prepare(store)
         with hold(folder, stage.locks(), break_lock=break_lock) as writer:

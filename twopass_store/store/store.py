@@ -22,11 +22,12 @@ from ..errors import (
     StoreError,
     StoreExistsError,
     StoreNotFoundError,
+    limit_of_the_machine,
 )
-from ..journal import Plan, StageJournal, Writer
+from ..journal import Plan, StageJournal, Writer, clear_dead
 from ..schema import FORMAT_VERSION, LEDGER
 from .arrays import Arrays, array_options
-from .local import DurableLocalStore, inside, limit_of_the_machine
+from .local import DurableLocalStore, inside
 from .places import METADATA_FILE, group_of, metadata_key
 from .reading import GROWTH
 
@@ -126,7 +127,7 @@ class Store(Arrays):
         return cls.open(path, writer=writer)
 
     @classmethod
-    def open(cls, path: Path, *, writer: Writer | None = None, grows: bool = False) -> Self:
+    def open(cls, path: Path, *, writer: Writer | None = None, mends: bool = False) -> Self:
         """Open a store, for reading unless a writer is given.
 
         Parameters
@@ -135,8 +136,8 @@ class Store(Arrays):
             Its folder.
         writer
             What writes, from the lock.
-        grows
-            Whether it may be written to though its arrays are of different lengths: for whoever mends that.
+        mends
+            Whether journals may be missing, and arrays be of different lengths: for whoever mends that.
 
         Raises
         ------
@@ -147,7 +148,7 @@ class Store(Arrays):
         FormatVersionError
             If it is of another format version.
         CorruptChunkError
-            If its metadata differ from the schema.
+            If its metadata differ from the schema, or it is read and has lost a journal.
         """
         try:
             exists, has_metadata = path.exists(), (path / METADATA_FILE).is_file()
@@ -170,12 +171,17 @@ class Store(Arrays):
             raise limit or StoreNotFoundError(
                 f"{path} is no twopass store: its zarr.json can't be read ({error})."
             ) from error
-        if writer is not None and not grows and inside(path, f"journal/{GROWTH}/{METADATA_FILE}").is_file():
+        if writer is not None and not mends and inside(path, f"journal/{GROWTH}/{METADATA_FILE}").is_file():
             raise StageIncompleteError(
                 f"{path}: an append was interrupted while it made the store longer. Run the "
                 "same `twopass ingest` again; it goes on where it was stopped."
             )
-        return cls(path, root, files)
+        store = cls(path, root, files)
+        if writer is None:
+            clear_dead(lock_folder(path))
+            if not mends:
+                store.require_journals()
+        return store
 
     @property
     def metadata_bytes(self) -> int:
