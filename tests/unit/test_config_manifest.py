@@ -64,6 +64,14 @@ def test_pattern__stands_for_its_files_in_natural_order(folder):
     ]
 
 
+def test_pattern__walks_the_folders_once(folder):
+    deep = folder.joinpath(*"abcdefghijkl")
+    deep.mkdir(parents=True)
+    (deep / "x.xtc").touch()
+    found = read_manifest(write(folder, f"path\n{'**/' * 20}x.xtc\n"))
+    assert [file.path for file in found] == [deep / "x.xtc"]
+
+
 def test_toml__has_a_table_for_each(folder):
     text = """
 [[trajectory]]

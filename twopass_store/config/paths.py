@@ -66,7 +66,9 @@ def _expand(text: str, base: Path) -> list[Path]:
     else:
         # The base may itself hold magic characters; only the pattern's own count.
         where = "" if expanded(text).is_absolute() else glob.escape(str(base)) + os.sep
-        hits = glob.iglob(where + str(expanded(text)), recursive=True)  # noqa: PTH207 (Path.glob skips links)
+        # `**/**/` stands for the same files as `**/`; glob would walk all folders once more for each.
+        pattern = re.sub(r"(\*\*/)+", "**/", str(expanded(text)))
+        hits = glob.iglob(where + pattern, recursive=True)  # noqa: PTH207 (Path.glob skips links)
         found = sorted({Path(os.path.normpath(hit)) for hit in hits if Path(hit).is_file()}, key=_natural)
         if not found:
             raise TrajectoryNotFoundError(f"The pattern {text!r:.500} matches no file in {base}. Check it.")
