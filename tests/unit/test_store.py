@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import zarr
 
+from twopass_store.config import AssignConfig, validated
 from twopass_store.errors import (
     ConfigError,
     StageIncompleteError,
@@ -11,7 +12,7 @@ from twopass_store.errors import (
 from twopass_store.journal import Plan, Writer
 from twopass_store.partition import FrameRange
 from twopass_store.schema import INGESTED, SUBSET, attributes, chunk_shape
-from twopass_store.store import Store, check_name
+from twopass_store.store import Store
 
 SPEC = {spec.name: spec for spec in (*INGESTED, *SUBSET)}
 
@@ -103,7 +104,7 @@ def test_remove__takes_a_group_and_its_cached_arrays(store):
 @pytest.mark.parametrize("name", ["", "-a", "_a", "a b", "a/b", "..", "ä", "a" * 101, "a\n"])
 def test_names__that_are_not(name):
     with pytest.raises(ConfigError):
-        check_name(name)
+        validated(AssignConfig, {"name": name})
 
 
 def test_every_spec__has_units_and_long_name_and_a_sound_chunk():

@@ -7,7 +7,7 @@ from ..config import ClusterConfig, RecutConfig, RecutOptions, validated
 from ..errors import ConfigError
 from ..journal import Lock, naming_writer
 from ..progress import Progress, Silent
-from ..store import Store, check_name, lock_folder, only_clustering, require_clustering, store_path
+from ..store import Store, lock_folder, only_clustering, require_clustering, store_path
 from .stage import ClusterResult, make_clustering
 
 __all__ = ["recut_clustering"]
@@ -59,7 +59,7 @@ def recut_clustering(
         opened = Store.open(path)
         name = asked.name or _other_clustering(opened, new_name)
         base = require_clustering(opened, name)
-    if check_name(new_name) == name:
+    if new_name == name:
         raise ConfigError(
             f"The new cut needs a name of its own, not {name!r} as well: give another `new_name`."
         )

@@ -18,7 +18,7 @@ from .stage import (
     require_ingest,
     run_stage,
 )
-from .store import Store, check_name, lock_folder, store_path
+from .store import Store, lock_folder, store_path
 from .taking import take
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "Store",
     "Watch",
     "at_one_state",
-    "check_name",
     "chunk_name",
     "discard",
     "empty_group",

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,30 +30,12 @@ from .local import DurableLocalStore, inside
 from .places import METADATA_FILE, group_of, metadata_key
 from .reading import GROWTH
 
-__all__ = ["Store", "check_name", "lock_folder", "store_path"]
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+__all__ = ["Store", "lock_folder", "store_path"]
 
 METADATA_FACTOR = 20
 """Memory that the root's metadata take while they are read, per byte of the file.
 
 Measured: 4, and 17 where a stage opens the store three times."""
-
-
-def check_name(name: str) -> str:
-    """Return `name` if a clustering may be called so.
-
-    Raises
-    ------
-    ConfigError
-        Otherwise.
-    """
-    if not _NAME.fullmatch(name) or len(name) > 100:
-        raise ConfigError(
-            f"{name!r} can't be the name of a clustering: use letters, digits, _ and -, "
-            "beginning with a letter or digit, at most 100."
-        )
-    return name
 
 
 def store_path(path: str | os.PathLike[str]) -> Path:
