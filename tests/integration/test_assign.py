@@ -132,11 +132,3 @@ def test_margin__comes_later_without_touching_labels(store):
     # Without --margin they stay.
     assert assign_frames(store).n_frames_computed == 0
     assert "second_label" in open_results(store)
-
-
-def test_margin__of_the_only_cluster_is_none(store):
-    cluster_subset(store, name="one", stride=8, n_clusters=1)
-    assign_frames(store, name="one", margin=True)
-    with open_results(store, "one") as results:
-        assert (results.second_label == -1).all()
-        assert results.rmsd_to_second.isnull().all()

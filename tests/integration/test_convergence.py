@@ -68,13 +68,6 @@ def test_command__prints_the_table_where_it_is_asked_for(store, twopass):
     assert [row["stride"] for row in found["stride"]] == [20, 40, 80]
 
 
-def test_strides_that_leave_too_few_frames__are_left_out(store):
-    cluster_subset(store, name="few", stride=800, n_clusters=3)
-    assign_frames(store, name="few")
-    found = summarize(store, "few", convergence=True)
-    assert found.stride_n_subset_frames.values.tolist() == [5, 3]
-
-
 def test_memory__bounds_it(store):
     cluster_subset(store, name="large", stride=1, n_clusters=3)
     assign_frames(store, name="large")

@@ -91,10 +91,3 @@ def test_corpus__right_or_one_error(name, tmp_path):
     assert path.name in str(error)
     with pytest.raises(expected, match=SAYS.get(name, "The|[a-z]")):
         raise error
-
-
-@pytest.mark.parametrize("name", ["extent-of-zero.xtc", "signature-only.h5"])
-def test_corpus__through_the_command(name, twopass):
-    said = twopass("ingest", "run.zarr", CORPUS / name, "--top", CORPUS / "top.pdb", code=3)
-    lines = said.stderr.splitlines()
-    assert lines[-1].startswith("Error: ") and name in lines[-1] and not said.stdout

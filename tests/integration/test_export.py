@@ -317,18 +317,6 @@ def test_export__a_full_disk_leaves_what_was_there(extension, dipeptide, tmp_pat
     assert target.read_bytes() == b"older"
 
 
-def test_export__what_a_text_format_has_no_room_for(tmp_path):
-    far = make_trajectory(3, has_cell=False)
-    far.xyz += 2e7
-    write(far, tmp_path / "far.trr")
-    top = write(make_trajectory(1), tmp_path / "top.pdb")
-    ingest_trajectories(tmp_path / "run.zarr", tmp_path / "far.trr", top=top)
-    for extension in ("pdb", "gro", "mdcrd"):
-        with pytest.raises(TrajectoryError, match="no room for a coordinate"):
-            export_coordinates(tmp_path / "run.zarr", tmp_path / f"out.{extension}")
-    assert not list(tmp_path.glob("*out.*"))
-
-
 def test_export__memory_does_not_grow_with_the_frames(tmp_path):
     long = make_trajectory(60_000, has_cell=False)
     size = long.xyz.nbytes

@@ -24,7 +24,6 @@ from twopass_store.errors import (
     NonFiniteError,
     SelectionError,
     TopologyMismatchError,
-    TrajectoryError,
 )
 from twopass_store.store import Store
 from twopass_store.trajectory import digest_file, topology_from_json
@@ -169,22 +168,6 @@ def test_bad_frame__is_named_and_what_came_before_stays(tmp_path, example_xtc, e
     store = Store.open(tmp_path / "s.zarr")
     assert store.journal("ingest").done("position").tolist() == [True, True, False, False]
     assert not store.is_complete("position")
-
-
-def test_file_that_changes_while_it_is_read__is_refused(tmp_path, example_xtc, example_top):
-    file = tmp_path / "run.xtc"
-    trajectory = md.load(example_xtc, top=example_top)
-    md.join([trajectory] * 9).save_xtc(file)
-
-    class Meddler(Notes):
-        def advance(self, amount):
-            with file.open("r+b") as handle:
-                handle.seek(8)  # the first frame's step
-                handle.write(b"\7")
-
-    with pytest.raises(TrajectoryError, match=r"run\.xtc has changed since it was looked at"):
-        ingest_trajectories(tmp_path / "s.zarr", file, top=example_top, workers=2, progress=Meddler())
-    assert not Store.open(tmp_path / "s.zarr").journal("ingest").complete
 
 
 def test_atoms_that_differ__are_refused_with_both_counts_or_names(tmp_path):

@@ -79,15 +79,6 @@ def test_xtc__is_kept_on_its_own_grid_bit_for_bit(tmp_path, example_xtc, example
     assert "_FillValue" not in found.attrs
 
 
-def test_store__is_smaller_than_the_file(tmp_path, example_xtc, example_top):
-    sizes = {}
-    for codec in ("fast", "small"):
-        ingest_trajectories(tmp_path / codec, example_xtc, top=example_top, codec=codec)
-        sizes[codec] = sum(file.stat().st_size for file in (tmp_path / codec / "position").iterdir())
-    assert sizes["small"] < 0.5 * example_xtc.stat().st_size
-    assert sizes["small"] < sizes["fast"] < 0.6 * example_xtc.stat().st_size
-
-
 def test_grid__is_recognised_where_the_file_does_not_name_it(tmp_path, example_xtc, example_top):
     trajectory = md.load(example_xtc, top=example_top)[:300]
     trajectory.save_trr(str(tmp_path / "run.trr"))

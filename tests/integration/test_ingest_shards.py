@@ -9,7 +9,7 @@ import xarray as xr
 import zarr
 
 from conftest import EXAMPLE
-from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results, partition
+from twopass_store import ingest_trajectories, partition
 from twopass_store.errors import CorruptChunkError, MemoryBudgetError, NonFiniteError
 from twopass_store.partition import FrameRange
 from twopass_store.progress import Silent
@@ -69,18 +69,6 @@ def test_shards__hold_the_same_values_in_fewer_files(tmp_path, frames, example_t
         warnings.simplefilter("error")
         tree = xr.open_datatree(store, engine="zarr", consolidated=False)
         assert tree["position"][-9:].values.astype(np.float32).tobytes() == xyz[-9:].tobytes()
-
-
-def test_results__do_not_depend_on_shards(tmp_path, frames, example_top):
-    file, _ = frames
-    found = []
-    for shard in ("none", "20MiB"):
-        store = tmp_path / shard
-        ingest_trajectories(store, file, top=example_top, shard=shard)
-        cluster_subset(store, n_clusters=3, subset_frames=100, workers=1)
-        assign_frames(store, workers=1)
-        found.append(open_results(store))
-    assert found[0].drop_attrs().identical(found[1].drop_attrs())
 
 
 def test_auto__shards_only_what_would_be_too_many_files(tmp_path, frames, example_top, monkeypatch):

@@ -1,7 +1,5 @@
 """Other cuts of distances that are there: recut, and gromos."""
 
-import shutil
-
 import numpy as np
 import pytest
 from scipy.cluster import hierarchy
@@ -105,18 +103,6 @@ def test_gromos__is_refused_with_options_of_a_tree(ingested, options, words):
     with pytest.raises(ConfigError, match=words):
         cluster_subset(ingested, name="no", stride=10, method="gromos", **options)
     assert "no" not in Store.open(ingested).members("clusterings")
-
-
-def test_commands__cut_anew(ingested, twopass, tmp_path):
-    shutil.copytree(ingested, tmp_path / "s.zarr")
-    result = twopass("recut", "s.zarr", "--name", "base", "--as", "nine", "--n-clusters", 9)
-    assert "s.zarr: clustering nine has 9 clusters (9 asked for) of 400 subset frames" in result.stdout
-    assert "distances of this subset are there already" in result.stderr
-    arguments = ("--method", "gromos", "--cutoff", "0.8A", "--stride", 10, "--name", "daura")
-    assert "clustering daura has" in twopass("cluster", "s.zarr", *arguments).stdout
-    assert "400 subset frames (stride 10), gromos, cut at 0.08 nm (0.8 Å)" in " ".join(
-        twopass("assign", "s.zarr", "--name", "daura").stdout.split()
-    )
 
 
 def test_recut__keeps_to_the_subset_of_before_an_append(tmp_path):

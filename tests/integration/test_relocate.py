@@ -10,7 +10,6 @@ import pytest
 from conftest import EXAMPLE
 from twopass_store import ingest_trajectories, open_results, relocate_trajectories
 from twopass_store.errors import (
-    ConfigError,
     CorruptChunkError,
     StoreLockedError,
     TrajectoryError,
@@ -79,17 +78,6 @@ def test_relocate__then_all_is_done(project, twopass):
     assert content(project / "run.zarr") == after
     with open_results(project / "run.zarr") as results:
         assert [str(path) for path in results.trajectory_path.values] == recorded(project / "run.zarr")
-
-
-def test_relocate__a_topology_that_stayed(project):
-    (project / "old/md").rename(project / "old/production")
-    result = relocate_trajectories(project / "run.zarr", project / "old/md", project / "old/production")
-    assert (len(result.trajectories), result.topologies) == (2, ())
-    with pytest.raises(ConfigError, match=f"recorded under {project}/elsewhere. They lie in {project}/old/p"):
-        relocate_trajectories(project / "run.zarr", project / "elsewhere", project / "new")
-    # A name that only begins alike is another folder.
-    with pytest.raises(ConfigError, match="No file"):
-        relocate_trajectories(project / "run.zarr", project / "old/prod", project / "new")
 
 
 def test_relocate__all_or_none(project, twopass):

@@ -24,13 +24,3 @@ def test_damage__is_told_or_unknowable(sound):
     n_mutants = 8 if is_hdf5(sound) else 30
     counts = sweep(sound, [damaged(sound.data, random) for _ in range(n_mutants)])
     assert sum(counts.values()) == n_mutants and counts["right"] < n_mutants
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3000)
-def test_damage__thousands_in_each_format(sound, record_property):
-    random = Random(11)
-    n_mutants = 1000 if is_hdf5(sound) else 3000
-    counts = sweep(sound, [damaged(sound.data, random) for _ in range(n_mutants)])
-    print(sound.path.suffix, len(sound.data), dict(sorted(counts.items())))
-    record_property("counts", str(counts))

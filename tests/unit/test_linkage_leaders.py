@@ -62,12 +62,6 @@ def test_choose_medoids__refuses_distances_that_were_never_computed(subset):
         choose_medoids(np.full_like(condensed, np.nan), labels)
 
 
-def test_choose_leaders__takes_duplicates_last_and_once():
-    condensed = pdist(np.array([[0.0], [0.0], [0.0], [2.0], [1.0]]))
-    leaders = choose_leaders(condensed, np.ones(5, dtype=int), method="medoid", per_cluster=9, seed=0)
-    assert leaders.subset_index.tolist() == [0, 3, 4, 1, 2]
-
-
 def test_choose_leaders__draws_without_replacement_and_repeatably(subset):
     condensed, _, labels = subset
     firsts = set()

@@ -69,12 +69,6 @@ def test_nearest_other__of_a_frame_that_is_not_finite_is_none():
     assert np.delete(found.index, 7).min() >= 2
 
 
-def test_nearest_other__takes_the_lowest_of_equal_leaders():
-    frames, leaders = structures(3, 5, 2, 5)
-    found = nearest_other_leaders(frames, prepare_leaders(leaders[[0, 1, 1, 1]]), [1, 2, 3, 2], np.ones(5))
-    assert found.index.tolist() == [1] * 5
-
-
 def test_nearest_other__refuses_labels_that_do_not_fit():
     frames, leaders = structures(4, 5, 3, 5)
     prepared = prepare_leaders(leaders)
