@@ -121,7 +121,9 @@ class WorkerError(TwopassError, RuntimeError):
 
 def limit_of_the_machine(error: BaseException | None) -> StoreError | None:
     """Return an error that names the limit that another one, or its cause, ran into; None if none."""
-    while error is not None:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:  # an error can be among its own causes
+        seen.append(error)
         number = getattr(error, "errno", None)
         if number in (errno.EMFILE, errno.ENFILE):
             return StoreError("Too many files are open at once. Raise the limit (`ulimit -n 1024`).")

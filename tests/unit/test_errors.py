@@ -1,3 +1,4 @@
+import errno
 import inspect
 
 from twopass_store import errors
@@ -33,3 +34,11 @@ def test_tree__is_as_users_handle_it():
     }
     assert found == TREE
     assert sorted(errors.__all__) == sorted(TREE)
+
+
+def test_limit_of_the_machine__is_found_behind_other_errors_and_in_circles():
+    error, cause = ValueError("damaged"), RuntimeError("why")
+    error.__cause__, cause.__context__ = cause, error
+    assert errors.limit_of_the_machine(error) is None
+    cause.__cause__ = OSError(errno.EMFILE, "Too many open files")
+    assert "ulimit -n" in str(errors.limit_of_the_machine(error))
