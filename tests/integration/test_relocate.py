@@ -154,5 +154,5 @@ def test_relocate__refusals(project):
         relocate_trajectories(store, project / "old", project / "new")
     Store.open(store)
     shutil.rmtree(store / "journal" / "ingest")
-    with pytest.raises(CorruptChunkError, match="its plan is missing"):
+    with pytest.raises(CorruptChunkError, match="the journal of ingest can't be used"):
         relocate_trajectories(store, project / "old", project / "new")
