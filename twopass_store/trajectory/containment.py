@@ -102,6 +102,7 @@ class _Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            pipesize=1 << 20,
             process_group=0,  # Ctrl-C is for the driver, with which it ends
         )
         self.is_idle = True
