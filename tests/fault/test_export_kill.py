@@ -43,7 +43,7 @@ def test_killed_export__is_swept_by_the_next_of_the_same_file(tmp_path: Path) ->
     with replacing(target) as temporary:
         temporary.write_text("whole")
     assert target.read_text() == "whole"
-    assert sorted(tmp_path.iterdir()) == sorted([target, other_file.parent])
+    assert sorted(tmp_path.iterdir()) == sorted([target, other_file])
 
 
 def test_running_export__fails_if_another_of_the_same_file_begins(tmp_path: Path) -> None:

@@ -1,13 +1,12 @@
-"""Files that are written in a hidden folder beside their target and renamed into place."""
+"""Files that are written under a hidden name beside their target and renamed into place."""
 
 import errno
 import os
-import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from secrets import token_hex
 from typing import NoReturn
 
 from ..config import expanded
@@ -59,19 +58,21 @@ def replacing(target: Path, *, name: str = "file") -> Iterator[Path]:
     # Short, as the target's name may be long.
     prefix = f".twopass-{blake2b(os.fsencode(target.name), digest_size=4).hexdigest()}-"
     for left in target.parent.glob(f"{prefix}*"):
-        shutil.rmtree(left, ignore_errors=True)
+        left.unlink(missing_ok=True)
+    temporary = target.with_name(f"{prefix}{token_hex(4)}-{name}")
     try:
-        with TemporaryDirectory(prefix=prefix, dir=target.parent, ignore_cleanup_errors=True) as folder:
-            temporary = Path(folder) / name
-            yield temporary
-            with temporary.open("rb") as file:
-                Writer.disk.sync(file)
-            temporary.replace(target)
-            # Whoever may write into a folder may not always read it, as syncing it requires.
-            with suppress(PermissionError):
-                Writer.disk.sync_folder(target.parent)
+        yield temporary
+        with temporary.open("rb") as file:
+            Writer.disk.sync(file)
+        temporary.replace(target)
+        # Whoever may write into a folder may not always read it, as syncing it requires.
+        with suppress(PermissionError):
+            Writer.disk.sync_folder(target.parent)
     except Exception as error:
         _raise_named(target, error)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _raise_named(target: Path, error: Exception) -> NoReturn:
