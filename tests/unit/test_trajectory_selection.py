@@ -64,7 +64,7 @@ def test_select_atoms__as_mdtraj(selection: str) -> None:
     [
         ("nmae CA", "at 'CA'"),
         ("Protein", "at Protein"),
-        ("name CA and", "at end of text"),
+        ("name CA and", "at (end of text|'and')"),  # releases of pyparsing differ
         ("(name CA", "at end of text"),
         ("name O5'", "need quotes"),
         ("", "it is empty"),
