@@ -36,9 +36,10 @@ def store(tmp_path_factory):
         [(frames[:1500], np.arange(1500) * 2.0), (frames[1500:2200], times), (frames[2200:3000], None)]
     ):
         time = np.arange(800) * 10.0 if time is None else time
-        md.Trajectory(part.xyz, part.topology, time=time).save_xtc(folder / f"run{place}.xtc")
+        md.Trajectory(part.xyz, part.topology, time=time).save_xtc(folder / f"=run{place}.xtc")
     path = folder / "s.zarr"
-    ingest_trajectories(path, str(folder / "run*.xtc"), top=EXAMPLE / "alanine-dipeptide.pdb")
+    top = EXAMPLE / "alanine-dipeptide.pdb"
+    ingest_trajectories(path, str(folder / "=run*.xtc"), top=top, run_pattern="=run[0-9]")
     cluster_subset(path, stride=6, n_clusters=5)
     assign_frames(path, noise_cutoff="0.6A", margin=True)
     return path
@@ -166,6 +167,7 @@ def test_csv_and_json__hold_what_the_library_says(store, twopass):
     assert found["fingerprint"] == summary.attrs["fingerprint"]
     split = pd.read_csv(io.StringIO(twopass("summary", store, "--format", "csv", "--by", "run").stdout))
     assert split.group_n_frames_of.tolist() == summary.group_n_frames_of.values.ravel().tolist()
+    assert split.group.str.startswith("'=run").all()  # no formula
     assert split.groupby("group").group_n_beyond_noise_cutoff.first().sum() > 0
 
 
