@@ -61,7 +61,9 @@ def replacing(target: Path, *, name: str = "file") -> Iterator[Path]:
         left.unlink(missing_ok=True)
     temporary = target.with_name(f"{prefix}{token_hex(4)}-{name}")
     try:
-        temporary.touch()  # the writers have words of their own for a folder that can't be written to
+        # The writers have words of their own for a folder that can't be written to.
+        temporary.touch()
+        temporary.unlink()
         yield temporary
         with temporary.open("rb") as file:
             Writer.disk.sync(file)
