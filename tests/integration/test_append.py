@@ -250,9 +250,9 @@ def test_what_does_not_fit__is_refused_and_nothing_changes(tmp_path: Path) -> No
         return sorted((each, each.stat().st_mtime_ns) for each in path.rglob("*") if each.is_file())
 
     before = state()
-    with pytest.raises(FingerprintMismatchError, match="stride is 2, asked for is 3"):
+    with pytest.raises(FingerprintMismatchError, match="stored 2, requested 3"):
         ingest_trajectories(path, more, append=True, stride=3)
-    with pytest.raises(FingerprintMismatchError, match="select is 8 of 28 atoms"):
+    with pytest.raises(FingerprintMismatchError, match="stored 8 of 28 atoms"):
         ingest_trajectories(path, more, append=True, select="name CA")
     with pytest.raises(ConfigError, match="`restart`"):
         ingest_trajectories(path, more, append=True, restart=True)

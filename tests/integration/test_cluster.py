@@ -129,7 +129,7 @@ def test_what_does_not_fit__is_refused_and_leaves_nothing(ingested, options, wor
 def test_other_parameters_under_one_name__are_refused_then_restarted(ingested):
     cluster_subset(ingested, name="again", stride=50, n_clusters=3)
     assign_frames(ingested, name="again")
-    with pytest.raises(FingerprintMismatchError, match="n_clusters is 3, asked for is 4"):
+    with pytest.raises(FingerprintMismatchError, match="stored 3, requested 4"):
         cluster_subset(ingested, name="again", stride=50, n_clusters=4)
     assert open_results(ingested, "again").attrs["n_clusters_found"] == 3
     cluster_subset(ingested, name="again", stride=50, n_clusters=4, restart=True)

@@ -144,7 +144,7 @@ def test_link_to_a_store__is_the_store(demo, twopass):
 def test_set__changes_one_key_and_the_store_refuses_it(demo, twopass):
     twopass("run", "demo.toml", "--quiet")
     refused = twopass("run", "demo.toml", "--set", "cluster.n_clusters=6", code=7)
-    assert "n_clusters is 4, asked for is 6" in refused.stderr
+    assert "stored 4, requested 6" in refused.stderr
     assert "--restart" in refused.stderr
     twopass("run", "demo.toml", "--set", "cluster.n_clusters=6", "--restart")
     assert open_results(demo / "demo.zarr").attrs["n_clusters_found"] == 6

@@ -147,7 +147,7 @@ def test_repeated_ingest__reads_and_writes_nothing(tmp_path, example_xtc, exampl
 def test_other_parameters__are_refused_then_restarted(tmp_path, example_xtc, example_top):
     store = tmp_path / "s.zarr"
     ingest_trajectories(store, example_xtc, top=example_top)
-    with pytest.raises(FingerprintMismatchError, match="stride is 1, asked for is 4"):
+    with pytest.raises(FingerprintMismatchError, match="stored 1, requested 4"):
         ingest_trajectories(store, example_xtc, top=example_top, stride=4)
     with pytest.raises(FingerprintMismatchError, match=r"22 of 22 atoms.*10 of 22 atoms"):
         ingest_trajectories(store, example_xtc, top=example_top, select="element != H")

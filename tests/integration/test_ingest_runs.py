@@ -107,7 +107,7 @@ def test_files_that_nothing_groups__are_runs_of_their_own(restarts, twopass, exa
     assert Store.open(restarts / "s.zarr").read("trajectory_label").tolist() == ["wild type", ""]
     (restarts / "list.csv").write_text("rep1/md.xtc,,wild-type\nrep2/md.xtc\n")
     result = twopass("ingest", "s.zarr", "--from-list", "list.csv", "--top", example_top, code=7)
-    assert "labels is ['wild type', ''], asked for is ['wild-type', '']" in result.stderr
+    assert "stored ['wild type', ''], requested ['wild-type', '']" in result.stderr
 
 
 @pytest.mark.parametrize(

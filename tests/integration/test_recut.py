@@ -63,7 +63,7 @@ def test_recut__refuses_what_makes_no_sense(ingested):
         with pytest.raises(kind, match=words):
             recut_clustering(ingested, **{"name": "base", **options})
     recut_clustering(ingested, name="base", new_name="taken", n_clusters=3)
-    with pytest.raises(FingerprintMismatchError, match="n_clusters is 3, asked for is 5"):
+    with pytest.raises(FingerprintMismatchError, match="stored 3, requested 5"):
         recut_clustering(ingested, name="base", new_name="taken", n_clusters=5)
     changed = recut_clustering(ingested, name="base", new_name="taken", n_clusters=5, restart=True)
     assert changed.n_clusters == 5

@@ -67,7 +67,7 @@ def test_begin__refuses_another_plan_and_shows_what_differs():
     StageJournal.begin(storage, plan(stride=2, linkage="ward"), hint="")
     with pytest.raises(FingerprintMismatchError) as caught:
         StageJournal.begin(storage, plan(stride=3, linkage="ward"), hint="Use --restart.")
-    assert "stride is 2, asked for is 3" in str(caught.value)
+    assert "stored 2, requested 3" in str(caught.value)
     assert "linkage" not in str(caught.value)
     assert str(caught.value).endswith("Use --restart.")
 

@@ -136,7 +136,7 @@ def _require_same(store: Store, present: Plan, plan: IngestPlan) -> None:
     kind = store.attrs("time")["time_source"]
     names = {spec.name for spec, _ in plan.arrays}
     if found:
-        pairs = [f"{key} is {before.get(key)}, asked for is {asked.get(key)}" for key in found]
+        pairs = [f"{key} (stored {before.get(key)}, requested {asked.get(key)})" for key in found]
         reason = f"it was made with other parameters: {'; '.join(pairs)}"
         mend = "Leave these options out."
     elif kind != plan.time_source:

@@ -122,7 +122,9 @@ class StageJournal:
         if self.plan.fingerprint == plan.fingerprint:
             return
         found = differences(self.plan.parameters, plan.parameters)
-        listed = "; ".join(f"{key} is {_short(old)}, asked for is {_short(new)}" for key, old, new in found)
+        listed = "; ".join(
+            f"{key} (stored {_short(old)}, requested {_short(new)})" for key, old, new in found
+        )
         raise FingerprintMismatchError(f"{plan.stage} exists already with other parameters: {listed}. {hint}")
 
     def done(self, path: str) -> NDArray[np.bool_]:
