@@ -15,7 +15,6 @@ from ..partition import FrameRange, position_chunk_frames
 from ..progress import Progress
 from ..schema import DEFAULT_CODEC, position_spec
 from ..store import Misfit, Packing, Store, encoded_bytes
-from ..trajectory import format_of
 from .append import plan_append
 from .chunks import read_frames
 from .outcome import IngestEstimate
@@ -94,7 +93,7 @@ def _samples(sources: Sequence[Source]) -> Iterator[tuple[int, int]]:
     for member, source in enumerate(sources):
         if len(source.kept):
             share = round(np.log2(source.info.n_frames / len(source.kept)))
-            key = (Path(source.info.path).suffix.lower(), source.info.n_atoms, share)
+            key = (source.info.format.name, source.info.n_atoms, share)
             groups.setdefault(key, []).append(member)
     for members in groups.values():
         n_kept = [len(sources[member].kept) for member in members]
@@ -107,7 +106,7 @@ def _read(plan: IngestPlan, member: int) -> tuple[NDArray[np.float32], float]:
     start, n_kept = plan.n_stored + sum(len(one.kept) for one in plan.sources[:member]), len(source.kept)
     n_frames = min(n_kept, max(2, SAMPLE_BYTES // (12 * source.info.n_atoms)))
     # From the middle, where the format finds it without reading what is before.
-    place = start if format_of(Path(source.info.path)).is_text else start + (n_kept - n_frames) // 2
+    place = start if source.info.format.is_text else start + (n_kept - n_frames) // 2
     blocks = [np.empty((0, plan.n_atoms, 3), np.float32)]
     begin = time.perf_counter()
     try:

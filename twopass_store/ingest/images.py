@@ -7,7 +7,7 @@ import mdtraj as md
 import numpy as np
 
 from ..partition import FrameList
-from ..trajectory import JumpCheck, format_of, read_blocks
+from ..trajectory import JumpCheck, read_blocks
 from .runs import Source
 
 __all__ = ["warn_of_jumps"]
@@ -28,7 +28,7 @@ def warn_of_jumps(sources: Sequence[Source], kept_topology: md.Topology) -> str 
     places = np.unique(np.linspace(0, len(usable) - 1, FILES_LOOKED_AT).astype(int)) if usable else ()
     for source in (usable[place] for place in places):
         frames = source.kept.part(0, 1)
-        if not format_of(Path(source.info.path)).is_text:
+        if not source.info.format.is_text:
             n_frames = min(16, max(3, FRAMES_LOOKED_AT // len(usable)))
             chosen = np.unique(np.linspace(0, len(source.kept) - 1, n_frames).astype(int))
             frames = FrameList.from_indices(source.kept.to_array()[chosen])

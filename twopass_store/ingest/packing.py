@@ -1,7 +1,6 @@
 """How an ingest packs positions: chosen from samples of all files, checked for every chunk."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from ..config import IngestConfig, format_length
 from ..errors import NonFiniteError, PrecisionError
 from ..partition import FrameRange
 from ..store import LOSSLESS, Misfit, Packing
-from ..trajectory import format_of, grid_step
+from ..trajectory import grid_step
 from .chunks import Columns, read_frames
 from .plan import IngestPlan
 
@@ -95,7 +94,11 @@ def pack(columns: Columns, packing: Packing, plan: IngestPlan) -> NDArray[Any]:
 
 def _likely_steps(plan: IngestPlan) -> list[float]:
     """Return the grids that the files may be on, those that they name first, the finest first."""
-    named = {step for source in plan.sources if (step := grid_step(source.info.path)) is not None}
+    named = {
+        step
+        for source in plan.sources
+        if (step := grid_step(source.info.path, source.info.format)) is not None
+    }
     return sorted(named) or list(COMMON_STEPS_NM)
 
 
@@ -106,7 +109,7 @@ def _samples(plan: IngestPlan) -> Iterator[Columns]:
         stop = start + len(source.kept)
         places = [FrameRange(start, min(start + 3, stop))]
         # A text format is read up to the frame, and PDB is read whole.
-        if not format_of(Path(source.info.path)).is_text:
+        if not source.info.format.is_text:
             middle = (start + stop) // 2
             places += [FrameRange(middle, middle + 1), FrameRange(stop - 1, stop)]
         for frames in places:

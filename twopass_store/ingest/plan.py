@@ -19,7 +19,6 @@ from ..store import Store
 from ..trajectory import (
     READER_BYTES,
     describe_selection,
-    format_of,
     guessed_elements,
     reading_bytes,
     topology_to_json,
@@ -167,6 +166,8 @@ def _parameters(
     # Integers on the files' own grid and float32 are the same values: only rounding makes others.
     if not isinstance(config.precision, str):
         parameters["precision"] = f"rounded to {config.precision:g} nm"
+    if config.format is not None:
+        parameters["format"] = sources[0].info.format.name
     if any(source.label for source in sources):
         parameters["labels"] = [source.label for source in sources]
     if config.image != "none":
@@ -246,9 +247,7 @@ def _memory(
     # To undo periodic images takes as much again: a topology with bonds, and molecules.
     topologies *= 1 if config.image == "none" else 2
     topology_bytes = TOPOLOGY_BYTES_PER_ATOM * topologies
-    reads_topology = config.image != "none" or any(
-        format_of(source.info.path).has_topology for source in sources
-    )
+    reads_topology = config.image != "none" or any(source.info.format.has_topology for source in sources)
     shared = PROCESS_BYTES + topology_bytes + TIMED_BYTES_PER_FRAME * inputs.n_timed + FRAME_COLUMN_BYTES
     reader = READER_BYTES + (topology_bytes if reads_topology else 0)
     reader += max(reading_bytes(source.info, n_selected=n_kept) for source in sources)

@@ -61,7 +61,13 @@ def find_inputs(config: IngestConfig, systems: SystemTable, *, is_growing: bool 
     for file in files:
         system = systems.of(file.path, file.topology or top)
         topology, where = system.load_topology(), system.topology_path
-        info = probe(file.path, topology, topology_path=where, is_growing=is_growing)
+        info = probe(
+            file.path,
+            topology,
+            topology_path=where,
+            is_growing=is_growing,
+            format_name=config.format,
+        )
         sources.append(Source(info, system, FrameList.of(), file.label))
     runs: list[Run] = []
     if config.uses_times or config.from_list is not None:

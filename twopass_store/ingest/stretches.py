@@ -1,13 +1,11 @@
 """How the chunks of an ingest are shared among workers: stretches of consecutive ones."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..partition import FrameRange, consecutive_runs
-from ..trajectory import format_of
 from .runs import Source
 
 __all__ = ["cut_stretches", "useful_workers"]
@@ -63,4 +61,4 @@ def cut_stretches(
 
 
 def _seeks(source: Source) -> bool:
-    return not format_of(Path(source.info.path)).is_text
+    return not source.info.format.is_text

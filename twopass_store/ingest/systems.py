@@ -96,7 +96,7 @@ class SystemTable:
         are solvent without a selection; a `TopologyMismatchError` if the atoms kept aren't those kept of the
         first file.
         """
-        if format_of(path).has_topology:
+        if format_of(path, self._config.format).has_topology:
             is_same = top is not None and (top == path or _has_same_atoms(path, top))
             given = top if is_same else path
         else:

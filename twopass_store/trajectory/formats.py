@@ -102,23 +102,35 @@ _XTC_UNPACKED_ATOMS = 9
 _BY_EXTENSION = {extension: entry for entry in _FORMATS for extension in entry.extensions}
 
 
-def format_of(path: str | Path) -> TrajectoryFormat:
+def format_of(path: str | Path, name: str | None = None) -> TrajectoryFormat:
     """Format of a trajectory file to be read, by its extension in any case.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        An extension without its dot, such as ``nc``, that counts instead of the file's own.
 
     Raises
     ------
+    ConfigError
+        If there is no format of this name.
     TrajectoryError
         If the extension is none of those supported.
     """
-    suffix = Path(path).suffix
-    entry = _BY_EXTENSION.get(suffix.lower())
-    if entry is None or not entry.is_read:
-        known = ", ".join(name for name, each in _BY_EXTENSION.items() if each.is_read)
-        raise TrajectoryError(
-            f"Cannot tell the format of {path}: {suffix or 'a name without an extension'} isn't one of those "
-            f"supported ({known}). Rename the file, or convert it."
-        )
-    return entry
+    read = {extension: each for extension, each in _BY_EXTENSION.items() if each.is_read}
+    suffix = Path(path).suffix if name is None else f".{name}"
+    entry = read.get(suffix.lower())
+    if entry is not None:
+        return entry
+    if name is not None:
+        names = ", ".join(extension[1:] for extension in read)
+        raise ConfigError(f"`format` {name!r} isn't one of those that are read. Use one of {names}.")
+    raise TrajectoryError(
+        f"Cannot tell the format of {path}: {suffix or 'a name without an extension'} isn't one of those "
+        f"supported ({', '.join(read)}). Name it with `format`, or convert the file."
+    )
 
 
 def output_format(path: str | os.PathLike[str], *, with_topology: bool = False) -> TrajectoryFormat:
@@ -149,32 +161,35 @@ def output_format(path: str | os.PathLike[str], *, with_topology: bool = False) 
 
 
 @contextmanager
-def plain_name(path: str) -> Iterator[str]:
-    """Yield a name under which mdtraj opens a file: in ASCII, with the extension in lower case.
+def plain_name(path: str, entry: TrajectoryFormat) -> Iterator[str]:
+    """Yield a name under which mdtraj opens a file: in ASCII, with an extension of its format.
 
-    Its readers and writers of XTC, TRR and DCD take no other letters.
+    mdtraj chooses its reader or writer by the extension; those of XTC, TRR and DCD take no other letters.
 
     Parameters
     ----------
     path
         The file to be read, or to be written if it doesn't exist.
+    entry
+        Its format.
     """
     suffix = Path(path).suffix
-    if path.isascii() and suffix == suffix.lower():
+    if path.isascii() and suffix in entry.extensions:
         yield path
         return
     with TemporaryDirectory(prefix="twopass-") as folder:
-        link = Path(folder) / f"file{suffix.lower()}"
+        is_same = suffix.lower() in entry.extensions
+        link = Path(folder) / f"file{suffix.lower() if is_same else entry.extensions[0]}"
         link.symlink_to(Path(path).absolute())
         yield str(link)
 
 
-def grid_step(path: str) -> float | None:
+def grid_step(path: str, entry: TrajectoryFormat) -> float | None:
     """Step of the grid that the first frame of an XTC file says its positions are on, nm.
 
     None for other formats, and for XTC frames of so few atoms that they aren't compressed.
     """
-    if not path.lower().endswith(".xtc"):
+    if entry.name != "XTC":
         return None
     with Path(path).open("rb") as file:
         header = file.read(_XTC_HEADER_BYTES)

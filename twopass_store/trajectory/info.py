@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TrajectoryError, TruncatedTrajectoryError
-from .formats import check_file, format_of, reading
+from .formats import TrajectoryFormat, check_file, reading
 
 __all__ = ["TrajectoryInfo", "check_unchanged", "digest_file"]
 
@@ -23,6 +23,8 @@ class TrajectoryInfo:
     ----------
     path
         Absolute path.
+    format
+        What it is read as.
     n_frames, n_atoms
         Whole frames in the file, atoms in each.
     has_unitcell
@@ -41,6 +43,7 @@ class TrajectoryInfo:
     """
 
     path: str
+    format: TrajectoryFormat
     n_frames: int
     n_atoms: int
     has_unitcell: bool
@@ -53,7 +56,7 @@ class TrajectoryInfo:
     @property
     def loads_whole(self) -> bool:
         """Whether mdtraj can only load all of it at once."""
-        return format_of(self.path).loads_whole
+        return self.format.loads_whole
 
 
 def check_unchanged(info: TrajectoryInfo, found_same: tuple[int, int] | None = None) -> tuple[int, int]:

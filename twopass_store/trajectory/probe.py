@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
 from .containment import contained
-from .formats import check_file, format_of, plain_name
+from .formats import TrajectoryFormat, check_file, format_of, plain_name
 from .info import TrajectoryInfo, digest_file
 from .stream import bare_topology, frame_offsets, iterload, numbers_at
 from .topology import load_topology
@@ -33,6 +33,7 @@ def probe(
     *,
     topology_path: str | Path | None = None,
     is_growing: bool = False,
+    format_name: str | None = None,
 ) -> TrajectoryInfo:
     """Find out what a trajectory file holds, and that it is whole and fits its topology.
 
@@ -46,6 +47,8 @@ def probe(
         Where the topology comes from; for messages only.
     is_growing
         Whether the file is one that is still being written: of XTC and TRR, the whole frames are taken.
+    format_name
+        What to read it as, see `format_of`; found out if None.
 
     Raises
     ------
@@ -57,9 +60,11 @@ def probe(
         If it has another number of atoms than the topology.
     TrajectoryError
         If it can't be read, is of an unknown format, or holds no frames.
+    ConfigError
+        If there is no format of this name.
     """
     file = check_file(path)
-    entry = format_of(file)
+    entry = format_of(file, format_name)
     if topology is None:
         if not entry.has_topology:
             raise TrajectoryError(
@@ -71,6 +76,7 @@ def probe(
     found = contained(
         examine,
         str(file),
+        entry,
         topology.n_atoms,
         is_growing,
         path=file,
@@ -86,29 +92,28 @@ def probe(
     return found
 
 
-def examine(path: str, n_atoms: int, is_growing: bool) -> TrajectoryInfo:
+def examine(path: str, entry: TrajectoryFormat, n_atoms: int, is_growing: bool) -> TrajectoryInfo:
     """Count the frames of a file, check that it is whole, and look at its first frames; in a reader.
 
     Formats that don't say how many atoms they hold are taken to have `n_atoms`.
     """
     status = Path(path).stat()
-    name = format_of(path).name
-    if name in ("XTC", "TRR"):
-        count = _count_xdr(path, is_growing)
-    elif name == "DCD":
-        count = _count_dcd(path)
-    elif name == "Amber NetCDF":
-        count = _count_netcdf(path)
-    elif name == "MDTraj HDF5":
-        count = _count_hdf5(path)
-    elif name == "PDB":
-        count = _count_pdb(path)
+    if entry.name in ("XTC", "TRR"):
+        count = _count_xdr(path, entry, is_growing)
+    elif entry.name == "DCD":
+        count = _count_dcd(path, entry)
+    elif entry.name == "Amber NetCDF":
+        count = _count_netcdf(path, entry)
+    elif entry.name == "MDTraj HDF5":
+        count = _count_hdf5(path, entry)
+    elif entry.name == "PDB":
+        count = _count_pdb(path, entry)
     else:
-        count = _count_lines(path, name, n_atoms)
+        count = _count_lines(path, entry, n_atoms)
     n_frames, n_atoms, has_time, size_bytes = count
     if not n_frames:
         raise TrajectoryError(f"{path} holds no frames. Write it again, or leave it out.")
-    first = next(iterload(path, bare_topology(n_atoms), chunk=3))
+    first = next(iterload(path, entry, bare_topology(n_atoms), chunk=3))
     # VMD and NAMD write a cell of zeros where there is none.
     has_unitcell = first.unitcell_lengths is not None and bool(np.any(first.unitcell_lengths[0]))
     spacing = None
@@ -119,6 +124,7 @@ def examine(path: str, n_atoms: int, is_growing: bool) -> TrajectoryInfo:
     size_bytes = size_bytes or status.st_size
     return TrajectoryInfo(
         path=path,
+        format=entry,
         n_frames=n_frames,
         n_atoms=n_atoms,
         has_unitcell=has_unitcell,
@@ -137,10 +143,10 @@ class _Count(NamedTuple):
     size_bytes: int | None = None  # all of the file
 
 
-def _count_xdr(path: str, is_growing: bool) -> _Count:
-    offsets, size_bytes = frame_offsets(path), None
+def _count_xdr(path: str, entry: TrajectoryFormat, is_growing: bool) -> _Count:
+    offsets, size_bytes = frame_offsets(path, entry), None
     n_frames = len(offsets)
-    with plain_name(path) as name, md.open(name) as file:
+    with plain_name(path, entry) as name, md.open(name) as file:
         n_atoms = file.read(1)[0].shape[1]
         try:
             file.seek(n_frames - 1)
@@ -152,7 +158,7 @@ def _count_xdr(path: str, is_growing: bool) -> _Count:
         if not is_growing or n_frames == 1:
             raise _cut(path, n_frames - 1)
         n_frames, size_bytes = n_frames - 1, int(offsets[-1])
-    if path.lower().endswith(".trr"):
+    if entry.name == "TRR":
         _check_positions(path, offsets[:n_frames])
     return _Count(n_frames, n_atoms, True, size_bytes)
 
@@ -167,8 +173,8 @@ def _check_positions(path: str, offsets: NDArray[np.int64]) -> None:
         )
 
 
-def _count_dcd(path: str) -> _Count:
-    with plain_name(path) as name, md.open(name) as file:
+def _count_dcd(path: str, entry: TrajectoryFormat) -> _Count:
+    with plain_name(path, entry) as name, md.open(name) as file:
         n_frames = len(file)
         n_atoms = file.read(1)[0].shape[1] if n_frames else 0
     # A record of 84 bytes, in either byte order, that begins with CORD and the number of frames.
@@ -183,7 +189,7 @@ def _count_dcd(path: str) -> _Count:
     return _Count(n_frames, n_atoms, False)
 
 
-def _count_netcdf(path: str) -> _Count:
+def _count_netcdf(path: str, entry: TrajectoryFormat) -> _Count:
     from scipy.io import netcdf_file
 
     with Path(path).open("rb") as head:
@@ -199,7 +205,7 @@ def _count_netcdf(path: str) -> _Count:
             ) from error
     else:
         _check_stored(path)
-    with plain_name(path) as name, md.open(name) as file:
+    with plain_name(path, entry) as name, md.open(name) as file:
         n_frames, n_atoms = file._handle.variables["coordinates"].shape[0], file.n_atoms
         has_time = "time" in file._handle.variables
     if is_classic and n_frames != n_mapped:
@@ -210,9 +216,9 @@ def _count_netcdf(path: str) -> _Count:
     return _Count(int(n_frames), int(n_atoms), has_time)
 
 
-def _count_hdf5(path: str) -> _Count:
+def _count_hdf5(path: str, entry: TrajectoryFormat) -> _Count:
     _check_stored(path)
-    with plain_name(path) as name, md.open(name) as file:
+    with plain_name(path, entry) as name, md.open(name) as file:
         n_frames, n_atoms = file.root.coordinates.shape[:2]
         return _Count(int(n_frames), int(n_atoms), hasattr(file.root, "time"))
 
@@ -234,22 +240,22 @@ def _check_stored(path: str) -> None:
         )
 
 
-def _count_pdb(path: str) -> _Count:
+def _count_pdb(path: str, entry: TrajectoryFormat) -> _Count:
     # Models are counted by what opens them, so a file cut between two of them can't be told from a whole one.
     last_line = Path(path).read_bytes().rpartition(b"\n")[2]
     if last_line.startswith((b"ATOM", b"HETATM")):
         raise TruncatedTrajectoryError(f"{path} is cut off within its last atom. Copy it again.")
-    whole = next(iterload(path, bare_topology(0), chunk=1 << 40), None)
+    whole = next(iterload(path, entry, bare_topology(0), chunk=1 << 40), None)
     return _Count(0, 0, False) if whole is None else _Count(whole.n_frames, whole.n_atoms, False)
 
 
-def _count_lines(path: str, name: str, n_atoms: int) -> _Count:
+def _count_lines(path: str, entry: TrajectoryFormat, n_atoms: int) -> _Count:
     """Count the frames of a text file, which all have the same number of lines."""
-    n_title = 0
+    name, n_title = entry.name, 0
     with Path(path).open("rb") as file:
         head = [file.readline() for _ in range(9)]
         if name == "Amber mdcrd":
-            n_title, per_frame = 1, -(-3 * n_atoms // 10) + _has_box(path, n_atoms)
+            n_title, per_frame = 1, -(-3 * n_atoms // 10) + _has_box(path, entry, n_atoms)
         else:
             row, n_others = {"XYZ": (0, 2), "GRO": (1, 3), "LAMMPS": (3, 9)}[name]
             n_atoms = int(head[row])
@@ -274,8 +280,8 @@ def _count_lines(path: str, name: str, n_atoms: int) -> _Count:
     return _Count(n_frames, n_atoms, has_time)
 
 
-def _has_box(path: str, n_atoms: int) -> bool:
-    with plain_name(path) as name, md.open(name, n_atoms=n_atoms) as file:
+def _has_box(path: str, entry: TrajectoryFormat, n_atoms: int) -> bool:
+    with plain_name(path, entry) as name, md.open(name, n_atoms=n_atoms) as file:
         try:
             return file.read(1)[1] is not None
         except OSError as error:

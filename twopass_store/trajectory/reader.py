@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..errors import NonFiniteError, TrajectoryError
 from ..partition import FrameList
 from .containment import contained, end_readers, streamed
-from .formats import format_of
 from .info import TrajectoryInfo, check_unchanged
 from .probe import probe
 from .stream import Block, read_all_times, read_frames
@@ -84,6 +83,7 @@ def read_blocks(
     stream = streamed(
         read_frames,
         info.path,
+        info.format,
         info.n_atoms,
         wanted,
         n_frames,
@@ -106,7 +106,7 @@ def read_blocks(
 
 
 def _block_frames(info: TrajectoryInfo) -> int:
-    return max(1, BLOCK_BYTES // (info.n_atoms * format_of(info.path).bytes_per_atom + _FRAME_BYTES))
+    return max(1, BLOCK_BYTES // (info.n_atoms * info.format.bytes_per_atom + _FRAME_BYTES))
 
 
 def _checked(info: TrajectoryInfo, block: Block, frames: NDArray[np.int64]) -> Block:
@@ -186,11 +186,9 @@ def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
     """
     if not info.has_time:
         return None
-    counts = info.n_atoms, info.n_frames
+    asked = info.path, info.format, info.n_atoms, info.n_frames
     needs_bytes = reading_bytes(info, n_selected=1) + 100 * info.n_frames
-    times = contained(
-        read_all_times, info.path, *counts, path=info.path, what="the times", needs_bytes=needs_bytes
-    )
+    times = contained(read_all_times, *asked, path=info.path, what="the times", needs_bytes=needs_bytes)
     # Programs that know no times write 0 for all frames.
     return None if len(times) > 1 and (times == times[0]).all() else times
 
@@ -209,7 +207,7 @@ def reading_bytes(info: TrajectoryInfo, *, n_selected: int) -> int:
     -------
     Bytes above what the processes take without reading. A file that mdtraj can only load whole counts whole.
     """
-    entry = format_of(info.path)
+    entry = info.format
     n_frames = info.n_frames if info.loads_whole else min(info.n_frames, _block_frames(info))
     needed = n_frames * (info.n_atoms * entry.bytes_per_atom + 12 * n_selected + _FRAME_BYTES)
     if entry.name == "PDB":

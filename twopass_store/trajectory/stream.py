@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import TruncatedTrajectoryError
 from ..partition import FrameList
-from .formats import format_of, plain_name
+from .formats import TrajectoryFormat, plain_name
 from .imaging import Imager, make_imager
 from .topology import shared_topology
 
@@ -29,7 +29,6 @@ __all__ = [
     "read_frames",
 ]
 
-_OWN_TOPOLOGY = (".h5", ".hdf5", ".pdb", ".gro")
 _XTC_TIME = 12
 _OFFSET_BYTES = 32 << 20
 """Memory for the places of frames of files that were looked at."""
@@ -76,6 +75,7 @@ class Block:
 
 def read_frames(
     path: str,
+    entry: TrajectoryFormat,
     n_atoms: int,
     frames: FrameList,
     block_frames: int,
@@ -85,19 +85,19 @@ def read_frames(
     """Yield frames of a file in blocks of so many frames; in a reader, for `read_blocks`."""
     kept = None if atom_indices is None else atom_indices.tobytes()
     imager = None if images is None else _imager(*images, kept)
-    for wanted in _stretches(frames.to_array(), 4 * block_frames, path):
-        is_whole = format_of(path).loads_whole
+    for wanted in _stretches(frames.to_array(), 4 * block_frames, entry):
+        is_whole = entry.loads_whole
         position, stop = 0 if is_whole else int(wanted[0]), int(wanted[-1]) + 1
         chunk = stop if is_whole else min(block_frames, stop - position)
         topology = bare_topology(n_atoms) if imager is None else shared_topology(images[0])  # type: ignore[index]
-        if position and path.lower().endswith(tuple(_FILES)):
-            frame_offsets(path)
-        for part in iterload(path, topology, chunk=chunk, skip=position):
+        if position and entry.name in ("XTC", "TRR"):
+            frame_offsets(path, entry)
+        for part in iterload(path, entry, topology, chunk=chunk, skip=position):
             first, last = np.searchsorted(wanted, [position, position + part.n_frames])
             rows = wanted[first:last] - position
             position += part.n_frames
             for start in range(0, len(rows), block_frames):
-                yield _block(part, rows[start : start + block_frames], path, atom_indices, imager)
+                yield _block(part, rows[start : start + block_frames], entry, atom_indices, imager)
             if position >= stop:
                 break
         else:
@@ -107,27 +107,29 @@ def read_frames(
             )
 
 
-def _stretches(wanted: NDArray[np.int64], gap: int, path: str) -> list[NDArray[np.int64]]:
+def _stretches(wanted: NDArray[np.int64], gap: int, entry: TrajectoryFormat) -> list[NDArray[np.int64]]:
     """Part frames where it is cheaper to skip those between than to read them."""
-    if format_of(path).is_text or not len(wanted):
+    if entry.is_text or not len(wanted):
         return [wanted] if len(wanted) else []
     return np.split(wanted, np.flatnonzero(np.diff(wanted) > gap) + 1)
 
 
-def iterload(path: str, topology: md.Topology, *, chunk: int, skip: int = 0) -> Iterator[md.Trajectory]:
-    """`mdtraj.iterload`, for extensions in capitals and names that aren't ASCII too."""
+def iterload(
+    path: str, entry: TrajectoryFormat, topology: md.Topology, *, chunk: int, skip: int = 0
+) -> Iterator[md.Trajectory]:
+    """`mdtraj.iterload`, for files of any name."""
     # Never `stride`: an XTC file with `skip` then has no end, and HDF5 counts otherwise.
     options: dict[str, Any] = {"chunk": chunk, "skip": skip}
-    if Path(path).suffix.lower() not in _OWN_TOPOLOGY:
+    if not entry.has_topology:
         options["top"] = topology
-    with plain_name(path) as name:
+    with plain_name(path, entry) as name:
         yield from md.iterload(name, **options)
 
 
 def _block(
     trajectory: md.Trajectory,
     rows: NDArray[np.int64],
-    path: str,
+    entry: TrajectoryFormat,
     atom_indices: NDArray[np.int64] | None,
     imager: Imager | None,
 ) -> Block:
@@ -138,7 +140,7 @@ def _block(
         None if column is None else np.ma.filled(column, np.nan)[chosen].astype(np.float64)
         for column in columns
     )
-    if lengths is not None and angles is not None and path.lower().endswith(".dcd"):
+    if lengths is not None and angles is not None and entry.name == "DCD":
         lengths, angles = _cells_of_dcd(lengths, angles)
     xyz = np.ma.filled(trajectory.xyz, np.nan)[chosen]  # NetCDF masks what was never written
     if imager is not None and lengths is not None:
@@ -193,12 +195,12 @@ _FILES = {extension: FormatRegistry.fileobjects[extension] for extension in (".x
 _offsets: dict[tuple[str, int, int], NDArray[np.int64]] = {}
 
 
-def frame_offsets(path: str) -> NDArray[np.int64]:
+def frame_offsets(path: str, entry: TrajectoryFormat) -> NDArray[np.int64]:
     """Bytes at which the frames of an XTC or TRR file begin, as mdtraj finds them."""
     status = Path(path).stat()
     key = os.path.realpath(path), status.st_size, status.st_mtime_ns
     if key not in _offsets:
-        with plain_name(path) as name, _FILES[name[-4:]](name) as file:
+        with plain_name(path, entry) as name, _FILES[name[-4:]](name) as file:
             found = np.array(file.offsets, np.int64)
         while _offsets and sum(each.nbytes for each in _offsets.values()) + found.nbytes > _OFFSET_BYTES:
             _offsets.pop(next(iter(_offsets)))
@@ -217,12 +219,14 @@ def _open_where_known(name: str, *arguments: Any, **options: Any) -> Any:
     return file
 
 
-def read_all_times(path: str, n_atoms: int, n_frames: int) -> NDArray[np.float64]:
+def read_all_times(path: str, entry: TrajectoryFormat, n_atoms: int, n_frames: int) -> NDArray[np.float64]:
     """Times of the first `n_frames` frames, shape (n_frames,), ps; in a reader, for `read_times`."""
-    if path.lower().endswith(".xtc"):
-        return numbers_at(path, frame_offsets(path)[:n_frames] + _XTC_TIME, ">f4").astype(np.float64)
+    if entry.name == "XTC":
+        return numbers_at(path, frame_offsets(path, entry)[:n_frames] + _XTC_TIME, ">f4").astype(np.float64)
     block_frames = max(1, (8 << 20) // (24 * n_atoms))
-    blocks = read_frames(path, n_atoms, FrameList.of(range(n_frames)), block_frames, np.arange(1), None)
+    blocks = read_frames(
+        path, entry, n_atoms, FrameList.of(range(n_frames)), block_frames, np.arange(1), None
+    )
     return np.concatenate([block.time for block in blocks if block.time is not None])
 
 
