@@ -30,7 +30,7 @@ class RunResult:
     table
         The table that the command ends with.
     medoids
-        The PDB file with the medoids, one model per cluster, the largest first.
+        The PDB file with the medoids, one model per cluster.
     was_complete
         Whether all was there already, and nothing was changed.
     """

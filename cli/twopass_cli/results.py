@@ -138,21 +138,18 @@ def print_comparison(found: "xr.Dataset") -> None:
     console.print(*map(plain, lines), "", sep="\n", soft_wrap=True)
     shown = table if compared < n_frames else table.iloc[:-1, :-1]
     if 16 + (2 + max(len(f"{n_frames:,}"), 4)) * len(table.columns) <= console.width:
-        rows = [
-            ["" if label < 0 else f"C{rank}", _label(label), *(f"{one:,}" for one in counts)]
-            for rank, (label, *counts) in enumerate(shown.itertuples(), 1)
-        ]
-        print_table(console, ["cluster", "label", *map(_label, shown.columns)], rows)
+        rows = [[_label(label), *(f"{one:,}" for one in counts)] for label, *counts in shown.itertuples()]
+        print_table(console, ["cluster", *map(_label, shown.columns)], rows)
         return
     rows = []
-    for rank, (label, counts) in enumerate(table.iloc[:-1].iterrows(), 1):
+    for label, counts in table.iloc[:-1].iterrows():
         best = counts[counts > 0].sort_values(ascending=False, kind="stable")
         total = counts.sum()
         parts = [f"{_label(one)} ({frames / total:.1%})" for one, frames in best.iloc[:N_MATCHES].items()]
         parts += [f"{len(best) - N_MATCHES} more"] if len(best) > N_MATCHES else []
-        rows.append([f"C{rank}", str(label), f"{total:,}", ", ".join(parts)])
-    headings = ["cluster", "label", "frames", "most of them have there"]
-    print_table(console, headings, rows, text=headings[3:], note="The whole table: --format csv")
+        rows.append([str(label), f"{total:,}", ", ".join(parts)])
+    headings = ["cluster", "frames", "most of them have there"]
+    print_table(console, headings, rows, text=headings[2:], note="The whole table: --format csv")
 
 
 def _label(label: int) -> str:

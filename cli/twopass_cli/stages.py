@@ -34,7 +34,7 @@ def run(
 
     result = run_pipeline(load_config(config, store=store, overrides=set_ or ()), **options)
     print_summary(result.table)
-    typer.echo(f"\nMedoids, one model per cluster, the largest first: {result.medoids}")
+    typer.echo(f"\nMedoids, one model per cluster: {result.medoids}")
     if result.was_complete:
         typer.echo(NOTHING_NEW)
 

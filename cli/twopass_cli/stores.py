@@ -179,7 +179,7 @@ def relocate(
 
 
 @command(
-    "twopass export run.zarr coordinates --to C1.xtc --cluster C1 --top-to C1.pdb",
+    "twopass export run.zarr coordinates --to one.xtc --cluster 1 --top-to one.pdb",
     model="ExportConfig",
     flags=(("--overwrite", "Replace files that exist."), QUIET),
 )

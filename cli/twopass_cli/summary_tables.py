@@ -25,7 +25,6 @@ Columns = dict[str, tuple[str, str]]
 """Names and formats of variables by their headings."""
 
 POPULATIONS: Columns = {
-    "label": ("label", "d"),
     "frames": ("n_frames", ",d"),
     "share": ("share", ".1%"),
     "±": ("share_error", ".1%"),
@@ -34,7 +33,7 @@ POPULATIONS: Columns = {
     "held out": ("faithfulness_held_out", ".1%"),
 }
 ENDING: Columns = {
-    **{heading: POPULATIONS[heading] for heading in ("label", "frames", "share", "faithful")},
+    **{heading: POPULATIONS[heading] for heading in ("frames", "share", "faithful")},
     "mean RMSD\n(nm)": ("rmsd_mean_nm", ".4f"),
 }
 RMSDS: Columns = {
@@ -45,7 +44,7 @@ RMSDS: Columns = {
     "\n95 %": ("rmsd_q95_nm", ".4f"),
     "pairs:\nmean": ("pair_rmsd_mean_nm", ".4f"),
     " \nsd": ("pair_rmsd_sd_nm", ".4f"),
-    "nearest\nlabel": ("nearest_label", "d"),
+    "nearest\ncluster": ("nearest_label", "d"),
     "medoids\napart": ("nearest_rmsd_nm", ".4f"),
 }
 MARGINS: Columns = {
@@ -67,13 +66,13 @@ def print_summary(table: ClusterTable) -> None:
     console, clusters = stdout_console(), SimpleNamespace(**table.columns)
     print_facts(console, _facts(table.attrs))
     console.print()
-    _print(console, "", _names(clusters) | _shown(clusters, ENDING) | _medoids(clusters, table.attrs))
+    _print(console, "", _numbers(clusters) | _shown(clusters, ENDING) | _medoids(clusters, table.attrs))
 
 
 def print_clusters(summary: "xr.Dataset") -> None:
     """Print the main columns in tables that fit a terminal of 80 columns."""
     console, clusters, attrs = stdout_console(), _along(summary, "cluster"), summary.attrs
-    names, n_runs = _names(clusters), summary.sizes["run"]
+    numbers, n_runs = _numbers(clusters), summary.sizes["run"]
     print_facts(console, _facts(attrs))
 
     populations, note = _shown(clusters, POPULATIONS), ""
@@ -83,17 +82,17 @@ def print_clusters(summary: "xr.Dataset") -> None:
         note = f"± standard error, bootstrap over {n_runs} runs (seed {attrs['bootstrap_seed']})."
         if (clusters.n_runs == 1).any():
             note += " A population seen in one run only is a matter of luck."
-    _print(console, "Populations", names | populations, note)
+    _print(console, "Populations", numbers | populations, note)
 
     note = "To leader: all frames, with quantiles. Pairs: those of the subset's frames."
-    _print(console, "RMSD (nm)", names | _shown(clusters, RMSDS), note)
+    _print(console, "RMSD (nm)", numbers | _shown(clusters, RMSDS), note)
 
     if "near_tie_share" in attrs:
         note = (
             "1 − RMSD to the leader / RMSD to the nearest leader of another cluster. Near a tie: below 0.1, "
             f"{attrs['near_tie_share']:.1%} of all frames."
         )
-        _print(console, "Margins", names | _shown(clusters, MARGINS), note)
+        _print(console, "Margins", numbers | _shown(clusters, MARGINS), note)
 
     unit = "ps" if "length_ps" in attrs else "frames"
     columns = {
@@ -107,9 +106,9 @@ def print_clusters(summary: "xr.Dataset") -> None:
         "A visit is a stretch of frames in one run without a gap in time. Mean residence: time in all visits "
         "by departures seen, so that visits cut off by a run's beginning or end count too."
     )
-    _print(console, f"Visits (in {unit})", names | columns, note)
+    _print(console, f"Visits (in {unit})", numbers | columns, note)
     title = "Medoids" if "subset" in attrs else "Leaders from outside"
-    _print(console, title, names | _medoids(clusters, attrs))
+    _print(console, title, numbers | _medoids(clusters, attrs))
     if attrs["n_beyond_noise_cutoff"]:
         _print_noise(console, summary)
     if "group" in summary.dims:
@@ -161,7 +160,7 @@ def _print_groups(console: Console, summary: "xr.Dataset") -> None:
     none = groups.group_n_beyond_noise_cutoff + groups.group_n_not_finite
     room = (console.width - min(max(map(len, names)), 30) - 20) // 8
     shown = min(counts.shape[1], max(1, room))
-    parts = {f"C{place + 1}": counts[:, place] for place in range(shown)}
+    parts = {str(place + 1): counts[:, place] for place in range(shown)}
     parts |= {"others": counts[:, shown:].sum(axis=1)} if shown < counts.shape[1] else {}
     parts |= {"none": none} if none.any() else {}
     shares = {heading: formatted(part / groups.group_n_frames, ".1%") for heading, part in parts.items()}
@@ -173,7 +172,7 @@ def _print_groups(console: Console, summary: "xr.Dataset") -> None:
 def _print_strides(console: Console, summary: "xr.Dataset") -> None:
     columns = _shown(_along(summary, "stride"), STRIDES)
     for place, shares in enumerate(summary.stride_share.values.T[: max(1, (console.width - 40) // 8)], 1):
-        columns[f"C{place}"] = formatted(shares, ".1%")
+        columns[str(place)] = formatted(shares, ".1%")
     note = (
         "Adjusted Rand index with the labels at the first stride, over the frames that both have. Far below "
         "1, or shares that move: a smaller stride would give other clusters too. Shares of the subset."
@@ -224,6 +223,7 @@ def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
         f"{count(attrs['n_subset_frames'], 'subset frame')} ({every}), {by}, {asked}, "
         f"{attrs['n_clusters_found']} found"
     )
+    first += ", numbered as by scipy" if attrs.get("label_order") == "linkage" else ""
     method = {
         "frames": "chosen by frame",
         "faithful": "faithful",
@@ -259,8 +259,8 @@ def _along(summary: "xr.Dataset", dim: str) -> SimpleNamespace:
     )
 
 
-def _names(clusters: SimpleNamespace) -> dict[str, Iterable[Any]]:
-    return {"cluster": [f"C{rank}" for rank in range(1, len(clusters.label) + 1)]}
+def _numbers(clusters: SimpleNamespace) -> dict[str, Iterable[Any]]:
+    return {"cluster": clusters.cluster}
 
 
 def _shown(variables: SimpleNamespace, columns: Columns) -> dict[str, Iterable[Any]]:

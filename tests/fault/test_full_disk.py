@@ -145,7 +145,7 @@ def assert_read(store: Path, files: Path, folder: Path) -> None:
     assert compare_labels(store, labels)
     scan_cuts(store, stride=20, n_clusters="2:4")
     export_representatives(store, folder / "medoids.pdb", kind="medoids")
-    export_coordinates(store, folder / "c1.xtc", cluster="C1")
+    export_coordinates(store, folder / "c1.xtc", cluster=1)
     relocate_trajectories(store, files, files, dry_run=True)
     assert ingest_trajectories(store, str(files / "*.xtc"), top=TOP).n_frames_computed == 0
     assert cluster_subset(store, subset_frames=1_600, n_clusters=4).was_complete

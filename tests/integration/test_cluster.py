@@ -4,6 +4,8 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy.cluster.hierarchy import fcluster
+from scipy.spatial.distance import squareform
 
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results
 from twopass_store.errors import (
@@ -69,6 +71,45 @@ def test_bytes__do_not_depend_on_memory_and_workers(tmp_path, example_xtc, examp
         for name in ("a.zarr", "b.zarr")
     }
     assert chunks["a.zarr"] == chunks["b.zarr"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_clusters": 12},
+        {"n_clusters": 80, "linkage": "ward"},
+        {"cutoff": "0.9A", "linkage": "complete"},
+        {"n_clusters": 60, "linkage_input": "rows", "leader_method": "random"},
+        {"method": "gromos", "cutoff": "0.5A"},
+    ],
+)
+def test_clusters__are_numbered_by_their_share_of_the_subset(ingested, options):
+    name = "-".join(str(value).replace(".", "") for value in options.values())
+    cluster_subset(ingested, name=name, stride=10, **options)
+    with open_results(ingested, name) as results:
+        labels, medoids = results.subset_label.values, results.medoid_frame.values
+        square = squareform(results.rmsd.values.astype(float))
+        members = [np.flatnonzero(labels == label) for label in range(1, labels.max() + 1)]
+        assert sum(map(len, members)) == 400
+        middles = [10 * each[square[np.ix_(each, each)].sum(axis=0).argmin()] for each in members]
+        assert medoids.tolist() == middles
+        keys = [(-len(each), medoid) for each, medoid in zip(members, medoids, strict=True)]
+        assert keys == sorted(keys)
+        leaders = np.searchsorted(results.subset_frame.values, results.leader_frame.values)
+        np.testing.assert_array_equal(results.leader_label.values, labels[leaders])
+        assert results.attrs["label_order"] == "share"
+        if "linkage" not in results:
+            return
+        wanted = (options["n_clusters"], "maxclust") if "n_clusters" in options else (0.09, "distance")
+        of_scipy = fcluster(results.linkage.values, *wanted)
+    # The same clusters under other numbers, which are scipy's where they are asked for.
+    assert len(set(zip(labels, of_scipy, strict=True))) == labels.max() == of_scipy.max()
+    assert (labels != of_scipy).any()
+    with pytest.raises(FingerprintMismatchError, match="label_order"):
+        cluster_subset(ingested, name=name, stride=10, label_order="linkage", **options)
+    cluster_subset(ingested, name=f"{name}-scipy", stride=10, label_order="linkage", **options)
+    with open_results(ingested, f"{name}-scipy") as results:
+        np.testing.assert_array_equal(results.subset_label.values, of_scipy)
 
 
 def test_steps__are_reused_under_a_new_name(ingested):

@@ -47,7 +47,7 @@ def test_larger_strides__are_what_first_passes_with_them_find(store, options):
         assert found.stride_adjusted_rand[place] == pytest.approx(adjusted_rand(taken, labels))
         # Each share is that of a cluster at this stride which overlaps with the one that it stands for.
         shares = found.stride_share.values[place]
-        for label, share in zip(found.label.values, shares, strict=True):
+        for label, share in zip(found.cluster.values, shares, strict=True):
             sizes = [np.mean(labels == one) for one in set(labels[taken == label])]
             assert np.isnan(share) or share in [pytest.approx(size) for size in sizes]
         assert np.nansum(shares) <= 1.0 + 1e-12
@@ -62,7 +62,7 @@ def test_command__prints_the_table_where_it_is_asked_for(store, twopass):
     assert "larger strides" not in twopass(*arguments).stdout
     assert "larger strides" in twopass(*arguments, "--convergence").stdout
     lines = twopass(*arguments, "--convergence", "--format", "csv").stdout.splitlines()
-    assert set(lines[0].split(",")) >= {"stride", "cluster", "label", "stride_adjusted_rand", "stride_share"}
+    assert set(lines[0].split(",")) >= {"stride", "cluster", "stride_adjusted_rand", "stride_share"}
     assert len(lines) == 1 + 3 * 3
     found = json.loads(twopass(*arguments, "--convergence", "--format", "json").stdout)
     assert [row["stride"] for row in found["stride"]] == [20, 40, 80]

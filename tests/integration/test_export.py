@@ -196,18 +196,17 @@ def test_export__names_and_numbers_without_room(tmp_path):
     assert load_topology(tmp_path / "in.h5").residue(1).name == "LONGNAME"
 
 
-def test_export__labels_and_ranks(dipeptide, tmp_path, twopass):
+def test_export__frames_of_clusters(dipeptide, tmp_path, twopass):
     with open_results(dipeptide) as results:
         label, position, time = results.label.values, results.position.values, results.time.values
-    ranked = summarize(dipeptide, "default").label.values.tolist()
-    twopass("export", dipeptide, "coordinates", "--to", "c1.xtc", "--cluster", "C1", "--top-to", "c1.pdb")
+    twopass("export", dipeptide, "coordinates", "--to", "c1.xtc", "--cluster", 1, "--top-to", "c1.pdb")
     found = md.load(tmp_path / "c1.xtc", top=tmp_path / "c1.pdb")
-    np.testing.assert_array_equal(found.xyz, position[label == ranked[0]])
-    np.testing.assert_array_equal(found.time, time[label == ranked[0]].astype(np.float32))
+    np.testing.assert_array_equal(found.xyz, position[label == 1])
+    np.testing.assert_array_equal(found.time, time[label == 1].astype(np.float32))
 
-    options = f"--label {ranked[2]} --cluster c2 --frames 100:3000 --stride 7 --name default".split()
+    options = ["--cluster", 3, "--cluster", 2, "--frames", "100:3000", "--stride", 7, "--name", "default"]
     result = twopass("export", dipeptide, "coordinates", "--to", "some.trr", *options)
-    expected = np.flatnonzero(np.isin(label, ranked[1:3]))
+    expected = np.flatnonzero(np.isin(label, [2, 3]))
     expected = expected[(expected >= 100) & (expected < 3000)][::7]
     found = md.load(tmp_path / "some.trr", top=tmp_path / "c1.pdb")
     np.testing.assert_array_equal(found.xyz, position[expected])
@@ -233,7 +232,7 @@ def test_export__medoids_and_leaders(extension, dipeptide, tmp_path, twopass):
         if extension != "pdb":
             np.testing.assert_array_equal(found.time, frames.time[chosen])
         assert found.unitcell_lengths is None
-    refused = twopass("export", dipeptide, "medoids", "--to", "other.pdb", "--label", 1, code=2)
+    refused = twopass("export", dipeptide, "medoids", "--to", "other.pdb", "--cluster", 1, code=2)
     assert "only be given for coordinates" in refused.stderr
     assert (
         "exists already" in twopass("export", dipeptide, what, "--to", f"{what}.{extension}", code=2).stderr
@@ -286,14 +285,14 @@ def test_export__refusals(dipeptide, walk, tmp_path, twopass):
     assert ".xtc, .trr, .dcd" in refused("out.tng")
     assert "lies in the store" in refused(dipeptide / "out.xtc")
     assert "There is no folder" in refused("nowhere/out.xtc")
-    assert "has no label 9; there are: 1, 2, 3, 4" in refused("out.xtc", label=9)
-    assert "no cluster C5; they are C1, the largest, to C4" in refused("out.xtc", cluster="C5")
-    other = refused("out.xtc", label=1, name="fine", error=StageIncompleteError)
+    assert "has no cluster 5; they are 1 to 4" in refused("out.xtc", cluster=5)
+    assert "`cluster`" in refused("out.xtc", cluster="C1")
+    other = refused("out.xtc", cluster=1, name="fine", error=StageIncompleteError)
     assert "no finished clustering 'fine'" in other
-    assert "Give `label` or `cluster`" in refused("out.xtc", name="default")
+    assert "Give `cluster` too" in refused("out.xtc", name="default")
     assert "(.h5, .gro, .pdb, .cif)" in refused("out.xtc", top_to="out.xtc")
     assert "can't both be" in refused("out.pdb", top_to=tmp_path / "out.pdb")
-    assert "no clustering yet" in refused("out.xtc", label=1, store=walk, error=StageIncompleteError)
+    assert "no clustering yet" in refused("out.xtc", cluster=1, store=walk, error=StageIncompleteError)
     assert "was made from" in refused(walk.with_name("walk.h5"), overwrite=True, store=walk)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there.xtc"]
 

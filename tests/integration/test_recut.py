@@ -25,7 +25,8 @@ def ingested(tmp_path_factory):
     store = tmp_path_factory.mktemp("recut") / "s.zarr"
     top = EXAMPLE / "alanine-dipeptide.pdb"
     ingest_trajectories(store, EXAMPLE / "alanine-dipeptide.xtc", top=top)
-    cluster_subset(store, name="base", stride=10, n_clusters=4, leader_method="medoid", leaders_per_cluster=2)
+    options = {"label_order": "linkage", "leader_method": "medoid", "leaders_per_cluster": 2}
+    cluster_subset(store, name="base", stride=10, n_clusters=4, **options)
     return store
 
 
@@ -34,9 +35,8 @@ def test_recut__gives_what_cluster_would_and_computes_nothing(ingested, tmp_path
     result = recut_clustering(ingested, name="base", new_name="seven", n_clusters=7)
     assert (result.n_clusters, result.n_pairs_computed) == (7, 0)
     assert {file: file.stat().st_ino for file in (ingested / "subsets").rglob("*")} == before
-    again = cluster_subset(
-        ingested, name="seven", stride=10, n_clusters=7, leader_method="medoid", leaders_per_cluster=2
-    )
+    options = {"label_order": "linkage", "leader_method": "medoid", "leaders_per_cluster": 2}
+    again = cluster_subset(ingested, name="seven", stride=10, n_clusters=7, **options)
     assert again.was_complete
     assert recut_clustering(ingested, name="base", new_name="seven", n_clusters=7).was_complete
     with open_results(ingested, "seven") as results:
@@ -97,6 +97,7 @@ def test_gromos__goes_through_leaders_and_the_second_pass(ingested):
         ({}, "needs `cutoff`"),
         ({"n_clusters": 3}, "as many clusters"),
         ({"cutoff": 0.1, "linkage_input": "rows"}, "makes no tree"),
+        ({"cutoff": 0.1, "label_order": "linkage"}, "makes no tree"),
     ],
 )
 def test_gromos__is_refused_with_options_of_a_tree(ingested, options, words):

@@ -15,6 +15,7 @@ LABELS = """
 def test_worked_example__gives_exactly_the_printed_labels(ala2_h5, tmp_path, twopass):
     twopass("ingest", "run.zarr", ala2_h5, "--select", "all")
     common = ["--select", "all", "--stride", 5, "--linkage", "ward", "--n-clusters", 3]
+    common += ["--label-order", "linkage"]
     leaders = ["--linkage-input", "rows", "--leader-frames", "20,25,65,85,5,60"]
     twopass("cluster", "run.zarr", *common, *leaders)
     twopass("assign", "run.zarr")

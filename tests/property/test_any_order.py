@@ -329,12 +329,14 @@ class AnyOrder(RuleBasedStateMachine):
         distances = kabsch_condensed(xyz[frames].astype(float))
         np.testing.assert_allclose(found.rmsd, distances, atol=1e-6)
         labels = fcluster(scipy_linkage(distances, "average"), wanted.n_clusters, "maxclust")
-        np.testing.assert_array_equal(found.subset_label, labels)
         square = squareform(distances)
-        medoids = []
+        clusters = []
         for label in range(1, labels.max() + 1):
             members = np.flatnonzero(labels == label)
-            medoids.append(frames[members[square[np.ix_(members, members)].sum(axis=1).argmin()]])
+            medoid = frames[members[square[np.ix_(members, members)].sum(axis=1).argmin()]]
+            clusters.append((-len(members), medoid, label))
+        _, medoids, by_scipy = map(np.array, zip(*sorted(clusters), strict=True))
+        np.testing.assert_array_equal(by_scipy[found.subset_label.to_numpy() - 1], labels)
         np.testing.assert_array_equal(found.leader_frame, medoids)
         if "label" not in found:
             assert wanted.n_labelled < n_frames

@@ -12,7 +12,6 @@ from ..linkage import (
     Faithfulness,
     Leaders,
     choose_leaders,
-    choose_medoids,
     halves,
     held_out_labels,
     measure_faithfulness,
@@ -79,14 +78,18 @@ def _pairs(measured: Faithfulness, count: int = 3) -> str:
 
 
 def choose(
-    store: Store, distances: NDArray[np.float32], labels: NDArray[np.int32], plan: ClusterPlan
+    store: Store,
+    distances: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    medoids: NDArray[np.int64],
+    plan: ClusterPlan,
 ) -> Choice:
     """Choose leaders as planned, and judge them on frames that they weren't chosen from.
 
-    `distances` are condensed, shape (n_pairs,), nm; `labels` those of the first pass, shape (n_subset,).
+    `distances` are condensed, shape (n_pairs,), nm; `labels` those of the first pass, shape (n_subset,), and
+    `medoids` the subset indices of their medoids, shape (n_clusters,).
     """
     config = plan.config
-    medoids = choose_medoids(distances, labels)
 
     def by_method(
         distances: NDArray[np.float32], labels: NDArray[np.int32], medoids: NDArray[np.int64] | None = None

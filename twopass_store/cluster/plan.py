@@ -217,6 +217,7 @@ def _parameters(config: ClusterConfig, source: dict[str, Any], n_selected: int) 
         # Without the method, as those of before there was another.
         chosen = {"linkage": config.linkage, "linkage_input": config.linkage_input}
         chosen["n_clusters"] = config.n_clusters
+    chosen["label_order"] = config.label_order
     chosen["cutoff"] = None if config.cutoff is None else format_length(config.cutoff)
     if config.leader_frames is not None:
         chosen["leader_frames"] = list(config.leader_frames)

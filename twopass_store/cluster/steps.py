@@ -10,7 +10,15 @@ from ..config import HEIGHT_IS_RMSD, ClusterConfig, format_length
 from ..errors import ConfigError
 from ..executors import ThreadExecutor
 from ..journal import Plan, Record
-from ..linkage import cut, gromos, link_in_place, link_rows, suggest_n_clusters
+from ..linkage import (
+    choose_medoids,
+    cut,
+    gromos,
+    link_in_place,
+    link_rows,
+    number_by_share,
+    suggest_n_clusters,
+)
 from ..metric import named_after
 from ..partition import FrameRange, chunk_range, consecutive_runs, n_pairs
 from ..progress import Progress
@@ -124,7 +132,10 @@ def cut_and_choose(
         labels = cut(tree, n_clusters=n_clusters, cutoff=config.cutoff)
     else:
         labels = gromos(distances, cutoff=config.cutoff or 0.0)
-    chosen = choose(store, distances, labels, plan)
+    medoids = choose_medoids(distances, labels)
+    if config.label_order == "share":
+        labels, medoids = number_by_share(labels, medoids)
+    chosen = choose(store, distances, labels, medoids, plan)
     leaders = chosen.leaders
     unled = labels.max() - len(set(leaders.label.tolist()))
     if unled:
@@ -157,6 +168,7 @@ def cut_and_choose(
         "n_clusters_reason": reason,
         "cutoff_nm": config.cutoff,
         "n_clusters_found": found,
+        "label_order": config.label_order,
         "leader_method": config.chosen_by,
         **({} if config.chosen_by == "frames" else leader_options(config)),
         **chosen.attrs(),

@@ -120,7 +120,6 @@ FrameOrFile = Annotated[
     BeforeValidator(_frame_or_path),
     Written("FRAME|FILE"),
 ]
-Rank = Annotated[str, Field(coerce_numbers_to_str=True), Written("RANK")]
 Name = Annotated[str, AfterValidator(_check_name), Written("NAME")]
 
 # Options that several stages have.
@@ -307,6 +306,10 @@ class ClusterConfig(_Model):
     """Cut the tree at this height: 0.2, 0.2nm or 2A (a bare number is nm). Not for ward, centroid, median and
     rows, whose heights aren't RMSDs. With gromos, the RMSD of neighbours.
     """
+    label_order: Literal["share", "linkage"] = "share"
+    """How clusters are numbered. share: by their share of the subset, 1 is the largest, and of equals the one
+    with the earlier medoid. linkage: as scipy's fcluster numbers them.
+    """
     leader_method: Literal["faithful", "medoid", "random"] | None = None
     """faithful: the medoids, then the frames that bring back most first-pass labels. medoid: the medoid, then
     farthest first. random: drawn without replacement. By default faithful, or medoid with
@@ -390,6 +393,8 @@ class ClusterConfig(_Model):
             raise ValueError("method gromos needs `cutoff`, the RMSD below which frames are neighbours")
         if self.linkage_input == "rows":
             raise ValueError("`linkage_input`: method gromos makes no tree; leave it out")
+        if self.label_order == "linkage":
+            raise ValueError("`label_order`: method gromos makes no tree to number clusters by; leave it out")
 
     @property
     def chosen_by(self) -> str:
@@ -410,7 +415,7 @@ class LeadersConfig(_Model):
     """
     leader_labels: Literal["order", "file"] = "order"
     """With structures from outside: order makes each a cluster of its own, from 1; file makes those of a file
-    one cluster.
+    one cluster. Clusters are numbered in the order given.
     """
 
 
@@ -496,10 +501,8 @@ class ExportConfig(_Model):
     """Frames of the store, counted from 0, STOP left out: 0:1000:10, 5000:, ::2, -100: (the last hundred) or
     7; by default all.
     """
-    label: Annotated[tuple[int, ...], BeforeValidator(_listed)] = ()
-    """Only frames with this label, as stored; may be given several times."""
-    cluster: Annotated[tuple[Rank, ...], BeforeValidator(_listed)] = ()
-    """Only frames of this cluster, such as C1, the largest; may be given several times."""
+    cluster: Annotated[tuple[Count, ...], BeforeValidator(_listed)] = ()
+    """Only frames of this cluster; may be given several times."""
     stride: Count = 1
     """Every nth of the frames so chosen."""
     name: OnlyName = None

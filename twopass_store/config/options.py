@@ -76,6 +76,7 @@ class ClusterOptions(_Subset, total=False):
     linkage_input: str
     n_clusters: int | str | None
     cutoff: Number | None
+    label_order: str
     leader_method: str | None
     leaders_per_cluster: int | None
     faithfulness: float | None
@@ -131,7 +132,6 @@ class ExportOptions(TypedDict, total=False):
 
     name: str | None
     frames: Any
-    label: int | Sequence[int] | None
-    cluster: int | str | Sequence[int | str] | None
+    cluster: int | Sequence[int] | None
     stride: int
     top_to: Path | None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..config import ExportConfig, ExportOptions, validated
 from ..errors import ConfigError
 from ..progress import Progress, Silent
-from ..report import cluster_table
+from ..report import finished_assign
 from ..store import Store, Watch, only_clustering, require_clustering, require_ingest, store_path, take
 from .frames import chosen_frames, frame_pieces
 from .target import checked_target, replacing
@@ -107,21 +107,20 @@ def export_coordinates(
         if top_target == target:
             raise ConfigError(f"Trajectory and topology can't both be {target}. Give two names.")
 
-    has_labels = bool(config.label or config.cluster)
-    if name is not None and not has_labels:
-        raise ConfigError("A clustering was named, but no label or cluster of it. Give `label` or `cluster`.")
-    name = named_clustering(opened, name) if has_labels else None
+    if name is not None and not config.cluster:
+        raise ConfigError("A clustering was named, but no cluster of it. Give `cluster` too.")
+    name = named_clustering(opened, name) if config.cluster else None
     watch = Watch(opened.path, name)
     n_stored, n_atoms, _ = opened.shape("position")
     pieces = partial(frame_pieces, opened, chosen_frames(config.frames, n_stored), stride=config.stride)
     keys = ["position"]
     if name is not None:
         keys.append(f"clusterings/{name}/label")
-        wanted = _chosen_labels(opened, name, config.label, config.cluster)
-        pieces = partial(pieces, label_path=keys[-1], labels=wanted)
+        _require_clusters(opened, name, config.cluster)
+        pieces = partial(pieces, label_path=keys[-1], labels=config.cluster)
     source = _FrameSource(opened, pieces, entry)
     if not source.n_frames:
-        raise ConfigError("No frame has these labels in the range asked for. Ask for a wider range.")
+        raise ConfigError("No frame of these clusters is in the range asked for. Ask for a wider range.")
     if source.lost:
         progress.note(f"{target.name}: {entry.name} files have {', '.join(source.lost)}")
     topology = topology_from_json(opened.attrs()["topology"], n_atoms=n_atoms)
@@ -142,20 +141,12 @@ def named_clustering(store: Store, name: str | None) -> str:
     return chosen
 
 
-def _chosen_labels(store: Store, name: str, labels: Sequence[int], clusters: Sequence[str]) -> set[int]:
-    ranked = cluster_table(store.path, name).columns["label"].tolist()
-    wanted = set()
-    for cluster in clusters:
-        rank = cluster.strip().upper().removeprefix("C")
-        if not rank.isdecimal() or not 1 <= int(rank) <= len(ranked):
-            raise ConfigError(f"There is no cluster {cluster}; they are C1, the largest, to C{len(ranked)}.")
-        wanted.add(ranked[int(rank) - 1])
-    for label in labels:
-        if label not in ranked:
-            known = ", ".join(map(str, sorted(ranked)))
-            raise ConfigError(f"Clustering {name} has no label {label}; there are: {known}.")
-        wanted.add(label)
-    return wanted
+def _require_clusters(store: Store, name: str, clusters: Sequence[int]) -> None:
+    """Raise unless assign has finished and there are such clusters."""
+    finished_assign(store, name)
+    n_clusters = store.attrs(f"clusterings/{name}")["n_clusters_found"]
+    if max(clusters) > n_clusters:
+        raise ConfigError(f"Clustering {name} has no cluster {max(clusters)}; they are 1 to {n_clusters}.")
 
 
 class _FrameSource:

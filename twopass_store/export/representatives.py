@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import ConfigError, StoreWriteError
 from ..metric import ClusterMetric, read_metric
 from ..progress import Progress, Silent
-from ..report import ClusterTable, cluster_table
+from ..report import ClusterTable
 from ..store import Store, Watch, open_results, require_ingest, store_path, take
 from .coordinates import ExportResult, named_clustering, unchanged, write_frames
 from .target import checked_target, replacing
@@ -81,7 +81,7 @@ def export_representatives(
     path
         The file; its extension gives the format, see `export_coordinates`.
     kind
-        ``medoids``, in order of rank, the most populated cluster first, or ``leaders``, in the order of
+        ``medoids``, one of each cluster in the order of their numbers, or ``leaders``, in the order of
         ``leader``.
     name
         Name of the clustering; may be left out if there is only one.
@@ -95,7 +95,7 @@ def export_representatives(
     ConfigError
         If there is no such format or clustering, or the file exists.
     StageIncompleteError
-        If the clustering has not finished; medoids need assign too, which ranks them.
+        If the clustering has not finished.
     TrajectoryError
         If the format has no room for a structure.
     StoreWriteError
@@ -112,12 +112,12 @@ def export_representatives(
     group = f"clusterings/{name}"
     watch = Watch(opened.path, name)
     if kind == "medoids":
-        frames = cluster_table(opened.path, name).columns["medoid_frame"]
-        if (frames < 0).any():
+        if not opened.has(f"{group}/medoid_frame"):
             raise ConfigError(
                 f"The clusters of {name} in {opened.path} are led by structures from outside and have no "
                 "medoids. Export leaders instead."
             )
+        frames = opened.read(f"{group}/medoid_frame")
         xyz = take(opened, "position", frames)
     else:
         frames, xyz = opened.read(f"{group}/leader_frame"), opened.read(f"{group}/leader_position")
@@ -133,8 +133,7 @@ def export_representatives(
         time = np.where(frames < 0, 0, column)
     block = Block(_superposed(xyz, read_metric(opened, group)), time)
     topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
-    # Medoids are ranked by the labels.
-    keys = "position", f"{group}/{'label' if kind == 'medoids' else 'leader_position'}"
+    keys = "position", f"{group}/{'medoid_frame' if kind == 'medoids' else 'leader_position'}"
     write_frames(unchanged([block], watch, *keys), topology, target, len(frames), progress or Silent())
     return ExportResult(target, entry.name, len(frames), xyz.shape[1], None)
 
@@ -158,8 +157,7 @@ def has_current_medoids(table: ClusterTable) -> bool:
 def write_medoids(table: ClusterTable) -> Path:
     """Write the medoids beside the store as a multi-model PDB, superposed as in `export_representatives`.
 
-    Model 1 is the most populated cluster, C1; remarks say which frame each one is. A file that exists is
-    replaced.
+    Model 1 is that of cluster 1; remarks say which frame each one is. A file that exists is replaced.
     """
     from ..trajectory import Block, open_writer, topology_from_json
 
@@ -169,11 +167,11 @@ def write_medoids(table: ClusterTable) -> Path:
     topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
     medoids = _superposed(xyz, read_metric(opened, f"clusterings/{name}"))
     remarks = [_identity(table)]
-    places = (columns[key] for key in ("label", "medoid_source_frame", "medoid_path"))
-    for model, (label, frame, file) in enumerate(zip(*places, strict=True), start=1):
+    places = (columns[key] for key in ("cluster", "medoid_source_frame", "medoid_path"))
+    for cluster, frame, file in zip(*places, strict=True):
         # A line break in a name would be one in the file.
         shown = "".join(each if each.isprintable() else "?" for each in Path(file).name)
-        remarks.append(f"REMARK   6 MODEL {model}: C{model}, label {label}, frame {frame} of {shown}\n")
+        remarks.append(f"REMARK   6 MODEL {cluster}: cluster {cluster}, frame {frame} of {shown}\n")
 
     path = medoids_path(opened.path, name)
     if path.is_dir():

@@ -4,7 +4,7 @@ Plain arrays in, arrays out.
 """
 
 from .condensed import Condensed, count_frames, iter_rows
-from .cut import Gap, cut, suggest_n_clusters
+from .cut import Gap, cut, number_by_share, suggest_n_clusters
 from .faithfulness import Faithfulness, halves, held_out_labels, measure_faithfulness, second_pass_labels
 from .gromos import gromos
 from .leaders import (
@@ -41,6 +41,7 @@ __all__ = [
     "link_rows",
     "linkage_bytes",
     "measure_faithfulness",
+    "number_by_share",
     "scanning_bytes",
     "second_pass_labels",
     "stability_of_cuts",

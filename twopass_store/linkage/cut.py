@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.cluster import hierarchy
 
-from .condensed import Float64Array
+from .condensed import Float64Array, Int64Array
 
-__all__ = ["Gap", "cut", "suggest_n_clusters"]
+__all__ = ["Gap", "cut", "number_by_share", "suggest_n_clusters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,28 @@ def cut(
     else:
         labels = hierarchy.fcluster(linkage, t=cutoff, criterion="distance")
     return np.asarray(labels, dtype=np.int32)
+
+
+def number_by_share(
+    labels: npt.NDArray[np.int32], medoids: Int64Array
+) -> tuple[npt.NDArray[np.int32], Int64Array]:
+    """Number clusters by their frames: 1 is the largest, and of equals the one with the lower medoid.
+
+    Parameters
+    ----------
+    labels
+        Labels, shape (n_frames,), from 1 without a gap.
+    medoids
+        Subset indices, shape (n_clusters,): of label 1 first.
+
+    Returns
+    -------
+    Labels and medoids in the new numbers, shapes as given.
+    """
+    largest_first = np.lexsort((medoids, -np.bincount(labels)[1:]))
+    number = np.empty(len(medoids), np.int32)
+    number[largest_first] = np.arange(1, len(medoids) + 1)
+    return number[labels - 1], medoids[largest_first]
 
 
 def suggest_n_clusters(linkage: Float64Array, *, count: int = 3, largest: int = 20) -> list[Gap]:

@@ -24,8 +24,7 @@ def gromos(condensed: npt.NDArray[np.float32], *, cutoff: float) -> npt.NDArray[
 
     Returns
     -------
-    Labels, shape (n_frames,), from 1 in the order in which clusters are found, so the largest is first. The
-    lowest index wins a tie.
+    Labels, shape (n_frames,), from 1 in the order in which clusters are found. The lowest index wins a tie.
 
     References
     ----------

@@ -1,5 +1,6 @@
 """What a store holds and what came out of it, read from committed results only."""
 
+from .columns import finished_assign
 from .compare import compare_labels
 from .plot import plot_scan
 from .status import StageStatus, StoreStatus, store_status
@@ -11,6 +12,7 @@ __all__ = [
     "StoreStatus",
     "cluster_table",
     "compare_labels",
+    "finished_assign",
     "plot_scan",
     "store_status",
     "summarize",

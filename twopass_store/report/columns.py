@@ -23,7 +23,7 @@ Variables = dict[str, tuple[Any, Any, dict[str, str]]]
 """Dimensions, values and attributes of variables by name."""
 
 Column = tuple[str, Any, str, str]
-"""Name, values of the clusters in order of label, unit, and meaning of a variable."""
+"""Name, values of the clusters, unit, and meaning of a variable."""
 
 RMSD_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MARGIN_SHARES = (0.05, 0.25, 0.5)
@@ -78,8 +78,6 @@ class Clusters:
             details=details,
         )
         self.n_frames = self.totals.counts["run"].sum(axis=0)
-        # Labels less 1, the most populated first.
-        self.order: NDArray[np.int64] = np.argsort(-self.n_frames[: self.n_clusters], kind="stable")
 
     def _require_memory(self) -> None:
         n_labels, n_runs = self.n_clusters + 2, len(self.runs.names)
@@ -94,7 +92,7 @@ class Clusters:
         require_within(budget, needed, stage="summary", mend="Or use fewer clusters, runs or groups.")
 
     def columns(self) -> Iterator[Column]:
-        """Yield the variables along cluster, with values in order of label."""
+        """Yield the variables along cluster."""
         yield from self._populations()
         yield from self._first_pass()
         if self.details:
@@ -104,7 +102,7 @@ class Clusters:
 
     def _populations(self) -> Iterator[Column]:
         counts, n_frames = self.totals.counts["run"][:, : self.n_clusters], self.n_frames[: self.n_clusters]
-        yield "n_frames", n_frames, "1", "frames with this label"
+        yield "n_frames", n_frames, "1", "frames of the cluster"
         yield "share", n_frames / self.n_frames.sum(), "1", "share of all frames"
         errors = share_errors(counts, self.runs.n_frames, seed=self.config.seed)
         yield "share_error", errors, "1", "standard error of the share, by bootstrap over runs"
@@ -145,7 +143,7 @@ class Clusters:
             pairs = subset_distances(distances, self.subset_label, medoids)
         yield "pair_rmsd_mean_nm", pairs["pair_mean"], "nm", "mean RMSD of all pairs of its subset frames"
         yield "pair_rmsd_sd_nm", pairs["pair_sd"], "nm", "standard deviation of these RMSDs"
-        yield "nearest_label", pairs["nearest"], "1", "label of the cluster with the nearest medoid, or -1"
+        yield "nearest_label", pairs["nearest"], "1", "cluster with the nearest medoid, or -1"
         yield "nearest_rmsd_nm", pairs["nearest_rmsd"], "nm", "RMSD between the two medoids"
 
     def _margins(self) -> Iterator[Column]:

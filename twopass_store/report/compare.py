@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from ..config import CompareConfig, expanded, validated
 from ..errors import ConfigError
@@ -45,8 +44,8 @@ def compare_labels(
 
     Returns
     -------
-    The confusion table ``n_frames`` along ``label`` and ``other_label``, each in order of population, with -1
-    for frames without a label last. Its attribute ``adjusted_rand`` is the adjusted Rand index over the
+    The confusion table ``n_frames`` along ``label`` and ``other_label``, each ascending, with -1 for frames
+    without a label last. Its attribute ``adjusted_rand`` is the adjusted Rand index over the
     frames with a label on both sides: 1 where the two agree but for names, about 0 where they agree by
     chance, NaN where there are no such frames. ``adjusted_rand_all`` is over all frames, those without a
     label taken as one more cluster.
@@ -80,13 +79,14 @@ def _compare(store: Store, name: str, path: Path, column: int | None) -> "xr.Dat
             "those of all frames of the store, in its order: with another stride or other files, they can't "
             "be compared frame by frame."
         )
-    known = np.arange(1, store.attrs(f"clusterings/{name}")["n_clusters_found"] + 1)
-    n_other = len(np.unique(theirs))
-    if len(known) * n_other > MAX_CELLS:
+    others = np.unique(theirs[theirs >= 0])
+    n_clusters = store.attrs(f"clusterings/{name}")["n_clusters_found"]
+    if n_clusters * len(others) > MAX_CELLS:
         raise ConfigError(
-            f"{path} has {n_other:,} different labels: is that the column of clusters? Name another --column."
+            f"{path} has {len(others):,} different labels: is that the column of clusters? Name another "
+            "--column."
         )
-    ours, others = _by_population(label, known), _by_population(theirs, [])
+    ours, others = np.append(np.arange(1, n_clusters + 1), -1), np.append(others, -1)
     table = pd.crosstab(label, theirs).reindex(index=ours, columns=others, fill_value=0)
     both = (label >= 0) & (theirs >= 0)
     texts = {
@@ -109,9 +109,3 @@ def _compare(store: Store, name: str, path: Path, column: int | None) -> "xr.Dat
             "adjusted_rand_all": adjusted_rand(label, theirs),
         },
     )
-
-
-def _by_population(labels: NDArray[np.int64], known: ArrayLike) -> NDArray[np.int64]:
-    """Return the different labels, also those known without a frame: the most frequent first, and -1 last."""
-    values, counts = np.unique(np.concatenate([labels, known, [-1]]).astype(np.int64), return_counts=True)
-    return values[np.lexsort((values, -counts, values < 0))]

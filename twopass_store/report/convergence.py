@@ -63,7 +63,7 @@ def first_pass_at_strides(clusters: Clusters) -> Variables:
         sizes.append(len(first))
         n_clusters.append(int(own.max()))
         rand.append(adjusted_rand(first, own))
-        shares.append(_matched_shares(first, own, clusters.n_clusters)[clusters.order])
+        shares.append(_matched_shares(first, own, clusters.n_clusters))
     about_rand = "adjusted Rand index with the labels at the smallest stride"
     about_share = "share of these frames in the cluster that stands for this one"
     return {

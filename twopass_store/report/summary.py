@@ -29,7 +29,7 @@ class ClusterTable:
     ----------
     columns
         The variables of `summarize` along ``cluster`` that need neither the distances of the first pass nor
-        the order of the frames, each of shape (n_clusters,), the most populated cluster first.
+        the order of the frames, each of shape (n_clusters,), and ``cluster`` itself.
     attrs
         The attributes of `summarize`.
     """
@@ -59,11 +59,11 @@ def summarize(
 
     Returns
     -------
-    A Dataset with ``units`` and ``long_name`` on every variable. Those along ``cluster`` (1 is the most
-    populated; ``label`` is its number in the store) describe the clusters. Others are along ``run``,
-    ``trajectory_file`` and ``time_bin``, ``group`` with `by`, and ``stride`` with `convergence`. NaN, -1 and
-    an empty text stand for what isn't known: times if the input has none, errors with a single run.
-    Attributes hold the clustering's own and the sizes of the input and both passes.
+    A Dataset with ``units`` and ``long_name`` on every variable. Those along ``cluster``, whose coordinate is
+    the label in the store, describe the clusters. Others are along ``run``, ``trajectory_file`` and
+    ``time_bin``, ``group`` with `by`, and ``stride`` with `convergence`. NaN, -1 and an empty text stand for
+    what isn't known: times if the input has none, errors with a single run. Attributes hold the clustering's
+    own and the sizes of the input and both passes.
 
     Raises
     ------
@@ -95,23 +95,19 @@ def _summarized(
 
 
 def _table(clusters: Clusters) -> ClusterTable:
-    order = clusters.order
-    columns = {name: np.asarray(values)[order] for name, values, _, _ in clusters.columns()}
-    return ClusterTable({"label": order + 1, **columns}, plain_attributes(_attributes(clusters)))
+    columns = {name: np.asarray(values) for name, values, _, _ in clusters.columns()}
+    numbers = np.arange(1, clusters.n_clusters + 1)
+    return ClusterTable({"cluster": numbers, **columns}, plain_attributes(_attributes(clusters)))
 
 
 def _dataset(clusters: Clusters) -> "xr.Dataset":
     # xarray takes a while to import.
     import xarray as xr
 
-    order = clusters.order
     numbers = np.arange(1, clusters.n_clusters + 1)
-    variables: Variables = {
-        "cluster": described("cluster", numbers, "1", "number of the cluster, 1 is the most populated"),
-        "label": described("cluster", order + 1, "1", "label in the store"),
-    }
+    variables: Variables = {"cluster": described("cluster", numbers, "1", "label of the cluster")}
     for name, values, units, long_name in clusters.columns():
-        variables[name] = described("cluster", np.asarray(values)[order], units, long_name)
+        variables[name] = described("cluster", values, units, long_name)
     variables |= _counts(clusters, "run", clusters.runs.names) | _noise(clusters)
     if clusters.config.by is not None:
         variables |= _counts(clusters, "group", clusters.groups)
@@ -120,7 +116,7 @@ def _dataset(clusters: Clusters) -> "xr.Dataset":
         from .convergence import first_pass_at_strides
 
         variables |= first_pass_at_strides(clusters)
-    return xr.Dataset(variables, attrs=plain_attributes(_attributes(clusters))).set_coords("label")
+    return xr.Dataset(variables, attrs=plain_attributes(_attributes(clusters)))
 
 
 def _attributes(clusters: Clusters) -> dict[str, Any]:
@@ -171,7 +167,7 @@ def _counts(clusters: Clusters, dim: str, names: tuple[str, ...]) -> Variables:
         f"{dim}_n_beyond_noise_cutoff": described(dim, counts[:, -2], "1", beyond),
         f"{dim}_n_not_finite": described(dim, counts[:, -1], "1", f"{frames} that are not finite"),
         f"{dim}_n_frames_of": described(
-            (dim, "cluster"), counts[:, clusters.order], "1", f"{frames} in the cluster"
+            (dim, "cluster"), counts[:, : clusters.n_clusters], "1", f"{frames} in the cluster"
         ),
     }
     if dim == "group" and clusters.has_times:
