@@ -1,13 +1,21 @@
 """Every claimed format: what a file holds, and that any frames in any blocks are those of ``md.load``."""
 
+import bz2
+import gzip
+import lzma
 import os
+import re
 import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import mdtraj as md
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -179,14 +187,26 @@ class TestReader:
         with pytest.raises(TrajectoryError, match="directory"):
             self.probe(self.other)
 
-    @pytest.mark.parametrize("wearing", ["xtc", "dcd", "nc", "h5", "xyz"])
-    def test_file_of_another_format(self, wearing: str, files: dict[str, Path]) -> None:
-        same = self.file.read_bytes()[:3] == files[wearing].read_bytes()[:3] and self.extension != "gro"
-        if same or self.extension == wearing:
-            pytest.skip("the same format")
-        path = Path(shutil.copy(self.file, self.other.with_name(f"disguised.{wearing}")))
-        with pytest.raises(TrajectoryError, match="disguised"):
-            self.probe(path)
+    @pytest.mark.parametrize("wearing", [".xtc", ".h5", ".xyz", ".pdb", ".x", ".TRJ", ""])
+    def test_under_the_name_of_another_format(self, wearing: str) -> None:
+        info = self.probe(Path(shutil.copy(self.file, self.other.with_name(f"disguised{wearing}"))))
+        assert_equals_load(read_all(info, range(3, 9)), info, self.whole, range(3, 9))
+
+    @pytest.mark.parametrize("packed", [("gz", gzip), ("bz2", bz2), ("xz", lzma)], ids=lambda each: each[0])
+    def test_compressed(self, packed: tuple[str, ModuleType]) -> None:
+        suffix, module = packed
+        path = self.other.with_name(f"run.{self.extension}.{suffix}")
+        path.write_bytes(module.compress(self.file.read_bytes()))
+        if self.extension in ("mdcrd", "crd", "xyz", "lammpstrj", "gro", "pdb"):
+            info = self.probe(path)
+            for frames in (range(N_FRAMES), range(5, 17, 3)):
+                assert_equals_load(read_all(info, frames, block_frames=4), info, self.whole, frames)
+            path.write_bytes(path.read_bytes()[:-300])
+            with pytest.raises(TrajectoryError, match=re.escape(str(path))):
+                self.probe(path)
+        else:
+            with pytest.raises(TrajectoryError, match=rf"`\w+ -dk run.{self.extension}.{suffix}`"):
+                self.probe(path)
 
     def test_topology_of_other_atoms(self) -> None:
         other = make_trajectory(1, n_residues=5).topology
@@ -216,6 +236,73 @@ def test_probe__what_is_no_trajectory(trajectory: md.Trajectory, tmp_path: Path)
     os.mkfifo(tmp_path / "pipe.xtc")
     with pytest.raises(TrajectoryError, match="not a regular file"):
         probe(tmp_path / "pipe.xtc", trajectory.topology)
+
+
+# The first bytes of what isn't read, by the books of the formats.
+NOT_READ = {
+    "run.xtc": (struct.pack(">3if", 2023, 28, 0, 0.0), "GROMACS 2023.*gmx trjconv"),
+    "vel.dcd": (struct.pack("<i4s20i", 84, b"VELD", *[0] * 20), "velocities"),
+    "long.dcd": (struct.pack(">q4s20i", 84, b"CORD", *[0] * 20), "64-bit records.*CatDCD"),
+    "run.nc": (b"CDF\x05" + bytes(100), "CDF-5.*nccopy"),
+    "card.crd": (b"* A TITLE\n*\n   28\n    1    1 ALA  N      0.1 0.2 0.3 A    1      0.0\n", "CHARMM"),
+    "conf.g96": (b"TITLE\nany\nEND\nPOSITION\n", "GROMOS96.*gmx trjconv"),
+    "run.gsd": (bytes.fromhex("df65df65df65df65") + bytes(200), "GSD.*Convert"),
+    "top.psf": (b"PSF CMAP\n\n       1 !NTITLE\n", "PSF.*`top`"),
+    "run.tar.gz": (
+        gzip.compress(b"run.xtc".ljust(257, b"\0") + b"ustar" + bytes(250)),
+        "gzip -dk run.tar.gz",
+    ),
+    "run.xyz.zst": (bytes.fromhex("28b52ffd") + b"any", "zstd -dk run.xyz.zst"),
+    "run.zip": (b"PK\x03\x04any", "unzip run.zip"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_probe__names_what_is_not_read_and_a_way(
+    name: str, trajectory: md.Trajectory, tmp_path: Path
+) -> None:
+    content, expected = NOT_READ[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TrajectoryError, match=f"{re.escape(name)}.*{expected}"):
+        probe(tmp_path / name, trajectory.topology)
+
+
+@pytest.mark.parametrize("name", ["r.ncrst", "r.rst7", "r.inpcrd", "netcdf.rst7", "text.rst", "r.ncrst.7"])
+def test_restart__is_one_frame(name: str, trajectory: md.Trajectory, tmp_path: Path) -> None:
+    is_netcdf = name in ("r.ncrst", "netcdf.rst7", "r.ncrst.7")
+    plain = tmp_path / ("plain.ncrst" if is_netcdf else "plain.rst7")
+    trajectory[3].save(str(plain))
+    info = probe(plain.rename(tmp_path / name), trajectory.topology)
+    (block,) = read_all(info)
+    assert info.has_time and info.has_unitcell
+    np.testing.assert_allclose(block.xyz, trajectory.xyz[3:4], atol=1e-7 if is_netcdf else 1e-6)
+    np.testing.assert_allclose(block.time, trajectory.time[3:4], rtol=1e-6)
+    np.testing.assert_allclose(block.unitcell_lengths, trajectory.unitcell_lengths[3:4], rtol=1e-6)
+    np.testing.assert_array_equal(block.unitcell_angles, trajectory.unitcell_angles[3:4])
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(TrajectoryError, match=re.escape(name)):
+        probe(tmp_path / name, trajectory.topology)
+
+
+def test_ingest__format_that_is_named(
+    trajectory: md.Trajectory, tmp_path: Path, twopass: Callable[..., Any]
+) -> None:
+    # Four decimals fill the columns of mdcrd too, but aren't what these files mostly have.
+    rows = trajectory.xyz.reshape(N_FRAMES, -1) * 10
+    lines = ["any title"]
+    for row in rows:
+        lines += ["".join(f"{x:8.4f}" for x in row[start : start + 10]) for start in range(0, len(row), 10)]
+    (tmp_path / "run.dat").write_text("\n".join(lines) + "\n")
+    trajectory[0].save(str(tmp_path / "top.pdb"))
+    asked = ("ingest", "s.zarr", "run.dat", "--top", "top.pdb", "--precision", "lossless")
+    assert "--format" in twopass(*asked, code=3).stderr
+    assert "xtc, trr, dcd" in twopass(*asked, "--format", "any", code=2).stderr
+    assert "read as Amber mdcrd: run.dat" in twopass(*asked, "--format", "mdcrd").stderr
+    assert "done already" in twopass(*asked, "--format", "crd").stdout
+    stored = zarr.open_group(tmp_path / "s.zarr", mode="r")["position"][:]
+    np.testing.assert_allclose(stored, trajectory.xyz, atol=6e-6)
+    assert "format" in twopass(*asked, "--format", "xyz", code=3).stderr
 
 
 def test_dcd__frames_beyond_the_header_are_taken(

@@ -1,5 +1,8 @@
 """Topologies from files, and to JSON and back."""
 
+import bz2
+import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import mdtraj as md
@@ -9,7 +12,7 @@ from mdtraj.core.topology import Aromatic, Double
 
 from trajectory_files import make_topology, make_trajectory
 from twopass_store.errors import TrajectoryError, TrajectoryNotFoundError
-from twopass_store.trajectory import load_topology, topology_from_json, topology_to_json
+from twopass_store.trajectory import guessed_elements, load_topology, topology_from_json, topology_to_json
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -81,13 +84,24 @@ def test_json__malformed_text_is_one_clear_error(text: str) -> None:
         topology_from_json(text)
 
 
-@pytest.mark.parametrize("extension", ["pdb", "pdb.gz", "gro", "h5", "cif"])
-def test_load_topology(extension: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, bz2.compress])
+@pytest.mark.parametrize(
+    "name", ["a.pdb", "A.PDB", "pdb1abc.ent", "a.Gro", "a", "h5.pdb", "gro.top", "a.CIF"]
+)
+def test_load_topology(name: str, packed: Callable[[bytes], bytes], tmp_path: Path) -> None:
     trajectory = make_trajectory(2, n_residues=3)
-    path = tmp_path / f"system.{extension}"
-    trajectory.save(str(path))
+    kind = {"a.Gro": "gro", "gro.top": "gro", "h5.pdb": "h5", "a.CIF": "cif"}.get(name, "pdb")
+    trajectory.save(str(tmp_path / f"plain.{kind}"))
+    path = tmp_path / name
+    path.write_bytes(packed((tmp_path / f"plain.{kind}").read_bytes()))
+    if kind == "h5" and packed is not bytes:
+        with pytest.raises(TrajectoryError, match=r"`(gzip|bzip2) -dc h5\.pdb > "):
+            load_topology(path)
+        return
     topology = load_topology(path)
     assert [atom.name for atom in topology.atoms] == [atom.name for atom in trajectory.topology.atoms]
+    expected = kind == "gro"
+    assert (guessed_elements(path, topology) == expected).all()
 
 
 def test_load_topology__errors(tmp_path: Path) -> None:

@@ -179,8 +179,8 @@ class IngestConfig(_Model):
     top: File | None = None
     """Topology file; not needed if the trajectories carry their own."""
     format: Annotated[str, Written("NAME")] | None = None
-    """Read the trajectories as this format, named by its extension, such as nc, instead of the one that
-    their own extensions say.
+    """Read the trajectories as this format, named by its extension, such as nc. By default each as what its
+    content says it is, or its extension if that leaves it open.
     """
     select: Selection | None = None
     """Atoms to keep, in mdtraj's selection language, such as "protein"; by default all."""

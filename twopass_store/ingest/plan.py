@@ -269,6 +269,7 @@ def _messages(
     if inputs.runs is not None:
         yield f"{len(inputs.runs)} run{'s' if len(inputs.runs) > 1 else ''} of {len(sources)} files"
     yield from inputs.remarks
+    yield from _renamed(sources)
     if inputs.timeless:
         rest = "" if len(inputs.timeless) == len(sources) else ", and those of the other files are left out"
         yield f"no times in {listed(inputs.timeless)}: frames are numbered instead{rest}"
@@ -278,6 +279,17 @@ def _messages(
     warning = warn_of_jumps(sources, stored_topology) if config.image == "none" else None
     if warning is not None:
         yield warning
+
+
+def _renamed(sources: Sequence[Source]) -> Iterator[str]:
+    """Say what files are read as whose extensions say something else, or nothing."""
+    found: dict[str, list[str]] = {}
+    for info in (source.info for source in sources):
+        file = Path(info.path)
+        if not {suffix.lower() for suffix in file.suffixes[-2:]} & set(info.format.extensions):
+            found.setdefault(info.format.name, []).append(file.name)
+    for name, files in found.items():
+        yield f"read as {name}: {listed(files)}"
 
 
 def _hash(data: bytes) -> str:

@@ -11,13 +11,14 @@ from .atoms import (
     unusual_residues,
 )
 from .containment import READER_BYTES, end_readers
-from .formats import TrajectoryFormat, format_of, grid_step, output_format
+from .formats import TrajectoryFormat, grid_step, output_format
 from .imaging import JumpCheck, make_imager
 from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
 from .probe import probe
 from .reader import Block, load_structures, read_blocks, read_times, reading_bytes
+from .recognition import format_of
 from .selection import read_index_group, select_atoms
 from .topology import (
     load_topology,

@@ -17,6 +17,7 @@ from types import GeneratorType, SimpleNamespace
 from typing import Any, NoReturn, TypeVar
 
 from ..errors import TrajectoryError, TwopassError, WorkerError
+from .compressed import unpacked_bytes
 from .formats import reading
 
 __all__ = ["READER_BYTES", "contained", "end_readers", "streamed"]
@@ -111,7 +112,7 @@ class _Reader:
         self, function: Callable[..., Any], arguments: tuple[Any, ...], path: str, what: str, needs_bytes: int
     ) -> Iterator[Any]:
         self.is_idle = False
-        seconds = int(SECONDS + SECONDS_PER_BYTE * Path(path).stat().st_size)
+        seconds = int(SECONDS + SECONDS_PER_BYTE * unpacked_bytes(path))
         try:
             _send(self._process.stdin, (function, arguments, path, what, seconds, SPARE_BYTES + needs_bytes))
             while True:

@@ -11,11 +11,12 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from ..errors import ConfigError, TrajectoryError, TrajectoryNotFoundError, TwopassError
+from .compressed import teach_mdtraj
 
 __all__ = [
+    "FORMATS",
     "TrajectoryFormat",
     "check_file",
-    "format_of",
     "grid_step",
     "output_format",
     "plain_name",
@@ -45,8 +46,8 @@ class TrajectoryFormat:
         Whether mdtraj can only load all frames at once.
     is_text
         Whether a frame is found only by parsing those before it.
-    is_read
-        Whether the format is read, too.
+    is_read, is_written
+        Whether files of it are read, and written.
     bytes_per_atom
         Peak memory of mdtraj for one atom of one frame while it decodes, in bytes; 12 is the float32 result
         alone. Measured; a test holds it.
@@ -61,17 +62,35 @@ class TrajectoryFormat:
     loads_whole: bool = False
     is_text: bool = False
     is_read: bool = True
+    is_written: bool = True
     bytes_per_atom: int = 12
 
 
 # HDF5 and NetCDF are decoded with what the libraries keep of it (48 bytes), and copied (48).
 # xyz and lammpstrj are parsed into float64 frames (24 bytes), joined into one array (24) and cast (12).
-_FORMATS = (
+FORMATS = (
     TrajectoryFormat("XTC", (".xtc",), has_time=True, needs_time=True, bytes_per_atom=24),
     TrajectoryFormat("TRR", (".trr",), has_time=True, needs_time=True, bytes_per_atom=24),
     TrajectoryFormat("DCD", (".dcd",), bytes_per_atom=24),
     TrajectoryFormat("MDTraj HDF5", (".h5", ".hdf5"), has_topology=True, has_time=True, bytes_per_atom=96),
     TrajectoryFormat("Amber NetCDF", (".nc", ".netcdf", ".ncdf"), has_time=True, bytes_per_atom=96),
+    TrajectoryFormat(
+        "Amber NetCDF restart",
+        (".ncrst",),
+        has_time=True,
+        loads_whole=True,
+        is_written=False,
+        bytes_per_atom=96,
+    ),
+    TrajectoryFormat(
+        "Amber restart",
+        (".rst7", ".inpcrd", ".restrt"),
+        has_time=True,
+        loads_whole=True,
+        is_text=True,
+        is_written=False,
+        bytes_per_atom=96,
+    ),
     TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), is_text=True, bytes_per_atom=36),
     TrajectoryFormat("XYZ", (".xyz",), unitcell="none", is_text=True, bytes_per_atom=72),
     TrajectoryFormat("LAMMPS", (".lammpstrj",), is_text=True, bytes_per_atom=72),
@@ -99,38 +118,8 @@ _FORMATS = (
 _XTC_HEADER_BYTES = 60
 _XTC_UNPACKED_ATOMS = 9
 
-_BY_EXTENSION = {extension: entry for entry in _FORMATS for extension in entry.extensions}
-
-
-def format_of(path: str | Path, name: str | None = None) -> TrajectoryFormat:
-    """Format of a trajectory file to be read, by its extension in any case.
-
-    Parameters
-    ----------
-    path
-        The file.
-    name
-        An extension without its dot, such as ``nc``, that counts instead of the file's own.
-
-    Raises
-    ------
-    ConfigError
-        If there is no format of this name.
-    TrajectoryError
-        If the extension is none of those supported.
-    """
-    read = {extension: each for extension, each in _BY_EXTENSION.items() if each.is_read}
-    suffix = Path(path).suffix if name is None else f".{name}"
-    entry = read.get(suffix.lower())
-    if entry is not None:
-        return entry
-    if name is not None:
-        names = ", ".join(extension[1:] for extension in read)
-        raise ConfigError(f"`format` {name!r} isn't one of those that are read. Use one of {names}.")
-    raise TrajectoryError(
-        f"Cannot tell the format of {path}: {suffix or 'a name without an extension'} isn't one of those "
-        f"supported ({', '.join(read)}). Name it with `format`, or convert the file."
-    )
+_WRITTEN = {extension: entry for entry in FORMATS if entry.is_written for extension in entry.extensions}
+del _WRITTEN[".hdf5"]  # mdtraj warns of any name but .h5
 
 
 def output_format(path: str | os.PathLike[str], *, with_topology: bool = False) -> TrajectoryFormat:
@@ -149,37 +138,38 @@ def output_format(path: str | os.PathLike[str], *, with_topology: bool = False) 
         If there is no such format, or it holds no topology; the message lists those that there are.
     """
     suffix = Path(path).suffix.lower()
-    known = [name for name, each in _BY_EXTENSION.items() if each.has_topology or not with_topology]
-    known.remove(".hdf5")  # mdtraj warns of any name but .h5
+    known = [name for name, each in _WRITTEN.items() if each.has_topology or not with_topology]
     if suffix not in known:
         what = "topologies" if with_topology else "trajectories"
         raise ConfigError(
             f"Cannot write {path}: {suffix or 'a name without an extension'} is none of the formats of "
             f"{what} ({', '.join(known)}). Give a name with one of these extensions."
         )
-    return _BY_EXTENSION[suffix]
+    return _WRITTEN[suffix]
 
 
 @contextmanager
-def plain_name(path: str, entry: TrajectoryFormat) -> Iterator[str]:
+def plain_name(path: str, extensions: tuple[str, ...]) -> Iterator[str]:
     """Yield a name under which mdtraj opens a file: in ASCII, with an extension of its format.
 
     mdtraj chooses its reader or writer by the extension; those of XTC, TRR and DCD take no other letters.
+    What it opens so may be compressed.
 
     Parameters
     ----------
     path
         The file to be read, or to be written if it doesn't exist.
-    entry
-        Its format.
+    extensions
+        Those of its format.
     """
     suffix = Path(path).suffix
-    if path.isascii() and suffix in entry.extensions:
+    teach_mdtraj()
+    if path.isascii() and suffix in extensions:
         yield path
         return
     with TemporaryDirectory(prefix="twopass-") as folder:
-        is_same = suffix.lower() in entry.extensions
-        link = Path(folder) / f"file{suffix.lower() if is_same else entry.extensions[0]}"
+        is_same = suffix.lower() in extensions
+        link = Path(folder) / f"file{suffix.lower() if is_same else extensions[0]}"
         link.symlink_to(Path(path).absolute())
         yield str(link)
 
@@ -256,8 +246,8 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
         ) from error
     except Exception as error:
         raise TrajectoryError(
-            f"Cannot read {what} of {path}: {_reason(error)}. The file is damaged, or isn't what its "
-            f"extension {Path(path).suffix!r} says; write it again, or rename it."
+            f"Cannot read {what} of {path}: {_reason(error)}. The file is damaged, or of another "
+            "format than it was taken for. Copy it again, or write it again."
         ) from error
 
 

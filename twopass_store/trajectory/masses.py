@@ -9,15 +9,15 @@ import mdtraj as md
 import numpy as np
 from mdtraj.core import element as elements
 from mdtraj.formats.pdb.pdbstructure import PdbStructure
-from mdtraj.utils import open_maybe_zipped
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from .compressed import open_unpacked
 from .formats import check_file, reading
+from .recognition import topology_extension
 
 __all__ = ["element_masses", "guessed_elements", "read_masses"]
 
-_PDB = (".pdb", ".pdb.gz")
 _AMBER = (".prmtop", ".parm7", ".prm7")
 # These name atoms or types, and nothing else.
 _NAMES_ONLY = (".gro", ".hoomdxml", ".gsd", ".arc")
@@ -46,13 +46,13 @@ def guessed_elements(path: str | Path, topology: md.Topology) -> NDArray[np.bool
     made them.
     """
     file = check_file(path)
-    name = file.name.lower()
-    if name.endswith(_NAMES_ONLY):
+    extension = topology_extension(file)
+    if extension in _NAMES_ONLY:
         return np.ones(topology.n_atoms, dtype=bool)
-    if not name.endswith((*_PDB, *_AMBER)):
+    if extension not in (".pdb", *_AMBER):
         return np.zeros(topology.n_atoms, dtype=bool)
-    with reading(file, "the elements"), open_maybe_zipped(str(file), "r") as lines:
-        if name.endswith(_AMBER):
+    with reading(file, "the elements"), open_unpacked(file) as lines:
+        if extension in _AMBER:
             has_numbers = any(line.startswith("%FLAG ATOMIC_NUMBER") for line in lines)
             return np.full(topology.n_atoms, not has_numbers)
         structure = PdbStructure(lines, load_all_models=False)

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
+from .compressed import open_unpacked, unpacked_bytes
 from .containment import contained
-from .formats import TrajectoryFormat, check_file, format_of, plain_name
+from .formats import TrajectoryFormat, check_file, plain_name
 from .info import TrajectoryInfo, digest_file
+from .recognition import format_of
 from .stream import bare_topology, frame_offsets, iterload, numbers_at
 from .topology import load_topology
 
@@ -72,7 +74,7 @@ def probe(
                 "it, such as a PDB or GRO file of the same atoms."
             )
         topology, topology_path = load_topology(file), file
-    needs_bytes = _EXAMINE_FACTOR * file.stat().st_size if entry.is_text else _EXAMINE_BYTES
+    needs_bytes = _EXAMINE_FACTOR * unpacked_bytes(file) if entry.is_text else _EXAMINE_BYTES
     found = contained(
         examine,
         str(file),
@@ -104,6 +106,8 @@ def examine(path: str, entry: TrajectoryFormat, n_atoms: int, is_growing: bool) 
         count = _count_dcd(path, entry)
     elif entry.name == "Amber NetCDF":
         count = _count_netcdf(path, entry)
+    elif entry.name in ("Amber NetCDF restart", "Amber restart"):
+        count = _read_restart(path, entry)
     elif entry.name == "MDTraj HDF5":
         count = _count_hdf5(path, entry)
     elif entry.name == "PDB":
@@ -146,7 +150,7 @@ class _Count(NamedTuple):
 def _count_xdr(path: str, entry: TrajectoryFormat, is_growing: bool) -> _Count:
     offsets, size_bytes = frame_offsets(path, entry), None
     n_frames = len(offsets)
-    with plain_name(path, entry) as name, md.open(name) as file:
+    with plain_name(path, entry.extensions) as name, md.open(name) as file:
         n_atoms = file.read(1)[0].shape[1]
         try:
             file.seek(n_frames - 1)
@@ -174,7 +178,7 @@ def _check_positions(path: str, offsets: NDArray[np.int64]) -> None:
 
 
 def _count_dcd(path: str, entry: TrajectoryFormat) -> _Count:
-    with plain_name(path, entry) as name, md.open(name) as file:
+    with plain_name(path, entry.extensions) as name, md.open(name) as file:
         n_frames = len(file)
         n_atoms = file.read(1)[0].shape[1] if n_frames else 0
     # A record of 84 bytes, in either byte order, that begins with CORD and the number of frames.
@@ -205,7 +209,7 @@ def _count_netcdf(path: str, entry: TrajectoryFormat) -> _Count:
             ) from error
     else:
         _check_stored(path)
-    with plain_name(path, entry) as name, md.open(name) as file:
+    with plain_name(path, entry.extensions) as name, md.open(name) as file:
         n_frames, n_atoms = file._handle.variables["coordinates"].shape[0], file.n_atoms
         has_time = "time" in file._handle.variables
     if is_classic and n_frames != n_mapped:
@@ -216,9 +220,15 @@ def _count_netcdf(path: str, entry: TrajectoryFormat) -> _Count:
     return _Count(int(n_frames), int(n_atoms), has_time)
 
 
+def _read_restart(path: str, entry: TrajectoryFormat) -> _Count:
+    with plain_name(path, entry.extensions) as name, md.open(name) as file:
+        xyz, time, *_ = file.read()
+        return _Count(1, xyz.shape[1], time is not None)
+
+
 def _count_hdf5(path: str, entry: TrajectoryFormat) -> _Count:
     _check_stored(path)
-    with plain_name(path, entry) as name, md.open(name) as file:
+    with plain_name(path, entry.extensions) as name, md.open(name) as file:
         n_frames, n_atoms = file.root.coordinates.shape[:2]
         return _Count(int(n_frames), int(n_atoms), hasattr(file.root, "time"))
 
@@ -242,7 +252,8 @@ def _check_stored(path: str) -> None:
 
 def _count_pdb(path: str, entry: TrajectoryFormat) -> _Count:
     # Models are counted by what opens them, so a file cut between two of them can't be told from a whole one.
-    last_line = Path(path).read_bytes().rpartition(b"\n")[2]
+    with open_unpacked(path, "rb") as file:
+        last_line = file.read().rpartition(b"\n")[2]
     if last_line.startswith((b"ATOM", b"HETATM")):
         raise TruncatedTrajectoryError(f"{path} is cut off within its last atom. Copy it again.")
     whole = next(iterload(path, entry, bare_topology(0), chunk=1 << 40), None)
@@ -252,7 +263,7 @@ def _count_pdb(path: str, entry: TrajectoryFormat) -> _Count:
 def _count_lines(path: str, entry: TrajectoryFormat, n_atoms: int) -> _Count:
     """Count the frames of a text file, which all have the same number of lines."""
     name, n_title = entry.name, 0
-    with Path(path).open("rb") as file:
+    with open_unpacked(path, "rb") as file:
         head = [file.readline() for _ in range(9)]
         if name == "Amber mdcrd":
             n_title, per_frame = 1, -(-3 * n_atoms // 10) + _has_box(path, entry, n_atoms)
@@ -281,7 +292,7 @@ def _count_lines(path: str, entry: TrajectoryFormat, n_atoms: int) -> _Count:
 
 
 def _has_box(path: str, entry: TrajectoryFormat, n_atoms: int) -> bool:
-    with plain_name(path, entry) as name, md.open(name, n_atoms=n_atoms) as file:
+    with plain_name(path, entry.extensions) as name, md.open(name, n_atoms=n_atoms) as file:
         try:
             return file.read(1)[1] is not None
         except OSError as error:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import NonFiniteError, TrajectoryError
 from ..partition import FrameList
+from .compressed import unpacked_bytes
 from .containment import contained, end_readers, streamed
 from .info import TrajectoryInfo, check_unchanged
 from .probe import probe
@@ -211,7 +212,7 @@ def reading_bytes(info: TrajectoryInfo, *, n_selected: int) -> int:
     n_frames = info.n_frames if info.loads_whole else min(info.n_frames, _block_frames(info))
     needed = n_frames * (info.n_atoms * entry.bytes_per_atom + 12 * n_selected + _FRAME_BYTES)
     if entry.name == "PDB":
-        needed += _PDB_FACTOR * info.size_bytes
+        needed += _PDB_FACTOR * unpacked_bytes(info.path)
     if entry.name in ("XTC", "TRR"):
         needed += _OFFSET_BYTES * info.n_frames
     return needed + _FIXED_BYTES

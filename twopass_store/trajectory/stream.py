@@ -122,8 +122,11 @@ def iterload(
     options: dict[str, Any] = {"chunk": chunk, "skip": skip}
     if not entry.has_topology:
         options["top"] = topology
-    with plain_name(path, entry) as name:
-        yield from md.iterload(name, **options)
+    with plain_name(path, entry.extensions) as name:
+        if entry.name in ("Amber NetCDF restart", "Amber restart"):  # unknown to iterload
+            yield md.load(name, top=topology)
+        else:
+            yield from md.iterload(name, **options)
 
 
 def _block(
@@ -200,7 +203,7 @@ def frame_offsets(path: str, entry: TrajectoryFormat) -> NDArray[np.int64]:
     status = Path(path).stat()
     key = os.path.realpath(path), status.st_size, status.st_mtime_ns
     if key not in _offsets:
-        with plain_name(path, entry) as name, _FILES[name[-4:]](name) as file:
+        with plain_name(path, entry.extensions) as name, _FILES[name[-4:]](name) as file:
             found = np.array(file.offsets, np.int64)
         while _offsets and sum(each.nbytes for each in _offsets.values()) + found.nbytes > _OFFSET_BYTES:
             _offsets.pop(next(iter(_offsets)))

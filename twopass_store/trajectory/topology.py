@@ -11,7 +11,8 @@ from mdtraj.core.topology import bond_name_to_type
 
 from ..errors import TrajectoryError
 from .containment import contained
-from .formats import check_file, reading
+from .formats import check_file, plain_name, reading
+from .recognition import topology_extension
 
 __all__ = ["load_topology", "shared_topology", "topology_bytes", "topology_from_json", "topology_to_json"]
 
@@ -34,26 +35,28 @@ def load_topology(path: str | Path) -> md.Topology:
         If its format holds no topology, or it can't be read.
     """
     file = check_file(path)
-    if file.suffix in _CONTAINED:
+    extension = topology_extension(file)
+    if extension in _CONTAINED:
         size = file.stat().st_size
-        return contained(_load, str(file), path=file, what="the topology", needs_bytes=40 * size)
+        return contained(_load, str(file), extension, path=file, what="the topology", needs_bytes=40 * size)
     with reading(file, "the topology"):
-        return _load(str(file))
+        return _load(str(file), extension)
 
 
-def _load(path: str) -> md.Topology:
-    if path.endswith((".h5", ".hdf5")):
-        # md.load_topology reads frame 0 as well, and doesn't know .hdf5.
-        with md.formats.HDF5TrajectoryFile(path) as hdf5:
-            topology = hdf5.topology
-    elif path.endswith(".gro"):
-        # md.load_topology decodes all frames as well.
-        with md.formats.GroTrajectoryFile(path) as gro:
-            topology = gro.topology
-    else:
-        # The check of the unit cell warns, and has nothing to do with the topology.
-        options = {"no_boxchk": True} if path.endswith((".pdb", ".pdb.gz")) else {}
-        topology = md.load_topology(path, **options)
+def _load(path: str, extension: str) -> md.Topology:
+    with plain_name(path, (extension,)) as name:
+        if extension in (".h5", ".hdf5"):
+            # md.load_topology reads frame 0 as well, and doesn't know .hdf5.
+            with md.formats.HDF5TrajectoryFile(name) as hdf5:
+                topology = hdf5.topology
+        elif extension == ".gro":
+            # md.load_topology decodes all frames as well.
+            with md.formats.GroTrajectoryFile(name) as gro:
+                topology = gro.topology
+        else:
+            # The check of the unit cell warns, and has nothing to do with the topology.
+            options = {"no_boxchk": True} if extension == ".pdb" else {}
+            topology = md.load_topology(name, **options)
     if topology is None or topology.n_atoms == 0:
         raise TrajectoryError(f"{path} holds no atoms. Give the PDB or GRO file of the system instead.")
     for residue in topology.residues:

@@ -168,7 +168,7 @@ def open_writer(
     TrajectoryError
         If the format has no room for a frame, or frames are missing in the closed file.
     """
-    with plain_name(str(path), output_format(path)) as name:
+    with plain_name(str(path), output_format(path).extensions) as name:
         grid = xtc_grid_nm or _XTC_GRID_NM
         writer = _Writer(name, topology, n_frames=n_frames, xtc_grid_nm=grid)
         try:
