@@ -61,7 +61,8 @@ def ingest(
         typer.Option(
             "--append",
             help="Add what the store lacks: new files, and frames by which files have grown (a running "
-            "simulation). Topology and selection stay those of the store.",
+            "simulation). Topology and selection stay those of the store. Without TRAJ, only finish what was "
+            "begun or repaired.",
         ),
     ] = False,
     **options: Any,

@@ -5,8 +5,7 @@ import shutil
 import pytest
 
 from small_chunks import small_chunks
-from small_stores import SMALL, copied, files_of, flip, make_small, run_small
-from trajectory_files import make_trajectory
+from small_stores import SMALL, copied, files_of, make_small, run_small
 from twopass_store import assign_frames, open_results, repair_store, verify_store
 from twopass_store.errors import CorruptChunkError
 from twopass_store.report import store_status, summarize
@@ -100,14 +99,3 @@ def test_store_of_the_first_instant__is_begun_anew(twopass, finished, tmp_path):
         shutil.rmtree(folder)
     twopass(*INGEST)
     twopass("verify", "s.zarr")
-
-
-def test_next_command__names_a_file_that_has_grown_once(twopass, tmp_path):
-    trajectory = make_trajectory(30, n_residues=2)
-    trajectory[0].save_pdb(str(tmp_path / "md.pdb"))
-    for n_frames, options in ((20, ["--top", "md.pdb"]), (30, ["--append"])):
-        trajectory[:n_frames].save_xtc(str(tmp_path / "md.xtc"))
-        twopass("ingest", "s.zarr", "md.xtc", *options)
-    flip(tmp_path / "s.zarr" / "trajectory_path" / "c.0", 11)
-    said = twopass("repair", "s.zarr").stdout
-    assert said[said.index("Next: ") :].count("md.xtc") == 1

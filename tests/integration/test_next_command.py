@@ -31,8 +31,9 @@ def store(finished, tmp_path):
     ],
 )
 def test_next_command__is_ours_and_quoted(store, recorded, words):
-    change_metadata(store, "", lambda m: m["attributes"]["provenance"].update(command=recorded))
-    forget(store, "ingest")
+    group = "clusterings/default"
+    change_metadata(store, group, lambda m: m["attributes"]["provenance"].update(command=recorded))
+    forget(store, "clustering-default")
     found = store_status(store).next_command.removesuffix("  (to resume)")
     if words is None:
         assert found == "the command that began it"

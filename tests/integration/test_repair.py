@@ -192,8 +192,11 @@ def test_repair__computes_only_what_was_damaged(store):
     label.unlink()
     (store / "position" / "c.1.0.0").unlink()
     commands = repair_store(store).commands
-    # Ingest and cluster were called by one program.
-    assert len(commands) == 2 and commands[1] == f"twopass assign {store}"
+    assert commands == (
+        f"twopass ingest --append {store}",
+        "the command that began it",
+        f"twopass assign {store}",
+    )
     ingested = ingest_trajectories(store, store.parent / "md0.xtc", top=store.parent / "top.pdb", workers=1)
     assert ingested.n_frames_computed == 16
     clustered = cluster_subset(store, select="all", stride=4, n_clusters=3, workers=1)
@@ -261,8 +264,8 @@ def test_repair__of_what_was_appended(small, tmp_path):
         flip(store / path, 8)
     repaired = repair_store(store)
     assert repaired.sources == (str(files[0]),)
-    assert repaired.commands[0] == f"twopass ingest {store} {files[0]} {files[1]} --top {top}"
-    ingest_trajectories(store, files, top=top, workers=1)
+    assert repaired.commands[0] == f"twopass ingest --append {store}"
+    ingest_trajectories(store, append=True, workers=1)
     assign_frames(store, workers=1, margin=True)
     after = files_of(store)
     assert after.keys() == before.keys()

@@ -1,7 +1,7 @@
 """What an ingest will do: its files, the frames kept of each, the atoms, and the memory that it needs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,21 @@ from ..trajectory import (
 )
 from .columns import COLUMNS_PER_WORKER, FRAME_COLUMN_BYTES
 from .images import warn_of_jumps
+from .origins import Origin, Origins
 from .request import requested
 from .runs import Run, Source
 from .sources import Inputs, find_inputs
 from .systems import SystemTable, listed
 
-__all__ = ["IngestPlan", "describe_file", "file_columns", "plan_ingest"]
+__all__ = [
+    "IngestPlan",
+    "atom_columns",
+    "describe_file",
+    "file_columns",
+    "memory_of",
+    "origin_of",
+    "plan_ingest",
+]
 
 CHUNKS_IN_MEMORY = 6
 """Chunks of positions at once: one being read, one queued, two being encoded, and their encoded copies."""
@@ -113,7 +122,12 @@ def plan_ingest(config: IngestConfig, *, to: Store | None = None) -> IngestPlan:
         shard_chunks = chunks_per_shard(n_frames, reference.n_kept, shard=config.shard or "auto")
     else:
         shard_chunks = to.unit_length("position") // to.chunk_length("position")
-    tables = file_columns(sources) | _atom_columns(stored_topology) | _run_columns(inputs.runs)
+    origins = Origins(
+        tuple(map(origin_of, sources)),
+        tuple((index, len(source.kept)) for index, source in enumerate(sources) if len(source.kept)),
+        inputs.time_source,
+    )
+    tables = file_columns(origins.files) | atom_columns(stored_topology) | _run_columns(inputs.runs)
     if not any(source.label for source in sources):
         del tables["trajectory_label"]
     names = {spec.name for spec in FRAME} | tables.keys()
@@ -124,7 +138,9 @@ def plan_ingest(config: IngestConfig, *, to: Store | None = None) -> IngestPlan:
     sizes = {"frame": n_frames, "atom": reference.n_kept, "xyz": 3, "trajectory_file": len(sources)}
     sizes["simulation_run"] = len(inputs.runs or ())
     arrays = tuple((spec, tuple(sizes[dim] for dim in spec.dims)) for spec in INGESTED if spec.name in names)
-    shared_bytes, worker_bytes = _memory(config, inputs, systems, shard_chunks, to)
+    shard_frames = shard_chunks * position_chunk_frames(reference.n_kept)
+    unit = min(shard_frames, n_frames + (0 if to is None else to.shape("position")[0]))
+    shared_bytes, worker_bytes = memory_of(config, sources, systems, unit=unit, n_timed=inputs.n_timed)
     return IngestPlan(
         sources=sources,
         trajectories=tuple(range(len(sources))),
@@ -135,14 +151,18 @@ def plan_ingest(config: IngestConfig, *, to: Store | None = None) -> IngestPlan:
         tables=tables,
         time_source=inputs.time_source,
         arrays=arrays,
-        journal=Plan(
-            stage="ingest",
-            parameters=_parameters(config, inputs, systems, stored_topology),
-            products=tuple(
-                Store.product("", spec, shape, shard_chunks=shard_chunks if spec.name == "position" else 1)
-                for spec, shape in arrays
-            ),
-            request=request,
+        journal=origins.put_into(
+            Plan(
+                stage="ingest",
+                parameters=_parameters(config, inputs, systems, stored_topology),
+                products=tuple(
+                    Store.product(
+                        "", spec, shape, shard_chunks=shard_chunks if spec.name == "position" else 1
+                    )
+                    for spec, shape in arrays
+                ),
+                request=request,
+            )
         ),
         shard_chunks=shard_chunks,
         shared_bytes=shared_bytes,
@@ -180,6 +200,14 @@ def _parameters(
     return parameters
 
 
+def origin_of(source: Source) -> Origin:
+    """Return what a plan keeps of a file."""
+    info = {each.name: getattr(source.info, each.name) for each in fields(source.info)}
+    info["format"] = source.info.format.extensions[0][1:]
+    topology = source.system.topology_path
+    return Origin(info, topology, source.label, source.run, source.user_time, source.kept)
+
+
 def describe_file(source: Source, reference: str) -> str:
     """Describe a file for a plan; `reference` is the fingerprint of the first file's atoms."""
     info, atoms = source.info, source.system.fingerprint()
@@ -188,20 +216,18 @@ def describe_file(source: Source, reference: str) -> str:
     return text if atoms == reference else f"{text}, {atoms}"
 
 
-def file_columns(sources: Sequence[Source]) -> dict[str, NDArray[Any]]:
+def file_columns(files: Sequence[Origin]) -> dict[str, NDArray[Any]]:
     """Return the columns of the table of files by name."""
-    infos = [source.info for source in sources]
-    return {
-        "trajectory_path": np.array([info.path for info in infos], object),
-        "trajectory_n_frames": np.array([info.n_frames for info in infos], np.int64),
-        "trajectory_digest": np.array([info.digest for info in infos], object),
-        "trajectory_size": np.array([info.size_bytes for info in infos], np.int64),
-        "trajectory_modified": np.array([info.modified_ns for info in infos], np.int64),
-        "trajectory_label": np.array([source.label for source in sources], object),
+    kinds = {"path": object, "n_frames": np.int64, "digest": object, "size": np.int64, "modified": np.int64}
+    keys = {"size": "size_bytes", "modified": "modified_ns"}
+    columns = {
+        f"trajectory_{name}": np.array([file.info[keys.get(name, name)] for file in files], kind)
+        for name, kind in kinds.items()
     }
+    return {**columns, "trajectory_label": np.array([file.label for file in files], object)}
 
 
-def _atom_columns(topology: md.Topology) -> dict[str, NDArray[Any]]:
+def atom_columns(topology: md.Topology) -> dict[str, NDArray[Any]]:
     """Return the columns of the table of atoms by name."""
     atoms = list(topology.atoms)
     chains = [atom.residue.chain for atom in atoms]
@@ -234,21 +260,21 @@ def _run_columns(runs: Sequence[Run] | None) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def _memory(
-    config: IngestConfig, inputs: Inputs, systems: SystemTable, shard_chunks: int, to: Store | None
+def memory_of(
+    config: IngestConfig, sources: Sequence[Source], systems: SystemTable, *, unit: int, n_timed: int
 ) -> tuple[int, int]:
-    """Return upper bounds of what the driver needs, and each worker beside it, in bytes."""
-    sources, n_kept = inputs.sources, systems.reference.n_kept
-    n_frames = sum(len(source.kept) for source in sources)
-    n_frames += 0 if to is None else to.shape("position")[0]
-    unit = min(shard_chunks * position_chunk_frames(n_kept), n_frames)
+    """Return upper bounds of what the driver needs, and each worker beside it, in bytes.
+
+    A unit is so many frames; the times of `n_timed` are looked at together.
+    """
+    n_kept = systems.reference.n_kept
     # The reader's cache keeps two topologies.
     topologies = sum(sorted(system.n_atoms for system in systems.systems)[-2:])
     # To undo periodic images takes as much again: a topology with bonds, and molecules.
     topologies *= 1 if config.image == "none" else 2
     topology_bytes = TOPOLOGY_BYTES_PER_ATOM * topologies
     reads_topology = config.image != "none" or any(source.info.format.has_topology for source in sources)
-    shared = PROCESS_BYTES + topology_bytes + TIMED_BYTES_PER_FRAME * inputs.n_timed + FRAME_COLUMN_BYTES
+    shared = PROCESS_BYTES + topology_bytes + TIMED_BYTES_PER_FRAME * n_timed + FRAME_COLUMN_BYTES
     reader = READER_BYTES + (topology_bytes if reads_topology else 0)
     reader += max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
     return shared, reader + CHUNKS_IN_MEMORY * unit * n_kept * 12 + COLUMNS_PER_WORKER * FRAME_COLUMN_BYTES

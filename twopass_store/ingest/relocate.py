@@ -10,6 +10,7 @@ from ..config import expanded
 from ..errors import ConfigError, StageIncompleteError, TrajectoryError, TrajectoryNotFoundError
 from ..journal import Lock, StageJournal, hold
 from ..store import Store, lock_folder, store_path
+from .origins import Origins, recorded_paths
 
 __all__ = ["Move", "RelocateResult", "relocate_trajectories"]
 
@@ -137,7 +138,7 @@ def _found(store: Store, old: str, new: str) -> RelocateResult:
         if (moved := _moved(path, old, new)) and Path(moved).is_file()
     )
     # A kill may have come between two writes: then the request is all that still has the old paths.
-    is_asked = any(_moved(path, old, new) for path, *_ in request["trajectories"])
+    is_asked = any(_moved(path, old, new) for path in recorded_paths(store))
     is_done = not (trajectories or topologies or is_asked)
     if is_done and not any(_moved(path, new, new) for path in recorded):
         folders = sorted({str(Path(path).parent) for path in recorded})
@@ -192,9 +193,16 @@ def _record(store: Store, old: str, new: str) -> None:
     journal.commit([*records, *store.write_all("trajectory_modified", np.array(modified, np.int64))])
 
     # Last: until it is there, the same command finishes what a kill has stopped.
-    request = dict(journal.plan.request)
+    origins = Origins.of(journal.plan)
+    assert origins is not None
+    files = [
+        replace(file, info={**file.info, "path": path, "modified_ns": at}, topology=now(file.topology, 0)[0])
+        for file, path, at in zip(origins.files, paths, modified, strict=True)
+    ]
+    plan = replace(origins, files=tuple(files)).put_into(journal.plan)
+    request = dict(plan.request)
     for kind in ("trajectories", "top"):
         # The recorded size: a file that has grown still counts as changed.
         stamps = [(size, *now(path, at)) for path, size, at in request[kind]]
         request[kind] = [[path, size, at] for size, path, at in stamps]
-    journal.amend(replace(journal.plan, request=request))
+    journal.amend(replace(plan, request=request))

@@ -1,16 +1,27 @@
 """What is asked of an ingest, before any trajectory is opened, and what of it a store keeps otherwise."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config import IngestConfig, expand_paths, list_inputs
+from ..config import IngestConfig, expand_paths, list_inputs, validated
+from ..journal import Plan
 from ..partition import chunks_per_shard
 from ..store import Store
+from .origins import ORIGINS
 
-__all__ = ["is_packed_otherwise", "kept_choices", "requested"]
+__all__ = ["as_before", "is_packed_otherwise", "is_requested", "kept_choices", "requested"]
 
 # What `trajectories` and `top` say already, or has no influence on the frames.
 _NO_CHOICES = {"trajectories", "from_list", "top", "ndx", "memory", "workers", "wide", "codec", "shard"}
+
+_NOT_RECORDED = ("trajectories", "from_list", "top", "ndx", "memory", "workers")
+"""What an append doesn't take from the options of a store; topology and groups are in other places."""
+
+
+def is_requested(plan: Plan, config: IngestConfig) -> bool:
+    """Tell whether a plan was made for the very same request."""
+    return {key: value for key, value in plan.request.items() if key != ORIGINS} == requested(config)
 
 
 def requested(config: IngestConfig) -> dict[str, Any]:
@@ -37,6 +48,21 @@ def requested(config: IngestConfig) -> dict[str, Any]:
 def _stamp(path: Path) -> list[Any]:
     status = path.stat()
     return [str(path), status.st_size, status.st_mtime_ns]
+
+
+def as_before(config: IngestConfig, request: Mapping[str, Any]) -> IngestConfig:
+    """Return the config with what it leaves open as it was when the store was made."""
+    given = config.model_dump(exclude_defaults=True)
+    stamps = iter(request.get("top", []))
+    # What isn't recorded by us: files to read, and more memory than is allowed, are for the user to say.
+    before = {key: value for key, value in request.get("options", {}).items() if key not in _NOT_RECORDED}
+    before |= {name: next(stamps)[0] for name in request.get("named", [])}
+    if config.from_list is not None:
+        before.pop("top", None)
+    # The two ways to choose atoms exclude each other.
+    if {"select", "group"} & given.keys():
+        before = {key: value for key, value in before.items() if key not in ("select", "group", "ndx")}
+    return validated(IngestConfig, {**before, **given})
 
 
 def kept_choices(store: Store, config: IngestConfig) -> list[str]:

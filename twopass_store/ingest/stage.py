@@ -27,8 +27,9 @@ from ..store import (
     store_path,
 )
 from .columns import COLUMNS_PER_WORKER, FrameColumns
+from .origins import recorded_paths, with_origins_of
 from .outcome import IngestEstimate, IngestResult
-from .request import is_packed_otherwise, kept_choices, requested
+from .request import is_packed_otherwise, is_requested, kept_choices
 
 if TYPE_CHECKING:
     from .plan import IngestPlan
@@ -58,7 +59,8 @@ def ingest_trajectories(
         Files and glob patterns, in the order of their frames in the store.
     append
         Add what the store lacks: new files, and frames by which files have grown. Options that aren't given
-        are as they were when the store was made. Existing frames and labels stay as they are.
+        are as they were when the store was made. Existing frames and labels stay as they are. What was begun
+        before is finished first, from the files as they were then; without `trajectories` that is all.
     restart
         Discard a store that was made with other options, with all its clusterings.
     break_lock
@@ -79,14 +81,15 @@ def ingest_trajectories(
     StoreError
         If the store has other options, is locked, or can't be written.
     """
-    config = _config(trajectories, options)
     path = store_path(store)
     if append and restart:
         raise ConfigError("`append` keeps what is in the store, `restart` discards it: give one of them.")
+    progress = progress or Silent()
     with _ending_readers():
-        return _ingest(
-            path, config, append=append, restart=restart, break_lock=break_lock, progress=progress or Silent()
-        )
+        if append:
+            return _append(path, trajectories, options, break_lock=break_lock, progress=progress)
+        config = _config(trajectories, options)
+        return _ingest(path, config, restart=restart, break_lock=break_lock, progress=progress)
 
 
 @contextmanager
@@ -138,49 +141,80 @@ def _config(trajectories: Paths, options: IngestOptions) -> IngestConfig:
     return validated(IngestConfig, {**options, **given})
 
 
-def _ingest(
-    path: Path, config: IngestConfig, *, append: bool, restart: bool, break_lock: bool, progress: Progress
+def _append(
+    path: Path, trajectories: Paths, options: IngestOptions, *, break_lock: bool, progress: Progress
 ) -> IngestResult:
     folder = lock_folder(path)
     with naming_writer(folder, Lock("ingest"), break_lock=break_lock):
-        if append:
-            Store.open(path)
-        elif present := _finished(path, config, progress, restart=restart):
-            return present
-    if not path.parent.is_dir():
-        raise StoreWriteError(f"There is no folder {path.parent} to put the store in. Make it first.")
+        store = Store.open(path)
+        adds = bool(trajectories) or options.get("from_list") is not None
+        config = _config(trajectories if adds else recorded_paths(store), options)
 
     # mdtraj takes half a second to import: not for a command that finds all done.
     from .append import plan_append
     from .growth import begin_growth, finish_growth
     from .packing import check_samples
+    from .resume import plan_rest
+
+    computed = 0
+    with hold(folder, [Lock("ingest")], break_lock=break_lock) as writer:
+        store = Store.open(path, writer=writer, mends=True)
+        finish_growth(store)
+        journal = store.journal("ingest")
+        if journal is None or not journal.complete:
+            plan, as_begun = plan_rest(store, config)
+            note_versions(store.attrs()["provenance"], progress)
+            workers = _prepared_workers(plan, config, progress)
+            computed += _carry_out(store, plan, as_begun, workers, progress)
+        longer = plan_append(store, config) if adds else None
+        if longer is not None:
+            workers = _prepared_workers(longer, config, progress)
+            # Once the store has grown, only another ingest from the beginning would help.
+            check_samples(longer, store.packing())
+            lengths = {spec.name: shape[0] for spec, shape in longer.arrays}
+            begin_growth(store, longer.journal, lengths, n_before=longer.n_stored)
+            computed += _carry_out(store, longer, config, workers, progress)
+    return _result(path, computed)
+
+
+def _ingest(
+    path: Path, config: IngestConfig, *, restart: bool, break_lock: bool, progress: Progress
+) -> IngestResult:
+    folder = lock_folder(path)
+    with naming_writer(folder, Lock("ingest"), break_lock=break_lock):
+        if present := _finished(path, config, progress, restart=restart):
+            return present
+    if not path.parent.is_dir():
+        raise StoreWriteError(f"There is no folder {path.parent} to put the store in. Make it first.")
+
+    from .growth import finish_growth
     from .plan import plan_ingest
 
     with hold(folder, [Lock("ingest")], break_lock=break_lock) as writer:
-        store = Store.open(path, writer=writer, mends=True) if Store.exists(path) else None
-        if store is not None:
-            finish_growth(store)
-        plan = plan_append(store, config) if append and store is not None else plan_ingest(config)
-        if plan is None:
-            return _result(path, 0)
-        for message in plan.messages:
-            progress.note(message)
-        workers = _affordable_workers(plan, config, progress)
-        if not append:
-            store = _opened(path, store, plan, config, writer, restart=restart, progress=progress)
-        assert store is not None
+        found = Store.open(path, writer=writer, mends=True) if Store.exists(path) else None
+        if found is not None:
+            finish_growth(found)
+        plan = plan_ingest(config)
+        workers = _prepared_workers(plan, config, progress)
+        store = _opened(path, found, plan, config, writer, restart=restart, progress=progress)
         journal = store.journal("ingest")
-        if journal is not None and journal.complete:
-            if not append and journal.plan.fingerprint == plan.journal.fingerprint:
-                return _result(path, 0)
-            if append:
-                # Once the store has grown, only another ingest from the beginning would help.
-                check_samples(plan, store.packing())
-                lengths = {spec.name: shape[0] for spec, shape in plan.arrays}
-                begin_growth(store, plan.journal, lengths, n_before=plan.n_stored)
-        with store.step(plan.journal, hint=HINT) as journal:
-            computed = _run(store, journal, plan, config, workers, progress)
+        is_same = journal is not None and journal.plan.fingerprint == plan.journal.fingerprint
+        if journal is not None and journal.complete and is_same:
+            return _result(path, 0)
+        computed = _carry_out(store, plan, config, workers, progress)
     return _result(path, computed)
+
+
+def _carry_out(
+    store: Store, plan: "IngestPlan", config: IngestConfig, workers: int, progress: Progress
+) -> int:
+    """Read and write what is missing of a plan; returns how many frames that was."""
+    with store.step(plan.journal, hint=HINT) as journal:
+        # The same files may have moved since the plan was made.
+        renewed = with_origins_of(plan.journal, journal.plan)
+        if renewed != journal.plan:
+            journal.amend(renewed)
+        return _run(store, journal, plan, config, workers, progress)
 
 
 def _finished(path: Path, config: IngestConfig, progress: Progress, *, restart: bool) -> IngestResult | None:
@@ -189,7 +223,7 @@ def _finished(path: Path, config: IngestConfig, progress: Progress, *, restart: 
         return None
     store = Store.open(path, mends=restart)
     journal = present_journal(store, "ingest", restart=restart)
-    if journal is None or not journal.complete or journal.plan.request != requested(config):
+    if journal is None or not journal.complete or not is_requested(journal.plan, config):
         return None
     if restart and is_packed_otherwise(store, config):
         return None
@@ -250,15 +284,17 @@ def _refuse_changed(store: Store, plan: "IngestPlan") -> None:
         if digests.get(source.info.path, source.info.digest) != source.info.digest:
             raise FingerprintMismatchError(
                 f"{source.info.path} has changed since its frames were ingested: what is in the store may "
-                "differ from what is in the file now. Restore the file, add what it has grown by with "
-                "`append` once the ingest is complete, or `restart`."
+                f"differ from what is in the file now. If it has only grown, `twopass ingest --append "
+                f"{store.path}` goes on with it as it was; otherwise restore the file, or `restart`."
             )
 
 
-def _affordable_workers(plan: "IngestPlan", config: IngestConfig, progress: Progress) -> int:
-    """Return the processes to use: those asked for or worth it, fewer where memory is short."""
+def _prepared_workers(plan: "IngestPlan", config: IngestConfig, progress: Progress) -> int:
+    """Show the plan; return the processes to use: those asked for or worth it, fewer if memory is short."""
     from .stretches import useful_workers
 
+    for message in plan.messages:
+        progress.note(message)
     smaller = "select fewer atoms" if plan.shard_chunks == 1 else "take a smaller `shard`, or fewer atoms"
     return affordable_workers(
         config.workers or min(available_cpus(), useful_workers(plan.sources)),
@@ -281,6 +317,7 @@ def _run(
 ) -> int:
     """Read and write what is missing; returns how many frames that was."""
     from ..trajectory import check_unchanged
+    from .chunks import sources_of
     from .packing import choose_packing, describe_packing
     from .stretches import cut_stretches
     from .unit import ingest_chunks
@@ -318,6 +355,7 @@ def _run(
             store.set_attrs("position", {"largest_rounding_error": rounded_by})
         return columns.flush()
 
+    read = [source for each in stretches for source in sources_of(plan, each, chunk_frames=chunk_frames)]
     receipts = ingest_chunks(store, plan, stretches, workers=max(1, min(workers, len(stretches))))
     try:
         with journal.batches(flush=flush) as finished, closing(receipts):
@@ -328,7 +366,7 @@ def _run(
                 progress.advance(n_new(receipt.frames))
     finally:
         progress.finish()
-    for source in plan.sources:
+    for source in read:
         check_unchanged(source.info)
     return n_left
 

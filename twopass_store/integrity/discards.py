@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from ..errors import StoreError
+from ..ingest.origins import Origins
 from ..journal import StageJournal
 from ..partition import FrameRange
-from ..store import Store, spec_at
+from ..store import spec_at
 from .checks import Journals
 from .damage import Damage
+from .mends import mend_of
 
 __all__ = ["Discarded", "discarded", "source_files"]
 
@@ -78,21 +77,15 @@ def _positions_of(journals: Journals, n_chunks: int, entries: set[tuple[str, int
 def source_files(journals: Journals, damage: Sequence[Damage]) -> tuple[str, ...]:
     """List the source files that are needed to make what is damaged of an ingest anew."""
     journal = journals.get("ingest")
-    lost = [each for each in damage if each.stage == "ingest" and each.kind in ("chunk", "metadata")]
-    if journal is None or not lost:
+    origins = None if journal is None else Origins.of(journal.plan)
+    if origins is None:
         return ()
-    asked = [str(path) for path, *_ in journal.plan.request.get("trajectories", [])]
-    added = journal.plan.request.get("append", {}).get("files", [])
-    everything = tuple(dict.fromkeys([*asked, *(str(path) for path, *_ in added)]))
-    ranges = [
-        FrameRange(each.start, each.stop)
-        for each in lost
-        if each.dimension == "frame" and each.start is not None and each.stop is not None
-    ]
-    try:
-        store = Store.open(journals.root, mends=True)
-        paths = store.read("trajectory_path")
-        indices = {int(index) for each in ranges for index in np.unique(store.read("trajectory", each))}
-        return tuple(str(paths[index]) for index in sorted(indices)) or everything
-    except (StoreError, IndexError):
-        return everything
+    needed: set[int] = set()
+    for each in damage:
+        if each.stage != "ingest" or each.kind not in ("chunk", "metadata"):
+            continue
+        if each.dimension is None and mend_of(journals, each).how != "write":
+            needed |= set(range(len(origins.files)))
+        elif each.dimension == "frame" and each.start is not None and each.stop is not None:
+            needed |= origins.files_of(FrameRange(each.start, each.stop))
+    return tuple(str(origins.files[index].info["path"]) for index in sorted(needed))

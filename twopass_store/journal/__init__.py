@@ -11,7 +11,7 @@ Storage is handed to the journal (`JournalStorage`), so that it serves object st
 from .disk import Disk, Writer, digest
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
 from .locks import Lock, clear_dead, hold, naming_writer
-from .plan import Plan, Product, differences, fingerprint
+from .plan import Plan, Product, differences, fingerprint, pack_json, unpack_json
 
 __all__ = [
     "ABSENT",
@@ -30,4 +30,6 @@ __all__ = [
     "fingerprint",
     "hold",
     "naming_writer",
+    "pack_json",
+    "unpack_json",
 ]

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from ..errors import CorruptChunkError
 
-__all__ = ["Plan", "Product", "differences", "fingerprint"]
+__all__ = ["Plan", "Product", "differences", "fingerprint", "pack_json", "unpack_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,11 @@ class Plan:
 
         Arrays are in it once the stage has finished. Damage to these files is mended from here.
         """
-        packed = self.packed_metadata
-        return json.loads(zlib.decompress(b64decode(packed))) if packed else {}
+        return unpack_json(self.packed_metadata) if self.packed_metadata else {}
 
     def with_metadata(self, metadata: Mapping[str, str]) -> Self:
         """Return the plan with another `metadata`."""
-        packed = zlib.compress(_canonical(metadata).encode())
-        return replace(self, packed_metadata=b64encode(packed).decode())
+        return replace(self, packed_metadata=pack_json(metadata))
 
     @property
     def fingerprint(self) -> str:
@@ -99,6 +97,16 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[tup
     """List (key, stored, asked) where two sets of parameters differ, in the order of the keys asked."""
     keys = [*asked, *(key for key in stored if key not in asked)]
     return [(key, stored.get(key), asked.get(key)) for key in keys if stored.get(key) != asked.get(key)]
+
+
+def pack_json(value: object) -> str:
+    """Return JSON values as compressed text."""
+    return b64encode(zlib.compress(_canonical(value).encode())).decode()
+
+
+def unpack_json(text: str) -> Any:
+    """Return what `pack_json` was given."""
+    return json.loads(zlib.decompress(b64decode(text)))
 
 
 def _canonical(value: object) -> str:

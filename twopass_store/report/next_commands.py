@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel
 
 from ..config import METRIC_OPTIONS, AssignConfig, ClusterConfig, IngestConfig, RecutConfig, ScanConfig
-from ..errors import StoreError
 from ..journal import StageJournal
 from ..store import GROWTH, Store
 
@@ -85,37 +83,11 @@ def shown_path(store: Store) -> str:
 
 
 def _ingest(store: Store, journal: StageJournal) -> str:
-    request = journal.plan.request
-    append = request.get("append")
-    if append is None:
-        return _recorded(store.attrs())
-    files = [str(path) for path, *_ in append["files"]]
-    words = ["twopass", "ingest", "--append", shown_path(store), *files]
-    if _misses_earlier_frames(store, journal, int(append["n_frames"])):
-        # All files: frames that were appended can be read so as well.
-        try:
-            files = [str(path) for path in store.read("trajectory_path")]
-        except StoreError:
-            before = [str(path) for path, *_ in request.get("trajectories", [])]
-            files = list(dict.fromkeys([*before, *files]))  # a file that has grown is in both
-        words = ["twopass", "ingest", shown_path(store), *files]
-        named = zip(
-            request.get("named", []), (str(path) for path, *_ in request.get("top", [])), strict=False
-        )
-        for name, value in {**request.get("options", {}), **dict(named)}.items():
-            words += _option(name, value)
-    command = shlex.join(words)
-    return command if command.isprintable() else UNKNOWN
-
-
-def _misses_earlier_frames(store: Store, journal: StageJournal, n_frames: int) -> bool:
-    """Tell whether frames are missing that were there before the last append."""
-    missing = np.flatnonzero(~journal.done("position"))
-    others = not all(journal.done(product.path).all() for product in journal.plan.products)
-    if not store.has("position") or not len(missing):
-        return others
-    length = store.unit_length("position")
-    return (int(missing[0]) + 1) * length <= n_frames
+    # Once finished, what is missing was discarded or comes with an append: its files may have grown since.
+    if "append" in journal.plan.request or "position" in journal.plan.metadata:
+        command = shlex.join(["twopass", "ingest", "--append", shown_path(store)])
+        return command if command.isprintable() else UNKNOWN
+    return _recorded(store.attrs())
 
 
 def _assign(store: Store, name: str, assign: StageJournal | None, *, margin: bool) -> str:

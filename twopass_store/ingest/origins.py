@@ -1,0 +1,139 @@
+"""Where the frames of a store come from, as its plan keeps it: enough to read any of them again."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any, Self
+
+import numpy as np
+
+from ..journal import Plan, pack_json, unpack_json
+from ..partition import FrameList, FrameRange
+from ..store import Store
+
+__all__ = ["ORIGINS", "Origin", "Origins", "recorded_paths", "with_origins_of"]
+
+ORIGINS = "origins"
+"""Where a plan's request has them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """One source file.
+
+    Attributes
+    ----------
+    info
+        The fields of its `TrajectoryInfo`, as it was when its last frames were taken; JSON values.
+    topology
+        The file that names its atoms.
+    label, run, user_time
+        As in `Source`.
+    kept
+        Its frames in the store.
+    """
+
+    info: Mapping[str, Any]
+    topology: str
+    label: str
+    run: int
+    user_time: tuple[float, float] | None
+    kept: FrameList
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origins:
+    """All source files of a store.
+
+    Attributes
+    ----------
+    files
+        In the order of the store's table of files.
+    order
+        Indices of files, and how many frames follow of each, in the order of the frames in the store.
+    time_source
+        See the schema.
+    """
+
+    files: tuple[Origin, ...]
+    order: tuple[tuple[int, int], ...]
+    time_source: str
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self | None:
+        """Return those of a plan; None if it has none."""
+        text = plan.request.get(ORIGINS)
+        if text is None:
+            return None
+        found = unpack_json(text)
+        files = tuple(
+            Origin(**{**file, "kept": _frames(file["kept"]), "user_time": _pair(file["user_time"])})
+            for file in found["files"]
+        )
+        return cls(files, tuple((file, n) for file, n in found["order"]), found["time_source"])
+
+    def put_into(self, plan: Plan) -> Plan:
+        """Return the plan with these."""
+        files = [
+            {
+                "info": dict(file.info),
+                "topology": file.topology,
+                "label": file.label,
+                "run": file.run,
+                "user_time": file.user_time,
+                "kept": _runs(file.kept),
+            }
+            for file in self.files
+        ]
+        text = pack_json({"files": files, "order": self.order, "time_source": self.time_source})
+        return replace(plan, request={**plan.request, ORIGINS: text})
+
+    def followed_by(self, files: Mapping[int, Origin], added: Mapping[int, int]) -> Self:
+        """Return them with files that are new or have grown, and the frames that each adds, by index."""
+        longer = list(self.files)
+        for index in sorted(files):  # new ones come after the last
+            longer[index : index + 1] = [files[index]]
+        order = []
+        for index, parts in groupby((*self.order, *added.items()), lambda part: part[0]):
+            order.append((index, sum(n for _, n in parts)))
+        return replace(self, files=tuple(longer), order=tuple(order))
+
+    def parts(self, start: int = 0) -> Iterator[tuple[int, FrameRange, FrameList]]:
+        """Yield, from a frame of the store on, the files in order: index, frames in the store, and in it."""
+        place, taken = 0, dict.fromkeys(range(len(self.files)), 0)
+        for index, n_frames in self.order:
+            first = taken[index]
+            taken[index] += n_frames
+            skipped = min(max(start - place, 0), n_frames)
+            if skipped < n_frames:
+                kept = self.files[index].kept.part(first + skipped, first + n_frames)
+                yield index, FrameRange(place + skipped, place + n_frames), kept
+            place += n_frames
+
+    def files_of(self, frames: FrameRange) -> set[int]:
+        """Return the indices of the files that some frames of the store come from."""
+        return {index for index, rows, _ in self.parts(frames.start) if rows.start < frames.stop}
+
+
+def with_origins_of(plan: Plan, other: Plan) -> Plan:
+    """Return `other` with the origins of `plan`."""
+    return replace(other, request={**other.request, ORIGINS: plan.request[ORIGINS]})
+
+
+def recorded_paths(store: Store) -> list[str]:
+    """Return the paths of a store's source files; none if nothing was planned yet."""
+    journal = store.journal("ingest")
+    origins = None if journal is None else Origins.of(journal.plan)
+    return [] if origins is None else [str(file.info["path"]) for file in origins.files]
+
+
+def _runs(kept: FrameList) -> list[list[int]]:
+    return [kept.starts.tolist(), kept.steps.tolist(), kept.ends.tolist()]
+
+
+def _frames(runs: list[list[int]]) -> FrameList:
+    return FrameList(*(np.array(values, np.int64) for values in runs))
+
+
+def _pair(values: list[float] | None) -> tuple[float, float] | None:
+    return None if values is None else (values[0], values[1])

@@ -1,0 +1,155 @@
+"""The rest of what a store's plan has, read from the files that it names, as they were then."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import IngestConfig, validated
+from ..errors import FingerprintMismatchError, StageIncompleteError
+from ..executors import PROCESS_BYTES
+from ..journal import StageJournal
+from ..partition import FrameRange, position_chunk_frames
+from ..schema import INGESTED, RUN, ArraySpec
+from ..store import Store
+from ..trajectory import (
+    TrajectoryInfo,
+    check_unchanged,
+    format_of,
+    guessed_elements,
+    topology_from_json,
+)
+from .origins import Origin, Origins
+from .plan import IngestPlan, atom_columns, describe_file, file_columns, memory_of
+from .request import as_before
+from .runs import Source
+from .systems import System, SystemTable
+
+__all__ = ["plan_rest"]
+
+
+def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestConfig]:
+    """Plan to finish an ingest or append that was begun, or of which a repair has discarded something.
+
+    Only files whose frames are missing are needed; they may have grown since. Of `config` only memory and
+    workers count; the config that is returned is the store's.
+
+    Raises
+    ------
+    StageIncompleteError
+        If nothing was planned yet.
+    TrajectoryError
+        If what the store has of a file isn't in it any more.
+    FingerprintMismatchError
+        If other atoms of a file would be read than before.
+    """
+    journal = store.journal("ingest")
+    origins = None if journal is None else Origins.of(journal.plan)
+    if journal is None or origins is None:
+        raise StageIncompleteError(
+            f"{store.path}: ingest has not finished. Run the same `twopass ingest` again; it goes on where "
+            "it was stopped."
+        )
+    paths = [file.info["path"] for file in origins.files]
+    given = config.model_dump(include={"memory", "workers"}, exclude_none=True)
+    asked = as_before(validated(IngestConfig, {**given, "trajectories": paths}), journal.plan.request)
+
+    products = {product.path: product.n_chunks for product in journal.plan.products}
+    specs = [spec for spec in INGESTED if spec.name in products]
+    topology = topology_from_json(store.attrs()["topology"])
+    n_frames, n_stored = sum(n for _, n in origins.order), _n_stored(store, journal, specs)
+    is_whole = all(store.has(spec.name) for spec in specs)
+    if store.has("position"):
+        unit = store.unit_length("position")
+        shard_chunks = unit // store.chunk_length("position")
+    else:
+        chunk = position_chunk_frames(topology.n_atoms)
+        shard_chunks = -(-n_frames // (products["position"] * chunk))
+        unit = shard_chunks * chunk
+
+    missing = np.flatnonzero(~journal.done("position"))
+    ranges = [FrameRange(max(n_stored, int(each) * unit), (int(each) + 1) * unit) for each in missing]
+    needed = {index for frames in ranges for index in origins.files_of(frames)}
+    # An array that is made anew needs to know its atoms.
+    needed |= set() if is_whole else {0}
+    systems = SystemTable(asked)
+    files = [_source(file, systems if index in needed else None) for index, file in enumerate(origins.files)]
+    for index in sorted(needed):
+        _require_same(files[index], journal.plan.parameters, index)
+    parts = list(origins.parts(n_stored))
+    sizes = {"frame": n_frames, "atom": topology.n_atoms, "xyz": 3, "trajectory_file": len(files)}
+    tables = (
+        file_columns(origins.files) | atom_columns(topology) | _run_columns(journal.plan.parameters, products)
+    )
+    sizes["simulation_run"] = len(tables.get("run_label", ()))
+    memory = PROCESS_BYTES, 1
+    if needed:
+        used = [files[index] for index in sorted(needed)]
+        memory = memory_of(asked, used, systems, unit=min(unit, n_frames), n_timed=0)
+    plan = IngestPlan(
+        sources=tuple(replace(files[index], kept=kept) for index, _, kept in parts),
+        trajectories=tuple(index for index, _, _ in parts),
+        stored_topology=topology,
+        guessed=np.empty(0, np.int64) if is_whole else _guessed(systems.reference),
+        n_frames=n_frames,
+        n_stored=n_stored,
+        tables={name: column for name, column in tables.items() if name in products},
+        time_source=origins.time_source,
+        arrays=tuple((spec, tuple(sizes[dim] for dim in spec.dims)) for spec in specs),
+        journal=journal.plan,
+        shard_chunks=shard_chunks,
+        shared_bytes=memory[0],
+        worker_bytes=memory[1],
+        messages=(f"going on with what was begun: {len(needed)} of {len(files)} files are read",),
+    )
+    return plan, asked
+
+
+def _n_stored(store: Store, journal: StageJournal, specs: Sequence[ArraySpec]) -> int:
+    """Count the frames before the last append, if none of them must be read again; else 0."""
+    n_before = int(journal.plan.request.get("append", {}).get("n_frames", 0))
+    along_frame = [spec.name for spec in specs if spec.dims[0] == "frame"]
+    if not n_before or not all(map(store.has, along_frame)):
+        return 0
+    unit = store.unit_length("position")
+    # A chunk that both share is written again whole, from what is there.
+    are_there = all(store.has_chunk(path, (n_before - 1) // store.unit_length(path)) for path in along_frame)
+    return n_before if are_there and journal.done("position")[: n_before // unit].all() else 0
+
+
+def _source(file: Origin, systems: SystemTable | None) -> Source:
+    """Return a file to read; without `systems` one that isn't read."""
+    path = file.info["path"]
+    info = TrajectoryInfo(**{**file.info, "format": format_of(path, file.info["format"])})
+    if systems is None:
+        system = System(file.topology, info.n_atoms, None)
+    else:
+        check_unchanged(info)
+        system = systems.of(Path(path), Path(file.topology))
+    return Source(info, system, file.kept, file.label, file.run, file.user_time)
+
+
+def _require_same(source: Source, parameters: Mapping[str, Any], index: int) -> None:
+    if describe_file(source, parameters["select"]) != parameters["trajectories"][index]:
+        raise FingerprintMismatchError(
+            f"Other atoms of {source.info.path} would be read than before: {source.system.topology_path}, or "
+            "the index file, has changed. Restore it."
+        )
+
+
+def _guessed(system: System) -> NDArray[np.int64]:
+    guessed = guessed_elements(system.topology_path, system.load_topology())
+    return np.flatnonzero(guessed[system.kept_atoms()])
+
+
+def _run_columns(parameters: Mapping[str, Any], products: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Return the columns of the table of runs, which the parameters have as text."""
+    names = [spec.name for spec in RUN if spec.dims[0] == "simulation_run" and spec.name in products]
+    columns = zip(names, parameters.get("runs", ()), strict=False)
+    return {
+        name: np.array(column, np.float64 if name == "run_temperature" else object)
+        for name, column in columns
+    }
