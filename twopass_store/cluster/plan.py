@@ -19,7 +19,7 @@ from ..rmsd import pairwise_bytes
 from ..schema import LEADER_CHUNK_BYTES, SUBSET, ArraySpec, linkage_spec
 from ..store import Store, present_journal, provenance, require_ingest
 from ..trajectory import topology_bytes
-from .metric import choose_atoms, resolve_metric
+from .metric import choose_atoms, remarks_on, resolve_metric
 
 __all__ = [
     "DEFAULT_FAITHFULNESS",
@@ -52,6 +52,8 @@ class ClusterPlan:
         What was asked for.
     metric, atoms_text
         How frames are compared, and in words by which atoms.
+    remarks
+        What the user should know about the selections.
     subset_frame
         The frames of the subset: 0, stride, 2·stride, …
     subset_attrs
@@ -67,6 +69,7 @@ class ClusterPlan:
     config: ClusterConfig
     metric: ClusterMetric
     atoms_text: str
+    remarks: list[str]
     subset_frame: NDArray[np.int64]
     subset_attrs: dict[str, Any]
     linkage: ArraySpec | None
@@ -126,10 +129,12 @@ def plan_cluster(
             require_within(memory_budget(config.memory), fixed_bytes, stage=stage, mend=mend)
         topology, atoms, atoms_text = choose_atoms(store, config.select)
         metric = resolve_metric(store, topology, config, atoms)
+        remarks = remarks_on(store, topology, config.select, config.align_select)
     else:
         attrs = store.attrs(f"clusterings/{like}")
         n_frames = store.attrs(f"subsets/{attrs['subset']}")["frame_stop"]
         metric, atoms_text = read_metric(store, f"clusterings/{like}"), attrs["atoms"]
+        remarks = []
 
     stride = _stride(config, n_frames)
     subset_frame = np.arange(0, n_frames, stride, dtype=np.int64)
@@ -155,6 +160,7 @@ def plan_cluster(
         config=config,
         metric=metric,
         atoms_text=atoms_text,
+        remarks=remarks,
         subset_frame=subset_frame,
         subset_attrs={
             "frame_start": 0,

@@ -181,6 +181,8 @@ class _Cluster(Stage[int]):
         plan, note = self.planned, self.progress.note
         assert plan is not None
         note(f"RMSD over {plan.atoms_text}")
+        for remark in plan.remarks:
+            note(remark)
         of_all = f"stride {plan.subset_attrs['stride']} over {store.shape('position')[0]:,}"
         note(f"first pass over {len(plan.subset_frame):,} frames ({of_all})")
         if not plan.metric.is_default:

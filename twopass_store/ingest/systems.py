@@ -1,6 +1,5 @@
 """Which atoms the files hold, and which of them are kept: one topology, or several that match."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -13,20 +12,21 @@ from numpy.typing import NDArray
 from ..config import IngestConfig, expand_paths
 from ..errors import ConfigError, SelectionError, TopologyMismatchError
 from ..trajectory import (
+    ANCHOR,
+    describe_selection,
     format_of,
+    guessed_elements,
     make_imager,
     match_atoms,
     read_index_group,
     select_atoms,
+    selection_remarks,
     shared_topology,
-    solvent_fraction,
+    solvent_remark,
     topology_to_json,
-    unusual_residues,
 )
 
 __all__ = ["System", "SystemTable", "listed"]
-
-MOSTLY_SOLVENT = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,8 +133,10 @@ class SystemTable:
         system = self._by_content.get(content)
         if system is None:
             image = None if self._config.image == "none" else self._config.image
-            system = System(str(top), topology.n_atoms, self._selected(topology), image)
+            system = System(str(top), topology.n_atoms, self._selected(topology, str(top)), image)
             if image is not None:
+                if image.startswith(ANCHOR):
+                    self._advise(topology, image.removeprefix(ANCHOR), str(top))
                 # Missing bonds are reported before anything is read.
                 make_imager(topology, image, system.atom_indices, path=str(top))
             if self._by_path:
@@ -143,33 +145,27 @@ class SystemTable:
         self._by_path[str(top)] = system
         return system
 
-    def _selected(self, topology: md.Topology) -> NDArray[np.int64] | None:
+    def _selected(self, topology: md.Topology, path: str) -> NDArray[np.int64] | None:
         config = self._config
         if config.ndx is not None and config.group is not None:
             ndx = expand_paths([config.ndx])[0]
             indices, remark = read_index_group(ndx, config.group, n_atoms=topology.n_atoms)
-            if remark:
-                self._remarks[f"group {config.group!r} of {ndx.name}: {remark}"] = []
+            for text in (remark, solvent_remark(topology, indices)[0]):
+                if text:
+                    self._remarks[f"group {config.group!r} of {ndx.name}: {text}"] = []
         elif config.select is not None:
             indices = select_atoms(topology, config.select)
-            self._remark_unusual(topology, config.select, indices)
+            self._advise(topology, config.select, path)
         else:
             _refuse_solvent(topology)
             return None
         return None if len(indices) == topology.n_atoms else indices
 
-    def _remark_unusual(self, topology: md.Topology, selection: str, indices: NDArray[np.int64]) -> None:
-        """Say which amino acids the keyword `protein` leaves out, if nothing else selects them."""
-        unusual = unusual_residues(topology) if re.search(r"\bprotein\b", selection) else {}
-        selected = {topology.atom(index).residue.name for index in indices} if unusual else set()
-        left = {name: n for name, n in unusual.items() if name not in selected}
-        if left:
-            counted = ", ".join(f"{n} {name}" for name, n in left.items())
-            names = " ".join(left)
-            self._remarks[
-                f"`protein` leaves out residues that have a backbone: {counted}; to keep them, write "
-                f'"(protein or resname {names})" instead'
-            ] = []
+    def _advise(self, topology: md.Topology, selection: str, path: str) -> None:
+        def guessed() -> list[int]:
+            return np.flatnonzero(guessed_elements(path, topology)).tolist()
+
+        self._remarks |= {remark: [] for remark in selection_remarks(topology, selection, guessed)}
 
     def _compare(self, system: System, topology: md.Topology) -> None:
         reference = self.reference
@@ -202,14 +198,14 @@ def _has_same_atoms(path: Path, given: Path) -> bool:
 
 
 def _refuse_solvent(topology: md.Topology) -> None:
-    share = solvent_fraction(topology)
-    if share > MOSTLY_SOLVENT:
-        has_protein = any(residue.is_protein for residue in topology.residues)
-        suggested = "protein" if has_protein else "not water"
-        raise SelectionError(
-            f"{share:.0%} of the {topology.n_atoms} atoms are solvent, and clustering by RMSD needs few "
-            f'atoms. Use `select` "{suggested}" (or another selection), or `select` all if that is meant.'
-        )
+    remark, advice = solvent_remark(topology, np.arange(topology.n_atoms))
+    if not remark:
+        return
+    mend = "`select` all if that is meant"
+    if advice:
+        left = describe_selection(topology, select_atoms(topology, advice))
+        mend = f'`select` "{advice}", which leaves {left}, or {mend}'
+    raise SelectionError(f"{remark}, and clustering by RMSD needs few atoms. Use {mend}.")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -4,15 +4,11 @@ Probe a file, read any range of its frames in blocks of bounded size, choose ato
 JSON and back. Importing this room imports mdtraj, so callers import it where they need it.
 """
 
-from .atoms import (
-    default_rmsd_atoms,
-    describe_selection,
-    solvent_fraction,
-    unusual_residues,
-)
+from .advice import selection_remarks, solvent_remark
+from .atoms import default_rmsd_atoms, describe_selection
 from .containment import READER_BYTES, end_readers
 from .formats import TrajectoryFormat, grid_step, output_format
-from .imaging import JumpCheck, make_imager
+from .imaging import ANCHOR, JumpCheck, make_imager
 from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
@@ -30,6 +26,7 @@ from .topology import (
 from .writers import open_writer
 
 __all__ = [
+    "ANCHOR",
     "READER_BYTES",
     "AtomMatch",
     "Block",
@@ -59,10 +56,10 @@ __all__ = [
     "read_times",
     "reading_bytes",
     "select_atoms",
+    "selection_remarks",
     "shared_topology",
-    "solvent_fraction",
+    "solvent_remark",
     "topology_bytes",
     "topology_from_json",
     "topology_to_json",
-    "unusual_residues",
 ]

@@ -1,5 +1,7 @@
 """What atoms are: how much a selection holds, what is solvent, which atoms make sense for an RMSD."""
 
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import mdtraj as md
@@ -9,20 +11,28 @@ from numpy.typing import NDArray
 from ..errors import SelectionError
 
 __all__ = [
+    "counted",
     "default_rmsd_atoms",
     "describe_selection",
+    "is_missed",
     "is_solvent",
-    "solvent_fraction",
-    "unusual_residues",
 ]
 
 _MIN_PROTEIN_RESIDUES = 10
+
+# What mdtraj's lists of residues lack of those of MDAnalysis, for models without the atoms to tell them by.
+_AMINO_ACIDS = """
+    ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL ALAD ARGN ASF ASH ASN1
+    ASPH CYS1 CYS2 CYSH CYX GLUH HID HIE HIP HIS1 HIS2 HISA HISB HISD HISE HISH HSP LYSH PGLU QLN TYM
+"""
+_AMINO = frozenset(_AMINO_ACIDS.split())
+_NUCLEOTIDES = frozenset(["ADE", "CYT", "GUA", "THY", "URA", "RA", "RC", "RG", "RU", "T"])
 
 # Water models and the monoatomic ions as Gromacs, Amber, CHARMM and Martini name them; mdtraj's own list of
 # waters lacks most.
 _WATER_NAMES = """
     HOH H2O HHO OHH OH2 SOL WAT DOD D2O TIP TIP2 TIP3 TIP4 TIP5 TIP3P TIP4P TIP5P TP3 TP4 TP5 TIP4PEW T3P
-    T4P SPC SPCE OPC OPC3 W PW WF WN
+    T4P T5P SPC SPCE OPC OPC3 SWM4 SWM6 W PW WF WN SW TW WT4
 """
 _WATER = frozenset(_WATER_NAMES.split())
 _IONS_NAMES = """
@@ -41,41 +51,63 @@ def describe_selection(topology: md.Topology, atom_indices: NDArray[np.int64]) -
     return "{} in {} of {}".format(*(f"{n} {noun}{'' if n == 1 else 's'}" for noun, n in counts.items()))
 
 
-def solvent_fraction(topology: md.Topology) -> float:
-    """Share of the atoms that are water or monoatomic ions, 0 to 1."""
-    n_solvent = sum(residue.n_atoms for residue in topology.residues if is_solvent(residue))
-    return n_solvent / topology.n_atoms if topology.n_atoms else 0.0
+def counted(names: Iterable[str]) -> str:
+    """Count names, as in "40 W, 12 NA+"."""
+    counts = Counter(names).most_common()
+    return ", ".join(f"{n} {name}" for name, n in counts[:8]) + (", …" if len(counts) > 8 else "")
 
 
-def unusual_residues(topology: md.Topology) -> dict[str, int]:
-    """Residues with a protein's backbone that mdtraj's keyword ``protein`` leaves out.
+def is_missed(residue: Any, kind: str) -> bool:
+    """Tell whether a residue looks like one of a kind that mdtraj doesn't take for one.
 
-    Returns
-    -------
-    How many there are of each name, in the order in which they come: those with carbons CA and C (and mostly
-    N) whose names aren't in mdtraj's list, such as phosphorylated and non-standard amino acids.
+    Parameters
+    ----------
+    residue
+        The residue of a topology.
+    kind
+        ``protein``, of which ``backbone`` and ``sidechain`` are parts, ``nucleic`` or ``water``.
     """
-    found: dict[str, int] = {}
-    for residue in topology.residues:
-        if residue.n_atoms > 1 and not residue.is_protein:
-            carbons = {atom.name for atom in residue.atoms if atom.element is None or _symbol(atom) == "C"}
-            if {"CA", "C"} <= carbons:
-                found[residue.name] = found.get(residue.name, 0) + 1
-    return found
+    name = residue.name.strip()
+    if kind == "water":
+        return not residue.is_water and _is_water(residue)
+    atoms = {atom.name.replace("*", "'") for atom in residue.atoms}
+    if kind == "nucleic":
+        return not residue.is_nucleic and (name in _NUCLEOTIDES or {"C1'", "C3'", "C4'"} <= atoms)
+    if residue.is_protein:
+        return False
+    # Amber's residues at the ends of a chain are called NALA and CALA.
+    is_terminal = len(name) == 4 and name[0] in "NC" and name[1:] in _AMINO
+    return name in _AMINO or is_terminal or {"N", "CA", "C"} <= atoms
 
 
 def is_solvent(residue: Any) -> bool:
     """Tell whether a residue of a topology is water or a monoatomic ion."""
-    name = residue.name.strip().upper()
-    return residue.is_water or name in _WATER or (residue.n_atoms == 1 and name in _IONS)
+    return _is_water(residue) or (residue.n_atoms == 1 and residue.name.strip().upper() in _IONS)
 
 
-def default_rmsd_atoms(topology: md.Topology) -> tuple[NDArray[np.int64], str]:
+def _is_water(residue: Any) -> bool:
+    if residue.is_water or residue.name.strip().upper() in _WATER:
+        return True
+    if not 3 <= residue.n_atoms <= 6:
+        return False
+    # By its atoms, whatever its name: OW HW1 HW2, and virtual sites such as MW, EP or LP1.
+    first = Counter(atom.name.lstrip("0123456789")[:1].upper() for atom in residue.atoms)
+    return first["O"] == 1 and first["H"] == 2 and sum(first[x] for x in "OHMEL") == residue.n_atoms
+
+
+def default_rmsd_atoms(topology: md.Topology, guessed: Collection[int] = ()) -> tuple[NDArray[np.int64], str]:
     """Atoms for the RMSD if the user names none.
 
     The C-alphas if there is a protein of at least 10 residues (without calcium, whose name is CA too);
-    otherwise all heavy atoms, without water and ions if there is anything else; in models without elements,
-    all beads.
+    otherwise all heavy atoms, without water and ions if there is anything else. Atoms without an element are
+    heavy unless they have the name of a hydrogen.
+
+    Parameters
+    ----------
+    topology
+        The atoms.
+    guessed
+        Those whose elements aren't in the topology file, see `guessed_elements`.
 
     Returns
     -------
@@ -86,13 +118,23 @@ def default_rmsd_atoms(topology: md.Topology) -> tuple[NDArray[np.int64], str]:
     SelectionError
         If nothing is left.
     """
-    alphas = [a for a in topology.atoms if a.name == "CA" and _symbol(a) == "C" and a.residue.is_protein]
+    known = {atom.index for atom in topology.atoms if atom.element is not None}.difference(guessed)
+    if not any(_symbol(topology.atom(index)) for index in known):
+        known = set()
+    alphas = [
+        atom
+        for atom in topology.atoms
+        if atom.name == "CA"
+        and (atom.index not in known or _symbol(atom) == "C")
+        and (atom.residue.is_protein or is_missed(atom.residue, "protein"))
+    ]
     n_residues = len({atom.residue.index for atom in alphas})
     if n_residues >= _MIN_PROTEIN_RESIDUES:
         return _indices(alphas), f"C-alphas of {n_residues} protein residues"
-    heavy, noun = [atom for atom in topology.atoms if _is_heavy(atom)], "heavy atom"
-    if not any(_symbol(atom) for atom in topology.atoms):
-        heavy, noun = [atom for atom in topology.atoms if not _is_named_hydrogen(atom)], "bead"
+    hydrogens = [atom for atom in topology.atoms if atom.index not in known and _is_named_hydrogen(atom)]
+    light = {atom.index for atom in hydrogens}
+    light |= {index for index in known if _symbol(topology.atom(index)) in ("", "H", "D")}
+    heavy = [atom for atom in topology.atoms if atom.index not in light]
     solute = [atom for atom in heavy if not is_solvent(atom.residue)]
     chosen = solute or heavy
     if not chosen:
@@ -100,8 +142,14 @@ def default_rmsd_atoms(topology: md.Topology) -> tuple[NDArray[np.int64], str]:
             f"None of the {topology.n_atoms} atoms is a heavy one, so there is no default for the RMSD's "
             'atoms. Select them, such as with "all".'
         )
-    outside = " outside water and ions" if 0 < len(solute) < len(heavy) else ""
-    return _indices(chosen), f"{len(chosen)} {noun}{'' if len(chosen) == 1 else 's'}{outside}"
+    text = f"{len(chosen)} {'heavy ' if known else ''}atom{'' if len(chosen) == 1 else 's'}"
+    if 0 < len(solute) < len(heavy):
+        text += " outside water and ions"
+    left = dict.fromkeys(a.name for a in hydrogens if not solute or not is_solvent(a.residue))
+    if left:
+        shown = ", ".join(list(left)[:8]) + (", …" if len(left) > 8 else "")
+        text += f", without {shown}: hydrogens by name, since the topology file has no elements"
+    return _indices(chosen), text
 
 
 def _indices(atoms: list[Any]) -> NDArray[np.int64]:
@@ -112,12 +160,6 @@ def _symbol(atom: Any) -> str:
     """Element symbol; empty for virtual sites and atoms without an element."""
     symbol = "" if atom.element is None else str(atom.element.symbol)
     return "" if symbol == "VS" else symbol
-
-
-def _is_heavy(atom: Any) -> bool:
-    if atom.element is None:
-        return not _is_named_hydrogen(atom)
-    return _symbol(atom) not in ("", "H", "D")
 
 
 def _is_named_hydrogen(atom: Any) -> bool:

@@ -16,12 +16,13 @@ from .selection import select_atoms
 if TYPE_CHECKING:
     from .stream import Block
 
-__all__ = ["Imager", "JumpCheck", "make_imager"]
+__all__ = ["ANCHOR", "Imager", "JumpCheck", "make_imager"]
 
 Imager = Callable[[md.Trajectory], None]
 """Moves the atoms of frames, which must have a unit cell, in place."""
 
 ANCHOR = "anchor="
+"""What a selection of molecules to bring together begins with."""
 
 NEAR_NM = 1.0
 """Neighbouring residues of a chain lie nearer than this, by the nearest image."""

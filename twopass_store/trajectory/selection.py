@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from difflib import get_close_matches
 from pathlib import Path
 
 import mdtraj as md
@@ -9,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SelectionError
+from .advice import explain_kinds
+from .atoms import counted
+from .expression import NUMBER_WORDS, check_expression, quoted, refuse, words_of
 from .formats import check_file, reading
 
 __all__ = ["read_index_group", "select_atoms"]
-
-_HELP = (
-    "Note that `resid` counts residues from 0 while `residue` is the number in the file, `protein` omits "
-    'unusual residues, and names with characters other than letters and digits need quotes (name "O5\'").'
-)
 
 
 def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
@@ -38,30 +37,45 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
     SelectionError
         If the expression can't be parsed or matches no atom.
     """
+    names = {
+        "name": {atom.name for atom in topology.atoms},
+        "resname": {residue.name for residue in topology.residues},
+    }
+    compared = check_expression(selection, names=names)
     try:
         with warnings.catch_warnings():
             # mdtraj makes Python strings of regular expressions, and Python warns of escapes such as \d.
             warnings.simplefilter("ignore")
             found = topology.select(selection)
     except Exception as error:  # mdtraj lets through whatever parsing and comparing raise
-        raise SelectionError(
-            f"Cannot use the selection {selection!r:.120}: {_reason(error)}. {_HELP}"
-        ) from error
+        if isinstance(error, AttributeError):
+            problem = "it asks for elements, and some atoms have none in the topology file: select by name"
+        else:
+            problem = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+        place = re.search(r"\(at char (\d+)\)", str(error))
+        refuse(selection, int(place[1]) if place else 0, "mdtraj can't read it" if place else problem)
     if not len(found):
         raise SelectionError(
-            f"The selection {selection!r:.120} matches none of the {topology.n_atoms} atoms. {_HELP}"
+            f"The selection {selection!r:.120} matches none of the {topology.n_atoms} atoms"
+            f": {_why_none(topology, selection, compared, names)}"
         )
     return np.asarray(found, np.int64)
 
 
-def _reason(error: Exception) -> str:
-    text = str(error)
-    # The parser's own message lists its whole grammar.
-    if found := re.search(r"found (.{1,80}?)\s+\(at char|with value (.{1,80})", text):
-        return f"it doesn't make sense at {found[1] or found[2]}"
-    if text.startswith("Expected"):
-        return 'it is empty (use "all" for all atoms)'
-    return (text.splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+def _why_none(
+    topology: md.Topology, selection: str, compared: list[tuple[str, str]], names: dict[str, set[str]]
+) -> str:
+    for word, value in compared:
+        known = names.get({"resn": "resname"}.get(word, word))
+        if known is not None and value not in known:
+            by_case = {name.upper(): name for name in sorted(known)}
+            close = get_close_matches(value.upper(), by_case, 1)
+            hint = f'; did you mean "{word} {quoted([by_case[close[0]]])}"?' if close else "."
+            return f'there is no {word} "{value:.40}"{hint}'
+    remark, _ = explain_kinds(topology, selection)
+    counts = "resid and chainid count from 0, and residue is the number in the file"
+    residues = f"the residues are {counted(residue.name for residue in topology.residues)}"
+    return f"{remark or (counts if words_of(selection) & NUMBER_WORDS else residues)}."
 
 
 def read_index_group(path: str | Path, group: str, *, n_atoms: int) -> tuple[NDArray[np.int64], str]:
