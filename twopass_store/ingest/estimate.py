@@ -106,16 +106,13 @@ def _read(plan: IngestPlan, member: int) -> tuple[NDArray[np.float32], float]:
     start, n_kept = plan.n_stored + sum(len(one.kept) for one in plan.sources[:member]), len(source.kept)
     n_frames = min(n_kept, max(2, SAMPLE_BYTES // (12 * source.info.n_atoms)))
     # From the middle, where the format finds it without reading what is before.
-    place = start if source.info.format.is_text else start + (n_kept - n_frames) // 2
+    place = start + (n_kept - n_frames) // 2 if source.info.format.can_seek else start
     blocks = [np.empty((0, plan.n_atoms, 3), np.float32)]
     begin = time.perf_counter()
     try:
-        if source.info.loads_whole:
-            place, n_frames = start, n_kept
-        else:
-            # What is loaded and looked up at the first use isn't part of the time of a frame.
-            next(read_frames(plan, FrameRange(place, place + 1)))
-            begin = time.perf_counter()
+        # What is loaded and looked up at the first use isn't part of the time of a frame.
+        next(read_frames(plan, FrameRange(place, place + 1)))
+        begin = time.perf_counter()
         blocks += [block["position"] for block in read_frames(plan, FrameRange(place, place + n_frames))]
     except NonFiniteError:
         pass  # told when it is its turn

@@ -22,13 +22,12 @@ def warn_of_jumps(sources: Sequence[Source], kept_topology: md.Topology) -> str 
 
     Returns a warning with the file and frame of the first one; None if nothing jumps.
     """
-    # A file that can only be read whole takes long.
-    usable = [s for s in sources if s.info.has_unitcell and not s.info.loads_whole and len(s.kept)]
+    usable = [source for source in sources if source.info.has_unitcell and len(source.kept)]
     check, n_looked, n_jumps, first = JumpCheck(kept_topology), 0, 0, ""
     places = np.unique(np.linspace(0, len(usable) - 1, FILES_LOOKED_AT).astype(int)) if usable else ()
     for source in (usable[place] for place in places):
         frames = source.kept.part(0, 1)
-        if not source.info.format.is_text:
+        if source.info.format.can_seek:
             n_frames = min(16, max(3, FRAMES_LOOKED_AT // len(usable)))
             chosen = np.unique(np.linspace(0, len(source.kept) - 1, n_frames).astype(int))
             frames = FrameList.from_indices(source.kept.to_array()[chosen])

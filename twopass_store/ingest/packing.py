@@ -108,8 +108,8 @@ def _samples(plan: IngestPlan) -> Iterator[Columns]:
     for source in plan.sources:
         stop = start + len(source.kept)
         places = [FrameRange(start, min(start + 3, stop))]
-        # A text format is read up to the frame, and PDB is read whole.
-        if not source.info.format.is_text:
+        # A text format is parsed up to the frame.
+        if source.info.format.can_seek:
             middle = (start + stop) // 2
             places += [FrameRange(middle, middle + 1), FrameRange(stop - 1, stop)]
         for frames in places:

@@ -273,7 +273,9 @@ def memory_of(
     # To undo periodic images takes as much again: a topology with bonds, and molecules.
     topologies *= 1 if config.image == "none" else 2
     topology_bytes = TOPOLOGY_BYTES_PER_ATOM * topologies
-    reads_topology = config.image != "none" or any(source.info.format.has_topology for source in sources)
+    reads_topology = config.image != "none" or any(
+        source.info.format.name in ("MDTraj HDF5", "GRO") for source in sources
+    )
     shared = PROCESS_BYTES + topology_bytes + TIMED_BYTES_PER_FRAME * n_timed + FRAME_COLUMN_BYTES
     reader = READER_BYTES + (topology_bytes if reads_topology else 0)
     reader += max(reading_bytes(source.info, n_selected=n_kept) for source in sources)

@@ -61,4 +61,4 @@ def cut_stretches(
 
 
 def _seeks(source: Source) -> bool:
-    return not source.info.format.is_text
+    return source.info.format.can_seek

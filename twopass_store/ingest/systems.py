@@ -24,6 +24,7 @@ from ..trajectory import (
     shared_topology,
     solvent_remark,
     topology_to_json,
+    unclear_bonds,
 )
 
 __all__ = ["System", "SystemTable", "listed"]
@@ -128,6 +129,12 @@ class SystemTable:
         if str(top) in self._by_path:
             return self._by_path[str(top)]
         topology = shared_topology(str(top))
+        if n_unclear := unclear_bonds(str(top)):
+            records = f"{n_unclear} CONECT record{'s' if n_unclear > 1 else ''}"
+            self._remarks[
+                f"WARNING: {records} of {top.name} left out, as several atoms have the same number. Where "
+                "`image` needs these bonds, give a topology that has them (prmtop, psf)"
+            ] = []
         content = _hash(topology_to_json(topology).encode())
         # Files of their own topologies mostly hold the same one.
         system = self._by_content.get(content)

@@ -22,6 +22,7 @@ from .topology import (
     topology_bytes,
     topology_from_json,
     topology_to_json,
+    unclear_bonds,
 )
 from .writers import open_writer
 
@@ -62,4 +63,5 @@ __all__ = [
     "topology_bytes",
     "topology_from_json",
     "topology_to_json",
+    "unclear_bonds",
 ]

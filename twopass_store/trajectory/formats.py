@@ -42,10 +42,10 @@ class TrajectoryFormat:
         Whether they must.
     unitcell
         Whether each frame has a unit cell in a file that is written, only the first has, or none.
-    loads_whole
-        Whether mdtraj can only load all frames at once.
     is_text
-        Whether a frame is found only by parsing those before it.
+        Whether it is text, which may be compressed.
+    can_seek
+        Whether a frame is found without parsing those before it.
     is_read, is_written
         Whether files of it are read, and written.
     bytes_per_atom
@@ -59,14 +59,15 @@ class TrajectoryFormat:
     has_time: bool = False
     needs_time: bool = False
     unitcell: Literal["each", "first", "none"] = "each"
-    loads_whole: bool = False
     is_text: bool = False
+    can_seek: bool = True
     is_read: bool = True
     is_written: bool = True
     bytes_per_atom: int = 12
 
 
 # HDF5 and NetCDF are decoded with what the libraries keep of it (48 bytes), and copied (48).
+# PDB is cut from its text (81 bytes).
 # xyz and lammpstrj are parsed into float64 frames (24 bytes), joined into one array (24) and cast (12).
 FORMATS = (
     TrajectoryFormat("XTC", (".xtc",), has_time=True, needs_time=True, bytes_per_atom=24),
@@ -78,7 +79,6 @@ FORMATS = (
         "Amber NetCDF restart",
         (".ncrst",),
         has_time=True,
-        loads_whole=True,
         is_written=False,
         bytes_per_atom=96,
     ),
@@ -86,20 +86,18 @@ FORMATS = (
         "Amber restart",
         (".rst7", ".inpcrd", ".restrt"),
         has_time=True,
-        loads_whole=True,
         is_text=True,
         is_written=False,
         bytes_per_atom=96,
     ),
-    TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), is_text=True, bytes_per_atom=36),
-    TrajectoryFormat("XYZ", (".xyz",), unitcell="none", is_text=True, bytes_per_atom=72),
-    TrajectoryFormat("LAMMPS", (".lammpstrj",), is_text=True, bytes_per_atom=72),
+    TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), is_text=True, can_seek=False, bytes_per_atom=36),
+    TrajectoryFormat("XYZ", (".xyz",), unitcell="none", is_text=True, can_seek=False, bytes_per_atom=72),
+    TrajectoryFormat("LAMMPS", (".lammpstrj",), is_text=True, can_seek=False, bytes_per_atom=72),
     TrajectoryFormat(
         "GRO",
         (".gro",),
         has_topology=True,
         has_time=True,
-        loads_whole=True,
         is_text=True,
         bytes_per_atom=96,
     ),
@@ -108,9 +106,8 @@ FORMATS = (
         (".pdb",),
         has_topology=True,
         unitcell="first",
-        loads_whole=True,
         is_text=True,
-        bytes_per_atom=36,
+        bytes_per_atom=240,
     ),
     TrajectoryFormat("mmCIF", (".cif",), has_topology=True, unitcell="first", is_text=True, is_read=False),
 )

@@ -53,11 +53,6 @@ class TrajectoryInfo:
     digest: str
     spacing: float | None = None
 
-    @property
-    def loads_whole(self) -> bool:
-        """Whether mdtraj can only load all of it at once."""
-        return self.format.loads_whole
-
 
 def check_unchanged(info: TrajectoryInfo, found_same: tuple[int, int] | None = None) -> tuple[int, int]:
     """Make sure that a file holds what it held when it was looked at; it may have grown since.

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
-from .compressed import open_unpacked, unpacked_bytes
+from .compressed import compression_of, open_unpacked, unpacked_bytes
 from .containment import contained
 from .formats import TrajectoryFormat, check_file, plain_name
 from .info import TrajectoryInfo, digest_file
+from .pdb import find_models
 from .recognition import format_of
 from .stream import bare_topology, frame_offsets, iterload, numbers_at
 from .topology import load_topology
@@ -74,7 +75,7 @@ def probe(
                 "it, such as a PDB or GRO file of the same atoms."
             )
         topology, topology_path = load_topology(file), file
-    needs_bytes = _EXAMINE_FACTOR * unpacked_bytes(file) if entry.is_text else _EXAMINE_BYTES
+    needs_bytes = _EXAMINE_BYTES if entry.can_seek else _EXAMINE_FACTOR * unpacked_bytes(file)
     found = contained(
         examine,
         str(file),
@@ -111,15 +112,18 @@ def examine(path: str, entry: TrajectoryFormat, n_atoms: int, is_growing: bool) 
     elif entry.name == "MDTraj HDF5":
         count = _count_hdf5(path, entry)
     elif entry.name == "PDB":
-        count = _count_pdb(path, entry)
+        count = _count_pdb(path, is_growing)
     else:
         count = _count_lines(path, entry, n_atoms)
     n_frames, n_atoms, has_time, size_bytes = count
     if not n_frames:
         raise TrajectoryError(f"{path} holds no frames. Write it again, or leave it out.")
-    first = next(iterload(path, entry, bare_topology(n_atoms), chunk=3))
+    first = next(iterload(path, entry, bare_topology(n_atoms), chunk=min(3, n_frames)))
     # VMD and NAMD write a cell of zeros where there is none.
     has_unitcell = first.unitcell_lengths is not None and bool(np.any(first.unitcell_lengths[0]))
+    if has_unitcell and entry.name == "PDB":
+        # As mdtraj: every file of the PDB needs a CRYST1 record, and a cell too small for its atoms is none.
+        has_unitcell = not n_atoms > 1000 * first.unitcell_volumes[0]
     spacing = None
     if has_time and n_frames > 1:
         # Not of the very first, which programs write out of turn.
@@ -250,14 +254,13 @@ def _check_stored(path: str) -> None:
         )
 
 
-def _count_pdb(path: str, entry: TrajectoryFormat) -> _Count:
-    # Models are counted by what opens them, so a file cut between two of them can't be told from a whole one.
-    with open_unpacked(path, "rb") as file:
-        last_line = file.read().rpartition(b"\n")[2]
-    if last_line.startswith((b"ATOM", b"HETATM")):
-        raise TruncatedTrajectoryError(f"{path} is cut off within its last atom. Copy it again.")
-    whole = next(iterload(path, entry, bare_topology(0), chunk=1 << 40), None)
-    return _Count(0, 0, False) if whole is None else _Count(whole.n_frames, whole.n_atoms, False)
+def _count_pdb(path: str, is_growing: bool) -> _Count:
+    models, size_bytes = find_models(path), None
+    if models.n_left:
+        if not is_growing or not len(models.places) or compression_of(path) is not None:
+            raise _cut(path, len(models.places))
+        size_bytes = Path(path).stat().st_size - models.n_left
+    return _Count(len(models.places), models.n_atoms, False, size_bytes)
 
 
 def _count_lines(path: str, entry: TrajectoryFormat, n_atoms: int) -> _Count:

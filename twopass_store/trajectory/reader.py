@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..errors import NonFiniteError, TrajectoryError
 from ..partition import FrameList
-from .compressed import unpacked_bytes
 from .containment import contained, end_readers, streamed
 from .info import TrajectoryInfo, check_unchanged
 from .probe import probe
@@ -26,9 +25,7 @@ BLOCK_BYTES = 8 << 20
 _FRAME_BYTES = 512
 # Buffers of the libraries.
 _FIXED_BYTES = 8 << 20
-# Python objects that mdtraj makes of a PDB file, per byte of it. Measured: 14.
-_PDB_FACTOR = 24
-# Where the frames of XTC and TRR files begin, per frame.
+# Where the frames of XTC, TRR and PDB files are, per frame.
 _OFFSET_BYTES = 24
 
 
@@ -40,7 +37,7 @@ def read_blocks(
     images: tuple[str, str] | None = None,
     block_frames: int | None = None,
 ) -> Generator[Block, None, None]:
-    """Read frames of a trajectory in order, a block at a time, through `mdtraj.iterload` in a reader process.
+    """Read frames of a trajectory in order, a block at a time, in a reader process.
 
     Values are bit for bit those of `mdtraj.load`, whatever the range and the size of the blocks. Whether
     positions are finite isn't checked.
@@ -206,13 +203,11 @@ def reading_bytes(info: TrajectoryInfo, *, n_selected: int) -> int:
 
     Returns
     -------
-    Bytes above what the processes take without reading. A file that mdtraj can only load whole counts whole.
+    Bytes above what the processes take without reading.
     """
     entry = info.format
-    n_frames = info.n_frames if info.loads_whole else min(info.n_frames, _block_frames(info))
+    n_frames = min(info.n_frames, _block_frames(info))
     needed = n_frames * (info.n_atoms * entry.bytes_per_atom + 12 * n_selected + _FRAME_BYTES)
-    if entry.name == "PDB":
-        needed += _PDB_FACTOR * unpacked_bytes(info.path)
-    if entry.name in ("XTC", "TRR"):
+    if entry.name in ("XTC", "TRR", "PDB"):
         needed += _OFFSET_BYTES * info.n_frames
     return needed + _FIXED_BYTES

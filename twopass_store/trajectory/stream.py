@@ -1,14 +1,17 @@
-"""Frames of a file as mdtraj's `iterload` reads them; runs in a reader process."""
+"""Frames of a file as mdtraj's `iterload` gives them; runs in a reader process."""
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import mdtraj as md
 import numpy as np
+from mdtraj.formats import GroTrajectoryFile
 from mdtraj.formats.registry import FormatRegistry
 from mdtraj.utils.unitcell import box_vectors_to_lengths_and_angles, lengths_and_angles_to_box_vectors
 from numpy.typing import NDArray
@@ -17,6 +20,7 @@ from ..errors import TruncatedTrajectoryError
 from ..partition import FrameList
 from .formats import TrajectoryFormat, plain_name
 from .imaging import Imager, make_imager
+from .pdb import read_models
 from .topology import shared_topology
 
 __all__ = [
@@ -86,9 +90,8 @@ def read_frames(
     kept = None if atom_indices is None else atom_indices.tobytes()
     imager = None if images is None else _imager(*images, kept)
     for wanted in _stretches(frames.to_array(), 4 * block_frames, entry):
-        is_whole = entry.loads_whole
-        position, stop = 0 if is_whole else int(wanted[0]), int(wanted[-1]) + 1
-        chunk = stop if is_whole else min(block_frames, stop - position)
+        position, stop = int(wanted[0]), int(wanted[-1]) + 1
+        chunk = min(block_frames, stop - position)
         topology = bare_topology(n_atoms) if imager is None else shared_topology(images[0])  # type: ignore[index]
         if position and entry.name in ("XTC", "TRR"):
             frame_offsets(path, entry)
@@ -109,7 +112,7 @@ def read_frames(
 
 def _stretches(wanted: NDArray[np.int64], gap: int, entry: TrajectoryFormat) -> list[NDArray[np.int64]]:
     """Part frames where it is cheaper to skip those between than to read them."""
-    if entry.is_text or not len(wanted):
+    if not entry.can_seek or not len(wanted):
         return [wanted] if len(wanted) else []
     return np.split(wanted, np.flatnonzero(np.diff(wanted) > gap) + 1)
 
@@ -117,7 +120,10 @@ def _stretches(wanted: NDArray[np.int64], gap: int, entry: TrajectoryFormat) -> 
 def iterload(
     path: str, entry: TrajectoryFormat, topology: md.Topology, *, chunk: int, skip: int = 0
 ) -> Iterator[md.Trajectory]:
-    """`mdtraj.iterload`, for files of any name."""
+    """`mdtraj.iterload`, for files of any name, and a chunk at a time for PDB and GRO, too."""
+    if entry.name == "PDB":
+        yield from read_models(path, topology, chunk=chunk, skip=skip)
+        return
     # Never `stride`: an XTC file with `skip` then has no end, and HDF5 counts otherwise.
     options: dict[str, Any] = {"chunk": chunk, "skip": skip}
     if not entry.has_topology:
@@ -194,6 +200,19 @@ def _imager(topology_path: str, image: str, atom_indices: bytes | None) -> Image
     return make_imager(shared_topology(topology_path), image, atoms, path=topology_path)
 
 
+class _GroFile(GroTrajectoryFile):  # type: ignore[misc]
+    """A GRO file of which `iterload` gets the frames that it asks for, where mdtraj has it load all."""
+
+    def seek(self, offset: int) -> None:
+        n_lines = offset * (self.n_atoms + 3)
+        deque(islice(self._file, n_lines), maxlen=0)
+
+    def read_as_traj(self, n_frames: int, **options: Any) -> md.Trajectory:
+        self.read = partial(super().read, n_frames)
+        return super().read_as_traj(**options)
+
+
+FormatRegistry.fileobjects[".gro"] = _GroFile
 _FILES = {extension: FormatRegistry.fileobjects[extension] for extension in (".xtc", ".trr")}
 _offsets: dict[tuple[str, int, int], NDArray[np.int64]] = {}
 

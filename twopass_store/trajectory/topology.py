@@ -12,9 +12,17 @@ from mdtraj.core.topology import bond_name_to_type
 from ..errors import TrajectoryError
 from .containment import contained
 from .formats import check_file, plain_name, reading
+from .pdb import add_bonds, count_unclear_bonds, first_model
 from .recognition import topology_extension
 
-__all__ = ["load_topology", "shared_topology", "topology_bytes", "topology_from_json", "topology_to_json"]
+__all__ = [
+    "load_topology",
+    "shared_topology",
+    "topology_bytes",
+    "topology_from_json",
+    "topology_to_json",
+    "unclear_bonds",
+]
 
 # The HDF5 library crashes on some damaged files.
 _CONTAINED = (".h5", ".hdf5", ".lh5")
@@ -53,10 +61,12 @@ def _load(path: str, extension: str) -> md.Topology:
             # md.load_topology decodes all frames as well.
             with md.formats.GroTrajectoryFile(name) as gro:
                 topology = gro.topology
+        elif extension == ".pdb":
+            with first_model(path) as alone:
+                topology = md.load_topology(alone)
+            add_bonds(topology, path)
         else:
-            # The check of the unit cell warns, and has nothing to do with the topology.
-            options = {"no_boxchk": True} if extension == ".pdb" else {}
-            topology = md.load_topology(name, **options)
+            topology = md.load_topology(name)
     if topology is None or topology.n_atoms == 0:
         raise TrajectoryError(f"{path} holds no atoms. Give the PDB or GRO file of the system instead.")
     for residue in topology.residues:
@@ -65,6 +75,11 @@ def _load(path: str, extension: str) -> md.Topology:
         except ValueError:  # of MOL2 files, mdtraj takes names for numbers
             residue.resSeq = residue.index + 1
     return topology
+
+
+def unclear_bonds(path: str) -> int:
+    """Count the CONECT records of a PDB file with a number that several atoms have."""
+    return count_unclear_bonds(path) if topology_extension(path) == ".pdb" else 0
 
 
 def shared_topology(path: str) -> md.Topology:
