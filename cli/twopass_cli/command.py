@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
+
+from .plain import encodable
 
 if TYPE_CHECKING:
     from twopass_store.config.reference import Option
@@ -36,6 +39,12 @@ BREAK_LOCK: Flag = (
     "Only if you are sure that it isn't; if it is, its next write stops it.",
 )
 DEBUG: Flag = ("--debug", "Show a traceback with an error.")
+
+
+class _Helped(TyperCommand):
+    def get_help(self, context: Any) -> str:
+        # Printed as UTF-8 where the terminal's encoding is ASCII, and an error where it lacks a character.
+        return encodable(super().get_help(context))
 
 
 class Command:
@@ -77,6 +86,7 @@ class Command:
         settings = {"help_option_names": ["-h", "--help"]}
         app.command(
             self.name,
+            cls=_Helped,
             help=inspect.cleandoc(self._function.__doc__ or ""),
             epilog=f"Example: {self._example}",
             context_settings=settings,

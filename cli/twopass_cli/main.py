@@ -73,7 +73,7 @@ def _version(asked: bool) -> None:
         from .guard import guarded
 
         with guarded(debug=False):
-            typer.echo(f"twopass {version('twopass-store')}")
+            print(f"twopass {version('twopass-store')}")
         raise typer.Exit
 
 

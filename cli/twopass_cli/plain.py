@@ -4,12 +4,14 @@ import codecs
 import io
 import json
 import sys
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
-__all__ = ["encode_all", "plain", "plain_console", "plain_lines"]
+__all__ = ["encodable", "encode_all", "plain", "plain_console", "plain_lines"]
 
-ASCII = {"±": "+-", "–": "-", "−": "-", "…": "...", "×": "x", "Å": "A", "µ": "u"}
+ASCII = {"±": "+-", "–": "-", "−": "-", "…": "...", "×": "x", "Å": "A", "µ": "u", "²": "^2", "Σ": "sum"}
 """What is printed for characters that the terminal's encoding lacks; "?" for others."""
 
 
@@ -24,8 +26,11 @@ def plain_lines(text: str) -> str:
     return "\n".join(map(plain, text.split("\n")))
 
 
-def plain_console(*, stderr: bool = False, width: int | None = None) -> Console:
+def plain_console(*, stderr: bool = False, width: int | None = None) -> "Console":
     """Return a console that takes no markup."""
+    # rich takes a while to import: not for help.
+    from rich.console import Console
+
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
@@ -35,6 +40,13 @@ def encode_all() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="twopass")
+
+
+def encodable(text: str) -> str:
+    """Return a text with what stands for characters that the encoding of stdout lacks."""
+    encode_all()
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "twopass").decode(encoding)
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:

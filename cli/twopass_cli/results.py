@@ -10,7 +10,7 @@ from twopass_store.config import format_bytes
 from twopass_store.schema import DEFAULT_METRIC
 
 from .plain import plain
-from .tables import count, csv_text, formatted, print_facts, print_table, records, stdout_console
+from .tables import count, csv_text, formatted, print_data, print_facts, print_table, records, stdout_console
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -102,10 +102,11 @@ def print_scan(scan: "xr.Dataset", form: str) -> None:
     rows = scan[names].to_dataframe(dim_order=["linkage", "cut"]).reset_index()[["linkage", *names]]
     verdicts = scan[["cophenetic_correlation", "suggested_n_clusters", "suggestion_reason"]].to_dataframe()
     if form == "csv":
-        print(csv_text(rows), end="")
+        print_data(csv_text(rows))
         return
     if form == "json":
-        print(json.dumps({"cuts": records(rows), "linkages": records(verdicts.reset_index())}, indent=2))
+        found = {"cuts": records(rows), "linkages": records(verdicts.reset_index())}
+        print_data(json.dumps(found, indent=2) + "\n")
         return
     console = stdout_console()
     for linkage, verdict in verdicts.iterrows():

@@ -34,9 +34,9 @@ def run(
 
     result = run_pipeline(load_config(config, store=store, overrides=set_ or ()), **options)
     print_summary(result.table)
-    typer.echo(f"\nMedoids, one model per cluster: {result.medoids}")
+    print(f"\nMedoids, one model per cluster: {result.medoids}")
     if result.was_complete:
-        typer.echo(NOTHING_NEW)
+        print(NOTHING_NEW)
 
 
 @command(
@@ -84,11 +84,11 @@ def ingest(
         return
     result = ingest_trajectories(store, files, append=append, **options)
     sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
-    typer.echo(f"{store}: {sizes} from {count(result.n_trajectories, 'file')}")
+    print(f"{store}: {sizes} from {count(result.n_trajectories, 'file')}")
     if result.rounded_by:
-        typer.echo(f"Coordinates were rounded, by at most {result.rounded_by:.4g} nm.")
+        print(f"Coordinates were rounded, by at most {result.rounded_by:.4g} nm.")
     if not result.n_frames_computed:
-        typer.echo(NOTHING_NEW)
+        print(NOTHING_NEW)
 
 
 @command("twopass cluster run.zarr --linkage average --cutoff 2A", model="ClusterConfig", flags=WRITES)
@@ -195,4 +195,4 @@ def assign(
     result = assign_frames(store, **options)
     print_summary(cluster_table(store, result.name))
     if not result.n_frames_computed + result.n_margins_computed:
-        typer.echo(f"\n{NOTHING_NEW}")
+        print(f"\n{NOTHING_NEW}")

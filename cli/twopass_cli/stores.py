@@ -39,13 +39,13 @@ def summary(store: StorePath, form: Format = "text", **options: Any) -> None:
     from twopass_store.report import summarize
 
     from .summary_tables import csv_table, print_clusters
-    from .tables import csv_text, json_text
+    from .tables import csv_text, json_text, print_data
 
     found = summarize(store, **options)
     if form == "text":
         print_clusters(found)
     else:
-        typer.echo(json_text(found) if form == "json" else csv_text(csv_table(found)), nl=False)
+        print_data(json_text(found) if form == "json" else csv_text(csv_table(found)))
 
 
 @command("twopass compare run.zarr --with cnumvtime.dat", model="CompareConfig")
@@ -68,16 +68,16 @@ def compare(
     from twopass_store.report import compare_labels
 
     from .results import print_comparison
-    from .tables import csv_text, json_text
+    from .tables import csv_text, json_text, print_data
 
     found = compare_labels(store, other, **options)
     if form == "text":
         print_comparison(found)
     elif form == "json":
-        typer.echo(json_text(found), nl=False)
+        print_data(json_text(found))
     else:
         pairs = found.n_frames.to_dataframe().reset_index()
-        typer.echo(csv_text(pairs[pairs.n_frames > 0]), nl=False)
+        print_data(csv_text(pairs[pairs.n_frames > 0]))
 
 
 @command("twopass verify run.zarr --json | jq .damage", flags=(QUIET,))
@@ -126,16 +126,16 @@ def repair(store: StorePath, dry_run: DryRun = False, **options: Any) -> None:
 
     result = repair_store(store, dry_run=dry_run, **options)
     if result.was_whole:
-        typer.echo(f"{store}: all as recorded; nothing to repair.")
+        print(f"{store}: all as recorded; nothing to repair.")
     else:
         print_damage(result.damage)
     for source in result.sources:
         is_there = "" if Path(source).is_file() else ", WHICH IS NOT THERE: see twopass relocate"
-        typer.echo(f"Read again from {source}{is_there}")
+        print(f"Read again from {source}{is_there}")
     for number, line in enumerate(result.commands):
-        typer.echo(f"{'Then' if number else 'Next'}: {line}")
+        print(f"{'Then' if number else 'Next'}: {line}")
     if dry_run and result.damage:
-        typer.echo("Nothing was changed.")
+        print("Nothing was changed.")
     if result.left:
         raise CorruptChunkError(f"{store}: {count(len(result.left), 'file')} can't be mended, see above.")
 
@@ -163,19 +163,19 @@ def relocate(
     moves = [*result.trajectories, *result.topologies]
     if dry_run:
         for move in moves:
-            typer.echo(plain(f"{move.old} -> {move.new}" + (f": {move.problem}" if move.problem else "")))
+            print(plain(f"{move.old} -> {move.new}" + (f": {move.problem}" if move.problem else "")))
         bad = sum(bool(move.problem) for move in moves)
         if bad:
             raise TrajectoryError(
                 f"{bad} of {count(len(moves), 'file')} can't be relocated. Mend these first"
             )
     if result.was_done:
-        typer.echo("All was done already; nothing was changed.")
+        print("All was done already; nothing was changed.")
         return
     tops = f" and {count(len(result.topologies), 'other file')}" if result.topologies else ""
     would = "would be recorded" if dry_run else "recorded"
     files = count(len(result.trajectories), "trajectory file")
-    typer.echo(f"{store}: {files}{tops} {would} at the new place")
+    print(f"{store}: {files}{tops} {would} at the new place")
 
 
 @command(
@@ -213,7 +213,7 @@ def export(
         result = export_coordinates(store, to, name=name, **options)
         sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
         beside = "" if result.top_path is None else f", their topology in {result.top_path}"
-        typer.echo(f"{result.path}: {sizes}, {result.format}{beside}")
+        print(f"{result.path}: {sizes}, {result.format}{beside}")
         return
     shared = {key: options.pop(key) for key in ("overwrite", "progress")}
     given = [key for key, value in options.items() if (key, value) != ("stride", "1")]
@@ -221,8 +221,10 @@ def export(
         names = " and ".join(f"`{key}`" for key in given)
         raise ConfigError(f"All {what} are written: {names} can only be given for coordinates.")
     result = export_representatives(store, to, kind=what, name=name, **shared)
-    typer.echo(f"{result.path}: {count(result.n_frames, what[:-1])}, {result.format}")
+    print(f"{result.path}: {count(result.n_frames, what[:-1])}, {result.format}")
 
 
 def _print_json(found: Any) -> None:
-    typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    from .tables import print_data
+
+    print_data(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,7 @@ __all__ = [
     "decimal",
     "formatted",
     "json_text",
+    "print_data",
     "print_facts",
     "print_table",
     "records",
@@ -71,6 +73,11 @@ def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
     for label, text in facts:
         table.add_row(label, Text(plain(text)))
     console.print(table)
+
+
+def print_data(text: str) -> None:
+    """Print CSV or JSON, in UTF-8 whatever the encoding of the terminal."""
+    typer.echo(text.encode(), nl=False)
 
 
 def csv_text(frame: "pd.DataFrame") -> str:

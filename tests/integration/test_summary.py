@@ -37,7 +37,7 @@ def store(tmp_path_factory):
     ):
         time = np.arange(800) * 10.0 if time is None else time
         md.Trajectory(part.xyz, part.topology, time=time).save_xtc(folder / f"=run{place}.xtc")
-    path = folder / "s.zarr"
+    path = folder / "é→.zarr"
     top = EXAMPLE / "alanine-dipeptide.pdb"
     ingest_trajectories(path, str(folder / "=run*.xtc"), top=top, run_pattern="=run[0-9]")
     cluster_subset(path, stride=6, n_clusters=5)
@@ -201,13 +201,21 @@ def test_text__fits_a_narrow_terminal(store):
             assert title in text
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_text__is_printed_in_any_encoding(store, encoding):
+@pytest.mark.parametrize(
+    ("encoding", "error", "squares"),
+    [("ascii", "+-", "RMSD^2 = sum m"), ("latin-1", "±", "RMSD² = sum m"), ("utf-8", "±", "RMSD² = Σ m")],
+)
+def test_text__is_printed_in_any_encoding(store, encoding, error, squares):
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
-    done = subprocess.run(
-        [command(), "summary", str(store)], env=environment, capture_output=True, timeout=120, check=True
-    )
-    assert ("+-" if encoding == "ascii" else "±") in done.stdout.decode(encoding)
+
+    def printed(*arguments):
+        words = [command(), *map(str, arguments)]
+        return subprocess.run(words, env=environment, capture_output=True, timeout=120, check=True).stdout
+
+    assert error in printed("summary", store).decode(encoding)
+    assert squares in printed("cluster", "--help").decode(encoding)
+    # What programs read is UTF-8 always.
+    assert json.loads(printed("summary", store, "--format", "json"))["store"] == str(store)
 
 
 def test_frames_without_times__are_counted_in_frames(tmp_path, twopass):
