@@ -44,3 +44,23 @@ def test_ingest__keeps_what_was_guessed_among_the_stored_atoms(tmp_path, example
     some = without_elements(example_top, tmp_path / "some.pdb", lines=slice(3, 7))
     ingest_trajectories(tmp_path / "s.zarr", example_xtc, top=some, select="index 1 3 4 6 7", stride=1000)
     assert parse_ranges(Store.open(tmp_path / "s.zarr").attrs("element")["guessed_atoms"]) == [1, 2, 3]
+
+
+def test_psf__has_the_elements_whose_masses_it_has(tmp_path):
+    # Carbon, a united CH2, a hydrogen made heavier, zinc as CHARMM has it, a lone pair, and a bead.
+    masses = [12.011, 14.027, 3.024, 65.37, 0.0, 72.0]
+    rows = [f"{k:8} A 1 ALA X{k} X 0.0 {mass:.4f} 0" for k, mass in enumerate(masses, start=1)]
+    lines = [
+        "PSF",
+        "",
+        "       1 !NTITLE",
+        " REMARKS",
+        "",
+        "       6 !NATOM",
+        *rows,
+        "",
+        "       0 !NBOND: bonds",
+        "",
+    ]
+    (tmp_path / "a.psf").write_text("\n".join(lines) + "\n")
+    assert guessed(tmp_path / "a.psf") == [1, 2, 5]
