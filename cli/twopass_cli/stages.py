@@ -128,10 +128,12 @@ def scan(
     missing are computed and kept.
     """
     from twopass_store.cluster import scan_cuts
-    from twopass_store.report import plot_scan
+    from twopass_store.report import check_plot, plot_scan
 
     from .results import print_scan
 
+    if plot is not None:
+        check_plot(plot)
     found = scan_cuts(store, **options)
     print_scan(found, form)
     if plot is not None:

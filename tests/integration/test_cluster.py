@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from scipy.cluster.hierarchy import fcluster
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results
@@ -110,6 +110,30 @@ def test_clusters__are_numbered_by_their_share_of_the_subset(ingested, options):
     cluster_subset(ingested, name=f"{name}-scipy", stride=10, label_order="linkage", **options)
     with open_results(ingested, f"{name}-scipy") as results:
         np.testing.assert_array_equal(results.subset_label.values, of_scipy)
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "method", "words"),
+    [
+        ("2", "linkage", "cutoff of 2 nm (20 Å) gives 1 cluster of 100 frames; the tree joins frames at"),
+        ("0.001A", "linkage", "gives 100 clusters of 100 frames"),
+        ("2", "gromos", "the RMSDs of the frames are"),
+        ("0.6A", "linkage", ""),
+    ],
+)
+def test_cutoff__that_joins_all_or_nothing_is_told_with_the_range(ingested, twopass, cutoff, method, words):
+    options = ("--cutoff", cutoff, "--method", method, "--stride", 40, "--restart")
+    told = twopass("cluster", ingested, "--name", "doubt", *options).stderr
+    line = next((line for line in told.splitlines() if line.startswith("warning: the cutoff")), "")
+    assert words in line
+    assert bool(words) == bool(line)
+    if words:
+        with open_results(ingested, "doubt") as results:
+            heights = rmsd = results.rmsd.values.astype(np.float64)
+            if method == "linkage":
+                heights = linkage(rmsd, "average")[:, 2]
+        assert f"{heights.min():.3g} to {heights.max():.3g} nm" in line
+    assert ("tree cut at" in told) == (method == "linkage")
 
 
 def test_steps__are_reused_under_a_new_name(ingested):

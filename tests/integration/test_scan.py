@@ -138,6 +138,10 @@ def test_command__prints_a_table_csv_json_and_draws(ingested, twopass, tmp_path)
     assert "'text', 'csv', 'json'" in twopass(*arguments, "--format", "xml", code=2).stderr
     with pytest.raises(ConfigError, match="no such format"):
         plot_scan(scan, tmp_path / "cuts.doc")
+    # What can't be drawn is told before what takes time.
+    told = twopass("scan", "s.zarr", "--stride", 11, "--plot", "cuts.doc", code=2).stderr
+    assert "no such format" in told
+    assert "first pass" not in told
 
 
 def test_command__auto_says_why(ingested, twopass, tmp_path):

@@ -25,7 +25,7 @@ from ..store import (
 if TYPE_CHECKING:
     from .plan import ClusterPlan
 
-__all__ = ["HINT", "ClusterResult", "base_steps", "cluster_subset", "make_clustering"]
+__all__ = ["HINT", "ClusterResult", "base_steps", "cluster_subset", "cut_in_words", "make_clustering"]
 
 HINT = (
     "Use the same parameters, another name (--name, or cluster.name in a config), or --restart to discard "
@@ -190,7 +190,7 @@ class _Cluster(Stage[int]):
         if len(plan.metric.atoms) == 1 and plan.metric.fit == "pairs":
             note("the RMSD of a single atom is always 0: select more atoms to tell frames apart")
         if self.config.cutoff is not None:
-            note(f"tree cut at {format_length(self.config.cutoff)}")
+            note(cut_in_words(self.config))
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> int:
         from .steps import compute_distances, cut_and_choose, link
@@ -201,6 +201,12 @@ class _Cluster(Stage[int]):
         if not is_complete(store, steps[-1].plan):
             cut_and_choose(store, self.planned, tree, steps[-1].plan, self.progress)
         return computed
+
+
+def cut_in_words(config: ClusterConfig) -> str:
+    """Say what the cutoff is of."""
+    what = "tree cut at" if config.method == "linkage" else "neighbours within"
+    return f"{what} {format_length(config.cutoff or 0)}"
 
 
 def base_steps(store: Store, plan: "ClusterPlan") -> list[Step]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from ..store import Rows, Store, is_complete, provenance, take
 from .choice import choose, warning
 from .judge import scan_tree
 from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options
-from .stage import HINT
+from .stage import HINT, cut_in_words
 from .stored import StoredPositions, read_distances, write_group
 
 __all__ = ["compute_distances", "cut_and_choose", "link"]
@@ -175,11 +176,27 @@ def cut_and_choose(
         "provenance": provenance(),
     }
     write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
-    asked = f"{n_clusters} asked for" if n_clusters else f"cut at {format_length(config.cutoff or 0)}"
+    asked = f"{n_clusters} asked for" if n_clusters else cut_in_words(config)
     progress.note(f"clusters found: {found} ({asked}); leaders: {len(leader_frame)}")
-    doubt = warning(chosen, config)
-    if doubt:
-        progress.note(doubt)
+    heights = distances if tree is None else tree[:, 2]
+    for doubt in (_doubt_of_cutoff(config, found, len(labels), heights), warning(chosen, config)):
+        if doubt:
+            progress.note(doubt)
+
+
+def _doubt_of_cutoff(
+    config: ClusterConfig, found: int, n_subset: int, heights: NDArray[np.floating[Any]]
+) -> str | None:
+    """Say in which range a cutoff makes sense if it left all frames together, or nearly all alone."""
+    if config.cutoff is None or 1 < found <= n_subset / 2:
+        return None
+    low, high = float(heights.min()), float(heights.max())
+    joined = "the tree joins frames at" if config.method == "linkage" else "the RMSDs of the frames are"
+    return (
+        f"warning: the cutoff of {format_length(config.cutoff)} gives {found} cluster{'s' * (found > 1)} of "
+        f"{n_subset} frames; {joined} {low:.3g} to {high:.3g} nm ({10 * low:.3g} to {10 * high:.3g} Å). "
+        f"Choose one in between; a number without a unit is in nm (for Å, write --cutoff 2A)"
+    )
 
 
 def _suggested(tree: NDArray[np.float64], config: ClusterConfig) -> str:

@@ -37,6 +37,6 @@ def make_executor(*, workers: int, scheduler: str | None = None) -> Executor:
     except ImportError as error:
         raise ConfigError(
             "A scheduler was given, but dask.distributed is not installed. "
-            "Install it with: pip install 'twopass-store[dask]'"
+            "Install it with: pip install dask distributed"
         ) from error
     return DaskExecutor(scheduler)

@@ -2,7 +2,7 @@
 
 from .columns import finished_assign
 from .compare import compare_labels
-from .plot import plot_scan
+from .plot import check_plot, plot_scan
 from .status import StageStatus, StoreStatus, store_status
 from .summary import ClusterTable, cluster_table, summarize
 
@@ -10,6 +10,7 @@ __all__ = [
     "ClusterTable",
     "StageStatus",
     "StoreStatus",
+    "check_plot",
     "cluster_table",
     "compare_labels",
     "finished_assign",

@@ -11,7 +11,7 @@ from ..errors import ConfigError, StoreWriteError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["plot_scan"]
+__all__ = ["check_plot", "plot_scan"]
 
 PANELS = {
     "silhouette": "silhouette (high)",
@@ -21,6 +21,27 @@ PANELS = {
     "ssr_sst": "SSR/SST",
     "largest_cluster": "largest cluster (frames)",
 }
+
+
+def check_plot(path: str | os.PathLike[str]) -> Path:
+    """Refuse what can't be drawn, before what takes time; returns the path.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib isn't installed, or doesn't know the format.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError as error:
+        raise ConfigError(
+            "A plot needs matplotlib, which isn't installed: pip install matplotlib. Or take the figures as "
+            "--format csv."
+        ) from error
+    known: Any = FigureCanvasAgg.filetypes
+    if Path(path).suffix.removeprefix(".") not in known:
+        raise ConfigError(f"{path}: matplotlib writes no such format. End it in .png, .pdf or .svg.")
+    return Path(path)
 
 
 def plot_scan(scan: "xr.Dataset", path: str | os.PathLike[str]) -> Path:
@@ -40,20 +61,12 @@ def plot_scan(scan: "xr.Dataset", path: str | os.PathLike[str]) -> Path:
     StoreWriteError
         If it can't be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            "A plot needs matplotlib, which isn't installed: pip install 'twopass-store[plot]'. Or take the "
-            "figures as --format csv."
-        ) from error
-    path = Path(path)
+    path = check_plot(path)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9, 7), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    known: Any = canvas.get_supported_filetypes()
-    if path.suffix.removeprefix(".") not in known:
-        raise ConfigError(f"{path}: matplotlib writes no such format. End it in .png, .pdf or .svg.")
+    FigureCanvasAgg(figure)
     panels = figure.subplots(3, 2, sharex=True)
     for axes, (name, label) in zip(panels.flat, PANELS.items(), strict=True):
         for linkage in scan.linkage.values:
