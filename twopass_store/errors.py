@@ -26,6 +26,7 @@ __all__ = [
     "TrajectoryNotFoundError",
     "TruncatedTrajectoryError",
     "TwopassError",
+    "UnreadableError",
     "WorkerError",
     "limit_of_the_machine",
 ]
@@ -53,6 +54,10 @@ class TrajectoryNotFoundError(TrajectoryError, FileNotFoundError):
 
 class TruncatedTrajectoryError(TrajectoryError, EOFError):
     """A trajectory file ends before the frames that it promises."""
+
+
+class UnreadableError(TrajectoryError):
+    """A reader can't make sense of a file; another might."""
 
 
 class TopologyMismatchError(TrajectoryError, ValueError):

@@ -11,6 +11,7 @@ TREE = {
     "TrajectoryNotFoundError": "TrajectoryError FileNotFoundError",
     "TruncatedTrajectoryError": "TrajectoryError EOFError",
     "TopologyMismatchError": "TrajectoryError ValueError",
+    "UnreadableError": "TrajectoryError",
     "NonFiniteError": "TrajectoryError ArithmeticError",
     "PrecisionError": "TrajectoryError ValueError",
     "StoreError": "TwopassError",

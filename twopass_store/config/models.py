@@ -178,6 +178,10 @@ class IngestConfig(_Model):
     """
     top: File | None = None
     """Topology file; not needed if the trajectories carry their own."""
+    reader: Literal["mdtraj", "mdanalysis"] = "mdtraj"
+    """What reads topologies and trajectories. mdanalysis, which must be installed, reads formats that mdtraj
+    doesn't, one frame at a time.
+    """
     format: Annotated[str, Written("NAME")] | None = None
     """Read the trajectories as this format, named by its extension, such as nc. By default each as what its
     content says it is, or its extension if that leaves it open.

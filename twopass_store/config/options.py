@@ -42,6 +42,7 @@ class IngestOptions(_Resources, total=False):
 
     from_list: Path | None
     top: Path | None
+    reader: str
     format: str | None
     select: str | None
     ndx: Path | None

@@ -19,7 +19,7 @@ from .runs import Source
 
 __all__ = ["plan_append"]
 
-CHOICES = ("topology", "stride", "discard_first", "precision", "image")
+CHOICES = ("topology", "stride", "discard_first", "precision", "image", "reader")
 """Parameters of an ingest that hold for all of its files."""
 
 

@@ -19,7 +19,6 @@ from ..store import Store
 from ..trajectory import (
     READER_BYTES,
     describe_selection,
-    guessed_elements,
     reading_bytes,
     topology_to_json,
 )
@@ -116,7 +115,7 @@ def plan_ingest(config: IngestConfig, *, to: Store | None = None) -> IngestPlan:
     systems = SystemTable(config)
     inputs = find_inputs(config, systems, is_growing=to is not None)
     sources, reference = inputs.sources, systems.reference
-    topology, stored_topology = reference.load_topology(), reference.load_kept_topology()
+    stored_topology = reference.load_kept_topology()
     n_frames = sum(len(source.kept) for source in sources)
     if to is None:
         shard_chunks = chunks_per_shard(n_frames, reference.n_kept, shard=config.shard or "auto")
@@ -145,7 +144,7 @@ def plan_ingest(config: IngestConfig, *, to: Store | None = None) -> IngestPlan:
         sources=sources,
         trajectories=tuple(range(len(sources))),
         stored_topology=stored_topology,
-        guessed=np.flatnonzero(guessed_elements(reference.topology_path, topology)[reference.kept_atoms()]),
+        guessed=reference.guessed_atoms(),
         n_frames=n_frames,
         n_stored=0,
         tables=tables,
@@ -186,8 +185,10 @@ def _parameters(
     # Integers on the files' own grid and float32 are the same values: only rounding makes others.
     if not isinstance(config.precision, str):
         parameters["precision"] = f"rounded to {config.precision:g} nm"
+    if config.reader != "mdtraj":
+        parameters["reader"] = config.reader
     if config.format is not None:
-        parameters["format"] = sources[0].info.format.name
+        parameters["format"] = sources[0].info.format.mdanalysis or sources[0].info.format.name
     if any(source.label for source in sources):
         parameters["labels"] = [source.label for source in sources]
     if config.image != "none":
@@ -203,7 +204,8 @@ def _parameters(
 def origin_of(source: Source) -> Origin:
     """Return what a plan keeps of a file."""
     info = {each.name: getattr(source.info, each.name) for each in fields(source.info)}
-    info["format"] = source.info.format.extensions[0][1:]
+    entry = source.info.format
+    info["format"] = entry.extensions[0][1:] if entry.mdanalysis is None else entry.mdanalysis
     topology = source.system.topology_path
     return Origin(info, topology, source.label, source.run, source.user_time, source.kept)
 

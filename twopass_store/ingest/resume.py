@@ -19,7 +19,6 @@ from ..trajectory import (
     TrajectoryInfo,
     check_unchanged,
     format_of,
-    guessed_elements,
     topology_from_json,
 )
 from .origins import Origin, Origins
@@ -76,7 +75,10 @@ def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestCon
     # An array that is made anew needs to know its atoms.
     needed |= set() if is_whole else {0}
     systems = SystemTable(asked)
-    files = [_source(file, systems if index in needed else None) for index, file in enumerate(origins.files)]
+    files = [
+        _source(file, systems if index in needed else None, asked.reader)
+        for index, file in enumerate(origins.files)
+    ]
     for index in sorted(needed):
         _require_same(files[index], journal.plan.parameters, index)
     parts = list(origins.parts(n_stored))
@@ -93,7 +95,7 @@ def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestCon
         sources=tuple(replace(files[index], kept=kept) for index, _, kept in parts),
         trajectories=tuple(index for index, _, _ in parts),
         stored_topology=topology,
-        guessed=np.empty(0, np.int64) if is_whole else _guessed(systems.reference),
+        guessed=np.empty(0, np.int64) if is_whole else systems.reference.guessed_atoms(),
         n_frames=n_frames,
         n_stored=n_stored,
         tables={name: column for name, column in tables.items() if name in products},
@@ -120,10 +122,11 @@ def _n_stored(store: Store, journal: StageJournal, specs: Sequence[ArraySpec]) -
     return n_before if are_there and journal.done("position")[: n_before // unit].all() else 0
 
 
-def _source(file: Origin, systems: SystemTable | None) -> Source:
+def _source(file: Origin, systems: SystemTable | None, reader: str) -> Source:
     """Return a file to read; without `systems` one that isn't read."""
     path = file.info["path"]
-    info = TrajectoryInfo(**{**file.info, "format": format_of(path, file.info["format"])})
+    entry = format_of(path, file.info["format"], reader=reader)
+    info = TrajectoryInfo(**{**file.info, "format": entry})
     if systems is None:
         system = System(file.topology, info.n_atoms, None)
     else:
@@ -138,11 +141,6 @@ def _require_same(source: Source, parameters: Mapping[str, Any], index: int) -> 
             f"Other atoms of {source.info.path} would be read than before: {source.system.topology_path}, or "
             "the index file, has changed. Restore it."
         )
-
-
-def _guessed(system: System) -> NDArray[np.int64]:
-    guessed = guessed_elements(system.topology_path, system.load_topology())
-    return np.flatnonzero(guessed[system.kept_atoms()])
 
 
 def _run_columns(parameters: Mapping[str, Any], products: Collection[str]) -> dict[str, NDArray[Any]]:

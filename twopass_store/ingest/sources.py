@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..config import IngestConfig, InputFile, expand_paths, format_time, list_inputs
-from ..errors import ConfigError
+from ..errors import ConfigError, TopologyMismatchError, TrajectoryError, TrajectoryNotFoundError
 from ..partition import FrameList
-from ..trajectory import TrajectoryInfo, probe
+from ..trajectory import TrajectoryInfo, other_reader, probe, require_reader
 from .choice import Choice
 from .runs import Run, Source, group_runs, order_parts
 from .systems import SystemTable, listed
@@ -58,17 +58,16 @@ def find_inputs(config: IngestConfig, systems: SystemTable, *, is_growing: bool 
     top = expand_paths([config.top])[0] if config.top is not None else None
     files = list_inputs(config)
     sources = []
+    require_reader(config.reader)
     for file in files:
-        system = systems.of(file.path, file.topology or top)
-        topology, where = system.load_topology(), system.topology_path
-        info = probe(
-            file.path,
-            topology,
-            topology_path=where,
-            is_growing=is_growing,
-            format_name=config.format,
-        )
-        sources.append(Source(info, system, FrameList.of(), file.label))
+        given = file.topology or top
+        try:
+            sources.append(_looked_at(file, given, config, systems, is_growing=is_growing))
+        except (TrajectoryNotFoundError, TopologyMismatchError):
+            raise
+        except TrajectoryError as error:
+            other = other_reader(error, file.path, given) if config.reader == "mdtraj" else ""
+            raise type(error)(f"{error} {other}".strip()) from error
     runs: list[Run] = []
     if config.uses_times or config.from_list is not None:
         sources, runs, remarks = _by_time(files, sources, config)
@@ -89,6 +88,21 @@ def find_inputs(config: IngestConfig, systems: SystemTable, *, is_growing: bool 
         n_timed=max(n_timed, default=0),
         remarks=tuple(remarks),
     )
+
+
+def _looked_at(
+    file: InputFile, top: Path | None, config: IngestConfig, systems: SystemTable, *, is_growing: bool
+) -> Source:
+    system = systems.of(file.path, top)
+    info = probe(
+        file.path,
+        system.load_topology(),
+        topology_path=system.topology_path,
+        is_growing=is_growing,
+        format_name=config.format,
+        reader=config.reader,
+    )
+    return Source(info, system, FrameList.of(), file.label)
 
 
 def _by_number(info: TrajectoryInfo, config: IngestConfig) -> FrameList:

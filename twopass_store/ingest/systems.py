@@ -44,12 +44,15 @@ class System:
         Those kept, ascending; None keeps all.
     image
         How their periodic images are undone, see `make_imager`; None to take them as they are.
+    reader
+        What reads the file that names them.
     """
 
     topology_path: str
     n_atoms: int
     atom_indices: NDArray[np.int64] | None
     image: str | None = None
+    reader: str = "mdtraj"
 
     @property
     def n_kept(self) -> int:
@@ -62,12 +65,17 @@ class System:
 
     def load_topology(self) -> md.Topology:
         """Return all atoms; not to be modified, since readers share it."""
-        return shared_topology(self.topology_path)
+        return shared_topology(self.topology_path, self.reader)
 
     def load_kept_topology(self) -> md.Topology:
         """Return the atoms kept."""
         topology = self.load_topology()
         return topology if self.atom_indices is None else topology.subset(self.atom_indices)
+
+    def guessed_atoms(self) -> NDArray[np.int64]:
+        """Return those of the atoms kept whose elements the file doesn't have, as indices among them."""
+        guessed = guessed_elements(self.topology_path, self.load_topology(), reader=self.reader)
+        return np.flatnonzero(guessed[self.kept_atoms()])
 
     def fingerprint(self) -> str:
         """Digest of which atoms are kept."""
@@ -97,7 +105,10 @@ class SystemTable:
         are solvent without a selection; a `TopologyMismatchError` if the atoms kept aren't those kept of the
         first file.
         """
-        if format_of(path, self._config.format).has_topology:
+        given: Path | None
+        if self._config.reader == "mdanalysis":
+            given = top or path
+        elif format_of(path, self._config.format).has_topology:
             is_same = top is not None and (top == path or _has_same_atoms(path, top))
             given = top if is_same else path
         else:
@@ -128,8 +139,8 @@ class SystemTable:
     def _system(self, top: Path) -> System:
         if str(top) in self._by_path:
             return self._by_path[str(top)]
-        topology = shared_topology(str(top))
-        if n_unclear := unclear_bonds(str(top)):
+        topology = shared_topology(str(top), self._config.reader)
+        if self._config.reader == "mdtraj" and (n_unclear := unclear_bonds(str(top))):
             records = f"{n_unclear} CONECT record{'s' if n_unclear > 1 else ''}"
             self._remarks[
                 f"WARNING: {records} of {top.name} left out, as several atoms have the same number. Where "
@@ -140,7 +151,8 @@ class SystemTable:
         system = self._by_content.get(content)
         if system is None:
             image = None if self._config.image == "none" else self._config.image
-            system = System(str(top), topology.n_atoms, self._selected(topology, str(top)), image)
+            atoms = self._selected(topology, str(top))
+            system = System(str(top), topology.n_atoms, atoms, image, self._config.reader)
             if image is not None:
                 if image.startswith(ANCHOR):
                     self._advise(topology, image.removeprefix(ANCHOR), str(top))
@@ -170,7 +182,8 @@ class SystemTable:
 
     def _advise(self, topology: md.Topology, selection: str, path: str) -> None:
         def guessed() -> list[int]:
-            return np.flatnonzero(guessed_elements(path, topology)).tolist()
+            elements = guessed_elements(path, topology, reader=self._config.reader)
+            return np.flatnonzero(elements).tolist()
 
         self._remarks |= {remark: [] for remark in selection_remarks(topology, selection, guessed)}
 

@@ -12,7 +12,7 @@ from .imaging import ANCHOR, JumpCheck, make_imager
 from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
-from .probe import probe
+from .probe import other_reader, probe, require_reader
 from .reader import Block, load_structures, read_blocks, read_times, reading_bytes
 from .recognition import format_of
 from .selection import read_index_group, select_atoms
@@ -48,6 +48,7 @@ __all__ = [
     "make_imager",
     "match_atoms",
     "open_writer",
+    "other_reader",
     "output_format",
     "place_atoms",
     "probe",
@@ -56,6 +57,7 @@ __all__ = [
     "read_masses",
     "read_times",
     "reading_bytes",
+    "require_reader",
     "select_atoms",
     "selection_remarks",
     "shared_topology",

@@ -10,7 +10,7 @@ from stat import S_ISREG
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from ..errors import ConfigError, TrajectoryError, TrajectoryNotFoundError, TwopassError
+from ..errors import ConfigError, TrajectoryError, TrajectoryNotFoundError, TwopassError, UnreadableError
 from .compressed import teach_mdtraj
 
 __all__ = [
@@ -51,6 +51,8 @@ class TrajectoryFormat:
     bytes_per_atom
         Peak memory of mdtraj for one atom of one frame while it decodes, in bytes; 12 is the float32 result
         alone. Measured; a test holds it.
+    mdanalysis
+        What MDAnalysis calls the format, if that reads it; empty if the file's name says it. Else None.
     """
 
     name: str
@@ -64,6 +66,7 @@ class TrajectoryFormat:
     is_read: bool = True
     is_written: bool = True
     bytes_per_atom: int = 12
+    mdanalysis: str | None = None
 
 
 # HDF5 and NetCDF are decoded with what the libraries keep of it (48 bytes), and copied (48).
@@ -241,10 +244,14 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
         raise TrajectoryError(
             f"May not read {path}: permission denied. Ask for read access to it."
         ) from error
-    except Exception as error:
+    except ImportError as error:  # of a package that only some formats need
         raise TrajectoryError(
-            f"Cannot read {what} of {path}: {_reason(error)}. The file is damaged, or of another "
-            "format than it was taken for. Copy it again, or write it again."
+            f"Cannot read {what} of {path}: {_reason(error)}. Install what is missing."
+        ) from error
+    except Exception as error:
+        raise UnreadableError(
+            f"Cannot read {what} of {path}: {_reason(error)}. The file may be damaged, of a kind that its "
+            "reader doesn't know, or of another format than it was taken for."
         ) from error
 
 

@@ -30,7 +30,7 @@ _FORMAT = (
 )
 
 
-def guessed_elements(path: str | Path, topology: md.Topology) -> NDArray[np.bool_]:
+def guessed_elements(path: str | Path, topology: md.Topology, *, reader: str = "mdtraj") -> NDArray[np.bool_]:
     """Atoms whose element isn't written in the topology file, so that mdtraj guessed it or left it out.
 
     A guess serves to tell hydrogens from heavy atoms, but gives beads of coarse-grained models and virtual
@@ -42,12 +42,16 @@ def guessed_elements(path: str | Path, topology: md.Topology) -> NDArray[np.bool
         The file that `load_topology` read.
     topology
         What it gave.
+    reader
+        What read it; MDAnalysis guesses none.
 
     Returns
     -------
     Shape (n_atoms,). Formats that keep elements count as written, whatever made them; so do the elements of a
     PSF file whose masses they have.
     """
+    if reader == "mdanalysis":
+        return np.array([atom.element is None for atom in topology.atoms], dtype=bool)
     file = check_file(path)
     extension = topology_extension(file)
     if extension in _NAMES_ONLY:

@@ -4,6 +4,7 @@ mdtraj's readers of DCD, NetCDF and text take the end of a file within a frame f
 """
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,14 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import TopologyMismatchError, TrajectoryError, TruncatedTrajectoryError
+from ..errors import (
+    ConfigError,
+    TopologyMismatchError,
+    TrajectoryError,
+    TruncatedTrajectoryError,
+    TwopassError,
+    UnreadableError,
+)
 from .compressed import compression_of, open_unpacked, unpacked_bytes
 from .containment import contained
 from .formats import TrajectoryFormat, check_file, plain_name
@@ -20,14 +28,16 @@ from .pdb import find_models
 from .recognition import format_of
 from .stream import bare_topology, frame_offsets, iterload, numbers_at
 from .topology import load_topology
+from .universe import count_frames
 
-__all__ = ["examine", "probe"]
+__all__ = ["examine", "other_reader", "probe", "require_reader"]
 
 # Address space for a look at the first frames: of any size, or of a file that can only be read whole.
 _EXAMINE_BYTES = 1 << 30
 _EXAMINE_FACTOR = 40
 
 _TRR_SIZES = 52
+_INSTALL = "pip install 'twopass-store[mdanalysis]'"
 
 
 def probe(
@@ -37,6 +47,7 @@ def probe(
     topology_path: str | Path | None = None,
     is_growing: bool = False,
     format_name: str | None = None,
+    reader: str = "mdtraj",
 ) -> TrajectoryInfo:
     """Find out what a trajectory file holds, and that it is whole and fits its topology.
 
@@ -52,6 +63,8 @@ def probe(
         Whether the file is one that is still being written: of XTC and TRR, the whole frames are taken.
     format_name
         What to read it as, see `format_of`; found out if None.
+    reader
+        What to read it with: ``mdtraj`` or ``mdanalysis``.
 
     Raises
     ------
@@ -67,14 +80,14 @@ def probe(
         If there is no format of this name.
     """
     file = check_file(path)
-    entry = format_of(file, format_name)
+    entry = format_of(file, format_name, reader=reader)
     if topology is None:
         if not entry.has_topology:
             raise TrajectoryError(
                 f"{file} doesn't say which atoms it holds ({entry.name} files don't). Give a topology with "
                 "it, such as a PDB or GRO file of the same atoms."
             )
-        topology, topology_path = load_topology(file), file
+        topology, topology_path = load_topology(file, reader), file
     needs_bytes = _EXAMINE_BYTES if entry.can_seek else _EXAMINE_FACTOR * unpacked_bytes(file)
     found = contained(
         examine,
@@ -101,7 +114,9 @@ def examine(path: str, entry: TrajectoryFormat, n_atoms: int, is_growing: bool) 
     Formats that don't say how many atoms they hold are taken to have `n_atoms`.
     """
     status = Path(path).stat()
-    if entry.name in ("XTC", "TRR"):
+    if entry.mdanalysis is not None:
+        count = _Count(*count_frames(path, n_atoms, entry.mdanalysis))
+    elif entry.name in ("XTC", "TRR"):
         count = _count_xdr(path, entry, is_growing)
     elif entry.name == "DCD":
         count = _count_dcd(path, entry)
@@ -142,6 +157,37 @@ def examine(path: str, entry: TrajectoryFormat, n_atoms: int, is_growing: bool) 
         digest=digest_file(path, size_bytes=size_bytes),
         spacing=spacing,
     )
+
+
+def require_reader(reader: str) -> None:
+    """Raise a `ConfigError` if a reader isn't installed."""
+    if reader == "mdanalysis" and find_spec("MDAnalysis") is None:
+        raise ConfigError(f"`reader` mdanalysis needs MDAnalysis, which isn't installed: {_INSTALL}.")
+
+
+def other_reader(error: TrajectoryError, path: str | Path, topology_path: str | Path | None) -> str:
+    """Say how to read a file that mdtraj failed on, if MDAnalysis can: its ends are read to find out.
+
+    Parameters
+    ----------
+    error
+        What mdtraj failed with.
+    path, topology_path
+        The file, and the topology given for it.
+
+    Returns
+    -------
+    A sentence; empty if there is no other way.
+    """
+    if find_spec("MDAnalysis") is None:
+        other = f"MDAnalysis may read it: {_INSTALL}, and use `reader` mdanalysis."
+        return other if isinstance(error, UnreadableError) else ""
+    try:
+        topology = load_topology(topology_path or path, "mdanalysis")
+        probe(path, topology, reader="mdanalysis")
+    except TwopassError:
+        return ""
+    return "MDAnalysis can read it: use `reader` mdanalysis."
 
 
 class _Count(NamedTuple):
@@ -308,9 +354,9 @@ def _has_box(path: str, entry: TrajectoryFormat, n_atoms: int) -> bool:
 def _check_columns(path: str, columns: list[bytes]) -> None:
     """Refuse fractions of the box, which mdtraj takes for Å."""
     if not {b"x", b"xu"} & set(columns) and {b"xs", b"xsu"} & set(columns):
-        raise TrajectoryError(
+        raise UnreadableError(
             f"{path} holds scaled coordinates (xs, ys, zs), which mdtraj doesn't read. Dump x, y and z "
-            "(`dump … custom … id type x y z`), or convert the file, as OVITO and MDAnalysis do."
+            "(`dump … custom … id type x y z`), or convert the file."
         )
 
 

@@ -5,7 +5,7 @@ import re
 import zlib
 from pathlib import Path
 
-from ..errors import ConfigError, TrajectoryError
+from ..errors import ConfigError, TrajectoryError, UnreadableError
 from .compressed import COMPRESSED_SUFFIXES, compression_of, read_head
 from .containment import contained
 from .formats import FORMATS, TrajectoryFormat, check_file
@@ -53,7 +53,7 @@ _TOPOLOGIES = {
 _CONVERT = "Convert it, as with MDAnalysis or VMD, to XTC or DCD."
 
 
-def format_of(path: str | Path, name: str | None = None) -> TrajectoryFormat:
+def format_of(path: str | Path, name: str | None = None, *, reader: str = "mdtraj") -> TrajectoryFormat:
     """Format of a trajectory file to be read, by its content, or by its extension if that tells nothing.
 
     Parameters
@@ -62,6 +62,8 @@ def format_of(path: str | Path, name: str | None = None) -> TrajectoryFormat:
         The file.
     name
         An extension without its dot, such as ``nc``, of the format to take it for instead.
+    reader
+        ``mdtraj``, or ``mdanalysis``, which tells formats itself and has other names for them.
 
     Raises
     ------
@@ -71,6 +73,11 @@ def format_of(path: str | Path, name: str | None = None) -> TrajectoryFormat:
         If its format isn't one of those that are read, or it is compressed and not text.
     """
     file = check_file(path)
+    if reader == "mdanalysis":
+        suffix = Path(path).suffix.lower()
+        return TrajectoryFormat(
+            "MDAnalysis", (suffix,), has_topology=True, bytes_per_atom=96, mdanalysis=name or ""
+        )
     if name is not None:
         named = _BY_EXTENSION.get(f".{name.lower().removeprefix('.')}")
         if named is None:
@@ -84,8 +91,8 @@ def format_of(path: str | Path, name: str | None = None) -> TrajectoryFormat:
         return entry
     if content is not None:
         way = _NOT_READ.get(content, _CONVERT).format(file=file.name)
-        raise TrajectoryError(f"Cannot read {file} as a trajectory: its content is {content}. {way}")
-    raise TrajectoryError(
+        raise UnreadableError(f"Cannot read {file} as a trajectory: its content is {content}. {way}")
+    raise UnreadableError(
         f"Cannot tell the format of {file}: its first bytes are those of no format that is read, and "
         f"{suffix or 'a name without an extension'} isn't one of their extensions ({', '.join(_BY_EXTENSION)}"
         "). Name the format with `format`, or convert the file."
@@ -105,7 +112,7 @@ def topology_extension(path: str | Path) -> str:
     extension = _suffix(file).replace(".ent", ".pdb") if content is None else _TOPOLOGIES.get(content)
     _refuse_packed(file, content, is_text=extension not in (None, ".h5", ".hdf5", ".lh5", ".gsd"))
     if extension is None:
-        raise TrajectoryError(
+        raise UnreadableError(
             f"Cannot take a topology from {file}: its content is {content}. Give a PDB, GRO, PSF or prmtop "
             "file of the same atoms."
         )

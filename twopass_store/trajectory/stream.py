@@ -22,6 +22,7 @@ from .formats import TrajectoryFormat, plain_name
 from .imaging import Imager, make_imager
 from .pdb import read_models
 from .topology import shared_topology
+from .universe import frames_of
 
 __all__ = [
     "Block",
@@ -84,7 +85,7 @@ def read_frames(
     frames: FrameList,
     block_frames: int,
     atom_indices: NDArray[np.int64] | None,
-    images: tuple[str, str] | None,
+    images: tuple[str, str, str] | None,
 ) -> Iterator[Block]:
     """Yield frames of a file in blocks of so many frames; in a reader, for `read_blocks`."""
     kept = None if atom_indices is None else atom_indices.tobytes()
@@ -92,7 +93,7 @@ def read_frames(
     for wanted in _stretches(frames.to_array(), 4 * block_frames, entry):
         position, stop = int(wanted[0]), int(wanted[-1]) + 1
         chunk = min(block_frames, stop - position)
-        topology = bare_topology(n_atoms) if imager is None else shared_topology(images[0])  # type: ignore[index]
+        topology = bare_topology(n_atoms) if imager is None else shared_topology(images[0], images[2])  # type: ignore[index]
         if position and entry.name in ("XTC", "TRR"):
             frame_offsets(path, entry)
         for part in iterload(path, entry, topology, chunk=chunk, skip=position):
@@ -120,7 +121,10 @@ def _stretches(wanted: NDArray[np.int64], gap: int, entry: TrajectoryFormat) -> 
 def iterload(
     path: str, entry: TrajectoryFormat, topology: md.Topology, *, chunk: int, skip: int = 0
 ) -> Iterator[md.Trajectory]:
-    """`mdtraj.iterload`, for files of any name, and a chunk at a time for PDB and GRO, too."""
+    """`mdtraj.iterload`, for files of any name; a chunk at a time for PDB and GRO, too; or MDAnalysis."""
+    if entry.mdanalysis is not None:
+        yield from frames_of(path, topology, entry.mdanalysis, chunk=chunk, skip=skip)
+        return
     if entry.name == "PDB":
         yield from read_models(path, topology, chunk=chunk, skip=skip)
         return
@@ -195,9 +199,9 @@ def bare_topology(n_atoms: int) -> md.Topology:
 
 
 @lru_cache(maxsize=2)
-def _imager(topology_path: str, image: str, atom_indices: bytes | None) -> Imager:
+def _imager(topology_path: str, image: str, reader: str, atom_indices: bytes | None) -> Imager:
     atoms = None if atom_indices is None else np.frombuffer(atom_indices, np.int64)
-    return make_imager(shared_topology(topology_path), image, atoms, path=topology_path)
+    return make_imager(shared_topology(topology_path, reader), image, atoms, path=topology_path)
 
 
 class _GroFile(GroTrajectoryFile):  # type: ignore[misc]

@@ -14,6 +14,7 @@ from .containment import contained
 from .formats import check_file, plain_name, reading
 from .pdb import add_bonds, count_unclear_bonds, first_model
 from .recognition import topology_extension
+from .universe import topology_of
 
 __all__ = [
     "load_topology",
@@ -24,6 +25,9 @@ __all__ = [
     "unclear_bonds",
 ]
 
+# Address space of MDAnalysis, and of what it makes of a byte of a file.
+_UNIVERSE_BYTES = 1 << 30
+_UNIVERSE_FACTOR = 200
 # The HDF5 library crashes on some damaged files.
 _CONTAINED = (".h5", ".hdf5", ".lh5")
 _JSON_FORMAT = "twopass-topology"
@@ -32,8 +36,15 @@ _JSON_VERSION = 1
 _JSON_FACTOR = 20
 
 
-def load_topology(path: str | Path) -> md.Topology:
+def load_topology(path: str | Path, reader: str = "mdtraj") -> md.Topology:
     """Topology of a file that holds one: PDB, GRO, MDTraj HDF5, Amber prmtop, PSF, mmCIF and others.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reader
+        What reads it: ``mdtraj``, or ``mdanalysis``, which knows more formats and guesses no elements.
 
     Raises
     ------
@@ -43,9 +54,12 @@ def load_topology(path: str | Path) -> md.Topology:
         If its format holds no topology, or it can't be read.
     """
     file = check_file(path)
+    size = file.stat().st_size
+    if reader == "mdanalysis":
+        needs_bytes = _UNIVERSE_BYTES + _UNIVERSE_FACTOR * size
+        return contained(topology_of, str(file), path=file, what="the topology", needs_bytes=needs_bytes)
     extension = topology_extension(file)
     if extension in _CONTAINED:
-        size = file.stat().st_size
         return contained(_load, str(file), extension, path=file, what="the topology", needs_bytes=40 * size)
     with reading(file, "the topology"):
         return _load(str(file), extension)
@@ -82,20 +96,20 @@ def unclear_bonds(path: str) -> int:
     return count_unclear_bonds(path) if topology_extension(path) == ".pdb" else 0
 
 
-def shared_topology(path: str) -> md.Topology:
+def shared_topology(path: str, reader: str = "mdtraj") -> md.Topology:
     """Topology of a file as :func:`load_topology` reads it, the same object while the file is unchanged.
 
     Not to be modified. At most two are kept, so that files with topologies of their own don't fill the
     memory.
     """
     status = check_file(path).stat()
-    return _cached(path, status.st_size, status.st_mtime_ns)
+    return _cached(path, reader, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=2)
-def _cached(path: str, size: int, modified_ns: int) -> md.Topology:
+def _cached(path: str, reader: str, size: int, modified_ns: int) -> md.Topology:
     # Size and time are part of the cache's key only.
-    return load_topology(path)
+    return load_topology(path, reader)
 
 
 def topology_to_json(topology: md.Topology) -> str:

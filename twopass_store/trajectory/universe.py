@@ -1,0 +1,274 @@
+"""Frames and topologies as MDAnalysis reads them, for what mdtraj doesn't read; runs in a reader process.
+
+MDAnalysis is optional, so it is imported where it is used.
+"""
+
+import io
+import mmap
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import mdtraj as md
+import numpy as np
+from mdtraj.core import element as elements
+
+from ..errors import TrajectoryError, TruncatedTrajectoryError
+
+__all__ = ["count_frames", "frames_of", "topology_of"]
+
+# By the first bytes of files whose extension MDAnalysis doesn't know.
+_SIGNATURES = {b"ITEM:": "LAMMPSDUMP", b"\x89HDF": "H5MD", b"CDF": "NCDF"}
+# MDAnalysis makes up times: of the step, or of a header that many programs don't fill.
+_TIMELESS = ("DCD", "LAMMPS", "LAMMPSDUMP")
+# Nothing follows their last frame; MDAnalysis leaves out one that is cut off.
+_TEXT = ("ARC", "CRDBOX", "HISTORY", "LAMMPSDUMP", "MDCRD", "TRJ", "TXYZ", "XYZ")
+_PSF_FIELDS = 9
+_ATOM_STYLES = {
+    "atomic": "id type x y z",
+    "charge": "id type charge x y z",
+    **dict.fromkeys(("angle", "bond", "molecular"), "id resid type x y z"),
+    "full": "id resid type charge x y z",
+}
+
+_latest: dict[tuple[Any, ...], Any] = {}
+
+
+def count_frames(path: str, n_atoms: int, format_name: str) -> tuple[int, int, bool]:
+    """Return the frames of a file, the atoms in each, and whether they have times.
+
+    Formats that don't say how many atoms they hold are taken to have `n_atoms`. Raises a
+    `TruncatedTrajectoryError` if the last frame can't be read.
+    """
+    reader = _open(path, n_atoms, format_name)
+    n_frames, frame = reader.n_frames, reader.n_frames - 1
+    try:
+        reader[frame]
+        files = [each for each in vars(reader).values() if isinstance(each, io.TextIOBase)]
+        rest = "".join(file.read(4096) for file in files).strip() if _name_of(reader) in _TEXT else ""
+        frame, reason = frame + bool(rest), f"{rest[:40]!r} comes after it"
+    except Exception as error:  # whatever a reader runs into
+        rest = reason = f"{type(error).__name__}: {error}"
+    if rest:
+        raise TruncatedTrajectoryError(
+            f"{path} is cut off within frame {frame} (counted from 0), or damaged there ({reason}). If it is "
+            "still being written, wait; otherwise copy it again, or cut it after its whole frames."
+        )
+    return n_frames, reader.n_atoms, "time" in reader.ts.data and _name_of(reader) not in _TIMELESS
+
+
+def frames_of(
+    path: str, topology: md.Topology, format_name: str, *, chunk: int, skip: int
+) -> Iterator[md.Trajectory]:
+    """Yield the frames of a file from `skip` on, so many at once, as `mdtraj.iterload` does."""
+    reader = _open(path, topology.n_atoms, format_name)
+    for start in range(skip, reader.n_frames, chunk):
+        numbers = range(start, min(start + chunk, reader.n_frames))
+        xyz = np.empty((len(numbers), reader.n_atoms, 3), np.float32)
+        times, cells = np.empty(len(numbers)), np.zeros((len(numbers), 6))
+        for row, number in enumerate(numbers):
+            frame = reader[number]
+            if not frame.has_positions:
+                raise TrajectoryError(
+                    f"Frame {number} of {path} holds no positions (only velocities or forces). Write the "
+                    "frames with positions to a file of their own."
+                )
+            np.divide(frame.positions, np.float32(10), out=xyz[row])  # Å
+            times[row] = frame.time
+            cells[row] = 0.0 if frame.dimensions is None else frame.dimensions
+        trajectory = md.Trajectory(xyz, topology, time=times)
+        if cells.any():
+            trajectory.unitcell_lengths, trajectory.unitcell_angles = cells[:, :3] / 10, cells[:, 3:]
+        yield trajectory
+
+
+def topology_of(path: str) -> md.Topology:
+    """Return the atoms that a file names, with their elements, residues, chains and bonds as it says."""
+    import MDAnalysis
+    from MDAnalysis.lib.util import NamedStream
+
+    name = _format_name(path, MDAnalysis._PARSERS | MDAnalysis._READERS)
+    parser = MDAnalysis._PARSERS.get(name)
+    if parser is None:
+        raise TrajectoryError(
+            f"MDAnalysis finds no atoms' names in {path}. Give a topology of the same atoms with `top`, such "
+            "as a PDB, PSF or TPR file."
+        )
+    text, numbers, options = "", None, {}
+    if name == "LAMMPSDUMP":
+        text = _first_frame(path)
+    elif name == "PSF":
+        text, numbers = _spaced_psf(path)
+    elif name == "DATA":
+        options = _style_of_atoms(path)
+    with parser(NamedStream(io.StringIO(text), path) if text else path) as file:
+        return _converted(MDAnalysis.Universe(file.parse(**options), to_guess=()).atoms, numbers)
+
+
+def _converted(atoms: Any, numbers: list[str] | None) -> md.Topology:
+    """Return mdtraj's topology of MDAnalysis' atoms; `numbers` of residues tell those apart that it joins."""
+    topology, residue, chain = md.Topology(), None, None
+    previous: tuple[Any, Any] = None, None
+    blank = [""] * len(atoms)
+    symbols = getattr(atoms, "elements", blank)
+    names = getattr(atoms, "names", symbols if all(symbols) else getattr(atoms, "types", blank))
+    residue_names = getattr(atoms, "resnames", blank)
+    # MDAnalysis' own name for a segment without one.
+    segments = ["" if segment == "SYSTEM" else str(segment) for segment in atoms.segids]
+    chains = getattr(atoms, "chainIDs", segments)
+    serials = getattr(atoms, "ids", [0])
+    if min(serials) < 1:  # counted by MDAnalysis
+        serials = [None] * len(atoms)
+    for row, of_residue in enumerate(zip(atoms.resindices, numbers or atoms.resids, strict=True)):
+        of_chain = chains[row], segments[row]
+        if of_chain != previous[0]:
+            chain = topology.add_chain()
+            chain.chain_id = str(chains[row]) or None
+        # The atoms of a molecule may lie apart; mdtraj's follow one another.
+        if (of_chain, of_residue) != previous:
+            name, number = str(residue_names[row] or "UNK"), int(atoms.resids[row])
+            residue = topology.add_residue(name, chain, number, segments[row])
+        previous = of_chain, of_residue
+        element = _element(symbols[row])
+        atom = topology.add_atom(str(names[row]), element, residue, serial=serials[row])
+        atom.element = element  # add_atom() makes a virtual site of None
+    made = list(topology.atoms)
+    for one, other in atoms.bonds.to_indices().tolist() if hasattr(atoms, "bonds") else ():
+        topology.add_bond(made[one], made[other])
+    return topology
+
+
+def _element(symbol: str) -> Any:
+    try:
+        return elements.get_by_symbol(symbol.strip().capitalize())
+    except KeyError:
+        return None
+
+
+def _open(path: str, n_atoms: int, format_name: str) -> Any:
+    """Return MDAnalysis' reader of a file; the latest is kept, since many scan the file as they open it."""
+    from MDAnalysis import _READERS
+
+    _prepare()
+    status = Path(path).stat()
+    key = path, status.st_size, status.st_mtime_ns, n_atoms, format_name
+    if key not in _latest:
+        for _, reader in list(_latest.items()):
+            _latest.clear()
+            reader.close()
+        name = format_name.upper() or _format_name(path, _READERS)
+        if name not in _READERS:
+            raise TrajectoryError(
+                f"MDAnalysis has no format {name!r} for trajectories. Use one of {_listed(_READERS)}."
+            )
+        _latest[key] = _READERS[name](path, n_atoms=n_atoms)
+    return _latest[key]
+
+
+def _name_of(reader: Any) -> str:
+    return str(np.ravel(reader.format)[0]).upper()
+
+
+def _format_name(path: str, known: Mapping[str, Any]) -> str:
+    from MDAnalysis.lib.util import anyopen
+
+    # The whole name may say it, such as HISTORY.
+    suffix = re.sub(r"\.(gz|bz2)$", "", Path(path).name.lower()).rpartition(".")[2].upper()
+    if suffix in known:
+        return suffix
+    with anyopen(path, "rb") as file:
+        head = file.read(8)
+    for signature, name in _SIGNATURES.items():
+        if head.startswith(signature):
+            return name
+    raise TrajectoryError(
+        f"MDAnalysis can't tell the format of {path} by its name. Rename it; the extensions that it knows "
+        f"are {_listed(known)}."
+    )
+
+
+def _listed(known: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(each.lower() for each in known))
+
+
+@cache
+def _prepare() -> None:
+    """Keep MDAnalysis from writing beside the user's files, and let it read all of LAMMPS' dumps."""
+    from MDAnalysis.coordinates.LAMMPS import DumpReader
+    from MDAnalysis.coordinates.XDR import XDRBaseReader
+
+    find = XDRBaseReader._read_offsets
+    XDRBaseReader._read_offsets = lambda self, store=False: find(self, store=False)
+    XDRBaseReader._load_offsets = find
+
+    class Dump(DumpReader):  # type: ignore[misc]
+        """With `ITEM: UNITS` and `ITEM: TIME` too, which come before the first line of a frame."""
+
+        format = "LAMMPSDUMP"
+
+        @cached_property
+        def n_atoms(self) -> int:
+            return int(_first_frame(self.filename).split("\n", 4)[3])
+
+        @property
+        def n_frames(self) -> int:
+            return len(self._offsets)
+
+        def _reopen(self) -> None:
+            super()._reopen()
+            self._offsets = _frame_starts(self.filename)
+            self._file.seek(self._offsets[0])
+
+
+def _frame_starts(path: str) -> list[int]:
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        starts = [found.start() for found in re.finditer(rb"^ITEM: TIMESTEP", content, re.MULTILINE)]
+    if not starts:
+        raise TrajectoryError(f"{path} has no line `ITEM: TIMESTEP`. If it is compressed, unpack it.")
+    return starts
+
+
+def _first_frame(path: str) -> str:
+    from MDAnalysis.lib.util import anyopen
+
+    lines: list[str] = []
+    with anyopen(path) as file:
+        for line in file:
+            is_first = line.startswith("ITEM: TIMESTEP")
+            if is_first and lines:
+                break
+            if is_first or lines:
+                lines.append(line)
+    return "".join(lines)
+
+
+def _style_of_atoms(path: str) -> dict[str, str]:
+    """Return the columns of the atoms in a file of LAMMPS data, if it says their style."""
+    from MDAnalysis.lib.util import anyopen
+
+    with anyopen(path) as file:
+        found = (re.match(r"\s*Atoms\s*#\s*(\w+)", line) for line in file)
+        style = next((match[1] for match in found if match), "")
+    return {"atom_style": _ATOM_STYLES[style]} if style in _ATOM_STYLES else {}
+
+
+def _spaced_psf(path: str) -> tuple[str, list[str] | None]:
+    """Return a PSF file with spaces between columns and a segment for all, and the atoms' residue numbers.
+
+    Unless its first line says NAMD, MDAnalysis takes whatever stands in fixed columns. It leaves out the
+    codes of inserted residues (52A), which joins those of one name.
+    """
+    head, mark, rest = Path(path).read_text(errors="replace").partition("!NATOM")
+    title, *lines = rest.split("\n")
+    n_atoms = int(head.split()[-1])
+    atoms = [line.split() for line in lines[:n_atoms]]
+    for fields in atoms:
+        if len(fields) == _PSF_FIELDS - 1:
+            fields.insert(1, "SYSTEM")
+    if not all(len(fields) >= _PSF_FIELDS for fields in atoms):
+        return head + mark + rest, None
+    lines[:n_atoms] = map(" ".join, atoms)
+    spaced = head.replace("PSF", "PSF NAMD", 1) + mark + "\n".join([title, *lines])
+    return spaced, [fields[2] for fields in atoms]
