@@ -250,7 +250,7 @@ NOT_READ = {
     "top.psf": (b"PSF CMAP\n\n       1 !NTITLE\n", "PSF.*`top`"),
     "run.tar.gz": (
         gzip.compress(b"run.xtc".ljust(257, b"\0") + b"ustar" + bytes(250)),
-        "gzip -dk run.tar.gz",
+        "tar -xf run.tar.gz",
     ),
     "run.xyz.zst": (bytes.fromhex("28b52ffd") + b"any", "zstd -dk run.xyz.zst"),
     "run.zip": (b"PK\x03\x04any", "unzip run.zip"),

@@ -1,6 +1,7 @@
 """The trajectory formats that are read and written, and how mdtraj behaves on each."""
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,6 +116,7 @@ FORMATS = (
     TrajectoryFormat("mmCIF", (".cif",), has_topology=True, unitcell="first", is_text=True, is_read=False),
 )
 
+_LINKS = "twopass-"
 _XTC_HEADER_BYTES = 60
 _XTC_UNPACKED_ATOMS = 9
 
@@ -167,7 +169,7 @@ def plain_name(path: str, extensions: tuple[str, ...]) -> Iterator[str]:
     if path.isascii() and suffix in extensions:
         yield path
         return
-    with TemporaryDirectory(prefix="twopass-") as folder:
+    with TemporaryDirectory(prefix=_LINKS) as folder:
         is_same = suffix.lower() in extensions
         link = Path(folder) / f"file{suffix.lower() if is_same else extensions[0]}"
         link.symlink_to(Path(path).absolute())
@@ -260,5 +262,6 @@ def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if len(lines) > 3:
         lines = lines[-1:]
-    text = " ".join(lines)[:300].rstrip(".")
+    # The link of `plain_name` means nothing to users.
+    text = re.sub(rf"\S*/{_LINKS}\w+/file\.\w+", "the file", " ".join(lines))[:300].rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

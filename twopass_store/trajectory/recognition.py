@@ -3,12 +3,13 @@
 import lzma
 import re
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 from ..errors import ConfigError, TrajectoryError, UnreadableError
-from .compressed import COMPRESSED_SUFFIXES, compression_of, read_head
+from .compressed import COMPRESSED_SUFFIXES, Compression, compression_of, read_head
 from .containment import contained
-from .formats import FORMATS, TrajectoryFormat, check_file
+from .formats import FORMATS, TrajectoryFormat, check_file, reading
 
 __all__ = ["format_of", "topology_extension"]
 
@@ -72,21 +73,21 @@ def format_of(path: str | Path, name: str | None = None, *, reader: str = "mdtra
     TrajectoryError
         If its format isn't one of those that are read, or it is compressed and not text.
     """
-    file = check_file(path)
     if reader == "mdanalysis":
         suffix = Path(path).suffix.lower()
         return TrajectoryFormat(
             "MDAnalysis", (suffix,), has_topology=True, bytes_per_atom=96, mdanalysis=name or ""
         )
-    if name is not None:
+    if name is not None:  # without a look at the file: that of a plan may be gone
         named = _BY_EXTENSION.get(f".{name.lower().removeprefix('.')}")
         if named is None:
             known = ", ".join(extension[1:] for extension in _BY_EXTENSION)
             raise ConfigError(f"`format` {name!r} isn't one of those that are read. Use one of {known}.")
         return named
-    content, suffix = _content_of(file), _suffix(file)
+    file = check_file(path)
+    (compression, content), suffix = _look_at(file), _suffix(file)
     entry = _BY_EXTENSION.get(suffix) if content is None else _BY_NAME.get(content)
-    _refuse_packed(file, content, is_text=entry is not None and entry.is_text)
+    _refuse_packed(file, compression, content, is_text=entry is not None and entry.is_text)
     if entry is not None:
         return entry
     if content is not None:
@@ -108,9 +109,10 @@ def topology_extension(path: str | Path) -> str:
         If it is a file of a known format without a topology.
     """
     file = check_file(path)
-    content = _content_of(file)
+    compression, content = _look_at(file)
     extension = _suffix(file).replace(".ent", ".pdb") if content is None else _TOPOLOGIES.get(content)
-    _refuse_packed(file, content, is_text=extension not in (None, ".h5", ".hdf5", ".lh5", ".gsd"))
+    is_text = extension not in (None, ".h5", ".hdf5", ".lh5", ".gsd")
+    _refuse_packed(file, compression, content, is_text=is_text)
     if extension is None:
         raise UnreadableError(
             f"Cannot take a topology from {file}: its content is {content}. Give a PDB, GRO, PSF or prmtop "
@@ -119,15 +121,16 @@ def topology_extension(path: str | Path) -> str:
     return extension
 
 
-def _refuse_packed(file: Path, content: str | None, *, is_text: bool) -> None:
-    """Refuse what is compressed and can't be read so."""
-    compression = compression_of(file)
-    if compression is not None and (compression.opens is None or not is_text):
-        inside = f" and holds {content}" if content else ""
-        raise TrajectoryError(
-            f"Cannot read {file}: it is compressed with {compression.name}{inside}. Unpack it first, with "
-            f"`{compression.to_unpack(file)}`; only text is read as it is, from gzip, bzip2 and xz."
-        )
+def _refuse_packed(
+    file: Path, compression: Compression | None, content: str | None, *, is_text: bool
+) -> None:
+    if compression is None or content == "tar archive" or (compression.opens is not None and is_text):
+        return
+    inside = f" and holds {content}" if content else ""
+    raise TrajectoryError(
+        f"Cannot read {file}: it is compressed with {compression.name}{inside}. Unpack it first, with "
+        f"`{compression.to_unpack(file)}`; only text is read as it is, from gzip, bzip2 and xz."
+    )
 
 
 def _suffix(file: Path) -> str:
@@ -138,18 +141,26 @@ def _suffix(file: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _content_of(path: str | Path) -> str | None:
-    """Name of the format that a file's first bytes are of; None if they are of none that is known."""
+def _look_at(file: Path) -> tuple[Compression | None, str | None]:
+    """How a file is compressed, and the name of the format of its first bytes, as far as known."""
+    status = file.stat()
+    return _looked_at(str(file), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _looked_at(path: str, size: int, modified_ns: int) -> tuple[Compression | None, str | None]:
+    # Size and time are part of the cache's key only.
+    with reading(path, "the first bytes"):
+        compression = compression_of(path)
     try:
         head = read_head(path, _HEAD_BYTES)
     except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError):  # told by who reads all of it
-        return None
-    if head.startswith(b"\x89HDF"):
-        if compression_of(path) is not None:
-            return "HDF5"
-        kind: str | None = contained(hdf5_content, str(path), path=path, what="the header")
-        return kind
-    return _binary_content(head) or _text_content(head)
+        return compression, None
+    if not head.startswith(b"\x89HDF"):
+        return compression, _binary_content(head) or _text_content(head)
+    if compression is not None:
+        return compression, "HDF5"
+    return None, contained(hdf5_content, path, path=path, what="the header")
 
 
 def _binary_content(head: bytes) -> str | None:
@@ -175,7 +186,7 @@ def _binary_content(head: bytes) -> str | None:
         b"fxyz": "Amber binpos",
     }
     found = next((name for magic, name in magics.items() if head.startswith(magic)), None)
-    if found is None and head[8:15] == b"VERSION":
+    if found is None and head[8:15] == b"VERSION" and not head[0]:
         return "GROMACS run input (TPR)"
     if found is None and b"GENERAL INFO" in head[:64]:
         return "TNG"
@@ -201,7 +212,7 @@ _STRUCTURES = {
     "LAMMPS data": rb"(?s:.*)^ *\d+ +atoms\b(?s:.*)^ *\d+ +atom types\b",
     "GROMACS topology": rb"(?s:.*)^(?:#include|\[ *(?:moleculetype|defaults|system) *\])",
     # Of a record, six columns are its name.
-    "PDB": rb"(?:\s*\n)*(?:HEADER|OBSLTE|TITLE |CAVEAT|COMPND|EXPDTA|NUMMDL|AUTHOR|REMARK|SEQRES|CONECT"
+    "PDB": rb"(?:[ \t\r]*\n)*(?:HEADER|OBSLTE|TITLE |CAVEAT|COMPND|EXPDTA|NUMMDL|AUTHOR|REMARK|SEQRES|CONECT"
     rb"|CRYST1|ORIGX1|SCALE1|MODEL |USER  |(?:ATOM  |HETATM).{24}[ \d-]{4}\.\d{3})",
 }
 
