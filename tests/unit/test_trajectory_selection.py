@@ -113,6 +113,7 @@ def test_select_atoms__points_at_what_is_wrong(selection: str, place: str, words
         ("resid 99", "'resid 99' matches none of the 28 atoms.*count from 0.*number in the file"),
         ("resname ala", 'no resname "ala"; did you mean "resname ALA"'),
         ("nucleic", "the residues are 4 ALA"),
+        ("resname SOL", 'no resname "SOL"; the residues are 4 ALA'),
     ],
 )
 def test_select_atoms__says_why_nothing_is_selected(selection: str, words: str) -> None:
@@ -251,10 +252,12 @@ def test_default_rmsd_atoms__beads() -> None:
     guessed = topology_of([("ALA", [("BB", "B")]), ("PHE", [("BB", "B"), ("SC1", "S")]), ("W", [("W", "W")])])
     assert default_rmsd_atoms(guessed)[1] == "3 heavy atoms outside water and ions"
     assert default_rmsd_atoms(guessed, range(4))[1] == "3 atoms outside water and ions"
-    nameless = topology_of([("POP", [("GL1", "VS"), ("D2A", None), ("HX", None)])])
+    nameless = topology_of([("POP", [("NC3", "VS"), ("D2A", None), ("HX", None)])])
     chosen, what = default_rmsd_atoms(nameless)
     np.testing.assert_array_equal(chosen, [0, 1])
     assert what == "2 atoms, without HX: hydrogens by name, since the topology file has no elements"
+    # The head of a lipid, in whose residue there is nothing that a hydrogen binds to.
+    assert default_rmsd_atoms(topology_of([("LIP", [("H", "H"), ("T1", "VS")])]), range(2))[1] == "2 atoms"
 
 
 def test_default_rmsd_atoms__where_elements_are_guessed() -> None:

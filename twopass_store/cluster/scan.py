@@ -104,6 +104,8 @@ class _Scan(Stage[bool]):
         from .stored import read_distances
 
         assert self.planned is not None
+        for remark in self.planned.remarks:
+            self.progress.note(remark)
         compute_distances(store, self.planned, self.progress)
         tree = link(store, self.planned, self.progress)
         assert tree is not None

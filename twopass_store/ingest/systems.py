@@ -169,9 +169,11 @@ class SystemTable:
         if config.ndx is not None and config.group is not None:
             ndx = expand_paths([config.ndx])[0]
             indices, remark = read_index_group(ndx, config.group, n_atoms=topology.n_atoms)
-            for text in (remark, solvent_remark(topology, indices)[0]):
-                if text:
-                    self._remarks[f"group {config.group!r} of {ndx.name}: {text}"] = []
+            solvent, advice = solvent_remark(topology, indices)
+            solvent = f"warning: {solvent}" if solvent else ""
+            solvent += f'; to leave it out, use `select` "{advice}"' if advice else ""
+            for text in filter(None, (remark, solvent)):
+                self._remarks[f"group {config.group!r} of {ndx.name}: {text}"] = []
         elif config.select is not None:
             indices = select_atoms(topology, config.select)
             self._advise(topology, config.select, path)

@@ -45,7 +45,7 @@ def selection_remarks(
     remarks = [_explain_guesses(topology, selection, guessed()) if by_element else "", remark]
     if selection.strip() not in ("all", "everything"):
         solvent, advice = solvent_remark(topology, np.asarray(topology.select(better), np.int64), better)
-        remarks.append(f'{solvent}; to leave it out, use "{advice}"' if advice else solvent)
+        remarks.append(solvent + (f'; to leave it out, use "{advice}"' if advice else ""))
     return [f"warning: {remark}" for remark in remarks if remark]
 
 
@@ -125,14 +125,18 @@ def solvent_remark(
 
 
 def _explain_guesses(topology: md.Topology, selection: str, guessed: Collection[int]) -> str:
-    """Say which elements are guesses, those first that may be wrong."""
-    guesses: dict[str, int] = {}
+    """Say which elements are guesses: first of residues that are selected, and those that may be wrong."""
+    chosen = {topology.atom(index).residue for index in topology.select(selection).tolist()}
+    guesses: dict[str, tuple[bool, int]] = {}
     for index in sorted(guessed):
         atom = topology.atom(index)
         symbol = "none" if atom.element is None or atom.element.symbol == "VS" else atom.element.symbol
-        is_usual = atom.residue.is_protein or atom.residue.is_nucleic or is_solvent(atom.residue)
+        is_usual = symbol in tuple("CHNO") or atom.name in ("P", "SD", "SG")
+        is_usual &= atom.residue.is_protein or atom.residue.is_nucleic or is_solvent(atom.residue)
         is_doubtful = not atom.name.startswith(symbol) or atom.name[:2].upper() in _SYMBOLS
-        guesses.setdefault(f"{atom.name} is {symbol}", 2 if is_usual else int(not is_doubtful))
+        rank = (atom.residue not in chosen, 2 if is_usual else int(not is_doubtful))
+        text = f"{atom.name} is {symbol}"
+        guesses[text] = min(rank, guesses.get(text, rank))
     if not guesses:
         return ""
     shown = sorted(guesses, key=guesses.__getitem__)

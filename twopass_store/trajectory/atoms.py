@@ -91,7 +91,7 @@ def _is_water(residue: Any) -> bool:
     if not 3 <= residue.n_atoms <= 6:
         return False
     # By its atoms, whatever its name: OW HW1 HW2, and virtual sites such as MW, EP or LP1.
-    first = Counter(atom.name.lstrip("0123456789")[:1].upper() for atom in residue.atoms)
+    first = Counter(map(_initial, residue.atoms))
     return first["O"] == 1 and first["H"] == 2 and sum(first[x] for x in "OHMEL") == residue.n_atoms
 
 
@@ -163,4 +163,9 @@ def _symbol(atom: Any) -> str:
 
 
 def _is_named_hydrogen(atom: Any) -> bool:
-    return bool(atom.name.lstrip("0123456789").upper().startswith("H"))
+    """Tell whether an atom has the name of a hydrogen, in a residue with something that it may bind to."""
+    return _initial(atom) == "H" and any(_initial(other) in tuple("CNOPS") for other in atom.residue.atoms)
+
+
+def _initial(atom: Any) -> str:
+    return str(atom.name.lstrip("0123456789")[:1].upper())

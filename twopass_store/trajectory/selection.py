@@ -65,16 +65,16 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
 def _why_none(
     topology: md.Topology, selection: str, compared: list[tuple[str, str]], names: dict[str, set[str]]
 ) -> str:
+    residues = f"the residues are {counted(residue.name for residue in topology.residues)}"
     for word, value in compared:
         known = names.get({"resn": "resname"}.get(word, word))
         if known is not None and value not in known:
             by_case = {name.upper(): name for name in sorted(known)}
             close = get_close_matches(value.upper(), by_case, 1)
-            hint = f'; did you mean "{word} {quoted([by_case[close[0]]])}"?' if close else "."
-            return f'there is no {word} "{value:.40}"{hint}'
+            hint = f'did you mean "{word} {quoted([by_case[close[0]]])}"?' if close else f"{residues}."
+            return f'there is no {word} "{value:.40}"; {hint}'
     remark, _ = explain_kinds(topology, selection)
     counts = "resid and chainid count from 0, and residue is the number in the file"
-    residues = f"the residues are {counted(residue.name for residue in topology.residues)}"
     return f"{remark or (counts if words_of(selection) & NUMBER_WORDS else residues)}."
 
 
