@@ -69,7 +69,8 @@ def ingest(
 ) -> None:
     """Stream trajectories into a store.
 
-    Reads xtc, trr, dcd, h5, nc, netcdf, mdcrd, xyz, lammpstrj, pdb and gro.
+    Reads xtc, trr, dcd, h5, nc, netcdf, mdcrd, xyz, lammpstrj, pdb and gro; with --reader mdanalysis, what
+    MDAnalysis reads.
     """
     from twopass_store.ingest import estimate_ingest, ingest_trajectories
 

@@ -265,7 +265,8 @@ def _opened(
                 _refuse_changed(store, plan)
                 return store
         store.remove("")
-    attrs = {"provenance": provenance(), "topology": topology_to_json(plan.stored_topology)}
+    also = ["MDAnalysis"] if config.reader == "mdanalysis" else []
+    attrs = {"provenance": provenance(also=also), "topology": topology_to_json(plan.stored_topology)}
     return Store.create(path, attrs, writer=writer)
 
 

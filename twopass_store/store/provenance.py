@@ -3,7 +3,7 @@
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,10 +16,14 @@ __all__ = ["note_versions", "provenance"]
 PACKAGES = ("twopass-store", "mdtraj", "numpy", "scipy", "fastcluster", "numba", "zarr", "numcodecs")
 
 
-def provenance() -> dict[str, Any]:
-    """Describe this process: versions of what computes, the processor, the command, the time (UTC)."""
+def provenance(*, also: Iterable[str] = ()) -> dict[str, Any]:
+    """Describe this process: versions of what computes, the processor, the command, the time (UTC).
+
+    Packages that only some runs need are named in `also`.
+    """
+    names = dict.fromkeys((*PACKAGES, *also))
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in names}},
         "cpu": _cpu(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -31,8 +35,9 @@ def note_versions(stored: Mapping[str, Any], progress: Progress) -> None:
 
     Bytes are promised to be equal on one processor type and one set of versions.
     """
-    present = provenance()
-    before, now = stored.get("versions", {}), present["versions"]
+    before = stored.get("versions", {})
+    present = provenance(also=before.keys() - {"python"})
+    now = present["versions"]
     changed = [f"{name} {before.get(name)} → {now[name]}" for name in now if before.get(name) != now[name]]
     if stored.get("cpu") != present["cpu"]:
         changed.append(f"processor {stored.get('cpu')} → {present['cpu']}")

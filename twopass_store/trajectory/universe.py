@@ -21,6 +21,18 @@ __all__ = ["count_frames", "frames_of", "topology_of"]
 
 # By the first bytes of files whose extension MDAnalysis doesn't know.
 _SIGNATURES = {b"ITEM:": "LAMMPSDUMP", b"\x89HDF": "H5MD", b"CDF": "NCDF"}
+# What MDAnalysis calls formats and aren't any of files.
+_NO_FILES = (
+    "CHAIN",
+    "IMD",
+    "MEMORY",
+    "MINIMAL",
+    "OPENMMAPP",
+    "OPENMMSIMULATION",
+    "OPENMMTOPOLOGY",
+    "PARMED",
+    "RDKIT",
+)
 # MDAnalysis makes up times: of the step, or of a header that many programs don't fill.
 _TIMELESS = ("DCD", "LAMMPS", "LAMMPSDUMP")
 # Nothing follows their last frame; MDAnalysis leaves out one that is cut off.
@@ -43,7 +55,8 @@ def count_frames(path: str, n_atoms: int, format_name: str) -> tuple[int, int, b
     `TruncatedTrajectoryError` if the last frame can't be read.
     """
     reader = _open(path, n_atoms, format_name)
-    n_frames, frame = reader.n_frames, reader.n_frames - 1
+    n_frames, n_atoms = int(reader.n_frames), int(reader.n_atoms)
+    frame = n_frames - 1
     try:
         reader[frame]
         files = [each for each in vars(reader).values() if isinstance(each, io.TextIOBase)]
@@ -56,7 +69,7 @@ def count_frames(path: str, n_atoms: int, format_name: str) -> tuple[int, int, b
             f"{path} is cut off within frame {frame} (counted from 0), or damaged there ({reason}). If it is "
             "still being written, wait; otherwise copy it again, or cut it after its whole frames."
         )
-    return n_frames, reader.n_atoms, "time" in reader.ts.data and _name_of(reader) not in _TIMELESS
+    return n_frames, n_atoms, "time" in reader.ts.data and _name_of(reader) not in _TIMELESS
 
 
 def frames_of(
@@ -190,7 +203,7 @@ def _format_name(path: str, known: Mapping[str, Any]) -> str:
 
 
 def _listed(known: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(each.lower() for each in known))
+    return ", ".join(sorted(each.lower() for each in known if each not in _NO_FILES))
 
 
 @cache
