@@ -1,3 +1,4 @@
+from .analysis import open_results
 from .assign import AssignResult, assign_frames
 from .cluster import (
     AdoptResult,
@@ -8,7 +9,7 @@ from .cluster import (
     scan_cuts,
 )
 from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
-from .export import ExportResult, export_coordinates, export_representatives, load_leaders
+from .export import ExportResult, export_coordinates, export_representatives
 from .ingest import (
     IngestEstimate,
     IngestResult,
@@ -21,7 +22,6 @@ from .integrity import Damage, Repair, Verification, repair_store, verify_store
 from .pipeline import RunResult, run_pipeline
 from .progress import Progress
 from .report import compare_labels, plot_scan, store_status, summarize
-from .store import open_results
 
 __all__ = [
     "AdoptResult",
@@ -49,7 +49,6 @@ __all__ = [
     "export_representatives",
     "ingest_trajectories",
     "load_config",
-    "load_leaders",
     "open_results",
     "plot_scan",
     "recut_clustering",

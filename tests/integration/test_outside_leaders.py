@@ -13,7 +13,6 @@ from twopass_store import (
     assign_frames,
     cluster_subset,
     ingest_trajectories,
-    load_leaders,
     open_results,
 )
 from twopass_store.errors import (
@@ -105,7 +104,7 @@ def test_atoms__are_matched_by_name_in_any_order_and_may_be_missing(folder, fram
         assert np.isnan(positions[1][~is_heavy]).all()
         np.testing.assert_allclose(positions[2:], frames.xyz[[100, 900]], atol=1e-3)
         assert results.rmsd_to_leader.values[2500] < 1e-3
-    assert np.isnan(load_leaders(store, "mixed").xyz[1]).any()
+    assert np.isnan(open_results(store, "mixed").twopass.leaders().xyz[1]).any()
 
 
 def test_what_does_not_fit__is_refused(folder):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .plan import ClusterPlan
 
-__all__ = ["scan_cuts"]
+__all__ = ["scan_cuts", "stored_scan"]
 
 
 def scan_cuts(
@@ -112,6 +112,18 @@ class _Scan(Stage[bool]):
         distances = read_distances(store, self.planned.rmsd)
         scan_tree(store, self.planned, tree, distances, *self.config.n_clusters, self.progress)
         return True
+
+
+def stored_scan(store: Store, subset: str, linkage: str) -> "xr.Dataset | None":
+    """Return the finished scan of a subset's tree over the widest range; None if there is none."""
+    found: list[tuple[int, str]] = []
+    for name in store.members("scans"):
+        group = f"scans/{name}"
+        if all(store.is_complete(f"{group}/{spec.name}") for spec in SCAN):
+            attrs = store.attrs(group)
+            if (attrs["subset"], attrs["linkage_method"]) == (subset, linkage):
+                found.append((store.shape(f"{group}/n_clusters")[0], group))
+    return _as_dataset(store, [(linkage, max(found)[1])]) if found else None
 
 
 def _subset_options(store: Store, config: ScanConfig) -> dict[str, Any]:

@@ -4,17 +4,20 @@ from .coordinates import ExportResult, export_coordinates
 from .representatives import (
     export_representatives,
     has_current_medoids,
-    load_leaders,
     medoids_path,
+    superposed,
     write_medoids,
 )
+from .target import checked_target, replacing
 
 __all__ = [
     "ExportResult",
+    "checked_target",
     "export_coordinates",
     "export_representatives",
     "has_current_medoids",
-    "load_leaders",
     "medoids_path",
+    "replacing",
+    "superposed",
     "write_medoids",
 ]

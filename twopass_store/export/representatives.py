@@ -11,52 +11,23 @@ from ..errors import ConfigError, StoreWriteError
 from ..metric import ClusterMetric, read_metric
 from ..progress import Progress, Silent
 from ..report import ClusterTable
-from ..store import Store, Watch, open_results, require_ingest, store_path, take
+from ..store import Store, Watch, require_ingest, store_path, take
 from .coordinates import ExportResult, named_clustering, unchanged, write_frames
 from .target import checked_target, replacing
 
 if TYPE_CHECKING:
-    import mdtraj as md
+    pass
 
-__all__ = ["export_representatives", "has_current_medoids", "load_leaders", "medoids_path", "write_medoids"]
+__all__ = [
+    "export_representatives",
+    "has_current_medoids",
+    "medoids_path",
+    "superposed",
+    "write_medoids",
+]
 
 PDB_NM = -99.999, 999.999
 """The range of a coordinate that fits into PDB's eight columns in Å."""
-
-
-def load_leaders(store: str | os.PathLike[str], name: str | None = None) -> "md.Trajectory":
-    """Return the leaders of a clustering as a trajectory, in the order of ``leader``.
-
-    Parameters
-    ----------
-    store
-        Path of the store.
-    name
-        Name of the clustering; may be left out if there is only one.
-
-    Returns
-    -------
-    A trajectory of n_leaders frames with all stored atoms (NaN where a structure from outside has none).
-    Its times are those of the leaders' frames, ps, or frame numbers if the input has no times.
-
-    Raises
-    ------
-    StoreError
-        If there is no such store or clustering, or it has not finished.
-    ConfigError
-        If there are several clusterings and no name is given.
-    """
-    import mdtraj as md
-
-    from ..trajectory import topology_from_json
-
-    with open_results(store, name) as results:
-        frames = results.leader_frame.values
-        inside = frames >= 0
-        time = np.full(len(frames), np.nan)
-        time[inside] = results.time.values[frames[inside]]
-        topology = topology_from_json(results.attrs["topology"], n_atoms=results.sizes["atom"])
-        return md.Trajectory(results.leader_position.values, topology, time=time)
 
 
 def export_representatives(
@@ -72,7 +43,8 @@ def export_representatives(
 
     By default they lie on the first by the atoms of the RMSD; if frames are superposed on a reference, on
     that; if frames are compared as they are, as they are. They have no unit cell, since it wouldn't fit
-    positions that were turned; `load_leaders` and `export_coordinates` give positions as they are stored.
+    positions that were turned; `export_coordinates` and the accessor of `open_results` give positions as
+    they are stored.
 
     Parameters
     ----------
@@ -124,14 +96,14 @@ def export_representatives(
         if not np.isfinite(xyz).all():
             raise ConfigError(
                 f"Some leaders of {opened.path} come from outside and lack atoms, which no format can leave "
-                "out. Take their known atoms from `twopass_store.load_leaders`."
+                "out. Take their known atoms from `open_results(…).twopass.leaders()`."
             )
     has_time = bool((frames >= 0).all()) and opened.attrs("time")["time_source"] != "index"
     time: NDArray[Any] | None = None
     if has_time or entry.needs_time:
         column = take(opened, "time" if has_time else "source_frame", np.maximum(frames, 0))
         time = np.where(frames < 0, 0, column)
-    block = Block(_superposed(xyz, read_metric(opened, group)), time)
+    block = Block(superposed(xyz, read_metric(opened, group)), time)
     topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
     keys = "position", f"{group}/{'medoid_frame' if kind == 'medoids' else 'leader_position'}"
     write_frames(unchanged([block], watch, *keys), topology, target, len(frames), progress or Silent())
@@ -165,7 +137,7 @@ def write_medoids(table: ClusterTable) -> Path:
     name = table.attrs["clustering"]
     xyz = take(opened, "position", columns["medoid_frame"])
     topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
-    medoids = _superposed(xyz, read_metric(opened, f"clusterings/{name}"))
+    medoids = superposed(xyz, read_metric(opened, f"clusterings/{name}"))
     remarks = [_identity(table)]
     places = (columns[key] for key in ("cluster", "medoid_source_frame", "medoid_path"))
     for cluster, frame, file in zip(*places, strict=True):
@@ -183,7 +155,7 @@ def write_medoids(table: ClusterTable) -> Path:
     return path
 
 
-def _superposed(xyz: NDArray[np.float32], metric: ClusterMetric) -> NDArray[np.float32]:
+def superposed(xyz: NDArray[np.float32], metric: ClusterMetric) -> NDArray[np.float32]:
     """Superpose structures as they are compared, shape (n_models, n_atoms, 3), nm."""
     from ..rmsd import superpose
 

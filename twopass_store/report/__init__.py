@@ -1,20 +1,26 @@
 """What a store holds and what came out of it, read from committed results only."""
 
+from .bootstrap import share_errors
 from .columns import finished_assign
 from .compare import compare_labels
 from .plot import check_plot, plot_scan
+from .runs import Runs, frame_chunks, group_of_frames
 from .status import StageStatus, StoreStatus, store_status
 from .summary import ClusterTable, cluster_table, summarize
 
 __all__ = [
     "ClusterTable",
+    "Runs",
     "StageStatus",
     "StoreStatus",
     "check_plot",
     "cluster_table",
     "compare_labels",
     "finished_assign",
+    "frame_chunks",
+    "group_of_frames",
     "plot_scan",
+    "share_errors",
     "store_status",
     "summarize",
 ]

@@ -4,16 +4,15 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
-from ..store import Store
 
-__all__ = ["Groups", "Runs", "frame_chunks", "group_of_frames"]
+__all__ = ["FrameColumns", "Groups", "Runs", "frame_chunks", "group_of_frames"]
 
 N_HEAD = 256
 """Frames at the beginning of a run whose spacings tell what is usual in it."""
@@ -23,6 +22,19 @@ GAP = 1.5
 
 Groups = tuple[tuple[str, ...], Callable[[FrameRange, NDArray[np.integer]], NDArray[np.integer]]]
 """Names of groups, and a function of a range of frames and their runs that tells the group of each."""
+
+
+class FrameColumns(Protocol):
+    """A store, or whatever has its arrays along frame."""
+
+    def has(self, path: str, /) -> bool:
+        """Tell whether there is such an array."""
+
+    def shape(self, path: str, /) -> tuple[int, ...]:
+        """Return its shape."""
+
+    def read(self, path: str, rows: FrameRange | None = None, /) -> NDArray[Any]:
+        """Read rows of it, or all."""
 
 
 def frame_chunks(n_frames: int) -> Iterator[FrameRange]:
@@ -56,7 +68,7 @@ class Runs:
     stop: float
 
     @classmethod
-    def of(cls, store: Store) -> Self:
+    def of(cls, store: FrameColumns) -> Self:
         """Read the times of a store."""
         column = "run" if store.has("run") else "trajectory"
         names = tuple(map(str, store.read("run_label" if column == "run" else "trajectory_path")))
@@ -108,7 +120,7 @@ def _stretches(values: NDArray[np.integer]) -> Iterator[tuple[int, slice]]:
         yield int(values[start]), slice(start, stop)
 
 
-def group_of_frames(store: Store, runs: Runs, by: str) -> Groups:
+def group_of_frames(store: FrameColumns, runs: Runs, by: str) -> Groups:
     """Return the groups that frames are counted by, whose function is to be called from the first frame on.
 
     Groups are by ``run``, ``trajectory`` or ``blocks:N``: each run is cut into N blocks of as many frames,

@@ -7,7 +7,7 @@ from .packing import LOSSLESS, Misfit, Packing
 from .places import CHUNK_PREFIX, HOLDERS, METADATA_FILE, chunk_name, group_of, metadata_key, spec_at
 from .provenance import note_versions, provenance
 from .reading import GROWTH, Watch, at_one_state
-from .results import only_clustering, open_results, plain_attributes
+from .results import only_clustering, plain_attributes, read_results
 from .stage import (
     Stage,
     Step,
@@ -50,10 +50,10 @@ __all__ = [
     "metadata_key",
     "note_versions",
     "only_clustering",
-    "open_results",
     "plain_attributes",
     "present_journal",
     "provenance",
+    "read_results",
     "require_clustering",
     "require_ingest",
     "run_stage",

@@ -1,4 +1,4 @@
-"""`open_results`: all that belongs to one clustering, as a lazy xarray Dataset."""
+"""All that belongs to one clustering, as a lazy xarray Dataset."""
 
 import json
 import os
@@ -19,41 +19,13 @@ from .store import Store, store_path
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["only_clustering", "open_results", "plain_attributes"]
+__all__ = ["only_clustering", "plain_attributes", "read_results"]
 
 
-def open_results(
+def read_results(
     store: str | os.PathLike[str], name: str | None = None, *, partial: bool = False
 ) -> "xr.Dataset":
-    """Open the committed results of a clustering.
-
-    Parameters
-    ----------
-    store
-        Path of the store.
-    name
-        Name of the clustering; may be left out where there is only one.
-    partial
-        Include the labels of an assign that has not finished: -1 and NaN where it has not come yet.
-
-    Returns
-    -------
-    A Dataset whose variables are read when they are used, each with ``units`` and ``long_name``:
-    ``position`` (frame, atom, xyz; float32, nm), ``time``, ``trajectory`` and ``source_frame`` (frame), the
-    tables of atoms and source files, ``subset_frame``, the condensed ``rmsd`` and the ``linkage`` of the
-    first pass where it made one, labels, leaders and how faithful these are, masses and reference where the
-    metric has any, and, once assign has finished, ``label``, ``label_status``, ``leader_index`` and
-    ``rmsd_to_leader`` (frame), with ``second_label`` and ``rmsd_to_second`` where margins were asked for.
-
-    Raises
-    ------
-    StoreNotFoundError
-        If there is no store.
-    StageIncompleteError
-        If the cluster stage has not finished, or there is no clustering of that name.
-    ConfigError
-        If there are several clusterings and no name is given.
-    """
+    """Open the committed results of a clustering as they are stored; see `twopass_store.open_results`."""
     path = store_path(store)
 
     def read() -> "xr.Dataset":
@@ -110,19 +82,29 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
         pieces.append(_group(files, subset, [spec.name for spec in SUBSET]))
     if linkage is not None:
         pieces.append(_group(files, subset, [linkage]).rename({linkage: "linkage"}))
+    uncovered: dict[str, float] = {}
     for specs in (ASSIGNMENT, MARGIN):
         paths = [f"{group}/{spec.name}" for spec in specs]
         stage = "assign" if specs is ASSIGNMENT else "margin"
         if all(opened.is_complete(path) for path in paths) or _covers(opened, f"{stage}-{name}", shown):
             pieces.append(_group(files, group, [spec.name for spec in specs]))
-        elif partial and all(opened.has(path) for path in paths):
+        elif all(opened.has(path) for path in paths):
+            n_covered = _n_covered(opened, f"{stage}-{name}")
+            if not partial and not n_covered:
+                continue
             _require_recorded_chunks(opened, f"{stage}-{name}", paths)
-            pieces.append(_group(partial_files, group, [spec.name for spec in specs]))
+            piece = _group(partial_files, group, [spec.name for spec in specs])
+            if not partial:
+                piece = piece.assign(
+                    {s.name: _covered_only(piece[s.name], n_covered, s.fill_value) for s in specs}
+                )
+                uncovered = {"share_without_label": 1.0 - n_covered / root.sizes["frame"]}
+            pieces.append(piece)
 
     if shown is not None:
         cut = {dim: slice(length) for dim, length in shown.items()}
         pieces = [piece.isel(cut, missing_dims="ignore") for piece in pieces]
-    described = {"clustering": name, **root.attrs, **attrs}
+    described = {"clustering": name, **root.attrs, **attrs, **uncovered}
     for piece in pieces:
         piece.attrs = {}
         for variable in piece.variables.values():
@@ -142,6 +124,31 @@ def _covers(opened: Store, stage: str, shown: Mapping[str, int] | None) -> bool:
     """Tell whether a stage had done all frames that are shown before others were appended."""
     journal = None if shown is None else opened.journal(stage)
     return journal is not None and shown is not None and shown["frame"] == journal.plan.request.get("covered")
+
+
+def _n_covered(opened: Store, stage: str) -> int:
+    """Count the frames that a stage had done before others were appended."""
+    journal = opened.journal(stage)
+    return 0 if journal is None else int(journal.plan.request.get("covered", 0))
+
+
+def _covered_only(array: "xr.DataArray", n_covered: int, fill_value: Any) -> "xr.DataArray":
+    """Show frames that were appended as unknown, whether assign has come to them or not; lazily."""
+    from xarray.backends import BackendArray
+    from xarray.core import indexing
+
+    class Covered(BackendArray):
+        dtype, shape = array.dtype, array.shape
+
+        def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+            support = indexing.IndexingSupport.OUTER
+            return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
+
+        def _read(self, key: tuple[Any, ...]) -> Any:
+            frames = np.arange(len(array))[key[0]]
+            return np.where(frames < n_covered, array[key].values, fill_value).astype(self.dtype)
+
+    return array.copy(data=indexing.LazilyIndexedArray(Covered()))
 
 
 def _require_recorded_chunks(opened: Store, stage: str, paths: list[str]) -> None:

@@ -1,0 +1,178 @@
+"""What the stored distances of the first pass look like: a map, a matrix, the top of the tree."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..config import HEIGHT_IS_RMSD
+from ..errors import ConfigError
+from ..linkage import iter_rows
+from .frames import n_clusters
+
+__all__ = ["Dendrogram", "Map", "dendrogram", "distance_map", "square_distances"]
+
+N_POINTS = 1_500
+"""Frames on a map, of which all pairwise distances are read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Map:
+    """Frames in a plane, as far apart as their RMSDs as nearly as a plane can show.
+
+    Attributes
+    ----------
+    xy
+        Shape (n_points, 2), nm.
+    frame, label
+        Of the store and of the first pass, shapes (n_points,).
+    shown_share
+        Share of the variance of all dimensions with positive eigenvalues that these two hold.
+    stress
+        Root mean square difference of distances in the plane and RMSDs, by the root mean square RMSD.
+    """
+
+    xy: NDArray[np.float64]
+    frame: NDArray[np.int64]
+    label: NDArray[np.int32]
+    shown_share: float
+    stress: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dendrogram:
+    """The merges of clusters, above the cut.
+
+    Attributes
+    ----------
+    x, height
+        Corners of each merge, shape (n_merges, 4), as scipy draws them: leaf k stands at 10 k + 5.
+    label, n_frames
+        Cluster and subset frames of each leaf, from left to right.
+    is_rmsd
+        Whether heights are RMSDs in nm.
+    """
+
+    x: NDArray[np.float64]
+    height: NDArray[np.float64]
+    label: NDArray[np.int32]
+    n_frames: NDArray[np.int64]
+    is_rmsd: bool
+
+
+def square_distances(results: xr.Dataset, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the RMSDs of some subset frames as a square matrix, shape (n_rows, n_rows), nm.
+
+    `rows` are indices along ``subset``, ascending.
+    """
+    if "rmsd" not in results:
+        raise ConfigError(
+            "The leaders of this clustering are structures from outside: it has no distances of a first pass."
+        )
+    square = np.zeros((len(rows), len(rows)), np.float32)
+    place_of = {row: place for place, row in enumerate(rows.tolist())}
+    for row, distances in iter_rows(_Distances(results["rmsd"])):
+        place = place_of.get(row, len(rows))
+        # A row begins with the distance to the next frame.
+        square[place : place + 1, place + 1 :] = distances[rows[place + 1 :] - row - 1]
+    return square + square.T
+
+
+@dataclass(frozen=True, slots=True)
+class _Distances:
+    """Condensed distances of a Dataset, read by slicing."""
+
+    values: xr.DataArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def __getitem__(self, pairs: slice) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self.values[pairs].values
+        return found
+
+
+def distance_map(results: xr.Dataset, *, n_points: int = N_POINTS) -> Map:
+    """Lay subset frames out in a plane by classical multidimensional scaling of their stored RMSDs.
+
+    Parameters
+    ----------
+    results
+        Of `open_results`.
+    n_points
+        Of a larger subset, so many evenly spaced frames are taken, and the medoids.
+
+    Raises
+    ------
+    ConfigError
+        If the leaders come from outside, so that there are no distances.
+
+    References
+    ----------
+    Torgerson, Psychometrika 17, 401 (1952).
+    """
+    from scipy.linalg import eigh
+
+    if "rmsd" not in results:
+        square_distances(results, np.empty(0, np.int64))
+    size, frame = results.sizes["subset"], results["subset_frame"].values
+    rows = np.unique(np.linspace(0, size - 1, min(size, n_points)).astype(np.int64))
+    rows = np.union1d(rows, np.searchsorted(frame, results["medoid_frame"].values))
+    distances = square_distances(results, rows).astype(np.float64)
+    squares = distances**2
+    means = squares.mean(axis=0)
+    gram = -0.5 * (squares - means - means[:, np.newaxis] + means.mean())
+    n_kept = min(2, len(rows))
+    values, vectors = eigh(gram, subset_by_index=(len(rows) - n_kept, len(rows) - 1))
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    # The sign of an eigenvector is arbitrary.
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(n_kept)])
+    xy = np.zeros((len(rows), 2))
+    xy[:, :n_kept] = vectors * np.sqrt(values)
+    plane = np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1))
+    total = float((distances**2).sum())
+    return Map(
+        xy=xy,
+        frame=frame[rows],
+        label=results["subset_label"].values[rows],
+        # The trace is the sum of all eigenvalues; negative ones, of RMSDs that no plane can show, are few.
+        shown_share=float(min(1.0, values.sum() / max(np.trace(gram), 1e-300))),
+        stress=float(np.sqrt(((plane - distances) ** 2).sum() / total)) if total else 0.0,
+    )
+
+
+def dendrogram(results: xr.Dataset, *, n_leaves: int | None = None) -> Dendrogram:
+    """Return the topmost merges of the tree, by default those of the clusters of the cut.
+
+    Raises
+    ------
+    ConfigError
+        If there is no tree, as with the method gromos or leaders from outside.
+    """
+    from scipy.cluster import hierarchy
+
+    if "linkage" not in results:
+        raise ConfigError("This clustering has no tree: it wasn't made by linkage.")
+    tree, labels = results["linkage"].values, results["subset_label"].values
+    size = len(labels)
+    shown = max(2, min(n_leaves or n_clusters(results), size))
+    drawn: Any = hierarchy.dendrogram(tree, truncate_mode="lastp", p=shown, no_plot=True)
+    leaves = np.array(drawn["leaves"])
+    n_frames = np.array([1 if leaf < size else int(tree[leaf - size, 3]) for leaf in leaves])
+    x, height = np.array(drawn["icoord"]), np.array(drawn["dcoord"])
+    is_rmsd = (
+        results.attrs["linkage_input"] == "condensed" and results.attrs["linkage_method"] in HEIGHT_IS_RMSD
+    )
+    return Dendrogram(
+        x, height, labels[[_member(tree, int(leaf), size) for leaf in leaves]], n_frames, is_rmsd
+    )
+
+
+def _member(tree: NDArray[np.float64], node: int, size: int) -> int:
+    """Return one subset frame below a node."""
+    while node >= size:
+        node = int(tree[node - size, 0])
+    return node

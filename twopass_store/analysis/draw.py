@@ -1,0 +1,207 @@
+"""The pictures of a clustering with matplotlib, each on axes that the caller may bring."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..errors import ConfigError
+from .distances import dendrogram, distance_map, square_distances
+from .frames import populations, rmsd_histogram, timeline, transitions
+
+__all__ = ["COLORS", "OTHERS", "Plots", "color_of", "new_figure"]
+
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#332288", "#999933")
+"""Of the largest clusters, told apart with any colour vision (after Okabe and Ito, and Tol)."""
+
+OTHERS = "#9a9a9a"
+"""Of all other clusters."""
+
+NONE = "#ffffff"
+N_MATRIX = 600
+
+
+def color_of(label: int) -> str:
+    """Return the colour of a cluster."""
+    return COLORS[label - 1] if 1 <= label <= len(COLORS) else OTHERS
+
+
+class Plots:
+    """Pictures of the results of a clustering; each method returns matplotlib's axes.
+
+    `ax` are the axes to draw on; None makes a new figure.
+    """
+
+    def __init__(self, results: xr.Dataset) -> None:
+        self._results = results
+
+    def timeline(self, ax: Any = None) -> Any:
+        """Draw the cluster of each frame against time, one row a run; long runs are thinned."""
+        ax = _axes(ax)
+        rows = timeline(self._results)
+        for height, row in enumerate(rows):
+            for label in np.unique(row.label[row.label >= 1]):
+                here = row.time[row.label == label]
+                ax.plot(here, np.full(len(here), height), "|", color=color_of(int(label)), markersize=12)
+        ax.set_yticks(range(len(rows)), [row.name for row in rows])
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.set_xlabel(_time_label(self._results))
+        strides = {row.stride for row in rows}
+        if strides != {1}:
+            ax.set_title(f"1 of {max(strides):,} frames is shown", loc="left", fontsize="small")
+        return _legend(ax, self._results)
+
+    def populations(self, ax: Any = None) -> Any:
+        """Draw the share of each cluster, with standard errors where there are several runs."""
+        ax = _axes(ax)
+        found = populations(self._results)
+        errors = None if found.share_error.isnull().all() else 100 * found.share_error
+        colors = [color_of(int(label)) for label in found.cluster]
+        ax.bar(found.cluster, 100 * found.share, yerr=errors, color=colors, capsize=3)
+        ax.set(xlabel="cluster", ylabel="share of all frames (%)")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        return ax
+
+    def dendrogram(self, ax: Any = None, *, n_leaves: int | None = None) -> Any:
+        """Draw the tree above the cut: one leaf a cluster, or `n_leaves`."""
+        ax = _axes(ax)
+        found = dendrogram(self._results, n_leaves=n_leaves)
+        for x, height in zip(found.x, found.height, strict=True):
+            ax.plot(x, height, color="0.4", linewidth=1)
+        leaves = [f"{label}\n({n})" for label, n in zip(found.label, found.n_frames, strict=True)]
+        ax.set_xticks(5 + 10 * np.arange(len(leaves)), leaves)
+        for tick, label in zip(ax.get_xticklabels(), found.label, strict=True):
+            tick.set_color(color_of(int(label)))
+        ax.set(
+            xlabel="cluster (subset frames)",
+            ylabel="height (nm)" if found.is_rmsd else "height",
+            ylim=(0, None),
+        )
+        return ax
+
+    def map(self, ax: Any = None) -> Any:
+        """Draw subset frames in a plane, as far apart as their RMSDs as nearly as it can show."""
+        ax = _axes(ax)
+        found = distance_map(self._results)
+        for label in np.unique(found.label)[::-1]:
+            x, y = found.xy[found.label == label].T
+            ax.scatter(x, y, s=8, color=color_of(int(label)), linewidths=0)
+        ax.set(xlabel="nm", ylabel="nm", aspect="equal")
+        ax.set_title(
+            f"{found.shown_share:.0%} of the variance is in this plane", loc="left", fontsize="small"
+        )
+        return _legend(ax, self._results)
+
+    def rmsd_matrix(self, ax: Any = None) -> Any:
+        """Draw the RMSDs between subset frames, ordered by cluster; a larger subset is thinned."""
+        ax = _axes(ax)
+        if "rmsd" not in self._results:
+            square_distances(self._results, np.empty(0, np.int64))
+        size = self._results.sizes["subset"]
+        rows = np.unique(np.linspace(0, size - 1, min(size, N_MATRIX)).astype(np.int64))
+        labels = self._results["subset_label"].values[rows]
+        order = np.argsort(labels, kind="stable")
+        matrix = square_distances(self._results, rows)[np.ix_(order, order)]
+        image = ax.imshow(matrix, cmap="viridis", interpolation="nearest")
+        edges = np.flatnonzero(np.diff(labels[order])) + 0.5
+        for edge in edges:
+            ax.axhline(edge, color="white", linewidth=0.8)
+            ax.axvline(edge, color="white", linewidth=0.8)
+        middles = (np.append(-0.5, edges) + np.append(edges, len(rows) - 0.5)) / 2
+        for set_ticks in (ax.set_xticks, ax.set_yticks):
+            set_ticks(middles, [str(label) for label in np.unique(labels)])
+        ax.set(xlabel="cluster", ylabel="cluster")
+        ax.figure.colorbar(image, ax=ax, label="RMSD (nm)")
+        return ax
+
+    def rmsd(self, ax: Any = None) -> Any:
+        """Draw how far frames are from their leaders."""
+        ax = _axes(ax)
+        edges, counts = rmsd_histogram(self._results)
+        below = np.zeros(len(edges) - 1)
+        for label, row in enumerate(counts):
+            if row.any():
+                color, name = (NONE, "no label") if label == 0 else (color_of(label), None)
+                ax.bar(
+                    edges[:-1],
+                    row,
+                    np.diff(edges),
+                    below,
+                    align="edge",
+                    color=color,
+                    label=name,
+                    ec="0.5",
+                    lw=0.2,
+                )
+                below += row
+        cutoff = self._results["label_status"].attrs.get("noise_cutoff_nm")
+        if cutoff is not None:
+            ax.axvline(cutoff, color="0.2", linestyle="--", label="noise cutoff")
+        ax.set(xlabel="RMSD to the nearest leader (nm)", ylabel="frames", xlim=(0, edges[-1]))
+        return _legend(ax, self._results)
+
+    def transitions(self, ax: Any = None, *, lag: int = 1) -> Any:
+        """Draw the probabilities to be in another cluster after so many frames."""
+        ax = _axes(ax)
+        found = transitions(self._results, lag)
+        image = ax.imshow(found.probability, cmap="cividis", vmin=0, vmax=1)
+        if found.sizes["cluster"] <= 15:
+            for (row, column), value in np.ndenumerate(found.probability.values):
+                if value > 0:
+                    color = "black" if value > 0.5 else "white"
+                    ax.text(
+                        column, row, f"{value:.2g}", ha="center", va="center", color=color, fontsize="small"
+                    )
+        ticks = np.arange(found.sizes["cluster"])
+        ax.set_xticks(ticks, found.to_cluster.values)
+        ax.set_yticks(ticks, found.cluster.values)
+        ax.set(xlabel=f"to, after {lag} frame{'s' if lag > 1 else ''}", ylabel="from")
+        ax.figure.colorbar(image, ax=ax, label="probability")
+        return ax
+
+
+def new_figure() -> Any:
+    """Return a figure that no window shows; raises a `ConfigError` where matplotlib isn't installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError(
+            "Pictures need matplotlib, which isn't installed: pip install matplotlib."
+        ) from error
+    return Figure(layout="constrained")
+
+
+def _axes(ax: Any) -> Any:
+    if ax is not None:
+        return ax
+    new_figure()
+    # Notebooks show the figures of pyplot.
+    from matplotlib import pyplot
+
+    return pyplot.figure(layout="constrained").subplots()
+
+
+def _time_label(results: xr.Dataset) -> str:
+    has_times = results["time"].attrs.get("time_source") != "index"
+    return "time (ps)" if has_times else "frame"
+
+
+def _legend(ax: Any, results: xr.Dataset) -> Any:
+    """Name the colours, the largest clusters first."""
+    from matplotlib.patches import Patch
+
+    n_clusters = int(results.attrs["n_clusters_found"])
+    shown = min(n_clusters, len(COLORS))
+    handles = [Patch(color=COLORS[index], label=str(index + 1)) for index in range(shown)]
+    if n_clusters > shown:
+        handles.append(Patch(color=OTHERS, label="others"))
+    named, _ = ax.get_legend_handles_labels()
+    ax.legend(
+        handles=handles + list(named),
+        title="cluster",
+        fontsize="small",
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+    )
+    return ax
