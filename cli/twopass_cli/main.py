@@ -28,6 +28,7 @@ COMMANDS = {
         stages.assign,
         stores.status,
         stores.summary,
+        stores.report,
         stores.compare,
         stores.export,
         stores.verify,

@@ -9,7 +9,7 @@ import typer
 
 from .command import BREAK_LOCK, QUIET, Format, Json, OnlyName, StorePath, command
 
-__all__ = ["compare", "export", "relocate", "repair", "status", "summary", "verify"]
+__all__ = ["compare", "export", "relocate", "repair", "report", "status", "summary", "verify"]
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would be done.")]
 
@@ -46,6 +46,37 @@ def summary(store: StorePath, form: Format = "text", **options: Any) -> None:
         print_clusters(found)
     else:
         print_data(json_text(found) if form == "json" else csv_text(csv_table(found)))
+
+
+@command(
+    "twopass report run.zarr --to report.html",
+    flags=(("--overwrite", "Replace a file that exists."),),
+)
+def report(
+    store: StorePath,
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="The page, one file of HTML.")] = None,
+    static: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the pictures as PNG and SVG into this folder.")
+    ] = None,
+    lag: Annotated[int, typer.Option(min=1, metavar="N", help="Lag of the transitions, in frames.")] = 1,
+    name: OnlyName = None,
+    overwrite: bool = False,
+) -> None:
+    """Show a finished clustering on one page that opens offline: structures, table and plots.
+
+    The page needs plotly and ipymolstar, the pictures alone matplotlib.
+    """
+    from twopass_store.errors import ConfigError
+    from twopass_store.page import write_pictures, write_report
+
+    if to is None and static is None:
+        raise ConfigError("Say where to: `to` report.html, or `static` for a folder of pictures.")
+    if to is not None:
+        found = write_report(store, to, name=name, lag=lag, overwrite=overwrite)
+        typer.echo(f"{found.paths[0]}: {found.size_bytes / 1e6:.1f} MB, opens in any browser")
+    if static is not None:
+        found = write_pictures(store, static, name=name, lag=lag)
+        typer.echo(f"{static}: {len(found.paths)} pictures")
 
 
 @command("twopass compare run.zarr --with cnumvtime.dat", model="CompareConfig")

@@ -1,0 +1,167 @@
+"""What the page shows, as plain values that JSON takes."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..analysis import COLORS, OTHERS, dendrogram, distance_map, rmsd_histogram, timeline, transitions
+from ..cluster import stored_scan
+from ..errors import ConfigError
+from ..store import Store
+from .structures import structures
+
+__all__ = ["page_content"]
+
+N_RUNS = 40
+"""Rows of the timeline; of more runs, evenly spaced ones are shown."""
+
+
+def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag: int) -> dict[str, Any]:
+    """Gather what the page shows of a clustering.
+
+    Parameters
+    ----------
+    store
+        The store.
+    results
+        Of `open_results`, with labels.
+    summary
+        Of `summarize`.
+    lag
+        Of the transitions, in frames.
+    """
+    found: dict[str, Any] = {
+        "name": summary.attrs["clustering"],
+        "store": Path(summary.attrs["store"]).name,
+        "colors": [*COLORS, OTHERS],
+        "facts": _facts(summary),
+        "clusters": list(_clusters(summary)),
+        "timeline": _timeline(results),
+        "rmsd": _rmsd(results, summary),
+        "transitions": _transitions(results, lag),
+        "convergence": _convergence(summary),
+        "scan": _scan(store, results),
+    }
+    has_pass = results.attrs.get("subset") is not None
+    points = distance_map(results) if has_pass else None
+    if points is not None:
+        found["map"] = {
+            "xy": _rounded(points.xy, 5),
+            "frame": points.frame.tolist(),
+            "label": points.label.tolist(),
+            "share": points.shown_share,
+            "n_subset": results.sizes["subset"],
+        }
+    found["tree"] = _tree(results)
+    found["structures"] = structures(
+        store, results, np.empty(0, np.int64) if points is None else points.frame
+    )
+    return found
+
+
+def _facts(summary: xr.Dataset) -> dict[str, Any]:
+    names = (
+        "n_trajectories n_frames n_atoms length_ps n_selected_atoms select atoms metric n_subset_frames "
+        "subset_stride n_leaders recovered_share noise_cutoff_nm n_beyond_noise_cutoff n_not_finite method "
+        "linkage_method linkage_input n_clusters_asked n_clusters_found cutoff_nm leader_method "
+        "faithfulness_held_out_overall near_tie_share"
+    )
+    found = {name: _plain(summary.attrs[name]) for name in names.split() if name in summary.attrs}
+    provenance = json.loads(summary.attrs["provenance"])
+    return {**found, "versions": provenance["versions"], "n_runs": summary.sizes["run"]}
+
+
+def _clusters(summary: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """Yield what the table says of each cluster."""
+    names = (
+        "n_frames share share_error n_runs rmsd_mean_nm faithfulness n_visits residence_ps residence_frames "
+        "medoid_path medoid_source_frame medoid_frame medoid_time_ps"
+    )
+    for row in range(summary.sizes["cluster"]):
+        values = {name: _plain(summary[name].values[row]) for name in names.split()}
+        values["medoid_path"] = Path(str(values["medoid_path"])).name
+        yield {"label": int(summary["cluster"].values[row]), **values}
+
+
+def _timeline(results: xr.Dataset) -> dict[str, Any]:
+    rows = timeline(results)
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), N_RUNS)).astype(int))
+    shown = [rows[index] for index in chosen]
+    return {
+        "has_times": results["time"].attrs.get("time_source") != "index",
+        "n_runs": len(rows),
+        "runs": [
+            {
+                "name": row.name,
+                "time": _rounded(row.time, 4),
+                "label": row.label.tolist(),
+                "stride": row.stride,
+            }
+            for row in shown
+        ],
+    }
+
+
+def _rmsd(results: xr.Dataset, summary: xr.Dataset) -> dict[str, Any]:
+    edges, counts = rmsd_histogram(results)
+    return {
+        "edges": _rounded(edges, 5),
+        "counts": counts.tolist(),
+        "cutoff": summary.attrs.get("noise_cutoff_nm"),
+    }
+
+
+def _transitions(results: xr.Dataset, lag: int) -> dict[str, Any]:
+    found = transitions(results, lag)
+    probability = [[_plain(each) for each in row] for row in np.round(found.probability.values, 4)]
+    return {"lag": lag, "count": found["count"].values.tolist(), "probability": probability}
+
+
+def _convergence(summary: xr.Dataset) -> dict[str, Any] | None:
+    if "stride" not in summary.sizes:
+        return None
+    names = ("stride", "stride_n_subset_frames", "stride_n_clusters", "stride_adjusted_rand")
+    found: dict[str, Any] = {name: [_plain(each) for each in summary[name].values] for name in names}
+    return {**found, "share": [[_plain(each) for each in row] for row in summary["stride_share"].values]}
+
+
+def _scan(store: Store, results: xr.Dataset) -> dict[str, Any] | None:
+    scan = stored_scan(store, str(results.attrs.get("subset")), str(results.attrs.get("linkage_method")))
+    if scan is None:
+        return None
+    names = ("silhouette", "davies_bouldin", "pseudo_f", "ssr_sst", "stability")
+    return {
+        "n_clusters": scan["n_clusters"].values.tolist(),
+        "suggested": _plain(scan["suggested_n_clusters"].values[0]),
+        "reason": str(scan["suggestion_reason"].values[0]),
+        **{name: [_plain(each) for each in scan[name].values[0]] for name in names},
+    }
+
+
+def _tree(results: xr.Dataset) -> dict[str, Any] | None:
+    try:
+        found = dendrogram(results)
+    except ConfigError:
+        return None
+    return {
+        "x": found.x.tolist(),
+        "height": _rounded(found.height, 5),
+        "label": found.label.tolist(),
+        "n_frames": found.n_frames.tolist(),
+        "is_rmsd": found.is_rmsd,
+    }
+
+
+def _rounded(values: NDArray[np.floating[Any]], digits: int) -> Any:
+    return np.round(values.astype(np.float64), digits).tolist()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON has: None for NaN."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value
