@@ -1,5 +1,7 @@
 """Runs and times through the command: restarts, burn-in, lists with replicas and temperatures."""
 
+import re
+
 import mdtraj as md
 import numpy as np
 import pytest
@@ -158,6 +160,80 @@ def test_dt__gives_times_to_formats_that_have_none(frames, tmp_path, twopass, ex
     assert store.attrs("time")["time_source"] == "user"
     assert store.attrs("time")["units"] == "ps"
     assert store.read("source_frame").tolist() == [0, 5, 10, 15, 20, 25, 0, 5, 10, 15]
+
+
+@pytest.mark.parametrize(
+    ("options", "n_kept", "words"),
+    [
+        ([], 60, "20 frames of joined/md.xtc at times that come again in the same file: both are kept"),
+        (["--overlap", "later"], 40, "the later ones are kept"),
+        (["--overlap", "keep", "--begin", "0"], 60, "both are kept"),
+        (["--every", "20 ps"], 20, "the later ones are kept"),
+        (["--run-pattern", "(md)"], 40, "1 run of 1 file"),
+    ],
+)
+def test_time_that_goes_back_within_a_file__is_told_and_handled(
+    frames, tmp_path, twopass, example_top, options, n_kept, words
+):
+    """As `cat` joins the parts of a run."""
+    (tmp_path / "joined").mkdir()
+    md.join([frames[:30], frames[10:40]]).save_xtc(str(tmp_path / "joined" / "md.xtc"))
+    result = twopass("ingest", "s.zarr", "joined/md.xtc", "--top", example_top, *options)
+    assert "time goes back within joined/md.xtc at frame 30, from 290 ps to 100 ps\n" in result.stderr
+    assert words in result.stderr
+    time = Store.open(tmp_path / "s.zarr").read("time")
+    expected = [*range(0, 300, 10), *range(100, 400, 10)] if n_kept == 60 else range(0, 400, 400 // n_kept)
+    np.testing.assert_array_equal(time, expected)
+
+
+def test_time_that_goes_back_or_runs_backwards__is_refused_where_it_must_not(
+    frames, tmp_path, twopass, example_top
+):
+    md.join([frames[:30], frames[10:40]]).save_trr(str(tmp_path / "a.trr"))
+    result = twopass("ingest", "s.zarr", "a.trr", "--top", example_top, "--overlap", "error", code=3)
+    assert re.search("20 frames of .*/a.trr come at times that .*/a.trr from frame 30 on", result.stderr)
+    frames[::-1].save_xtc(str(tmp_path / "b.xtc"))
+    result = twopass("ingest", "s.zarr", "b.xtc", "--top", example_top, "--every", "50 ps", code=3)
+    assert "time runs backwards, from 1.99 ns to 0 ps, so --every can't" in result.stderr
+    assert "time runs backwards in" in twopass("ingest", "s.zarr", "b.xtc", "--top", example_top).stderr
+
+
+def test_file_that_grew_by_frames_from_an_earlier_time__is_appended_where_both_are_kept(
+    frames, tmp_path, twopass, example_top
+):
+    arguments = ("ingest", "s.zarr", "a.xtc", "--top", example_top)
+    frames[:30].save_xtc(str(tmp_path / "a.xtc"))
+    twopass(*arguments, "--begin", "50 ps")
+    md.join([frames[:30], frames[20:40]]).save_xtc(str(tmp_path / "a.xtc"))
+    result = twopass(*arguments, "--append", code=7)
+    assert "other frames would be kept than those in the store" in result.stderr
+    assert "--overlap keep" in result.stderr
+    result = twopass(*arguments, "--append", "--overlap", "keep")
+    assert "time goes back" in result.stderr
+    time = Store.open(tmp_path / "s.zarr").read("time")
+    np.testing.assert_array_equal(time, [*range(50, 300, 10), *range(200, 400, 10)])
+
+
+def test_lammps__is_in_order_of_its_steps(frames, tmp_path, twopass, example_top):
+    """6 frames and 7 more, of which the first 3 come again: TIMESTEPs are all that says so."""
+    frames.unitcell_lengths, frames.unitcell_angles = np.full((200, 3), 3.0), np.full((200, 3), 90.0)
+    for name, start, stop in (("a", 3, 10), ("b", 0, 6)):
+        path = tmp_path / f"{name}.lammpstrj"
+        frames[start:stop].save_lammpstrj(str(path))
+        title, *rest = re.split(r"(?<=TIMESTEP\n)\d+", path.read_text())
+        numbered = (f"{1000 * frame}{text}" for frame, text in zip(range(start, stop), rest, strict=True))
+        path.write_text(title + "".join(numbered))
+    files = ("a.lammpstrj", "b.lammpstrj", "--top", example_top)
+    result = twopass("ingest", "r.zarr", *reversed(files[:2]), *files[2:])
+    assert re.search(r"a.lammpstrj begins at step 3000, within .*/b.lammpstrj", result.stderr)
+    result = twopass("ingest", "s.zarr", *files, "--run-pattern", "(lammps)")
+    assert "3 frames of" in result.stderr and "b.lammpstrj at times that a later part" in result.stderr
+    assert Store.open(tmp_path / "s.zarr").read("source_frame").tolist() == [0, 1, 2, *range(7)]
+    assert Store.open(tmp_path / "s.zarr").attrs("time")["time_source"] == "index"
+    twopass("ingest", "t.zarr", *files, "--run-pattern", "(lammps)", "--dt", "2 fs", "--every", "4 ps")
+    np.testing.assert_array_equal(Store.open(tmp_path / "t.zarr").read("time"), range(0, 20, 4))
+    result = twopass("ingest", "u.zarr", *files, "--every", "4 ps", code=2)
+    assert '--dt "2 fs", between its steps' in result.stderr
 
 
 def test_runs_without_times__are_taken_in_the_order_given(frames, tmp_path, twopass, example_top):

@@ -1,11 +1,14 @@
 """Which frames of a run are kept, against plain loops over the frames."""
 
+from fractions import Fraction
+
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from twopass_store.config import IngestConfig
-from twopass_store.ingest.choice import choose_by_number, choose_by_time, typical_spacing
+from twopass_store.ingest.choice import choose_by_number, choose_by_time, seams, typical_spacing
 
 SPACING = 2.0
 
@@ -86,6 +89,35 @@ def test_times_in_float32__choose_the_same(parts, offset, stride):
     config = IngestConfig(trajectories=("a",), every=stride * spacing, burn_in=3 * spacing)
     expected = plain([part * 50 for part in parts], every=stride * spacing, burn_in=3 * spacing)
     assert pairs(choose_by_time(rounded, config)) == expected
+
+
+@given(pieces=st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), min_size=1, max_size=5))
+def test_seams__are_where_time_does_not_go_on(pieces):
+    joined = [start + step for start, size in pieces for step in range(size)]
+    expected = [i for i in range(1, len(joined)) if joined[i] <= joined[i - 1]]
+    assume(len(expected) < len(joined) - 1)  # it goes on somewhere
+    assert seams(SPACING * np.array(joined, np.float64)).tolist() == expected
+
+
+@given(
+    step=st.sampled_from([Fraction(femtoseconds, 1000) for femtoseconds in (1, 2, 4, 5, 10, 20)]),
+    start=st.integers(50_000, 200_000),
+    sizes=st.tuples(st.integers(600, 900), st.integers(100, 500), st.integers(400, 900)),
+    every=st.integers(1, 5),
+)
+def test_times_closer_than_float32_can_tell__choose_as_the_exact_ones(step, start, sizes, every):
+    """After 100 ns, float32 is in steps of 8 fs; the file is two parts joined."""
+    n_first, n_repeated, n_second = sizes
+    exact = [[start + step * number for number in range(n_first)]]
+    begin = exact[0][-n_repeated]
+    exact.append([begin + step * number for number in range(n_second)])
+    joined = np.array([float(time) for part in exact for time in part], np.float32).astype(np.float64)
+    assert seams(joined).tolist() == [n_first]
+    config = IngestConfig(trajectories=("a",), every=float(every * step))
+    choice = choose_by_time(np.split(joined, [n_first]), config)
+    assert pairs(choice) == plain(exact, every=every * step)
+    assert choice.n_repeated == (n_repeated, 0)
+    assert choice.spacing == pytest.approx(float(step))
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4), stride=st.integers(1, 5))

@@ -1,4 +1,4 @@
-"""However a run is cut into overlapping parts: the same frames, times and places as of the uncut run."""
+"""However a run is cut into overlapping parts, in their own files or joined: the frames of the uncut run."""
 
 from pathlib import Path
 
@@ -49,12 +49,18 @@ def test_any_restarts__give_the_uncut_run(
 ) -> None:
     folder: Path = tmp_path_factory.mktemp("cut")
     frames[0].save_pdb(folder / "top.pdb")
-    names = data.draw(st.permutations(range(len(ranges))), "names")
-    order = []
-    for name, (start, stop) in zip(names, ranges, strict=True):
+    # Successive parts may stand in one file, in which time then goes back.
+    file_of = np.cumsum([0, *(data.draw(st.booleans(), "new file") for _ in ranges[1:])])
+    names = data.draw(st.permutations(range(file_of[-1] + 1)), "names")
+    order, offsets = [], []
+    for file, name in enumerate(names):
+        inside = [
+            frames[start:stop] for (start, stop), one in zip(ranges, file_of, strict=True) if one == file
+        ]
+        offsets += np.cumsum([0, *(part.n_frames for part in inside[:-1])]).tolist()
         extension = data.draw(st.sampled_from(FORMATS), "format")
         order.append(folder / f"{name}.{extension}")
-        frames[start:stop].save(str(order[-1]))
+        md.join(inside).save(str(order[-1]))
     every, burn_in = data.draw(st.sampled_from([(None, None), (7.5, None), (5, 20), (None, 37.5)]), "times")
     ingest_trajectories(
         folder / "s.zarr",
@@ -74,6 +80,8 @@ def test_any_restarts__give_the_uncut_run(
     # Each frame is from the last part that has it.
     last = np.array([max(i for i, (start, _) in enumerate(ranges) if start <= frame) for frame in kept])
     paths = np.array([str(path) for path in order])
-    np.testing.assert_array_equal(store.read("trajectory_path")[store.read("trajectory")], paths[last])
+    np.testing.assert_array_equal(
+        store.read("trajectory_path")[store.read("trajectory")], paths[file_of[last]]
+    )
     starts = np.array([start for start, _ in ranges])
-    np.testing.assert_array_equal(store.read("source_frame"), kept - starts[last])
+    np.testing.assert_array_equal(store.read("source_frame"), kept - starts[last] + np.array(offsets)[last])

@@ -204,9 +204,10 @@ class IngestConfig(_Model):
     """Which simulation a file is a part of: what the group (?P<run>...), or the first group, matches in its
     path, such as '(rep[0-9]+)/'. The parts of a run are put in order of time.
     """
-    overlap: Literal["later", "keep", "error"] = "later"
-    """Frames at times that a later part of the run covers again: later keeps those of the later part, keep
-    keeps both, error refuses them.
+    overlap: Literal["later", "keep", "error"] | None = None
+    """Frames at times that a later part of the run covers again, also where time goes back within a file:
+    later keeps those of the later part, keep keeps both, error refuses them. By default later where times or
+    runs choose frames, otherwise keep, with a note.
     """
     burn_in: Time | None = None
     """Leave out the beginning of each run, such as "100 ns" (a bare number is ps)."""
@@ -217,7 +218,9 @@ class IngestConfig(_Model):
     every: Interval | None = None
     """Time between the frames to keep of each run, such as "100 ps" (a bare number is ps)."""
     dt: Interval | None = None
-    """Time between frames, for formats that store no times, such as "10 ps" (a bare number is ps)."""
+    """Time between frames, for formats that store no times, such as "10 ps" (a bare number is ps). For LAMMPS
+    dumps, time between steps: a frame's time is its TIMESTEP times this.
+    """
     stride: Count = 1
     """Keep every nth frame of each file (of each run, if there are runs)."""
     discard_first: Frame = 0
@@ -265,7 +268,7 @@ class IngestConfig(_Model):
     @property
     def uses_times(self) -> bool:
         """Whether the times of frames decide which are kept, or come from the user."""
-        options = (self.burn_in, self.begin, self.end, self.every, self.dt, self.run_pattern)
+        options = (self.burn_in, self.begin, self.end, self.every, self.dt, self.overlap, self.run_pattern)
         return any(option is not None for option in options)
 
 

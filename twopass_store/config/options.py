@@ -49,7 +49,7 @@ class IngestOptions(_Resources, total=False):
     group: str | None
     image: str
     run_pattern: str | None
-    overlap: str
+    overlap: str | None
     burn_in: Number | None
     begin: Number | None
     end: Number | None

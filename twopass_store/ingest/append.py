@@ -176,7 +176,8 @@ def _n_stored(
             if not np.array_equal(kept.to_array(), stored):
                 raise FingerprintMismatchError(
                     f"Of {source.info.path} as it is now, other frames would be kept than those in the "
-                    "store, which are never touched. Ingest all files into a new store."
+                    "store, which are never touched. Ingest all files into a new store; or, if frames come "
+                    "again at times that are in it, keep both with `overlap` keep."
                 )
     return {sources[index].info.path: n for index, n in counts.items()}
 

@@ -14,7 +14,7 @@ from ..partition import FrameList, FrameRange, chunk_range
 from ..store import Store
 from ..trajectory import read_blocks
 from .plan import IngestPlan
-from .runs import Source
+from .runs import Source, times_by_user
 
 __all__ = ["Chunk", "Columns", "read_chunks", "read_frames"]
 
@@ -84,6 +84,7 @@ def read_frames(
     """
     for source, trajectory, wanted in _parts(plan, frames):
         system, offset = source.system, 0
+        given = None if source.user_time is None else times_by_user(source)
         blocks = read_blocks(
             source.info,
             frames=wanted,
@@ -96,11 +97,12 @@ def read_frames(
                 source_frames = wanted.part(offset, offset + block.n_frames).to_array()
                 offset += block.n_frames
                 n_good = _n_finite(block.xyz)
+                time = None if plan.time_source == "index" else block.time
+                if given is not None:
+                    time = given[source_frames]
                 columns: Columns = {
                     "position": block.xyz,
-                    "time": _times(
-                        source, source_frames, None if plan.time_source == "index" else block.time
-                    ),
+                    "time": source_frames.astype(np.float64) if time is None else time,
                     "trajectory": np.full(block.n_frames, trajectory, np.int32),
                     "source_frame": source_frames,
                     "run": np.full(block.n_frames, source.run, np.int32),
@@ -141,16 +143,6 @@ def _n_finite(xyz: NDArray[np.float32]) -> int:
             return len(xyz)
     finite = np.isfinite(xyz).all(axis=(1, 2))
     return len(xyz) if finite.all() else int(np.argmin(finite))
-
-
-def _times(
-    source: Source, frames: NDArray[np.int64], found: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
-    """Return the times of frames of a file: its own, the user's, or their numbers if there are none."""
-    if source.user_time is not None:
-        first, step = source.user_time
-        return first + step * frames.astype(np.float64)
-    return frames.astype(np.float64) if found is None else found
 
 
 def _or_nan(values: NDArray[Any] | None, n_frames: int) -> NDArray[Any]:

@@ -46,6 +46,9 @@ CHUNKS_IN_MEMORY = 6
 TOPOLOGY_BYTES_PER_ATOM = 4000
 """Of mdtraj's objects, their JSON text and the tables made from it (measured: about 2500)."""
 
+STEP_BYTES_PER_FRAME = 32
+"""Times by `dt` of all frames of a file, and what they are made from."""
+
 TIMED_BYTES_PER_FRAME = 100
 """Times, indices and masks by which the frames of a run are chosen, all at once (measured: about 80)."""
 
@@ -193,7 +196,7 @@ def _parameters(
         parameters["labels"] = [source.label for source in sources]
     if config.image != "none":
         parameters["image"] = config.image
-    if inputs.n_timed:
+    if config.uses_times or config.from_list is not None:
         parameters["times"] = [_timing(source) for source in sources]
     if inputs.runs is not None:
         columns = _run_columns(inputs.runs).values()
@@ -245,8 +248,10 @@ def atom_columns(topology: md.Topology) -> dict[str, NDArray[Any]]:
 
 def _timing(source: Source) -> str:
     """Describe which frames times have chosen, and what times the user gave."""
-    frames = _hash(source.kept.to_array().tobytes())
-    given = "" if source.user_time is None else ", from {} every {} ps".format(*source.user_time)
+    frames, given = _hash(source.kept.to_array().tobytes()), ""
+    if source.user_time is not None:
+        a_step = " a step" if source.info.format.has_steps else ""
+        given = ", from {} every {} ps{}".format(*source.user_time, a_step)
     return f"run {source.run}, {len(source.kept)} frames ({frames}){given}"
 
 
@@ -281,6 +286,8 @@ def memory_of(
     shared = PROCESS_BYTES + topology_bytes + TIMED_BYTES_PER_FRAME * n_timed + FRAME_COLUMN_BYTES
     reader = READER_BYTES + (topology_bytes if reads_topology else 0)
     reader += max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
+    given = [source.info.n_frames for source in sources if source.user_time is not None]
+    reader += STEP_BYTES_PER_FRAME * max(given, default=0)
     return shared, reader + CHUNKS_IN_MEMORY * unit * n_kept * 12 + COLUMNS_PER_WORKER * FRAME_COLUMN_BYTES
 
 

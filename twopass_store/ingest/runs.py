@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,20 @@ from numpy.typing import NDArray
 from ..config import IngestConfig, InputFile, format_time
 from ..errors import ConfigError, TrajectoryError
 from ..partition import FrameList
-from ..trajectory import TrajectoryInfo, read_times
-from .choice import Choice, choose_by_number, choose_by_time
+from ..trajectory import TrajectoryInfo, read_steps, read_times
+from .choice import Choice, Times, choose_by_number, choose_by_time, seams
 from .systems import System
 
-__all__ = ["Run", "Source", "group_runs", "order_parts"]
+__all__ = [
+    "Part",
+    "Run",
+    "Source",
+    "cut_at_seams",
+    "group_runs",
+    "order_parts",
+    "short_name",
+    "times_by_user",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +46,8 @@ class Source:
     run
         The simulation that it is a part of, an index into the table of runs.
     user_time
-        Time of its first frame and time between its frames, ps, if the user gives them; else None.
+        Time of its first frame and time between its frames, or of step 0 and between steps, ps, if the user
+        gives them; else None.
     """
 
     info: TrajectoryInfo
@@ -117,60 +128,162 @@ def _label(path: str, pattern: str) -> str:
     return named or (found[1] if found.re.groups else found[0]) or ""
 
 
-def order_parts(run: Run, sources: Sequence[Source], config: IngestConfig) -> tuple[list[Source], Choice]:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Frames of a file through which time goes on: a part of a run.
+
+    Attributes
+    ----------
+    info
+        The file.
+    file
+        Which file of its run that is.
+    start
+        The first of its frames.
+    first, last
+        Times of its first and last frame: in ps, or numbers of the simulation's steps.
+    is_steps
+        Whether they are.
+    """
+
+    info: TrajectoryInfo
+    file: int
+    start: int
+    first: float
+    last: float
+    is_steps: bool
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        name = short_name(self.info)
+        return f"{name} from frame {self.start} on" if self.start else name
+
+    @property
+    def is_backwards(self) -> bool:
+        """Whether time runs backwards in it."""
+        return self.last < self.first
+
+    def written(self, time: float) -> str:
+        """Write one of its times."""
+        return f"step {time:.0f}" if self.is_steps else format_time(time)
+
+
+def short_name(info: TrajectoryInfo) -> str:
+    """Name a file with its folder: the parts of runs mostly have the same names."""
+    return "/".join(Path(info.path).parts[-2:])
+
+
+def cut_at_seams(info: TrajectoryInfo, times: Times | None, *, file: int = 0) -> list[tuple[Part, Times]]:
+    """Cut a file where time goes back: by its times, or else by its steps; no parts if it has neither.
+
+    A file that runs backwards throughout isn't cut.
+    """
+    is_steps = times is None
+    if times is None:
+        times = read_steps(info)
+    if times is None:
+        return []
+    edges = [0, *seams(times).tolist(), len(times)]
+    if 2 * len(edges) > len(times) + 4 and np.median(np.diff(times)) < 0:
+        edges = [0, len(times)]
+    return [
+        (Part(info, file, start, float(times[start]), float(times[stop - 1]), is_steps), times[start:stop])
+        for start, stop in pairwise(edges)
+    ]
+
+
+def order_parts(
+    run: Run, sources: Sequence[Source], config: IngestConfig
+) -> tuple[list[Source], list[Part], Choice]:
     """Put the parts of a run in order of their first times (as given if a file has none), and choose frames.
 
-    Returns the parts with the frames kept, and what was chosen of them. Raises a `ConfigError` if times are
-    needed and a file has none, a `TrajectoryError` if they aren't finite, or parts overlap and mustn't.
+    A file in which time goes back is several parts; its frames stay in order. Returns the files with the
+    frames kept, the parts (none if a file has no times), and what was chosen of them. Raises a `ConfigError`
+    if times are needed and a file has none, a `TrajectoryError` if they aren't finite or run backwards, or
+    parts overlap and mustn't.
     """
-    parts, times = [], []
-    begin = 0.0
-    for part in (sources[member] for member in run.members):
-        found = read_times(part.info)
-        if found is None:
+    files: list[Source] = []
+    cut: list[tuple[Part, Times]] = []
+    begin, is_as_given = 0.0, False
+    for file in (sources[member] for member in run.members):
+        times = read_times(file.info)
+        if times is None:
             # Also where a program that knows no times wrote the same one for all frames.
-            part = replace(part, info=replace(part.info, has_time=False))
-            if config.dt is not None:
-                part = replace(part, user_time=(begin, config.dt))
-                found = begin + config.dt * np.arange(part.info.n_frames, dtype=np.float64)
-        if found is None:
-            _refuse_timeless(part.info, config)
-        else:
-            _require_finite(part.info, found)
-            # A file without times goes on where the part before it ended.
-            begin = float(found[-1]) + (config.dt or 0.0)
-            times.append(found)
-        parts.append(part)
-    if len(times) < len(parts):
-        chosen = choose_by_number([part.info.n_frames for part in parts], config)
-    else:
-        if not any(part.user_time for part in parts):
-            order = sorted(range(len(parts)), key=lambda part: float(times[part][0]))
-            parts, times = [parts[part] for part in order], [times[part] for part in order]
-        chosen = choose_by_time(times, config)
-        if config.overlap == "error" and any(chosen.n_repeated):
-            first = next(part for part, n in enumerate(chosen.n_repeated) if n)
-            raise TrajectoryError(
-                f"{chosen.n_repeated[first]} frames of {parts[first].info.path} come at times that "
-                f"{parts[first + 1].info.path} covers again, from {format_time(times[first + 1][0])} on. "
-                "Use `overlap` later to keep those of the later file, or `overlap` keep for both."
-            )
-    kept = map(FrameList.from_indices, chosen.kept)
-    return [replace(part, kept=frames) for part, frames in zip(parts, kept, strict=True)], chosen
+            file = replace(file, info=replace(file.info, has_time=False))
+            if config.dt is None:
+                _refuse_timeless(file.info, config)
+            else:
+                # Steps say where a file belongs; without, it goes on where the part before it ended.
+                has_steps = file.info.format.has_steps
+                file = replace(file, user_time=(0.0 if has_steps else begin, config.dt))
+                times = times_by_user(file)
+                is_as_given |= not has_steps
+        found = cut_at_seams(file.info, times, file=len(files))
+        if times is not None:
+            _require_order(found[0][0], times, config)
+            begin = float(times[-1]) + (config.dt or 0.0)
+        files.append(file)
+        cut += found
+    if not is_as_given:
+        cut.sort(key=lambda one: one[0].first)
+    parts = [part for part, _ in cut]
+    if len({part.file for part in parts}) < len(files) or len({part.is_steps for part in parts}) > 1:
+        chosen = choose_by_number([file.info.n_frames for file in files], config)
+        return [_keeping(file, [kept]) for file, kept in zip(files, chosen.kept, strict=True)], [], chosen
+    chosen = choose_by_time([times for _, times in cut], config)
+    if parts[0].is_steps:
+        chosen = replace(chosen, spacing=np.nan, kept_spacing=np.nan)
+    if config.overlap == "error" and any(chosen.n_repeated):
+        _refuse_overlap(parts, chosen)
+    kept: dict[int, list[NDArray[np.int64]]] = {}
+    for part, frames in zip(parts, chosen.kept, strict=True):
+        kept.setdefault(part.file, []).append(part.start + frames)
+    return [_keeping(files[file], frames) for file, frames in kept.items()], parts, chosen
 
 
-def _require_finite(info: TrajectoryInfo, times: NDArray[np.float64]) -> None:
+def _keeping(file: Source, frames: Sequence[NDArray[np.int64]]) -> Source:
+    return replace(file, kept=FrameList.from_indices(np.sort(np.concatenate(frames))))
+
+
+def times_by_user(source: Source) -> Times:
+    """Return the times of all frames of a file that the user gives: by its steps if it has these."""
+    assert source.user_time is not None
+    first, between = source.user_time
+    steps = read_steps(source.info)
+    number = np.arange(source.info.n_frames, dtype=np.float64) if steps is None else steps
+    return first + between * number
+
+
+def _refuse_overlap(parts: Sequence[Part], chosen: Choice) -> None:
+    first = next(number for number, n in enumerate(chosen.n_repeated) if n)
+    later = parts[first + 1]
+    raise TrajectoryError(
+        f"{chosen.n_repeated[first]} frames of {parts[first].name} come at times that {later.name} covers "
+        f"again, from {later.written(later.first)} on. Use `overlap` later to keep those of the later part, "
+        "or `overlap` keep for both."
+    )
+
+
+def _require_order(part: Part, times: Times, config: IngestConfig) -> None:
     if not np.isfinite(times).all():
         raise TrajectoryError(
-            f"{info.path}: the time of frame {np.argmin(np.isfinite(times))} isn't finite. Write the file "
-            "again, or ingest it without options that need times."
+            f"{part.info.path}: the time of frame {np.argmin(np.isfinite(times))} isn't finite. Write the "
+            "file again, or ingest it without options that need times."
+        )
+    if part.is_backwards and config.every is not None:
+        raise TrajectoryError(
+            f"{part.info.path}: time runs backwards, from {part.written(part.first)} to "
+            f"{part.written(part.last)}, so `every` can't take the first frame of each interval. Write the "
+            "frames in order of time, or use `stride`."
         )
 
 
 def _refuse_timeless(info: TrajectoryInfo, config: IngestConfig) -> None:
     for key in ("burn_in", "begin", "end", "every"):
         if getattr(config, key) is not None:
+            given = '"2 fs", between its steps' if info.format.has_steps else '"10 ps", between its frames'
             raise ConfigError(
-                f"`{key}` needs times, and {Path(info.path).name} has none. Give the time "
-                'between its frames, such as `dt` "10 ps", or use `discard_first` and `stride`.'
+                f"`{key}` needs times, and {Path(info.path).name} has none. Give the time, such as `dt` "
+                f"{given}, or use `discard_first` and `stride`."
             )

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from ..config import IngestConfig, InputFile, expand_paths, format_time, list_inputs
 from ..errors import ConfigError, TopologyMismatchError, TrajectoryError, TrajectoryNotFoundError
 from ..partition import FrameList
-from ..trajectory import TrajectoryInfo, other_reader, probe, require_reader
-from .choice import Choice
-from .runs import Run, Source, group_runs, order_parts
+from ..trajectory import TrajectoryInfo, other_reader, probe, read_times, require_reader
+from .choice import Choice, choose_by_time
+from .runs import Part, Run, Source, cut_at_seams, group_runs, order_parts, short_name
 from .systems import SystemTable, listed
 
 __all__ = ["Inputs", "find_inputs"]
@@ -36,7 +37,7 @@ class Inputs:
     timeless
         Names of the files without times.
     n_timed
-        Frames whose times are looked at together: all of the longest run; 0 if times don't matter.
+        Frames whose times are looked at together: all of the longest run, or file.
     remarks
         What the user should see.
     """
@@ -73,19 +74,19 @@ def find_inputs(config: IngestConfig, systems: SystemTable, *, is_growing: bool 
         sources, runs, remarks = _by_time(files, sources, config)
     else:
         sources = [replace(source, kept=_by_number(source.info, config)) for source in sources]
-        remarks = [*_mixed("files", [(_short(one.info.path), one.info.spacing or 0.0) for one in sources])]
-    timeless = [_short(one.info.path) for one in sources if not one.info.has_time and one.user_time is None]
+        remarks = [*_untimed(sources, config)]
+    timeless = [short_name(one.info) for one in sources if not one.info.has_time and one.user_time is None]
     n_timed = [0 for _ in runs]
     for one in sources if runs else ():
         n_timed[one.run] += one.info.n_frames
     is_grouped = config.from_list is not None or config.run_pattern is not None
-    is_users = any(source.user_time for source in sources)
+    is_users = any(source.user_time is not None for source in sources)
     return Inputs(
         sources=tuple(sources),
         runs=tuple(runs) if is_grouped else None,
         time_source="index" if timeless else "user" if is_users else "file",
         timeless=tuple(timeless),
-        n_timed=max(n_timed, default=0),
+        n_timed=max(n_timed or [source.info.n_frames for source in sources]),
         remarks=tuple(remarks),
     )
 
@@ -125,18 +126,24 @@ def _by_time(
 ) -> tuple[list[Source], list[Run], list[str]]:
     """Group files into runs and choose their frames by time; returns remarks too."""
     runs = group_runs(files, config)
-    sources, choices, names = [], [], []
+    sources, parts, choices = [], [], []
     for number, run in enumerate(runs):
-        parts, choice = order_parts(run, found, config)
+        members, cut, choice = order_parts(run, found, config)
         choices.append(choice)
-        names.append([_short(part.info.path) for part in parts])
-        sources += [replace(part, run=number) for part in parts]
+        parts.append(cut)
+        sources += [replace(member, run=number) for member in members]
     if not any(len(source.kept) for source in sources):
         raise ConfigError(
             "No frame is left: all lie outside of the times asked for. Change `burn_in`, `begin`, `end` "
             "or `discard_first`."
         )
-    remarks = [*_repeats(names, choices, config), *_spacings(runs, choices, config)]
+    by_file: dict[str, list[Part]] = {}
+    for part in sorted((part for cut in parts for part in cut), key=lambda part: part.start):
+        by_file.setdefault(part.info.path, []).append(part)
+    remarks = [*_seams([*by_file.values()])]
+    if config.run_pattern is None and config.from_list is None:
+        remarks += _nested([*by_file.values()])
+    remarks += [*_repeats(parts, choices, config), *_spacings(runs, choices, config)]
     empty = [run.label for run, choice in zip(runs, choices, strict=True) if not any(map(len, choice.kept))]
     if empty:
         remarks.append(f"nothing is kept of {listed(empty)}: outside of the times asked for")
@@ -145,30 +152,92 @@ def _by_time(
     return sources, runs, remarks
 
 
-def _repeats(names: Sequence[list[str]], choices: Sequence[Choice], config: IngestConfig) -> Iterator[str]:
+def _untimed(sources: Sequence[Source], config: IngestConfig) -> Iterator[str]:
+    """Say what the times of files show where all of their frames are kept."""
+    files, spacings, repeated = [], [], []
+    for source in sources:
+        if source.info.format.mdanalysis is not None:  # which reads all of a frame for its time
+            continue
+        cut = sorted(cut_at_seams(source.info, read_times(source.info)), key=lambda one: one[0].first)
+        if not cut:
+            continue
+        chosen = choose_by_time([times for _, times in cut], config)
+        name, parts = short_name(source.info), [part for part, _ in cut]
+        files.append(sorted(parts, key=lambda part: part.start))
+        if any(chosen.n_repeated):
+            repeated.append((name, sum(chosen.n_repeated)))
+        if not parts[0].is_steps:
+            spacings.append((name, chosen.spacing))
+    yield from _seams(files)
+    if repeated:
+        yield (
+            f"{_frames(repeated)} at times that come again in the same file: both are kept (`overlap` later "
+            "keeps the later ones)"
+        )
+    yield from _nested(files)
+    yield from _mixed("files", spacings)
+
+
+def _seams(files: Sequence[Sequence[Part]]) -> Iterator[str]:
+    """Say where time goes back within files, of which these are the parts."""
+    backwards = [parts[0].name for parts in files if parts[0].is_backwards]
+    if backwards:
+        yield f"time runs backwards in {listed(backwards)}: frames stay in the order of the file"
+    found = [parts for parts in files if len(parts) > 1]
+    if found:
+        one, other = found[0][:2]
+        n_places = sum(len(parts) - 1 for parts in found)
+        more = f", the first of {n_places:,} such places in {_count(len(found), 'file')}"
+        how = "goes back" if other.first < one.last else "stands still"
+        yield (
+            f"time {how} within {one.name} at frame {other.start}, from {one.written(one.last)} to "
+            f"{other.written(other.first)}{more if n_places > 1 else ''}"
+        )
+
+
+def _nested(files: Sequence[Sequence[Part]]) -> Iterator[str]:
+    """Say which files begin within the one before, though nothing groups them; replicas begin together."""
+    found = [
+        (after[0], before[-1])
+        for before, after in pairwise(files)
+        if before[-1].is_steps == after[0].is_steps and before[-1].first < after[0].first <= before[-1].last
+    ]
+    if found:
+        after, before = found[0]
+        more = f", and {_count(len(found) - 1, 'other file')} likewise" if len(found) > 1 else ""
+        yield (
+            f"{after.name} begins at {after.written(after.first)}, within {before.name}{more}: if these are "
+            "parts of one run, group them with `run_pattern` or a list, or frames count twice"
+        )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number > 1 else ''}"
+
+
+def _frames(repeated: Sequence[tuple[str, int]]) -> str:
+    return f"{_count(sum(n for _, n in repeated), 'frame')} of {listed([name for name, _ in repeated])}"
+
+
+def _repeats(
+    runs: Sequence[Sequence[Part]], choices: Sequence[Choice], config: IngestConfig
+) -> Iterator[str]:
     """Say which frames come at times that a later part of their run covers again."""
     repeated = [
-        (name, n)
-        for members, choice in zip(names, choices, strict=True)
-        for name, n in zip(members, choice.n_repeated, strict=True)
+        (part.name, n)
+        for parts, choice in zip(runs, choices, strict=True)
+        for part, n in zip(parts, choice.n_repeated, strict=True)
         if n
     ]
     if repeated:
-        n_frames = sum(n for _, n in repeated)
         done = "both are kept" if config.overlap == "keep" else "the later ones are kept (`overlap` later)"
-        yield (
-            f"{n_frames:,} frame{'s' if n_frames > 1 else ''} of {listed([name for name, _ in repeated])} at "
-            f"times that a later part of the run covers again: {done}"
-        )
+        yield f"{_frames(repeated)} at times that a later part of the run covers again: {done}"
     n_beyond = sum(choice.n_beyond for choice in choices)
     if n_beyond and config.overlap != "keep":
         yield (
             f"{n_beyond:,} of these lie after the end of the later part: the run is taken to have gone on "
             "from where that begins (`overlap` keep keeps them)"
         )
-    back = [members[i] for members, choice in zip(names, choices, strict=True) for i in choice.goes_back]
-    if back:
-        yield f"time goes back within {listed(back)}: does it hold several runs? Its frames stay in order"
 
 
 def _spacings(runs: Sequence[Run], choices: Sequence[Choice], config: IngestConfig) -> Iterator[str]:
@@ -188,11 +257,6 @@ def _spacings(runs: Sequence[Run], choices: Sequence[Choice], config: IngestConf
                 f"{format_time(config.every)} is no multiple: the first in each such interval is kept"
             )
     yield from _mixed("runs", [(label, choice.kept_spacing) for label, choice in known])
-
-
-def _short(path: str) -> str:
-    """Name a file with its folder: the parts of runs mostly have the same names."""
-    return "/".join(Path(path).parts[-2:])
 
 
 def _mixed(what: str, spacings: Sequence[tuple[str, float]]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
 from .probe import other_reader, probe, require_reader
-from .reader import Block, load_structures, read_blocks, read_times, reading_bytes
+from .reader import Block, load_structures, read_blocks, read_steps, read_times, reading_bytes
 from .recognition import format_of
 from .selection import read_index_group, select_atoms
 from .topology import (
@@ -55,6 +55,7 @@ __all__ = [
     "read_blocks",
     "read_index_group",
     "read_masses",
+    "read_steps",
     "read_times",
     "reading_bytes",
     "require_reader",

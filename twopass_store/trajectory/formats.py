@@ -39,8 +39,10 @@ class TrajectoryFormat:
         Whether a file says which atoms it holds.
     has_time
         Whether frames carry times.
+    has_steps
+        Whether they carry the numbers of the simulation's steps instead.
     needs_time
-        Whether they must.
+        Whether frames must carry times.
     unitcell
         Whether each frame has a unit cell in a file that is written, only the first has, or none.
     is_text
@@ -60,6 +62,7 @@ class TrajectoryFormat:
     extensions: tuple[str, ...]
     has_topology: bool = False
     has_time: bool = False
+    has_steps: bool = False
     needs_time: bool = False
     unitcell: Literal["each", "first", "none"] = "each"
     is_text: bool = False
@@ -96,7 +99,9 @@ FORMATS = (
     ),
     TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), is_text=True, can_seek=False, bytes_per_atom=36),
     TrajectoryFormat("XYZ", (".xyz",), unitcell="none", is_text=True, can_seek=False, bytes_per_atom=72),
-    TrajectoryFormat("LAMMPS", (".lammpstrj",), is_text=True, can_seek=False, bytes_per_atom=72),
+    TrajectoryFormat(
+        "LAMMPS", (".lammpstrj",), has_steps=True, is_text=True, can_seek=False, bytes_per_atom=72
+    ),
     TrajectoryFormat(
         "GRO",
         (".gro",),

@@ -38,8 +38,6 @@ class TrajectoryInfo:
         From the file system.
     digest
         Hexadecimal, see :func:`digest_file`.
-    spacing
-        Time between two of its first frames, ps; None where it has no times, or one frame.
     """
 
     path: str
@@ -51,7 +49,6 @@ class TrajectoryInfo:
     size_bytes: int
     modified_ns: int
     digest: str
-    spacing: float | None = None
 
 
 def check_unchanged(info: TrajectoryInfo, found_same: tuple[int, int] | None = None) -> tuple[int, int]:

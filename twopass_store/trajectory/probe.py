@@ -133,17 +133,12 @@ def examine(path: str, entry: TrajectoryFormat, n_atoms: int, is_growing: bool) 
     n_frames, n_atoms, has_time, size_bytes = count
     if not n_frames:
         raise TrajectoryError(f"{path} holds no frames. Write it again, or leave it out.")
-    first = next(iterload(path, entry, bare_topology(n_atoms), chunk=min(3, n_frames)))
+    first = next(iterload(path, entry, bare_topology(n_atoms), chunk=1))
     # VMD and NAMD write a cell of zeros where there is none.
     has_unitcell = first.unitcell_lengths is not None and bool(np.any(first.unitcell_lengths[0]))
     if has_unitcell and entry.name == "PDB":
         # As mdtraj: every file of the PDB needs a CRYST1 record, and a cell too small for its atoms is none.
         has_unitcell = not n_atoms > 1000 * first.unitcell_volumes[0]
-    spacing = None
-    if has_time and n_frames > 1:
-        # Not of the very first, which programs write out of turn.
-        last = min(2, n_frames - 1)
-        spacing = float(first.time[last]) - float(first.time[last - 1])
     size_bytes = size_bytes or status.st_size
     return TrajectoryInfo(
         path=path,
@@ -155,7 +150,6 @@ def examine(path: str, entry: TrajectoryFormat, n_atoms: int, is_growing: bool) 
         size_bytes=size_bytes,
         modified_ns=status.st_mtime_ns,
         digest=digest_file(path, size_bytes=size_bytes),
-        spacing=spacing,
     )
 
 

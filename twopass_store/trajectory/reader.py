@@ -16,7 +16,7 @@ from .probe import probe
 from .stream import Block, read_all_times, read_frames
 from .topology import load_topology
 
-__all__ = ["Block", "load_structures", "read_blocks", "read_times", "reading_bytes"]
+__all__ = ["Block", "load_structures", "read_blocks", "read_steps", "read_times", "reading_bytes"]
 
 BLOCK_BYTES = 8 << 20
 """Bound on what a block takes while it is decoded, all atoms of the file counted; a frame is read anyway."""
@@ -173,7 +173,7 @@ def load_structures(path: str | Path, *, only_first: bool = False) -> tuple[md.T
 def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
     """Times of the frames, bit for bit those that are read with their positions.
 
-    XTC files have them in the headers of frames; other files are read through.
+    No positions are decoded, but by MDAnalysis: times stand in headers, titles, or an array of their own.
 
     Returns
     -------
@@ -186,11 +186,30 @@ def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
     """
     if not info.has_time:
         return None
-    asked = info.path, info.format, info.n_atoms, info.n_frames
-    needs_bytes = reading_bytes(info, n_selected=1) + 100 * info.n_frames
-    times = contained(read_all_times, *asked, path=info.path, what="the times", needs_bytes=needs_bytes)
+    times = _numbers(info, "the times")
     # Programs that know no times write 0 for all frames.
     return None if len(times) > 1 and (times == times[0]).all() else times
+
+
+def read_steps(info: TrajectoryInfo) -> NDArray[np.float64] | None:
+    """Numbers of the simulation's steps at which the frames were written, for formats that have these alone.
+
+    Returns
+    -------
+    Shape (n_frames,), whole numbers; None if the format has none.
+
+    Raises
+    ------
+    TrajectoryError
+        If the file can't be read.
+    """
+    return _numbers(info, "the steps") if info.format.has_steps else None
+
+
+def _numbers(info: TrajectoryInfo, what: str) -> NDArray[np.float64]:
+    arguments = info.path, info.format, info.n_atoms, info.n_frames
+    needs_bytes = reading_bytes(info, n_selected=1) + 100 * info.n_frames
+    return contained(read_all_times, *arguments, path=info.path, what=what, needs_bytes=needs_bytes)
 
 
 def reading_bytes(info: TrajectoryInfo, *, n_selected: int) -> int:

@@ -1,6 +1,7 @@
 """Frames of a file as mdtraj's `iterload` gives them; runs in a reader process."""
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ import mdtraj as md
 import numpy as np
 from mdtraj.formats import GroTrajectoryFile
 from mdtraj.formats.registry import FormatRegistry
+from mdtraj.utils import in_units_of
 from mdtraj.utils.unitcell import box_vectors_to_lengths_and_angles, lengths_and_angles_to_box_vectors
 from numpy.typing import NDArray
 
 from ..errors import TruncatedTrajectoryError
 from ..partition import FrameList
+from .compressed import open_unpacked
 from .formats import TrajectoryFormat, plain_name
 from .imaging import Imager, make_imager
 from .pdb import read_models
@@ -34,7 +37,13 @@ __all__ = [
     "read_frames",
 ]
 
+# Bytes from the beginning of a frame.
 _XTC_TIME = 12
+_TRR_POSITION_BYTES = 52
+_TRR_TIME = 76
+# The line of a frame with its time or step, and its lines besides those of atoms.
+_NUMBERED = {"GRO": (0, 3), "LAMMPS": (1, 9)}
+_GRO_TIME = re.compile(rb"t= *(\d+\.\d+)")  # mdtraj's own
 _OFFSET_BYTES = 32 << 20
 """Memory for the places of frames of files that were looked at."""
 
@@ -246,9 +255,31 @@ def _open_where_known(name: str, *arguments: Any, **options: Any) -> Any:
 
 
 def read_all_times(path: str, entry: TrajectoryFormat, n_atoms: int, n_frames: int) -> NDArray[np.float64]:
-    """Times of the first `n_frames` frames, shape (n_frames,), ps; in a reader, for `read_times`."""
+    """Times of the first `n_frames` frames, shape (n_frames,), ps, or their steps; in a reader."""
     if entry.name == "XTC":
         return numbers_at(path, frame_offsets(path, entry)[:n_frames] + _XTC_TIME, ">f4").astype(np.float64)
+    if entry.name == "TRR":
+        starts = frame_offsets(path, entry)[:n_frames]
+        times = numbers_at(path, starts + _TRR_TIME, ">f4")
+        is_double = numbers_at(path, starts + _TRR_POSITION_BYTES, ">i4") == 24 * n_atoms
+        times[is_double] = numbers_at(path, starts[is_double] + _TRR_TIME, ">f8")
+        return times.astype(np.float64)
+    if entry.name in _NUMBERED:
+        row, n_others = _NUMBERED[entry.name]
+        with open_unpacked(path, "rb") as file:
+            per_frame = n_others + n_atoms
+            lines = islice(file, row, n_frames * per_frame, per_frame)
+            words = [_GRO_TIME.findall(line)[-1] if entry.name == "GRO" else line for line in lines]
+        return np.array(words, np.float64)
+    if entry.name in ("Amber NetCDF", "MDTraj HDF5"):
+        with plain_name(path, entry.extensions) as name, md.open(name) as file:
+            if entry.name == "Amber NetCDF":
+                found = file._handle.variables["time"][:n_frames]
+            else:
+                units = file.root.time.attrs.units
+                units = units if isinstance(units, str) else units.decode()
+                found = in_units_of(file.root.time[:n_frames], units, "picoseconds")
+        return np.ma.filled(found, np.nan).astype(np.float64)
     block_frames = max(1, (8 << 20) // (24 * n_atoms))
     blocks = read_frames(
         path, entry, n_atoms, FrameList.of(range(n_frames)), block_frames, np.arange(1), None
