@@ -16,7 +16,7 @@ from conftest import EXAMPLE, command
 from faults import assert_same, wait_for, write_trajectories
 from trajectory_files import WITH_TOPOLOGY, make_trajectory, write
 from twopass_store import ingest_trajectories
-from twopass_store.config import IngestConfig
+from twopass_store.config import IngestConfig, list_inputs
 from twopass_store.ingest.plan import plan_ingest
 from twopass_store.store import Store
 
@@ -95,7 +95,7 @@ def test_memory__bounds_all_processes_together(tmp_path: Path) -> None:
         tmp_path / "in", EXAMPLE / "alanine-dipeptide.xtc", TOP, files=3, frames=40_000
     )
     config = IngestConfig(trajectories=tuple(map(str, files)), top=str(TOP))
-    plan = plan_ingest(config)
+    plan = plan_ingest(config, list_inputs(config))
     figure = -(-(plan.shared_bytes + 2 * plan.worker_bytes) // MEBIBYTE)
     arguments = ["ingest", "s.zarr", *map(str, files), "--top", str(TOP), "--workers", "2", "--memory"]
     process = psutil.Popen([command(), *arguments, f"{figure}MiB"], cwd=tmp_path, stderr=subprocess.PIPE)

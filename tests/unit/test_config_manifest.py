@@ -1,6 +1,10 @@
+import glob
+from pathlib import Path
+
 import pytest
 
 from twopass_store.config import IngestConfig, InputFile, list_inputs, read_manifest, validated
+from twopass_store.config import paths as config_paths
 from twopass_store.errors import ConfigError, TrajectoryError, TrajectoryNotFoundError
 
 
@@ -62,6 +66,23 @@ def test_pattern__stands_for_its_files_in_natural_order(folder):
         ("b2.xtc", "B"),
         ("b10.xtc", "B"),
     ]
+
+
+@pytest.mark.parametrize("pattern", ["**/*.xtc", "**", "a*/**/b/**/?.xtc", "**/b/*", "[ab]/**"])
+def test_pattern__finds_what_glob_finds_and_says_so(tmp_path, monkeypatch, pattern):
+    for file in ("x.xtc", "a/x.xtc", "a/b/y.xtc", "ab/c/b/z.xtc", "a/b/.x.xtc", ".h/x.xtc", "b/b/[x].xtc"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    hits = glob.glob(f"{tmp_path}/{pattern}", recursive=True)  # noqa: PTH207
+    expected = {Path(hit) for hit in hits if Path(hit).is_file()}
+    # Links in circles, as in /proc.
+    (tmp_path / "a" / "b" / "same").symlink_to(tmp_path / "a" / "b")
+    (tmp_path / "b" / "again").symlink_to(tmp_path / "b")
+    monkeypatch.setattr(config_paths, "PATIENCE_SECONDS", 0)
+    notes = []
+    found = list_inputs(IngestConfig(trajectories=(f"{tmp_path}/{pattern}",)), notes.append)
+    assert {file.path.resolve() for file in found} == expected
+    assert f"looking for '{tmp_path}/{pattern}': 1 folders seen, 0 files found" in notes
 
 
 def test_pattern__walks_the_folders_once(folder):

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import LeadersConfig, LeadersOptions, expand_paths, validated
+from ..config import LeadersConfig, LeadersOptions, Search, expand_paths, validated
 from ..errors import ConfigError
 from ..journal import Lock, Plan, Writer
 from ..metric import ClusterMetric
@@ -97,8 +97,9 @@ def adopt_leaders(
     given = [structures] if isinstance(structures, str | os.PathLike) else structures
     if not given:
         raise ConfigError("There is no structure to lead: name at least one file.")
-    files = expand_paths([os.fspath(each) for each in given])
-    stage = _Adopt(files, config, progress or Silent())
+    progress = progress or Silent()
+    files = expand_paths([os.fspath(each) for each in given], search=Search(progress.note))
+    stage = _Adopt(files, config, progress)
     done = run_stage(path, stage, restart=restart, break_lock=break_lock, progress=stage.progress)
     return AdoptResult(
         store=path,

@@ -28,7 +28,7 @@ from .options import (
     ScanOptions,
     SummaryOptions,
 )
-from .paths import expand_paths, expanded
+from .paths import Search, expand_paths, expanded
 from .quantities import (
     format_bytes,
     format_length,
@@ -62,6 +62,7 @@ __all__ = [
     "RunConfig",
     "ScanConfig",
     "ScanOptions",
+    "Search",
     "SummaryConfig",
     "SummaryOptions",
     "expand_paths",

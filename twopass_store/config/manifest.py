@@ -3,7 +3,7 @@
 import csv
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from ..errors import ConfigError, TrajectoryError
 from .load import validated
 from .models import IngestConfig
-from .paths import expand_paths, expanded
+from .paths import Search, expand_paths, expanded
 
 __all__ = ["InputFile", "list_inputs", "read_manifest"]
 
@@ -44,8 +44,10 @@ class InputFile(BaseModel):
     """That run's temperature, K."""
 
 
-def list_inputs(config: IngestConfig) -> list[InputFile]:
+def list_inputs(config: IngestConfig, note: Callable[[str], None] = lambda _: None) -> list[InputFile]:
     """List the trajectories of an ingest in order, from its patterns or its manifest.
+
+    `note` is told how far a search through many folders is.
 
     Raises
     ------
@@ -54,12 +56,13 @@ def list_inputs(config: IngestConfig) -> list[InputFile]:
     TrajectoryError
         If a file is missing or given twice.
     """
+    search = Search(note)
     if config.from_list is not None:
-        return read_manifest(expanded(config.from_list))
-    return [InputFile(path=path) for path in expand_paths(config.trajectories)]
+        return read_manifest(expanded(config.from_list), search)
+    return [InputFile(path=path) for path in expand_paths(config.trajectories, search=search)]
 
 
-def read_manifest(path: Path) -> list[InputFile]:
+def read_manifest(path: Path, search: Search | None = None) -> list[InputFile]:
     """Read a list of trajectories.
 
     A CSV file (comma, tab or semicolon) has a header that names its columns, of which only ``path`` must be
@@ -88,7 +91,7 @@ def read_manifest(path: Path) -> list[InputFile]:
     given_at: dict[str, str] = {}
     for where, values in rows:
         row = validated(InputFile, values, source=f"{path}, {where}")
-        for file in _files(path, where, row):
+        for file in _files(path, where, row, search):
             identity = os.path.realpath(file.path)
             if identity in given_at:
                 raise TrajectoryError(
@@ -129,11 +132,11 @@ def _csv_rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield f"line {number}", {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
 
 
-def _files(path: Path, where: str, row: InputFile) -> Iterator[InputFile]:
+def _files(path: Path, where: str, row: InputFile, search: Search | None) -> Iterator[InputFile]:
     folder = path.absolute().parent
     try:
         topologies = expand_paths([row.topology], relative_to=folder) if row.topology else [None]
-        trajectories = expand_paths([row.path], relative_to=folder)
+        trajectories = expand_paths([row.path], relative_to=folder, search=search)
     except TrajectoryError as error:
         raise type(error)(f"{path}, {where}: {error}") from error
     if len(topologies) > 1:

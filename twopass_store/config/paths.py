@@ -3,19 +3,49 @@
 import glob
 import os
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from ..errors import ConfigError, TrajectoryError, TrajectoryNotFoundError
 
-__all__ = ["EXAMPLE_PREFIX", "expand_paths", "expanded"]
+__all__ = ["EXAMPLE_PREFIX", "Search", "expand_paths", "expanded"]
 
 EXAMPLE_PREFIX = "example:"
 """A path that begins so names a file of the example that comes with the package."""
 
+PATIENCE_SECONDS = 2.0
+"""Time after which a search says how far it is; each further one takes twice as long."""
 
-def expand_paths(patterns: Sequence[str | Path], *, relative_to: Path | None = None) -> list[Path]:
+
+class Search:
+    """Says from time to time how far a search for files is.
+
+    Parameters
+    ----------
+    note
+        Called with a line of text.
+    """
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
+        self._n_folders = self._n_files = 0
+        self._patience, self._begin = PATIENCE_SECONDS, time.monotonic()
+
+    def count(self, pattern: str, *, folders: int = 0, files: int = 0) -> None:
+        """Count what was looked through for a pattern."""
+        self._n_folders += folders
+        self._n_files += files
+        if time.monotonic() - self._begin > self._patience:
+            self._patience *= 2
+            seen = f"{self._n_folders:,} folders seen, {self._n_files:,} files found"
+            self._note(f"looking for {pattern!r:.200}: {seen}")
+
+
+def expand_paths(
+    patterns: Sequence[str | Path], *, relative_to: Path | None = None, search: Search | None = None
+) -> list[Path]:
     """Files that paths and glob patterns stand for.
 
     The order of the patterns is kept; the files of one pattern come in natural order (run2 before run10).
@@ -24,9 +54,12 @@ def expand_paths(patterns: Sequence[str | Path], *, relative_to: Path | None = N
     Parameters
     ----------
     patterns
-        Paths, or patterns with ``*``, ``?``, ``[...]`` and ``**``; ``~`` stands for the home directory.
+        Paths, or patterns with ``*``, ``?``, ``[...]`` and ``**``, which enters no folder twice, whatever
+        links lead to it; ``~`` stands for the home directory.
     relative_to
         Directory from which relative patterns start, by default the current one.
+    search
+        Is told how far it is.
 
     Returns
     -------
@@ -40,9 +73,10 @@ def expand_paths(patterns: Sequence[str | Path], *, relative_to: Path | None = N
         If a file comes up twice, or its name isn't in UTF-8.
     """
     base = Path.cwd() if relative_to is None else relative_to.absolute()
+    search = search or Search(lambda _: None)
     found: dict[str, Path] = {}
     for pattern in patterns:
-        for path in _expand(str(pattern), base):
+        for path in _expand(str(pattern), base, search):
             # Two names of one file (through a link, or ..) would count its frames twice just the same.
             identity = os.path.realpath(path)
             if identity in found:
@@ -54,7 +88,7 @@ def expand_paths(patterns: Sequence[str | Path], *, relative_to: Path | None = N
     return list(found.values())
 
 
-def _expand(text: str, base: Path) -> list[Path]:
+def _expand(text: str, base: Path, search: Search) -> list[Path]:
     if text.startswith(EXAMPLE_PREFIX):
         literal = Path(str(files("twopass_store"))) / "data" / text.removeprefix(EXAMPLE_PREFIX)
     else:
@@ -66,10 +100,15 @@ def _expand(text: str, base: Path) -> list[Path]:
     else:
         # The base may itself hold magic characters; only the pattern's own count.
         where = "" if expanded(text).is_absolute() else glob.escape(str(base)) + os.sep
-        # `**/**/` stands for the same files as `**/`; glob would walk all folders once more for each.
+        # `**/**/` stands for the same files as `**/`, and would walk all folders once more for each.
         pattern = re.sub(r"(\*\*/)+", "**/", str(expanded(text)))
-        hits = glob.iglob(where + pattern, recursive=True)  # noqa: PTH207 (Path.glob skips links)
-        found = sorted({Path(os.path.normpath(hit)) for hit in hits if Path(hit).is_file()}, key=_natural)
+        hits = _matches(where + pattern, lambda: search.count(text, folders=1))
+        paths = set()
+        for hit in hits:
+            if Path(hit).is_file():
+                paths.add(Path(os.path.normpath(hit)))
+                search.count(text, files=1)
+        found = sorted(paths, key=_natural)
         if not found:
             raise TrajectoryNotFoundError(f"The pattern {text!r:.500} matches no file in {base}. Check it.")
     for path in found:
@@ -80,6 +119,33 @@ def _expand(text: str, base: Path) -> list[Path]:
                 f"The name of {str(path)!r} isn't in UTF-8, so it can't be recorded in a store. Rename it."
             ) from error
     return found
+
+
+def _matches(pattern: str, entered: Callable[[], None]) -> Iterator[str]:
+    """Do what ``glob.iglob`` does, but for ``**`` enter each folder once: links in /proc lead in circles."""
+    head, *tail = re.split(r"(?<=/)\*\*(?:/|$)", pattern, maxsplit=1)
+    if not tail:
+        yield from glob.iglob(pattern)  # noqa: PTH207 (Path.glob skips links)
+        return
+    seen = set()
+    for root in glob.iglob(head):  # noqa: PTH207
+        for folder, names, _ in os.walk(root, followlinks=True):
+            entered()
+            identity = _identity(folder)
+            if identity in seen:
+                names.clear()
+                continue
+            seen.add(identity)
+            names[:] = sorted(name for name in names if not name.startswith("."))
+            yield from _matches(os.path.join(glob.escape(folder), tail[0] or "*"), entered)  # noqa: PTH118
+
+
+def _identity(folder: str) -> tuple[int, int] | str:
+    try:
+        status = os.stat(folder)  # noqa: PTH116
+    except OSError:
+        return folder
+    return status.st_dev, status.st_ino
 
 
 def _natural(path: Path) -> tuple[list[int | str], str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..config import IngestConfig, list_inputs
+from ..config import IngestConfig, InputFile, expand_paths
 from ..errors import ConfigError, FingerprintMismatchError, StageIncompleteError, StoreError, TrajectoryError
 from ..journal import Plan, Product
 from ..partition import FRAME_CHUNK, chunk_range, n_chunks
@@ -23,7 +23,7 @@ CHOICES = ("topology", "stride", "discard_first", "precision", "image", "reader"
 """Parameters of an ingest that hold for all of its files."""
 
 
-def plan_append(store: Store, config: IngestConfig) -> IngestPlan | None:
+def plan_append(store: Store, config: IngestConfig, files: Sequence[InputFile]) -> IngestPlan | None:
     """Plan to add what the files have and the store hasn't; None if there is nothing new.
 
     Options that aren't given are as they were when the store was made.
@@ -57,10 +57,10 @@ def plan_append(store: Store, config: IngestConfig) -> IngestPlan | None:
     asked = as_before(config, journal.plan.request)
     # Where times or runs choose the frames, all files have a say.
     if asked.from_list is None and {"runs", "times"} & journal.plan.parameters.keys():
-        given = {str(file.path) for file in list_inputs(asked)}
+        given = {str(file.path) for file in files}
         others = [path for path in index_of if path not in given]
-        asked = asked.model_copy(update={"trajectories": (*others, *asked.trajectories)})
-    plan = plan_ingest(asked, to=store)
+        files = [*(InputFile(path=path) for path in expand_paths(others)), *files]
+    plan = plan_ingest(asked, files, to=store)
     _require_same(store, journal.plan, plan)
     for source in plan.sources:
         index = index_of.get(source.info.path)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import IngestConfig
+from ..config import IngestConfig, list_inputs
 from ..errors import ConfigError, NonFiniteError
 from ..executors import available_cpus, memory_budget
 from ..partition import FrameRange, position_chunk_frames
@@ -38,12 +38,13 @@ def estimate(config: IngestConfig, progress: Progress, *, append_to: Path | None
     With `append_to`, a store, only the frames that are added to it count. Raises what the ingest would before
     its first frame, and a `ConfigError` if there is nothing to add.
     """
+    files = list_inputs(config, progress.note)
     if append_to is None:
-        plan = plan_ingest(config)
+        plan = plan_ingest(config, files)
         packing = choose_packing(plan, config)
     else:
         store = Store.open(append_to)
-        longer = plan_append(store, config)
+        longer = plan_append(store, config, files)
         if longer is None:
             raise ConfigError(f"{append_to} has all frames of these files; there is nothing to append.")
         plan, packing = longer, store.packing()

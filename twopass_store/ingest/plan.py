@@ -10,7 +10,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import IngestConfig
+from ..config import IngestConfig, InputFile
 from ..executors import PROCESS_BYTES
 from ..journal import Plan
 from ..partition import chunks_per_shard, position_chunk_frames
@@ -107,16 +107,17 @@ class IngestPlan:
         return [spec for spec, _ in self.arrays if spec.dims[0] == "frame"]
 
 
-def plan_ingest(config: IngestConfig, *, to: Store | None = None) -> IngestPlan:
+def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store | None = None) -> IngestPlan:
     """Probe the files and fix what will be done, without a look at what a store has of them.
 
+    `files` are the inputs that the config stands for, see `list_inputs`.
     If they are to be appended `to` a store, they may end within a frame that is still being written, which is
     left out. Raises a `TrajectoryError` if a file can't be used, or the files' atoms differ; a `ConfigError`
     if the options leave nothing, or most atoms are solvent and no selection says that this is meant.
     """
-    request = requested(config)
+    request = requested(config, files)
     systems = SystemTable(config)
-    inputs = find_inputs(config, systems, is_growing=to is not None)
+    inputs = find_inputs(config, files, systems, is_growing=to is not None)
     sources, reference = inputs.sources, systems.reference
     stored_topology = reference.load_kept_topology()
     n_frames = sum(len(source.kept) for source in sources)

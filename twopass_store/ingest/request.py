@@ -1,10 +1,10 @@
 """What is asked of an ingest, before any trajectory is opened, and what of it a store keeps otherwise."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import IngestConfig, expand_paths, list_inputs, validated
+from ..config import IngestConfig, InputFile, expand_paths, validated
 from ..journal import Plan
 from ..partition import chunks_per_shard
 from ..store import Store
@@ -19,25 +19,25 @@ _NOT_RECORDED = ("trajectories", "from_list", "top", "ndx", "memory", "workers")
 """What an append doesn't take from the options of a store; topology and groups are in other places."""
 
 
-def is_requested(plan: Plan, config: IngestConfig) -> bool:
+def is_requested(plan: Plan, config: IngestConfig, files: Sequence[InputFile]) -> bool:
     """Tell whether a plan was made for the very same request."""
-    return {key: value for key, value in plan.request.items() if key != ORIGINS} == requested(config)
+    return {key: value for key, value in plan.request.items() if key != ORIGINS} == requested(config, files)
 
 
-def requested(config: IngestConfig) -> dict[str, Any]:
+def requested(config: IngestConfig, files: Sequence[InputFile]) -> dict[str, Any]:
     """Describe what is asked for without opening a file: by names, sizes and times, and what a list says.
 
+    `files` are the inputs that the config stands for, see `list_inputs`.
     Equal requests resolve to equal plans, so that a repeated command needs to open no trajectory.
     """
-    inputs = list_inputs(config)
     given = {"top": config.top, "ndx": config.ndx}
     named = [expand_paths([path])[0] for path in given.values() if path is not None]
-    listed = {file.topology for file in inputs if file.topology is not None}
+    listed = {file.topology for file in files if file.topology is not None}
     # Integers on the files' own grid and float32 are the same values.
     no_choices = _NO_CHOICES | ({"precision"} if isinstance(config.precision, str) else set())
     return {
-        "trajectories": [_stamp(file.path) for file in inputs],
-        "listed": [[file.label, file.run, file.replica, file.temperature] for file in inputs],
+        "trajectories": [_stamp(file.path) for file in files],
+        "listed": [[file.label, file.run, file.replica, file.temperature] for file in files],
         "top": [_stamp(path) for path in (*named, *sorted(listed))],
         # What the first entries of "top" were given as.
         "named": [name for name, path in given.items() if path is not None],

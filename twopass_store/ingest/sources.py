@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from ..config import IngestConfig, InputFile, expand_paths, format_time, list_inputs
+from ..config import IngestConfig, InputFile, expand_paths, format_time
 from ..errors import ConfigError, TopologyMismatchError, TrajectoryError, TrajectoryNotFoundError
 from ..partition import FrameList
 from ..trajectory import TrajectoryInfo, other_reader, probe, read_times, require_reader
@@ -50,14 +50,15 @@ class Inputs:
     remarks: tuple[str, ...]
 
 
-def find_inputs(config: IngestConfig, systems: SystemTable, *, is_growing: bool = False) -> Inputs:
+def find_inputs(
+    config: IngestConfig, files: Sequence[InputFile], systems: SystemTable, *, is_growing: bool = False
+) -> Inputs:
     """Probe the files, group them into runs and choose their frames.
 
     Raises a `TrajectoryError` if a file can't be used, or the files' atoms differ; a `ConfigError` if nothing
     is left of a file, or of all if times choose.
     """
     top = expand_paths([config.top])[0] if config.top is not None else None
-    files = list_inputs(config)
     sources = []
     require_reader(config.reader)
     for file in files:

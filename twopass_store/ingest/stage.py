@@ -2,14 +2,14 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from ..config import IngestConfig, IngestOptions, Paths, validated
+from ..config import IngestConfig, IngestOptions, InputFile, Paths, list_inputs, validated
 from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError
 from ..executors import affordable_workers, available_cpus, memory_budget
 from ..journal import Lock, Record, StageJournal, Writer, hold, naming_writer
@@ -166,7 +166,7 @@ def _append(
             note_versions(store.attrs()["provenance"], progress)
             workers = _prepared_workers(plan, config, progress)
             computed += _carry_out(store, plan, as_begun, workers, progress)
-        longer = plan_append(store, config) if adds else None
+        longer = plan_append(store, config, list_inputs(config, progress.note)) if adds else None
         if longer is not None:
             workers = _prepared_workers(longer, config, progress)
             # Once the store has grown, only another ingest from the beginning would help.
@@ -180,12 +180,12 @@ def _append(
 def _ingest(
     path: Path, config: IngestConfig, *, restart: bool, break_lock: bool, progress: Progress
 ) -> IngestResult:
-    folder = lock_folder(path)
-    with naming_writer(folder, Lock("ingest"), break_lock=break_lock):
-        if present := _finished(path, config, progress, restart=restart):
-            return present
     if not path.parent.is_dir():
         raise StoreWriteError(f"There is no folder {path.parent} to put the store in. Make it first.")
+    folder, files = lock_folder(path), list_inputs(config, progress.note)
+    with naming_writer(folder, Lock("ingest"), break_lock=break_lock):
+        if present := _finished(path, config, files, progress, restart=restart):
+            return present
 
     from .growth import finish_growth
     from .plan import plan_ingest
@@ -194,7 +194,7 @@ def _ingest(
         found = Store.open(path, writer=writer, mends=True) if Store.exists(path) else None
         if found is not None:
             finish_growth(found)
-        plan = plan_ingest(config)
+        plan = plan_ingest(config, files)
         workers = _prepared_workers(plan, config, progress)
         store = _opened(path, found, plan, config, writer, restart=restart, progress=progress)
         journal = store.journal("ingest")
@@ -217,13 +217,15 @@ def _carry_out(
         return _run(store, journal, plan, config, workers, progress)
 
 
-def _finished(path: Path, config: IngestConfig, progress: Progress, *, restart: bool) -> IngestResult | None:
+def _finished(
+    path: Path, config: IngestConfig, files: Sequence[InputFile], progress: Progress, *, restart: bool
+) -> IngestResult | None:
     """Return the result if the very same request is complete already, judged without opening a file."""
     if not Store.exists(path):
         return None
     store = Store.open(path, mends=restart)
     journal = present_journal(store, "ingest", restart=restart)
-    if journal is None or not journal.complete or not is_requested(journal.plan, config):
+    if journal is None or not journal.complete or not is_requested(journal.plan, config, files):
         return None
     if restart and is_packed_otherwise(store, config):
         return None
