@@ -3,6 +3,7 @@
 MDAnalysis itself gives the expected values where it reads a file by itself, in Å.
 """
 
+import gzip
 import shutil
 import sys
 from pathlib import Path
@@ -181,6 +182,21 @@ TOPOLOGIES = {
     ),
     "nobond.mol2": (None, "LIG11 " + " ".join(f"C{i}" for i in range(1, 23)), " ".join("C" * 22), []),
 }
+
+
+@pytest.mark.parametrize("called", ["prod.dat", "prod.mdcrd", "prod.XTC", "prod.trr.1", "prod"])
+@pytest.mark.parametrize("name", ["group.lammpstrj", "run.h5md", "run.trr", "run.dcd", "run.ncdf", "run.xyz"])
+def test_content__tells_the_format(name, called, tmp_path):
+    path = MADE[name](tmp_path / name).rename(tmp_path / called)
+    info = probe(path, load_topology(TOP), reader="mdanalysis")
+    (whole,) = read_blocks(info, frames=range(N_FRAMES))
+    np.testing.assert_allclose(10 * whole.xyz, XYZ, atol=0.011)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    if name == "run.xyz":
+        assert probe(path, load_topology(TOP)).n_frames == N_FRAMES
+    else:
+        with pytest.raises(TrajectoryError, match=f"`gzip -dc {called} >"):
+            probe(path, load_topology(TOP), reader="mdanalysis")
 
 
 @pytest.mark.parametrize("name", TOPOLOGIES)

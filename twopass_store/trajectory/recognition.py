@@ -11,7 +11,7 @@ from .compressed import COMPRESSED_SUFFIXES, Compression, compression_of, read_h
 from .containment import contained
 from .formats import FORMATS, TrajectoryFormat, check_file, reading
 
-__all__ = ["format_of", "topology_extension"]
+__all__ = ["format_of", "mdanalysis_name", "topology_extension"]
 
 _HEAD_BYTES = 4096
 _TAR = 257
@@ -51,6 +51,30 @@ _TOPOLOGIES = {
     "GSD": ".gsd",
     "Tinker XYZ": ".arc",
 }
+_IN_MDANALYSIS = {
+    "XTC": "XTC",
+    "TRR": "TRR",
+    "DCD": "DCD",
+    "Amber NetCDF": "NCDF",
+    "Amber mdcrd": "TRJ",
+    "Amber restart": "INPCRD",
+    "XYZ": "XYZ",
+    "Tinker XYZ": "TXYZ",
+    "LAMMPS": "LAMMPSDUMP",
+    "LAMMPS data": "DATA",
+    "GRO": "GRO",
+    "PDB": "PDB",
+    "H5MD": "H5MD",
+    "GSD": "GSD",
+    "TNG": "TNG",
+    "CHARMM coordinates": "CRD",
+    "MOL2": "MOL2",
+    "PSF": "PSF",
+    "Amber prmtop": "TOP",
+    "GROMACS run input (TPR)": "TPR",
+    "HOOMD XML": "XML",
+}
+_LIKE_PDB = (".pqr", ".pdbqt", ".xpdb")
 _CONVERT = "Convert it, as with MDAnalysis or VMD, to XTC or DCD."
 
 
@@ -64,7 +88,7 @@ def format_of(path: str | Path, name: str | None = None, *, reader: str = "mdtra
     name
         An extension without its dot, such as ``nc``, of the format to take it for instead.
     reader
-        ``mdtraj``, or ``mdanalysis``, which tells formats itself and has other names for them.
+        ``mdtraj``, or ``mdanalysis``, which reads more formats and has other names for them.
 
     Raises
     ------
@@ -74,9 +98,10 @@ def format_of(path: str | Path, name: str | None = None, *, reader: str = "mdtra
         If its format isn't one of those that are read, or it is compressed and not text.
     """
     if reader == "mdanalysis":
+        known = name or mdanalysis_name(path)
         suffix = Path(path).suffix.lower()
         return TrajectoryFormat(
-            "MDAnalysis", (suffix,), has_topology=True, bytes_per_atom=96, mdanalysis=name or ""
+            "MDAnalysis", (suffix,), has_topology=True, bytes_per_atom=96, mdanalysis=known
         )
     if name is not None:  # without a look at the file: that of a plan may be gone
         named = _BY_EXTENSION.get(f".{name.lower().removeprefix('.')}")
@@ -92,12 +117,24 @@ def format_of(path: str | Path, name: str | None = None, *, reader: str = "mdtra
         return entry
     if content is not None:
         way = _NOT_READ.get(content, _CONVERT).format(file=file.name)
-        raise UnreadableError(f"Cannot read {file} as a trajectory: its content is {content}. {way}")
+        error = UnreadableError if content in _IN_MDANALYSIS else TrajectoryError
+        raise error(f"Cannot read {file} as a trajectory: its content is {content}. {way}")
     raise UnreadableError(
         f"Cannot tell the format of {file}: its first bytes are those of no format that is read, and "
         f"{suffix or 'a name without an extension'} isn't one of their extensions ({', '.join(_BY_EXTENSION)}"
         "). Name the format with `format`, or convert the file."
     )
+
+
+def mdanalysis_name(path: str | Path) -> str:
+    """What MDAnalysis calls the format of a file's content; empty if the file's name has to say it."""
+    file = check_file(path)
+    compression, content = _look_at(file)
+    # MDAnalysis reads text from gzip and bzip2, but our index of LAMMPS' frames needs the plain file.
+    is_text = content is None or (content in _STRUCTURES and content != "LAMMPS")
+    is_packed = compression is not None and compression.name not in ("gzip", "bzip2")
+    _refuse_packed(file, compression, content, is_text=is_text and not is_packed)
+    return "" if _suffix(file) in _LIKE_PDB else _IN_MDANALYSIS.get(content or "", "")
 
 
 def topology_extension(path: str | Path) -> str:
@@ -129,7 +166,7 @@ def _refuse_packed(
     inside = f" and holds {content}" if content else ""
     raise TrajectoryError(
         f"Cannot read {file}: it is compressed with {compression.name}{inside}. Unpack it first, with "
-        f"`{compression.to_unpack(file)}`; only text is read as it is, from gzip, bzip2 and xz."
+        f"`{compression.to_unpack(file)}`."
     )
 
 

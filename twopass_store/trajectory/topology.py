@@ -13,7 +13,7 @@ from ..errors import TrajectoryError
 from .containment import contained
 from .formats import check_file, plain_name, reading
 from .pdb import add_bonds, count_unclear_bonds, first_model
-from .recognition import topology_extension
+from .recognition import mdanalysis_name, topology_extension
 from .universe import topology_of
 
 __all__ = [
@@ -57,7 +57,8 @@ def load_topology(path: str | Path, reader: str = "mdtraj") -> md.Topology:
     size = file.stat().st_size
     if reader == "mdanalysis":
         needs_bytes = _UNIVERSE_BYTES + _UNIVERSE_FACTOR * size
-        return contained(topology_of, str(file), path=file, what="the topology", needs_bytes=needs_bytes)
+        asked = str(file), mdanalysis_name(file)
+        return contained(topology_of, *asked, path=file, what="the topology", needs_bytes=needs_bytes)
     extension = topology_extension(file)
     if extension in _CONTAINED:
         return contained(_load, str(file), extension, path=file, what="the topology", needs_bytes=40 * size)

@@ -19,8 +19,6 @@ from ..errors import TrajectoryError, TruncatedTrajectoryError
 
 __all__ = ["count_frames", "frames_of", "topology_of"]
 
-# By the first bytes of files whose extension MDAnalysis doesn't know.
-_SIGNATURES = {b"ITEM:": "LAMMPSDUMP", b"\x89HDF": "H5MD", b"CDF": "NCDF"}
 # What MDAnalysis calls formats and aren't any of files.
 _NO_FILES = (
     "CHAIN",
@@ -97,12 +95,12 @@ def frames_of(
         yield trajectory
 
 
-def topology_of(path: str) -> md.Topology:
+def topology_of(path: str, format_name: str) -> md.Topology:
     """Return the atoms that a file names, with their elements, residues, chains and bonds as it says."""
     import MDAnalysis
     from MDAnalysis.lib.util import NamedStream
 
-    name = _format_name(path, MDAnalysis._PARSERS | MDAnalysis._READERS)
+    name = format_name or _format_name(path, MDAnalysis._PARSERS | MDAnalysis._READERS)
     parser = MDAnalysis._PARSERS.get(name)
     if parser is None:
         raise TrajectoryError(
@@ -185,20 +183,13 @@ def _name_of(reader: Any) -> str:
 
 
 def _format_name(path: str, known: Mapping[str, Any]) -> str:
-    from MDAnalysis.lib.util import anyopen
-
     # The whole name may say it, such as HISTORY.
     suffix = re.sub(r"\.(gz|bz2)$", "", Path(path).name.lower()).rpartition(".")[2].upper()
     if suffix in known:
         return suffix
-    with anyopen(path, "rb") as file:
-        head = file.read(8)
-    for signature, name in _SIGNATURES.items():
-        if head.startswith(signature):
-            return name
     raise TrajectoryError(
-        f"MDAnalysis can't tell the format of {path} by its name. Rename it; the extensions that it knows "
-        f"are {_listed(known)}."
+        f"MDAnalysis can't tell the format of {path} by its content or name. Name it with `format`, one of "
+        f"{_listed(known)}."
     )
 
 
