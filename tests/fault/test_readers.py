@@ -21,7 +21,7 @@ from twopass_store import (
     recut_clustering,
     scan_cuts,
 )
-from twopass_store.errors import CorruptChunkError, StoreError
+from twopass_store.errors import StageIncompleteError, StoreError
 from twopass_store.journal import Disk, Writer
 from twopass_store.progress import Silent
 from twopass_store.store import reading
@@ -66,9 +66,10 @@ def read(path: Path) -> Values | None:
     try:
         with open_results(path, "default") as dataset:
             return values_of(dataset)
-    except CorruptChunkError:
-        raise
-    except StoreError:
+    except StageIncompleteError as error:
+        told = ("made anew by process", "made longer", "append")
+        if not any(words in str(error) for words in told):
+            raise
         return None
 
 
@@ -152,10 +153,6 @@ def test_fresh_reader__sees_one_committed_state_after_the_other(
     looked.note(read(store))
     assert looked.steps > 20
 
-    if scenario in ("assign anew", "cluster anew"):
-        # What hangs on the labels goes first, and then the labels.
-        before = states[0] or {}
-        states[1:1] = [{k: before[k] for k in before if k not in names} for names in (MARGINS, LABELS)]
     # Where a clustering is discarded, or arrays become longer, there is nothing to see for a moment.
     found = _changes([state for state in looked.seen if state is not None])
     expected = _changes([state for state in states if state is not None])
@@ -164,7 +161,7 @@ def test_fresh_reader__sees_one_committed_state_after_the_other(
     assert places[-1] == len(expected) - 1
     if every == 1:
         assert len(places) == len(expected)
-    if scenario in ("assign anew", "work on others"):
+    if scenario == "work on others":
         assert None not in looked.seen
 
 
@@ -234,9 +231,9 @@ def test_export__that_was_begun_before_is_of_one_state_or_leaves_no_file(
                     act(store, made)
 
     with pytest.raises(StoreError, match=r"was changed while it was read.*made anew"):
-        export_coordinates(store, target, label=1, progress=Slow())
+        export_coordinates(store, target, cluster=1, progress=Slow())
     assert not target.exists()
-    export_coordinates(store, target, label=1)
+    export_coordinates(store, target, cluster=1)
     slow = Slow()
     slow.is_done = True
-    export_coordinates(store, target, label=1, progress=slow, overwrite=True)
+    export_coordinates(store, target, cluster=1, progress=slow, overwrite=True)

@@ -148,7 +148,13 @@ def test_repair__writes_nothing_where_a_link_leads(small, tmp_path, place, conte
 def test_killed_repair__leaves_a_lock_that_the_next_command_clears(small, tmp_path):
     store = copied(small, tmp_path / "copy")
     folder = lock_folder(store)
-    for command in (verify_store, store_status, open_results, repair_store):
+
+    def of_a_damaged_store(path):
+        (path / "zarr.json").write_text("{}")
+        with suppress(TwopassError):
+            store_status(path)
+
+    for command in (verify_store, store_status, open_results, repair_store, of_a_damaged_store):
         folder.mkdir()
         (folder / "ingest.json").write_text(json.dumps({"host": "here", "pid": 1, "staging": "staging.dead"}))
         (folder / "staging.dead").mkdir()

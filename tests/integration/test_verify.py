@@ -2,14 +2,15 @@
 
 import json
 import shutil
+from contextlib import suppress
 
 import pytest
 
 from conftest import EXAMPLE
 from small_chunks import small_chunks
 from small_stores import SMALL, copied, files_of, flip, make_small, replace
-from twopass_store import assign_frames, cluster_subset, ingest_trajectories, verify_store
-from twopass_store.errors import FormatVersionError, StoreNotFoundError
+from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results, verify_store
+from twopass_store.errors import FormatVersionError, StoreError, StoreNotFoundError
 from twopass_store.journal import Lock, Writer, hold
 from twopass_store.store import Store, lock_folder
 
@@ -37,6 +38,17 @@ def test_verify__finds_a_finished_store_whole(store):
     assert found.n_files == len(before)
     assert found.n_bytes == sum(map(len, before.values()))
     assert files_of(store) == before
+
+
+def test_what_the_plans_list__is_there_or_missed(store, tmp_path):
+    """Metadata, and whole arrays, groups and journals; readers have all that there was, or an error."""
+    whole = open_results(store).load()
+    for path in sorted(path for path in store.rglob("*") if not path.name.startswith("c.")):
+        path.rename(tmp_path / "away")
+        assert not verify_store(store, workers=1).is_whole, path
+        with suppress(StoreError):
+            assert open_results(store).load().identical(whole), path
+        (tmp_path / "away").rename(path)
 
 
 @pytest.mark.parametrize(

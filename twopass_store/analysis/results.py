@@ -44,7 +44,8 @@ def open_results(
     StoreNotFoundError
         If there is no store.
     StageIncompleteError
-        If the cluster stage has not finished, or there is no clustering of that name.
+        If the cluster stage has not finished, or there is no clustering of that name; or it or its labels are
+        being made anew.
     ConfigError
         If there are several clusterings and no name is given.
     """

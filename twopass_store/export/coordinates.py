@@ -14,7 +14,16 @@ from ..config import ExportConfig, ExportOptions, validated
 from ..errors import ConfigError
 from ..progress import Progress, Silent
 from ..report import finished_assign
-from ..store import Store, Watch, only_clustering, require_clustering, require_ingest, store_path, take
+from ..store import (
+    Store,
+    Watch,
+    naming_restart,
+    only_clustering,
+    require_clustering,
+    require_ingest,
+    store_path,
+    take,
+)
 from .frames import chosen_frames, frame_pieces
 from .target import checked_target, replacing
 
@@ -136,14 +145,16 @@ def export_coordinates(
 
 def named_clustering(store: Store, name: str | None) -> str:
     """Return the name of a finished clustering: the one given, or the only one."""
-    chosen = name or only_clustering(store)
-    require_clustering(store, chosen)
-    return chosen
+    with naming_restart(store.path, name):
+        chosen = name or only_clustering(store)
+        require_clustering(store, chosen)
+        return chosen
 
 
 def _require_clusters(store: Store, name: str, clusters: Sequence[int]) -> None:
     """Raise unless assign has finished and there are such clusters."""
-    finished_assign(store, name)
+    with naming_restart(store.path, name):
+        finished_assign(store, name)
     n_clusters = store.attrs(f"clusterings/{name}")["n_clusters_found"]
     if max(clusters) > n_clusters:
         raise ConfigError(f"Clustering {name} has no cluster {max(clusters)}; they are 1 to {n_clusters}.")

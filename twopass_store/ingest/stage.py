@@ -190,7 +190,7 @@ def _ingest(
     from .growth import finish_growth
     from .plan import plan_ingest
 
-    with hold(folder, [Lock("ingest")], break_lock=break_lock) as writer:
+    with hold(folder, [Lock("ingest")], break_lock=break_lock, restart=restart) as writer:
         found = Store.open(path, writer=writer, mends=True) if Store.exists(path) else None
         if found is not None:
             finish_growth(found)

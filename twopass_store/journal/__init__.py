@@ -10,7 +10,7 @@ Storage is handed to the journal (`JournalStorage`), so that it serves object st
 
 from .disk import Disk, Writer, digest
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
-from .locks import Lock, clear_dead, hold, naming_writer
+from .locks import Lock, clear_dead, hold, naming_writer, restarting
 from .plan import Plan, Product, differences, fingerprint, pack_json, unpack_json
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "hold",
     "naming_writer",
     "pack_json",
+    "restarting",
     "unpack_json",
 ]

@@ -142,6 +142,11 @@ class StageJournal:
         return path in self._product
 
     @property
+    def begun(self) -> bool:
+        """Whether anything is recorded."""
+        return bool((self._entries != ABSENT).any())
+
+    @property
     def complete(self) -> bool:
         """Whether every chunk of every product, and its metadata, is recorded."""
         return bool((self._entries != ABSENT).all())
@@ -174,7 +179,7 @@ class StageJournal:
 
     def reset(self) -> None:
         """Record that nothing is finished any more, before what it speaks of is discarded."""
-        if (self._entries != ABSENT).any():
+        if self.begun:
             self._entries[:] = ABSENT
             self._storage.write_ledger(self.plan.stage, self._entries)
 

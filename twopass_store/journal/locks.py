@@ -29,7 +29,7 @@ from typing import Any, NewType
 from ..errors import StoreError, StoreLockedError, StoreWriteError
 from .disk import Writer, remove_staging, settle
 
-__all__ = ["Lock", "clear_dead", "hold", "naming_writer"]
+__all__ = ["Lock", "clear_dead", "hold", "naming_writer", "restarting"]
 
 Lock = NewType("Lock", str)
 """Name of a lock. ``ingest`` excludes all others; those of subsets and clusterings exclude their like."""
@@ -53,7 +53,9 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 @contextmanager
-def hold(folder: Path, locks: Sequence[Lock], *, break_lock: bool = False) -> Iterator[Writer]:
+def hold(
+    folder: Path, locks: Sequence[Lock], *, break_lock: bool = False, restart: bool = False
+) -> Iterator[Writer]:
     """Hold locks while the block runs; yields what may write as long as it does.
 
     Parameters
@@ -64,6 +66,8 @@ def hold(folder: Path, locks: Sequence[Lock], *, break_lock: bool = False) -> It
         What to hold, all or none.
     break_lock
         Take locks that can't be told from those of dead processes, on a file system without `flock`.
+    restart
+        Tell readers that what the locks stand for is discarded and made anew.
 
     Raises
     ------
@@ -73,7 +77,7 @@ def hold(folder: Path, locks: Sequence[Lock], *, break_lock: bool = False) -> It
         If the folder can't be written to.
     """
     staging = folder / f"{STAGING}.{uuid.uuid4().hex}"
-    records = _take(folder, locks, staging, break_lock=break_lock)
+    records = _take(folder, locks, staging, break_lock=break_lock, restart=restart)
     try:
         yield Writer(staging)
     except BaseException:
@@ -110,6 +114,15 @@ def naming_writer(folder: Path, *locks: Lock, break_lock: bool = False) -> Itera
         raise
 
 
+def restarting(folder: Path, locks: Sequence[Lock] | None) -> str:
+    """Name the process that makes anew what locks stand for, or anything if None; empty if none does."""
+    paths = sorted(folder.glob("*.json"))
+    for path in paths if locks is None else _conflicting(locks, paths):
+        if _record(path).get("restart") and _is_held(path) is not False:
+            return _holder(path)
+    return ""
+
+
 def clear_dead(folder: Path) -> None:
     """Remove what dead processes left in the lock folder, and the folder if nothing else is in it."""
     if not folder.is_symlink():
@@ -118,7 +131,9 @@ def clear_dead(folder: Path) -> None:
             folder.rmdir()
 
 
-def _take(folder: Path, locks: Sequence[Lock], staging: Path, *, break_lock: bool) -> dict[Path, int]:
+def _take(
+    folder: Path, locks: Sequence[Lock], staging: Path, *, break_lock: bool, restart: bool
+) -> dict[Path, int]:
     """Take the locks; returns their records with the files that keep them."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -138,6 +153,7 @@ def _take(folder: Path, locks: Sequence[Lock], staging: Path, *, break_lock: boo
                 raise StoreLockedError(_message(folder, rivals[0]))
             now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             record = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "staging": staging.name}
+            record["restart"] = restart
             for descriptor in records.values():
                 os.pwrite(descriptor, json.dumps(record).encode(), 0)
             staging.mkdir()
@@ -288,17 +304,20 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _message(folder: Path, path: Path) -> str:
-    found = _record(path)
-    who = "another process"
-    if found:
-        who = f"process {found.get('pid')} on {found.get('host')} since {found.get('since')}"
     mend = "Wait for it to finish"
     if _is_held(path) is None:
         mend += (
             ". Locks on this file system don't end with their process: if you are sure that it has ended, "
             "give --break-lock (break_lock=True) to take its lock"
         )
-    return f"{folder.with_suffix('')} is being written: {path.stem} is held by {who}. {mend}."
+    return f"{folder.with_suffix('')} is being written: {path.stem} is held by {_holder(path)}. {mend}."
+
+
+def _holder(path: Path) -> str:
+    found = _record(path)
+    if not found:
+        return "another process"
+    return f"process {found.get('pid')} on {found.get('host')} since {found.get('since')}"
 
 
 def _refused(folder: Path, error: OSError) -> StoreWriteError:

@@ -59,20 +59,20 @@ def compare_labels(
     """
     config = validated(CompareConfig, {"name": name, "column": column})
     path, file = store_path(store), expanded(other)
-    chosen = config.name or only_clustering(Store.open(path))
-    return at_one_state(path, lambda: _compare(Store.open(path), chosen, file, config.column), name=chosen)
+    return at_one_state(path, lambda: _compare(Store.open(path), file, config), name=config.name)
 
 
-def _compare(store: Store, name: str, path: Path, column: int | None) -> "xr.Dataset":
+def _compare(store: Store, path: Path, config: CompareConfig) -> "xr.Dataset":
     # These take a while to import.
     import pandas as pd
     import xarray as xr
 
     from ..linkage import adjusted_rand
 
+    name = config.name or only_clustering(store)
     finished_assign(store, name)
     label = store.read(f"clusterings/{name}/label").astype(np.int64)
-    theirs = np.maximum(read_labels(path, column=column, times=lambda: store.read("time")), -1)
+    theirs = np.maximum(read_labels(path, column=config.column, times=lambda: store.read("time")), -1)
     if len(theirs) != len(label):
         raise ConfigError(
             f"{path} has labels of {len(theirs):,} frames, and {store.path} has {len(label):,} frames. Give "

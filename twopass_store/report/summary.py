@@ -88,10 +88,12 @@ def _summarized(
     store: str | os.PathLike[str], config: SummaryConfig, show: Callable[[Clusters], Result], *, details: bool
 ) -> Result:
     path = store_path(store)
-    chosen = config.name or only_clustering(Store.open(path))
-    return at_one_state(
-        path, lambda: show(Clusters(Store.open(path), chosen, config, details=details)), name=chosen
-    )
+
+    def read() -> Result:
+        opened = Store.open(path)
+        return show(Clusters(opened, config.name or only_clustering(opened), config, details=details))
+
+    return at_one_state(path, read, name=config.name)
 
 
 def _table(clusters: Clusters) -> ClusterTable:

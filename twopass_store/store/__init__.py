@@ -6,7 +6,7 @@ from .local import CHECKSUM_BYTES, DurableLocalStore, inside
 from .packing import LOSSLESS, Misfit, Packing
 from .places import CHUNK_PREFIX, HOLDERS, METADATA_FILE, chunk_name, group_of, metadata_key, spec_at
 from .provenance import note_versions, provenance
-from .reading import GROWTH, Watch, at_one_state
+from .reading import GROWTH, Watch, at_one_state, naming_restart
 from .results import only_clustering, plain_attributes, read_results
 from .stage import (
     Stage,
@@ -48,6 +48,7 @@ __all__ = [
     "ledger_metadata",
     "lock_folder",
     "metadata_key",
+    "naming_restart",
     "note_versions",
     "only_clustering",
     "plain_attributes",

@@ -428,7 +428,8 @@ class Arrays(JournalFiles):
             journal = self._journals[stage]
             if journal is not None and group_of(stage) == path:
                 text = journal.plan.metadata.get(path)
-                return ABSENT if text is None else digest(text.encode())
+                # Of a stage that is being discarded nothing is finished any more.
+                return ABSENT if text is None or not journal.begun else digest(text.encode())
             if journal is not None and journal.has(path):
                 return journal.digest_of(path, METADATA)
         return ABSENT

@@ -120,7 +120,7 @@ class DurableLocalStore(LocalStore):
         with naming_the_file(file):
             data = file.read_bytes() if file.is_file() else None
         if self.read_only:
-            self._require_same_group(key.rpartition("/")[0])
+            self.require_same(key.rpartition("/")[0].rpartition("/")[0])
         if data is None:
             raise missing_chunk(file)
         if not _checksum_holds(np.frombuffer(data, np.uint8)):
@@ -180,7 +180,10 @@ class DurableLocalStore(LocalStore):
     def _checked(self, key: str, value: Buffer | None, *, is_whole: bool) -> Buffer | None:
         path, _, name = key.rpartition("/")
         if self.read_only and path and not path.startswith("journal/"):
-            self._require_same_group(path)
+            group = path.rpartition("/")[0]
+            # zarr reads the metadata of a group's members at once, and of several errors prints all but one.
+            if not self._is_same(group) and name != METADATA_FILE:
+                self.require_same(group)
         if name == METADATA_FILE and value is not None:
             if check_metadata(self.root, path, value.to_bytes()):
                 self._sharded.add(path)
@@ -193,9 +196,15 @@ class DurableLocalStore(LocalStore):
                 raise damaged_file(self.root / key, "its checksum differs")
         return value
 
-    def _require_same_group(self, path: str) -> None:
-        """Refuse arrays of a group that was made anew since the first of them was opened."""
-        group = path.rpartition("/")[0]
+    def require_same(self, group: str) -> None:
+        """Refuse a group that was made anew since it, or an array of it, was read for the first time."""
+        if not self._is_same(group):
+            raise StoreError(
+                f"{self.root / group} was changed while it was read: it, or its labels, were made anew. Open "
+                "it again, and read it anew."
+            )
+
+    def _is_same(self, group: str) -> bool:
         try:
             status = (self.root / group / METADATA_FILE).stat()
             # Every write makes a new file and renames it.
@@ -203,12 +212,8 @@ class DurableLocalStore(LocalStore):
         except OSError:
             stamp = None
             if group not in self._stamps or not (self.root / METADATA_FILE).is_file():
-                return  # damaged or gone; said by who reads it
-        if self._stamps.setdefault(group, stamp) != stamp:
-            raise StoreError(
-                f"{self.root / group} was changed while it was read: it, or its labels, were made anew. Open "
-                "it again, and read it anew."
-            )
+                return True  # damaged or gone; said by who reads it
+        return self._stamps.setdefault(group, stamp) == stamp
 
 
 def inside(root: Path, key: str) -> Path:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import StageIncompleteError, StoreError
+from ..journal import Lock, restarting
 from .places import METADATA_FILE
 
-__all__ = ["GROWTH", "Watch", "at_one_state"]
+__all__ = ["GROWTH", "Watch", "at_one_state", "naming_restart", "require_no_restart"]
 
 GROWTH = "growth"
 """Name of the journal that is there only while arrays along ``frame`` are made longer."""
@@ -45,7 +46,8 @@ def at_one_state(path: Path, read: Callable[[], Result], *, name: str | None = N
     for _ in range(ATTEMPTS):
         before = _stamps(path, name)
         try:
-            result = read()
+            with naming_restart(path, name):
+                result = read()
         except StoreError:
             is_growing = (path / "journal" / GROWTH).is_dir()
             if _stamps(path, name) == before and not (is_growing and time.monotonic() < deadline):
@@ -57,6 +59,34 @@ def at_one_state(path: Path, read: Callable[[], Result], *, name: str | None = N
     raise StageIncompleteError(
         f"{path} was changed by other commands whenever it was read. Try again when they have finished."
     )
+
+
+@contextmanager
+def naming_restart(path: Path, name: str | None) -> Iterator[None]:
+    """Say that a clustering, or any if None, is being made anew if the block fails by what it finds.
+
+    Raises
+    ------
+    StageIncompleteError
+        In place of another `StoreError`, if it is: what is being removed looks like damage.
+    """
+    try:
+        yield
+    except StoreError as error:
+        require_no_restart(path, name, cause=error)
+        raise
+
+
+def require_no_restart(path: Path, name: str | None, *, cause: StoreError | None = None) -> None:
+    """Raise a `StageIncompleteError` if a clustering, or any if None, is being made anew."""
+    who = restarting(
+        path.with_name(path.name + ".lock"), None if name is None else [Lock(f"clustering-{name}")]
+    )
+    if who:
+        what = "what you read" if name is None else f"clustering {name!r}"
+        raise StageIncompleteError(
+            f"{path}: {what} is being made anew by {who}. Read it again when that has finished."
+        ) from cause
 
 
 class Watch:

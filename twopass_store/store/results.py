@@ -13,7 +13,7 @@ from ..journal import Plan
 from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, OUTSIDE, SUBSET
 from .local import DurableLocalStore, missing_chunk
 from .places import chunk_name
-from .reading import GROWTH, at_one_state
+from .reading import GROWTH, at_one_state, require_no_restart
 from .store import Store, store_path
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def read_results(
         chosen = only_clustering(opened) if name is None else name
         return _opened(opened, chosen, _shown(opened), partial=partial)
 
-    return at_one_state(path, read)
+    return at_one_state(path, read, name=name)
 
 
 def _shown(opened: Store) -> Mapping[str, int] | None:
@@ -64,42 +64,39 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
     attrs = opened.attrs(group)
     linkage = attrs["linkage"]
 
-    opened.attrs()
-    # Where the metadata of one are lost, xarray would take it for absent.
-    of_clustering = (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS, *ASSIGNMENT, *MARGIN)
-    for path in [spec.name for spec in INGESTED] + [f"{group}/{spec.name}" for spec in of_clustering]:
-        if opened.has(path):
-            opened.shape(path)  # refuses metadata that are damaged
     files = DurableLocalStore(opened.path, read_only=True, known_only=True)
     partial_files = DurableLocalStore(opened.path, read_only=True, absent_is_fill=True, known_only=True)
-    root = _group(files, "", [spec.name for spec in INGESTED])
+    root = _group(opened, files, "", [spec.name for spec in INGESTED])
     pieces = [
         root,
-        _group(files, group, [spec.name for spec in (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS)]),
+        _group(opened, files, group, [spec.name for spec in (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS)]),
     ]
     if attrs["subset"] is not None:
         subset = f"subsets/{attrs['subset']}"
-        pieces.append(_group(files, subset, [spec.name for spec in SUBSET]))
+        pieces.append(_group(opened, files, subset, [spec.name for spec in SUBSET]))
     if linkage is not None:
-        pieces.append(_group(files, subset, [linkage]).rename({linkage: "linkage"}))
+        pieces.append(_group(opened, files, subset, [linkage]).rename({linkage: "linkage"}))
     uncovered: dict[str, float] = {}
     for specs in (ASSIGNMENT, MARGIN):
         paths = [f"{group}/{spec.name}" for spec in specs]
         stage = "assign" if specs is ASSIGNMENT else "margin"
         if all(opened.is_complete(path) for path in paths) or _covers(opened, f"{stage}-{name}", shown):
-            pieces.append(_group(files, group, [spec.name for spec in specs]))
+            pieces.append(_group(opened, files, group, [spec.name for spec in specs]))
         elif all(opened.has(path) for path in paths):
             n_covered = _n_covered(opened, f"{stage}-{name}")
             if not partial and not n_covered:
+                require_no_restart(opened.path, name)
                 continue
             _require_recorded_chunks(opened, f"{stage}-{name}", paths)
-            piece = _group(partial_files, group, [spec.name for spec in specs])
+            piece = _group(opened, partial_files, group, [spec.name for spec in specs])
             if not partial:
                 piece = piece.assign(
                     {s.name: _covered_only(piece[s.name], n_covered, s.fill_value) for s in specs}
                 )
                 uncovered = {"share_without_label": 1.0 - n_covered / root.sizes["frame"]}
             pieces.append(piece)
+        else:
+            require_no_restart(opened.path, name)
 
     if shown is not None:
         cut = {dim: slice(length) for dim, length in shown.items()}
@@ -167,15 +164,21 @@ def _needed(opened: Store, group: str) -> list[str]:
     return [spec.name for spec in CLUSTERING if spec.name not in first_pass]
 
 
-def _group(files: DurableLocalStore, path: str, names: list[str]) -> "xr.Dataset":
+def _group(opened: Store, files: DurableLocalStore, path: str, names: list[str]) -> "xr.Dataset":
     """Open those arrays of a group that are there, not decoded yet."""
     import xarray as xr
 
+    opened.attrs(path)
+    # Where the metadata of one are lost, xarray would take it for absent.
+    for name in names:
+        if opened.has(array := f"{path}/{name}" if path else name):
+            opened.shape(array)  # refuses metadata that are damaged
+    files.require_same(path)
     try:
         # zarr warns of the folder of an array that a writer makes at this moment.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Object at .* is not recognized")
-            opened = xr.open_dataset(
+            found = xr.open_dataset(
                 files,  # type: ignore[arg-type]  # xarray takes a zarr store, but doesn't say so
                 engine="zarr",
                 group=path or None,
@@ -184,6 +187,8 @@ def _group(files: DurableLocalStore, path: str, names: list[str]) -> "xr.Dataset
                 decode_cf=False,
                 chunks=None,
             )
+    except FileNotFoundError as error:  # zarr's own is a ValueError as well
+        raise StageIncompleteError(f"{files.root / path} was removed while it was read.") from error
     except ValueError as error:
         if "conflicting sizes" not in str(error):
             raise
@@ -191,7 +196,8 @@ def _group(files: DurableLocalStore, path: str, names: list[str]) -> "xr.Dataset
             f"{files.root} is being made longer at this moment: open it again. If it stays so, an append was "
             "interrupted; run it again, and it goes on where it was stopped."
         ) from error
-    chosen = opened[[name for name in names if name in opened]]
+    chosen = found[[name for name in names if name in found]]
+    files.require_same(path)
     if "scale_factor" in chosen.get("position", xr.DataArray()).attrs:
         # As a python float it would make xarray decode to float64.
         chosen["position"].attrs["scale_factor"] = np.float32(chosen["position"].attrs["scale_factor"])

@@ -117,7 +117,7 @@ def run_stage(
         if all(is_complete(store, step.plan, restart=restart) for step in steps):
             return None
         stage.prepare(store)
-        with hold(folder, stage.locks(), break_lock=break_lock) as writer:
+        with hold(folder, stage.locks(), break_lock=break_lock, restart=restart) as writer:
             store = Store.open(path, writer=writer)
             planned = [step.plan.fingerprint for step in steps]
             steps = stage.plan(store)

@@ -131,6 +131,8 @@ class Store(Arrays):
         CorruptChunkError
             If its metadata differ from the schema, or it is read and has lost a journal.
         """
+        if writer is None:
+            clear_dead(lock_folder(path))
         try:
             exists, has_metadata = path.exists(), (path / METADATA_FILE).is_file()
         except OSError as error:
@@ -158,10 +160,8 @@ class Store(Arrays):
                 "same `twopass ingest` again; it goes on where it was stopped."
             )
         store = cls(path, root, files)
-        if writer is None:
-            clear_dead(lock_folder(path))
-            if not mends:
-                store.require_journals()
+        if writer is None and not mends:
+            store.require_journals()
         return store
 
     @property
