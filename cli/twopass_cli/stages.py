@@ -191,7 +191,8 @@ def assign(
     of_leaders = {name: options.pop(name) for name in ("select", "leader_labels") if name in options}
     if leaders:
         options.setdefault("name", "default")
-        shared = {name: options[name] for name in ("name", "restart", "break_lock", "progress")}
+        names = ("name", "restart", "break_lock", "progress", "memory")
+        shared = {name: options[name] for name in names if name in options}
         adopt_leaders(store, leaders, **of_leaders, **shared)
     elif "select" in of_leaders:
         raise ConfigError("`select` goes with `leaders`: other clusterings have their atoms already.")

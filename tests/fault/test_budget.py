@@ -125,3 +125,20 @@ def test_budget__a_hundred_thousand_atoms(tmp_path: Path) -> None:
     three = ["cluster", "wide.zarr", "--select", "index < 3", "--n-clusters", 3, "--name", "three"]
     runs.exactly(*three)
     runs.exactly("assign", "wide.zarr", "--name", "three", "--workers", 8)
+
+
+@pytest.mark.parametrize("extension", ["pdb", "gro", "h5"])
+def test_topology__too_large_is_refused_at_first_sight(extension: str, tmp_path: Path) -> None:
+    top = tmp_path / f"many.{extension}"
+    few = write_shape(tmp_path / "few.xtc", n_frames=9, n_atoms=3)
+    ingest_trajectories(tmp_path / "few.zarr", tmp_path / "few.xtc", top=few)
+    topology = md.Topology()
+    residue = topology.add_residue("HOH", topology.add_chain())
+    for _ in range(30_000):
+        topology.add_atom("O", md.element.oxygen, residue)
+    md.Trajectory(np.zeros((1, 30_000, 3), np.float32), topology).save(str(top))
+    runs = Runs(tmp_path)
+    ingest = ["ingest", "s.zarr", top]
+    for words in (ingest, [*ingest, "--plan"], ["assign", "few.zarr", "--leaders", top]):
+        said = runs.refused(*words, memory=350)
+        assert f"30,000 atoms (many.{extension})" in said and "--memory 415MiB" in said

@@ -20,7 +20,7 @@ def test_load_structures__gives_the_first_one(tmp_path, extension, atol):
 
 
 def test_load_structures__refuses_what_has_no_atoms_or_no_positions(tmp_path, example_xtc):
-    with pytest.raises(TrajectoryError, match="doesn't say which atoms it holds"):
+    with pytest.raises(TrajectoryError, match="its content is XTC"):
         load_structures(example_xtc)
     with pytest.raises(TrajectoryNotFoundError):
         load_structures(tmp_path / "nowhere.pdb")

@@ -1,15 +1,20 @@
 """From the options of a metric to what is measured, resolved once, in the first pass."""
 
+from pathlib import Path
+
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ClusterConfig, expand_paths
 from ..errors import ConfigError, NonFiniteError, TopologyMismatchError
+from ..executors import PROCESS_BYTES, memory_budget, require_room
 from ..metric import ClusterMetric
 from ..partition import FrameRange, parse_ranges
 from ..store import Store
 from ..trajectory import (
+    TOPOLOGY_BYTES_PER_ATOM,
+    count_atoms,
     default_rmsd_atoms,
     describe_selection,
     element_masses,
@@ -21,7 +26,7 @@ from ..trajectory import (
     topology_from_json,
 )
 
-__all__ = ["choose_atoms", "remarks_on", "resolve_metric"]
+__all__ = ["choose_atoms", "load_within", "remarks_on", "resolve_metric"]
 
 
 def resolve_metric(
@@ -46,7 +51,7 @@ def resolve_metric(
     if isinstance(config.align_to, int):
         reference, name = _of_frame(store, config.align_to, align_atoms), f"frame {config.align_to}"
     else:
-        reference, name = _of_file(config.align_to, topology, align_atoms, str(config.align_select))
+        reference, name = _of_file(config, topology, align_atoms)
     described = describe_selection(topology, align_atoms)
     text = f'on {name} by "{config.align_select}": {described}'
     metric = ClusterMetric(atoms, fit, masses, align_atoms, align_masses, reference, text)
@@ -55,6 +60,20 @@ def resolve_metric(
     except (ConfigError, NonFiniteError) as error:
         raise type(error)(f"--align-select {config.align_select!r} on {name}: {error}") from error
     return metric
+
+
+def load_within(
+    file: Path, memory: int | None, *, only_first: bool = False
+) -> tuple[md.Topology, NDArray[np.float32]]:
+    """Load structures as `load_structures` does, unless their topology needs more than the memory."""
+    n_atoms = count_atoms(file)
+    require_room(
+        memory_budget(memory),
+        PROCESS_BYTES + TOPOLOGY_BYTES_PER_ATOM * n_atoms,
+        stage=f"reading {n_atoms:,} atoms ({file.name})",
+        mend="Their positions come on top. Give a file of fewer atoms, as without the water.",
+    )
+    return load_structures(file, only_first=only_first)
 
 
 def choose_atoms(store: Store, select: str | None) -> tuple[md.Topology, NDArray[np.int64], str]:
@@ -109,10 +128,10 @@ def _of_frame(store: Store, frame: int, atoms: NDArray[np.int64]) -> NDArray[np.
 
 
 def _of_file(
-    path: str, topology: md.Topology, atoms: NDArray[np.int64], selection: str
+    config: ClusterConfig, topology: md.Topology, atoms: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], str]:
-    file = expand_paths([path])[0]
-    structure, positions = load_structures(file, only_first=True)
+    file, selection = expand_paths([str(config.align_to)])[0], str(config.align_select)
+    structure, positions = load_within(file, config.memory, only_first=True)
     chosen = select_atoms(structure, selection)
     match = match_atoms(structure, chosen, topology, atoms)
     if match.difference is not None:

@@ -161,8 +161,8 @@ class _Adopt(Stage[bool]):
     def _read(self, store: Store) -> dict[str, Any]:
         """Read the structures and match their atoms to the store's; returns the parameters."""
         # mdtraj takes a second to import.
-        from ..trajectory import load_structures, place_atoms
-        from .metric import choose_atoms, remarks_on
+        from ..trajectory import place_atoms
+        from .metric import choose_atoms, load_within, remarks_on
 
         topology, atoms, text = choose_atoms(store, self.config.select)
         self.remarks = remarks_on(store, topology, self.config.select)
@@ -172,7 +172,7 @@ class _Adopt(Stage[bool]):
         models: list[int] = []
         labels: list[int] = []
         for number, file in enumerate(self.files, start=1):
-            structure, xyz = load_structures(file)
+            structure, xyz = load_within(file, self.config.memory)
             placed = place_atoms(xyz, structure, topology, required=atoms, name=str(file))
             for model, one in enumerate(placed):
                 positions.append(one)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..config import ClusterConfig, format_length
 from ..errors import ConfigError
-from ..executors import PROCESS_BYTES, available_cpus, memory_budget, require_within
+from ..executors import PROCESS_BYTES, available_cpus, memory_budget, require_room, require_within
 from ..journal import Plan
 from ..linkage import FAITHFUL_PER_CLUSTER, choosing_bytes, linkage_bytes, scanning_bytes
 from ..metric import ClusterMetric, read_metric
@@ -37,9 +37,6 @@ DEFAULT_RANGE = (2, 30)
 
 ROWS_AT_ONCE = 512
 """Rows of the distances that one task computes; the fewer, the more is computed twice."""
-
-LARGE_TOPOLOGY_BYTES = 64 << 20
-"""A topology that takes more isn't read to find out that the plan needs more than it may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +121,8 @@ def plan_cluster(
     if like is None:
         n_frames = n_frames if begun is None else min(n_frames, int(begun.get("frames", n_frames)))
         fixed_bytes += topology_bytes(store.attrs()["topology"])
-        if fixed_bytes > PROCESS_BYTES + LARGE_TOPOLOGY_BYTES:
-            stage, mend = "cluster" if n_judged is None else "scan", "The subset comes on top."
-            require_within(memory_budget(config.memory), fixed_bytes, stage=stage, mend=mend)
+        stage, mend = "cluster" if n_judged is None else "scan", "The subset comes on top."
+        require_room(memory_budget(config.memory), fixed_bytes, stage=stage, mend=mend)
         topology, atoms, atoms_text = choose_atoms(store, config.select)
         metric = resolve_metric(store, topology, config, atoms)
         remarks = remarks_on(store, topology, config.select, config.align_select)

@@ -424,6 +424,7 @@ class LeadersConfig(_Model):
     """With structures from outside: order makes each a cluster of its own, from 1; file makes those of a file
     one cluster. Clusters are numbered in the order given.
     """
+    memory: Memory = None
 
 
 class ScanConfig(_Model):

@@ -92,6 +92,7 @@ class LeadersOptions(TypedDict, total=False):
     name: str
     select: str | None
     leader_labels: str
+    memory: Size | None
 
 
 class ScanOptions(_Subset, total=False):

@@ -7,6 +7,7 @@ from .budget import (
     available_cpus,
     available_memory,
     memory_budget,
+    require_room,
     require_within,
 )
 from .local import Executor, ThreadExecutor, merged
@@ -21,6 +22,7 @@ __all__ = [
     "make_executor",
     "memory_budget",
     "merged",
+    "require_room",
     "require_within",
 ]
 

@@ -15,11 +15,16 @@ __all__ = [
     "available_cpus",
     "available_memory",
     "memory_budget",
+    "require_room",
     "require_within",
 ]
 
 PROCESS_BYTES = 300 << 20
 """The interpreter and the libraries with their buffers, before any data (measured: 190 to 270 MiB)."""
+
+
+LARGE_TOPOLOGY_BYTES = 64 << 20
+"""A topology that takes more isn't read to find out that the plan needs more than it may use."""
 
 
 def memory_budget(asked: int | None) -> int:
@@ -61,6 +66,15 @@ def require_within(budget: int, projected: int, *, stage: str, mend: str) -> Non
             f"{stage} needs {_mebibytes(projected)} of memory and may use {_mebibytes(budget)}. "
             f"Give it --memory {_mebibytes(projected)}, if the machine has that. {mend}"
         )
+
+
+def require_room(budget: int, projected: int, *, stage: str, mend: str) -> None:
+    """Refuse to read a large topology that needs more than the budget, as `require_within`.
+
+    A small one is read, so that the plan can name all that it needs.
+    """
+    if projected > PROCESS_BYTES + LARGE_TOPOLOGY_BYTES:
+        require_within(budget, projected, stage=stage, mend=mend)
 
 
 def _mebibytes(size: int) -> str:

@@ -18,6 +18,7 @@ from ..schema import FRAME, INGESTED, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import (
     READER_BYTES,
+    TOPOLOGY_BYTES_PER_ATOM,
     describe_selection,
     reading_bytes,
     topology_to_json,
@@ -42,9 +43,6 @@ __all__ = [
 
 CHUNKS_IN_MEMORY = 6
 """Chunks of positions at once: one being read, one queued, two being encoded, and their encoded copies."""
-
-TOPOLOGY_BYTES_PER_ATOM = 4000
-"""Of mdtraj's objects, their JSON text and the tables made from it (measured: about 2500)."""
 
 STEP_BYTES_PER_FRAME = 32
 """Times by `dt` of all frames of a file, and what they are made from."""

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from ..config import IngestConfig, expand_paths
 from ..errors import ConfigError, SelectionError, TopologyMismatchError
+from ..executors import PROCESS_BYTES, memory_budget, require_room
 from ..trajectory import (
     ANCHOR,
+    TOPOLOGY_BYTES_PER_ATOM,
+    count_atoms,
     describe_selection,
     format_of,
     guessed_elements,
@@ -109,7 +112,9 @@ class SystemTable:
         if self._config.reader == "mdanalysis":
             given = top or path
         elif format_of(path, self._config.format).has_topology:
-            is_same = top is not None and (top == path or _has_same_atoms(path, top))
+            is_same = top is not None and (
+                top == path or _has_same_atoms(self._topology(path), self._topology(top))
+            )
             given = top if is_same else path
         else:
             given = top or self._default
@@ -139,7 +144,7 @@ class SystemTable:
     def _system(self, top: Path) -> System:
         if str(top) in self._by_path:
             return self._by_path[str(top)]
-        topology = shared_topology(str(top), self._config.reader)
+        topology = self._topology(top)
         if self._config.reader == "mdtraj" and (n_unclear := unclear_bonds(str(top))):
             records = f"{n_unclear} CONECT record{'s' if n_unclear > 1 else ''}"
             self._remarks[
@@ -163,6 +168,20 @@ class SystemTable:
             self._by_content[content] = system
         self._by_path[str(top)] = system
         return system
+
+    def _topology(self, path: Path) -> md.Topology:
+        """Return all atoms in a file, unless that would take more memory than there is."""
+        n_atoms = count_atoms(path, self._config.reader)
+        # To undo periodic images takes as much again.
+        needed = TOPOLOGY_BYTES_PER_ATOM * n_atoms * (1 if self._config.image == "none" else 2)
+        require_room(
+            memory_budget(self._config.memory),
+            PROCESS_BYTES + needed,
+            stage=f"ingest of {n_atoms:,} atoms ({path.name})",
+            mend="The reading of frames comes on top. Fewer atoms in trajectory and topology, as without the "
+            "water, take less.",
+        )
+        return shared_topology(str(path), self._config.reader)
 
     def _selected(self, topology: md.Topology, path: str) -> NDArray[np.int64] | None:
         config = self._config
@@ -210,9 +229,8 @@ class SystemTable:
             self._remarks.setdefault(remark, []).append(name)
 
 
-def _has_same_atoms(path: Path, given: Path) -> bool:
+def _has_same_atoms(own: md.Topology, other: md.Topology) -> bool:
     """Tell whether a trajectory's own topology names the same atoms as the one given."""
-    own, other = shared_topology(str(path)), shared_topology(str(given))
     return own.n_atoms == other.n_atoms and all(
         (atom.name, atom.residue.name) == (expected.name, expected.residue.name)
         for atom, expected in zip(own.atoms, other.atoms, strict=True)

@@ -17,6 +17,8 @@ from .reader import Block, load_structures, read_blocks, read_steps, read_times,
 from .recognition import format_of
 from .selection import read_index_group, select_atoms
 from .topology import (
+    TOPOLOGY_BYTES_PER_ATOM,
+    count_atoms,
     load_topology,
     shared_topology,
     topology_bytes,
@@ -29,12 +31,14 @@ from .writers import open_writer
 __all__ = [
     "ANCHOR",
     "READER_BYTES",
+    "TOPOLOGY_BYTES_PER_ATOM",
     "AtomMatch",
     "Block",
     "JumpCheck",
     "TrajectoryFormat",
     "TrajectoryInfo",
     "check_unchanged",
+    "count_atoms",
     "default_rmsd_atoms",
     "describe_selection",
     "digest_file",

@@ -24,7 +24,15 @@ from numpy.typing import NDArray
 from ..errors import TrajectoryError
 from .compressed import open_unpacked
 
-__all__ = ["Models", "add_bonds", "count_unclear_bonds", "find_models", "first_model", "read_models"]
+__all__ = [
+    "Models",
+    "add_bonds",
+    "count_lines",
+    "count_unclear_bonds",
+    "find_models",
+    "first_model",
+    "read_models",
+]
 
 _ATOM = b"ATOM  ", b"HETATM"
 _BORDERS = b"MODEL", b"END"
@@ -194,6 +202,12 @@ def _is_first(
             locations[atom_name] += alternate
             is_first[number] = False
     return is_first
+
+
+def count_lines(path: str) -> int:
+    """Count the lines of atoms of the first model."""
+    with open_unpacked(path, "rb") as file:
+        return next((n_lines for _, _, _, n_lines, _, _ in _walk(file)), 0)
 
 
 @contextmanager

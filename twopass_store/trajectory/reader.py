@@ -163,9 +163,10 @@ def load_structures(path: str | Path, *, only_first: bool = False) -> tuple[md.T
         If its format is another, or it can't be read.
     """
     try:
-        info = probe(path, None)
+        topology = load_topology(path)
+        info = probe(path, topology, topology_path=path)
         blocks = list(read_blocks(info, frames=range(1 if only_first else info.n_frames)))
-        return load_topology(path), np.concatenate([block.xyz for block in blocks])
+        return topology, np.concatenate([block.xyz for block in blocks])
     finally:
         end_readers()  # what comes next doesn't count their memory
 
