@@ -9,6 +9,7 @@ from .cluster import (
     scan_cuts,
 )
 from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
+from .estimator import TwoPassClustering, nearest, rmsd_matrix
 from .export import ExportResult, export_coordinates, export_representatives
 from .ingest import (
     IngestEstimate,
@@ -39,6 +40,7 @@ __all__ = [
     "Repair",
     "RunConfig",
     "RunResult",
+    "TwoPassClustering",
     "Verification",
     "adopt_leaders",
     "assign_frames",
@@ -49,11 +51,13 @@ __all__ = [
     "export_representatives",
     "ingest_trajectories",
     "load_config",
+    "nearest",
     "open_results",
     "plot_scan",
     "recut_clustering",
     "relocate_trajectories",
     "repair_store",
+    "rmsd_matrix",
     "run_pipeline",
     "scan_cuts",
     "store_status",

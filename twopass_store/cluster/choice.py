@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,19 @@ from ..linkage import (
     Faithfulness,
     Leaders,
     choose_leaders,
+    choose_medoids,
+    cut,
+    gromos,
     halves,
     held_out_labels,
     measure_faithfulness,
+    number_by_share,
     second_pass_labels,
 )
 from ..store import Store, take
 from .plan import DEFAULT_FAITHFULNESS, ClusterPlan
 
-__all__ = ["LOW_FAITHFULNESS", "Choice", "choose", "warning"]
+__all__ = ["LOW_FAITHFULNESS", "Choice", "choose", "choose_as", "label_as", "warning"]
 
 LOW_FAITHFULNESS = 0.8
 """Below this, labels of frames outside the subset are too often wrong to pass without a warning."""
@@ -89,23 +94,7 @@ def choose(
     `distances` are condensed, shape (n_pairs,), nm; `labels` those of the first pass, shape (n_subset,), and
     `medoids` the subset indices of their medoids, shape (n_clusters,).
     """
-    config = plan.config
-
-    def by_method(
-        distances: NDArray[np.float32], labels: NDArray[np.int32], medoids: NDArray[np.int64] | None = None
-    ) -> Leaders:
-        return choose_leaders(
-            distances,
-            labels,
-            method=config.chosen_by,
-            per_cluster=config.leaders_per_cluster or 1,
-            seed=config.seed,
-            faithfulness=config.faithfulness or DEFAULT_FAITHFULNESS,
-            max_leaders=config.max_leaders,
-            medoids=medoids,
-            n_threads=plan.workers,
-        )
-
+    config, by_method = plan.config, partial(choose_as, plan.config, plan.workers)
     held_out = split_by = None
     if config.leader_frames is not None:
         index = np.searchsorted(plan.subset_frame, config.leader_frames)
@@ -117,6 +106,45 @@ def choose(
         held_out = measure_faithfulness(labels, given)
     measured = measure_faithfulness(labels, second_pass_labels(distances, leaders))
     return Choice(leaders, medoids, measured, held_out, split_by)
+
+
+def choose_as(
+    config: ClusterConfig,
+    n_threads: int,
+    distances: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    medoids: NDArray[np.int64] | None = None,
+) -> Leaders:
+    """Choose leaders by the method of a config."""
+    return choose_leaders(
+        distances,
+        labels,
+        method=config.chosen_by,
+        per_cluster=config.leaders_per_cluster or 1,
+        seed=config.seed,
+        faithfulness=config.faithfulness or DEFAULT_FAITHFULNESS,
+        max_leaders=config.max_leaders,
+        medoids=medoids,
+        n_threads=n_threads,
+    )
+
+
+def label_as(
+    config: ClusterConfig,
+    distances: NDArray[np.float32],
+    tree: NDArray[np.float64] | None,
+    n_clusters: int | None,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Label a subset by the cut and the order of a config; returns the medoids, too.
+
+    `tree` is None if neighbours are counted instead.
+    """
+    if tree is not None:
+        labels = cut(tree, n_clusters=n_clusters, cutoff=config.cutoff)
+    else:
+        labels = gromos(distances, cutoff=config.cutoff or 0.0)
+    medoids = choose_medoids(distances, labels)
+    return number_by_share(labels, medoids) if config.label_order == "share" else (labels, medoids)
 
 
 def warning(choice: Choice, config: ClusterConfig) -> str | None:

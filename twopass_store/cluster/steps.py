@@ -11,22 +11,14 @@ from ..config import HEIGHT_IS_RMSD, ClusterConfig, format_length
 from ..errors import ConfigError
 from ..executors import ThreadExecutor
 from ..journal import Plan, Record
-from ..linkage import (
-    choose_medoids,
-    cut,
-    gromos,
-    link_in_place,
-    link_rows,
-    number_by_share,
-    suggest_n_clusters,
-)
+from ..linkage import link_in_place, link_rows, suggest_n_clusters
 from ..metric import named_after
 from ..partition import FrameRange, chunk_range, consecutive_runs, n_pairs
 from ..progress import Progress
 from ..rmsd import PairwiseRmsd
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET
 from ..store import Rows, Store, is_complete, provenance, take
-from .choice import choose, warning
+from .choice import choose, label_as, warning
 from .judge import scan_tree
 from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options
 from .stage import HINT, cut_in_words
@@ -129,13 +121,7 @@ def cut_and_choose(
         auto = scan_tree(store, plan, tree, distances, low, min(high, len(plan.subset_frame)), progress)
         n_clusters, reason = auto.n_clusters, auto.reason
         progress.note(f"{n_clusters} clusters: {reason}")
-    if tree is not None:
-        labels = cut(tree, n_clusters=n_clusters, cutoff=config.cutoff)
-    else:
-        labels = gromos(distances, cutoff=config.cutoff or 0.0)
-    medoids = choose_medoids(distances, labels)
-    if config.label_order == "share":
-        labels, medoids = number_by_share(labels, medoids)
+    labels, medoids = label_as(config, distances, tree, n_clusters)
     chosen = choose(store, distances, labels, medoids, plan)
     leaders = chosen.leaders
     unled = labels.max() - len(set(leaders.label.tolist()))
