@@ -268,13 +268,23 @@ def test_reader__is_part_of_what_a_store_is_made_with(tmp_path):
         ingest_trajectories(other, more, append=True, reader="mdanalysis")
 
 
-def test_cut_files_and_frames_without_positions__are_refused(tmp_path):
+def test_frames_that_are_cut_lost_or_without_positions__are_refused(tmp_path):
     topology = load_topology(TOP)
     for name in ("group.lammpstrj", "run.xyz", "run.trr"):
         path = MADE[name](tmp_path / name)
         path.write_bytes(path.read_bytes()[:-300])
         with pytest.raises(TruncatedTrajectoryError, match=f"within frame {N_FRAMES - 1}"):
             probe(path, topology, reader="mdanalysis")
+    dump(tmp_path / "bare.dump", columns="mol x y z")
+    with pytest.raises(TrajectoryError, match="no column `id`"):
+        probe(tmp_path / "bare.dump", topology, reader="mdanalysis")
+    frame = written(tmp_path / "run.gro").read_text()
+    (tmp_path / "twice.gro").write_text(2 * frame)
+    assert probe(tmp_path / "run.gro", topology, reader="mdanalysis").n_frames == 1
+    with pytest.raises(
+        TrajectoryError, match="holds several frames, of which MDAnalysis reads only the first"
+    ):
+        probe(tmp_path / "twice.gro", topology, reader="mdanalysis")
     with mda.Writer(str(tmp_path / "bare.trr"), N_ATOMS) as writer:
         universe = mda.Universe.empty(N_ATOMS, trajectory=True, velocities=True)
         for step in range(3):

@@ -36,6 +36,8 @@ _TIMELESS = ("DCD", "LAMMPS", "LAMMPSDUMP")
 # Nothing follows their last frame; MDAnalysis leaves out one that is cut off.
 _TEXT = ("ARC", "CRDBOX", "HISTORY", "LAMMPSDUMP", "MDCRD", "TRJ", "TXYZ", "XYZ")
 _PSF_FIELDS = 9
+# Lines of a frame that aren't atoms: title, number, box.
+_GRO_OTHERS = 3
 _ATOM_STYLES = {
     "atomic": "id type x y z",
     "charge": "id type charge x y z",
@@ -50,8 +52,11 @@ def count_frames(path: str, n_atoms: int, format_name: str) -> tuple[int, int, b
     """Return the frames of a file, the atoms in each, and whether they have times.
 
     Formats that don't say how many atoms they hold are taken to have `n_atoms`. Raises a
-    `TruncatedTrajectoryError` if the last frame can't be read.
+    `TruncatedTrajectoryError` if the last frame can't be read, and a `TrajectoryError` if MDAnalysis leaves
+    frames out.
     """
+    from MDAnalysis.lib.util import anyopen
+
     reader = _open(path, n_atoms, format_name)
     n_frames, n_atoms = int(reader.n_frames), int(reader.n_atoms)
     frame = n_frames - 1
@@ -67,6 +72,13 @@ def count_frames(path: str, n_atoms: int, format_name: str) -> tuple[int, int, b
             f"{path} is cut off within frame {frame} (counted from 0), or damaged there ({reason}). If it is "
             "still being written, wait; otherwise copy it again, or cut it after its whole frames."
         )
+    if _name_of(reader) == "GRO":
+        with anyopen(path) as lines:
+            n_lines = sum(not line.isspace() for line in lines)
+        if n_lines > n_atoms + _GRO_OTHERS:
+            raise TrajectoryError(
+                f"{path} holds several frames, of which MDAnalysis reads only the first. Leave `reader` out."
+            )
     return n_frames, n_atoms, "time" in reader.ts.data and _name_of(reader) not in _TIMELESS
 
 
@@ -223,6 +235,12 @@ def _prepare() -> None:
         def _reopen(self) -> None:
             super()._reopen()
             self._offsets = _frame_starts(self.filename)
+            columns = _first_frame(self.filename).split("\n", 9)[8].split()
+            if "id" not in columns:
+                raise TrajectoryError(
+                    f"{self.filename} has no column `id`, so nothing says which atom is which. Dump it "
+                    "with that column."
+                )
             self._file.seek(self._offsets[0])
 
 
