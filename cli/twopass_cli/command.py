@@ -78,7 +78,7 @@ class Command:
                 if "quiet" in values:
                     from .console import make_progress
 
-                    values["progress"] = make_progress(quiet=values.pop("quiet"))
+                    values["progress"] = make_progress(quiet=values.pop("quiet"), flags=names)
                 self._function(**{key: value for key, value in values.items() if value not in (None, [])})
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

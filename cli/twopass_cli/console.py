@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
@@ -10,7 +11,7 @@ from rich.text import Text
 from twopass_store.progress import Progress as ProgressProtocol
 from twopass_store.progress import Silent
 
-from .plain import plain, plain_console
+from .plain import plain, plain_console, with_flags
 
 __all__ = ["make_progress"]
 
@@ -18,11 +19,14 @@ PLAIN_SECONDS = 10.0
 """Time between two lines where there is no terminal."""
 
 
-def make_progress(*, quiet: bool) -> ProgressProtocol:
-    """Return the progress reporter; it goes on if the terminal was closed, or the disk of a log is full."""
+def make_progress(*, quiet: bool, flags: Mapping[str, str]) -> ProgressProtocol:
+    """Return the progress reporter; it goes on if the terminal was closed, or the disk of a log is full.
+
+    What a note names in backticks and is a key of `flags` is written as that flag.
+    """
     if quiet:
         return Silent()
-    return _Bars() if sys.stderr.isatty() else _Lines()
+    return _Bars(flags) if sys.stderr.isatty() else _Lines(flags)
 
 
 class _Rate(ProgressColumn):
@@ -32,14 +36,15 @@ class _Rate(ProgressColumn):
 
 
 class _Bars:
-    def __init__(self) -> None:
+    def __init__(self, flags: Mapping[str, str]) -> None:
+        self._flags = flags
         self._console = plain_console(stderr=True)
         self._progress: Progress | None = None
         self._task = TaskID(0)
 
     def note(self, message: str) -> None:
         with suppress(OSError):
-            self._console.print(plain(message))
+            self._console.print(plain(with_flags(message, self._flags)))
 
     def start(self, stage: str, *, total: int, done: int, unit: str) -> None:
         if done:
@@ -68,9 +73,12 @@ class _Bars:
 
 
 class _Lines:
+    def __init__(self, flags: Mapping[str, str]) -> None:
+        self._flags = flags
+
     def note(self, message: str) -> None:
         with suppress(OSError):
-            print(plain(message), file=sys.stderr, flush=True)
+            print(plain(with_flags(message, self._flags)), file=sys.stderr, flush=True)
 
     def start(self, stage: str, *, total: int, done: int, unit: str) -> None:
         self._stage, self._total, self._done, self._unit = stage, total, done, unit

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import shlex
 import signal
 import sys
@@ -16,7 +15,7 @@ from typing import NoReturn, TextIO
 
 from twopass_store import errors
 
-from .plain import encode_all, plain, plain_lines
+from .plain import encode_all, plain, plain_lines, with_flags
 
 __all__ = ["EXIT_CODES", "guarded"]
 
@@ -67,7 +66,7 @@ def guarded(*, debug: bool, flags: Mapping[str, str] = MappingProxyType({})) -> 
             _say(traceback.format_exc().rstrip())
         message, code = _explained(error, debug=debug)
         if message:
-            _say(re.sub("`([a-z_]+)`", lambda found: flags.get(found[1], found[0]), message))
+            _say(with_flags(message, flags))
         raise SystemExit(code) from None
     finally:
         for stream in (sys.stdout, sys.stderr):

@@ -3,13 +3,15 @@
 import codecs
 import io
 import json
+import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["encodable", "encode_all", "plain", "plain_console", "plain_lines"]
+__all__ = ["encodable", "encode_all", "plain", "plain_console", "plain_lines", "with_flags"]
 
 ASCII = {"±": "+-", "–": "-", "−": "-", "…": "...", "×": "x", "Å": "A", "µ": "u", "²": "^2", "Σ": "sum"}
 """What is printed for characters that the terminal's encoding lacks; "?" for others."""
@@ -24,6 +26,11 @@ def plain(text: object) -> str:
 def plain_lines(text: str) -> str:
     """Return a text with its line breaks, and what else isn't printable as escapes."""
     return "\n".join(map(plain, text.split("\n")))
+
+
+def with_flags(text: str, flags: Mapping[str, str]) -> str:
+    """Return a text in which options in backticks are the flags that they are on the command line."""
+    return re.sub("`([a-z_]+)`", lambda found: flags.get(found[1], found[0]), text)
 
 
 def plain_console(*, stderr: bool = False, width: int | None = None) -> "Console":

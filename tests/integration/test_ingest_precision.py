@@ -176,8 +176,8 @@ def test_finished_store__keeps_how_it_was_begun_and_says_so(tmp_path, twopass, e
     before = contents(tmp_path / "s.zarr")
     other = ("--codec", "small", "--shard", "64MiB", "--precision", "lossless")
     said = twopass(*arguments, *other)
-    assert "begun with `codec` fast" in said.stderr
-    assert "another `shard`, 1 chunks a file" in said.stderr
+    assert "begun with --codec fast" in said.stderr
+    assert "another --shard, 1 chunks a file" in said.stderr
     assert "the same positions as int16" in said.stderr
     assert "All was done already" in said.stdout
     assert contents(tmp_path / "s.zarr") == before

@@ -165,7 +165,7 @@ def test_dt__gives_times_to_formats_that_have_none(frames, tmp_path, twopass, ex
 @pytest.mark.parametrize(
     ("options", "n_kept", "words"),
     [
-        ([], 60, "20 frames of joined/md.xtc at times that come again in the same file: both are kept"),
+        ([], 60, "come again in the same file: both are kept (--overlap later keeps the later ones)"),
         (["--overlap", "later"], 40, "the later ones are kept"),
         (["--overlap", "keep", "--begin", "0"], 60, "both are kept"),
         (["--every", "20 ps"], 20, "the later ones are kept"),
