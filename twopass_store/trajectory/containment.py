@@ -112,7 +112,8 @@ class _Reader:
         self, function: Callable[..., Any], arguments: tuple[Any, ...], path: str, what: str, needs_bytes: int
     ) -> Iterator[Any]:
         self.is_idle = False
-        seconds = int(SECONDS + SECONDS_PER_BYTE * unpacked_bytes(path))
+        with reading(path, what):
+            seconds = int(SECONDS + SECONDS_PER_BYTE * unpacked_bytes(path))
         try:
             _send(self._process.stdin, (function, arguments, path, what, seconds, SPARE_BYTES + needs_bytes))
             while True:
