@@ -291,7 +291,7 @@ def test_frames_that_are_cut_lost_or_without_positions__are_refused(tmp_path):
             universe.trajectory.ts.has_positions = step != 1
             writer.write(universe)
     with pytest.raises(TrajectoryError, match=r"Frame 1 of .* holds no positions"):
-        probe(tmp_path / "bare.trr", topology, reader="mdanalysis")
+        ingest_trajectories(tmp_path / "run.zarr", tmp_path / "bare.trr", top=TOP, reader="mdanalysis")
 
 
 def test_read_only_folder__is_enough_and_nothing_is_left(tmp_path, unprivileged, started_twopass):
