@@ -23,6 +23,7 @@ from .integrity import Damage, Repair, Verification, repair_store, verify_store
 from .pipeline import RunResult, run_pipeline
 from .progress import Progress
 from .report import compare_labels, plot_scan, store_status, summarize
+from .store import RemoveResult, remove_clustering
 
 __all__ = [
     "AdoptResult",
@@ -37,6 +38,7 @@ __all__ = [
     "IngestResult",
     "Progress",
     "RelocateResult",
+    "RemoveResult",
     "Repair",
     "RunConfig",
     "RunResult",
@@ -56,6 +58,7 @@ __all__ = [
     "plot_scan",
     "recut_clustering",
     "relocate_trajectories",
+    "remove_clustering",
     "repair_store",
     "rmsd_matrix",
     "run_pipeline",

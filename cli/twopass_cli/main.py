@@ -34,6 +34,7 @@ COMMANDS = {
         stores.verify,
         stores.repair,
         stores.relocate,
+        stores.remove,
     )
 }
 

@@ -176,6 +176,9 @@ def print_status(status: "StoreStatus") -> None:
         console.print("", *lines, sep="\n")
     for name, missing in status.n_frames_without_label.items():
         console.print(f"{name}: {missing:,} of {count(status.n_frames, 'frame')} have no label yet")
+    for key, size in status.unused_subsets.items():
+        text = f"No clustering uses subset {key} ({format_bytes(size)}): `twopass remove --unused` removes it"
+        console.print(plain(text), soft_wrap=True)
     console.print("", f"Next: {plain(status.next_command)}", sep="\n", soft_wrap=True)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from .command import BREAK_LOCK, QUIET, Format, Json, OnlyName, StorePath, command
 
-__all__ = ["compare", "export", "relocate", "repair", "report", "status", "summary", "verify"]
+__all__ = ["compare", "export", "relocate", "remove", "repair", "report", "status", "summary", "verify"]
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would be done.")]
 
@@ -207,6 +207,27 @@ def relocate(
     would = "would be recorded" if dry_run else "recorded"
     files = count(len(result.trajectories), "trajectory file")
     print(f"{store}: {files}{tops} {would} at the new place")
+
+
+@command("twopass remove run.zarr --name coarse", flags=(BREAK_LOCK,))
+def remove(
+    store: StorePath,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Clustering to remove, with what only it used.")
+    ] = None,
+    unused: Annotated[
+        bool, typer.Option("--unused", help="Remove distances that no clustering uses, with their scans.")
+    ] = False,
+    **options: Any,
+) -> None:
+    """Remove a clustering with its labels, and the distances and trees that only it used.
+
+    Frames stay, and so do other clusterings and what they use.
+    """
+    from twopass_store.store import remove_clustering
+
+    result = remove_clustering(store, name, unused=unused, **options)
+    typer.echo(f"{store}: removed {', '.join(result.stages) or 'nothing'}")
 
 
 @command(

@@ -9,7 +9,7 @@ from typing import Any
 from ..assign import frames_left
 from ..journal import StageJournal
 from ..schema import FORMAT_VERSION
-from ..store import GROWTH, Store, at_one_state, store_path
+from ..store import GROWTH, Store, at_one_state, store_path, unused_subsets
 from .next_commands import resuming_commands, suggested_command
 
 __all__ = ["StageStatus", "StoreStatus", "store_status"]
@@ -62,6 +62,8 @@ class StoreStatus:
     n_frames_without_label
         Frames that each clustering's second pass hasn't come to, such as those appended since; only where
         it was begun and there are any.
+    unused_subsets
+        What the distances take on disk, with their trees, that no clustering uses, by the subset's key.
     next_command
         What to run next.
     """
@@ -76,6 +78,7 @@ class StoreStatus:
     stages: tuple[StageStatus, ...]
     clusterings: Mapping[str, Mapping[str, Any]]
     n_frames_without_label: Mapping[str, int]
+    unused_subsets: Mapping[str, int]
     next_command: str
 
 
@@ -118,6 +121,7 @@ def _status(opened: Store) -> StoreStatus:
         stages=tuple(_stage(opened, journal) for journal in journals),
         clusterings={name: opened.attrs(f"clusterings/{name}") for name in finished},
         n_frames_without_label=n_without_label,
+        unused_subsets={key: _folder_bytes(opened.at(f"subsets/{key}")) for key in unused_subsets(opened)},
         next_command=_next_command(opened, finished),
     )
 

@@ -7,6 +7,7 @@ from .packing import LOSSLESS, Misfit, Packing
 from .places import CHUNK_PREFIX, HOLDERS, METADATA_FILE, chunk_name, group_of, metadata_key, spec_at
 from .provenance import note_versions, provenance
 from .reading import GROWTH, Watch, at_one_state, naming_restart
+from .removal import RemoveResult, remove_clustering, unused_subsets
 from .results import only_clustering, plain_attributes, read_results
 from .stage import (
     Stage,
@@ -32,6 +33,7 @@ __all__ = [
     "JournalFiles",
     "Misfit",
     "Packing",
+    "RemoveResult",
     "Rows",
     "Stage",
     "Step",
@@ -55,10 +57,12 @@ __all__ = [
     "present_journal",
     "provenance",
     "read_results",
+    "remove_clustering",
     "require_clustering",
     "require_ingest",
     "run_stage",
     "spec_at",
     "store_path",
     "take",
+    "unused_subsets",
 ]
