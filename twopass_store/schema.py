@@ -104,7 +104,14 @@ FRAME = (
     ArraySpec("position", ("frame", "atom", "xyz"), "float32", _NAN, "nm", "atomic positions"),
     ArraySpec("time", ("frame",), "float64", _NAN, "ps", "simulation time"),
     ArraySpec("trajectory", ("frame",), "int32", -1, "1", "source file, an index into trajectory_path"),
-    ArraySpec("source_frame", ("frame",), "int64", -1, "1", "index of the frame in its source file"),
+    ArraySpec(
+        "source_frame",
+        ("frame",),
+        "int64",
+        -1,
+        "1",
+        "index of the frame in its source file, frames without positions counted",
+    ),
 )
 
 # float64, since that is what mdtraj reads from some formats.
@@ -115,12 +122,43 @@ UNITCELL = (
 
 TRAJECTORY_FILE = (
     ArraySpec("trajectory_path", ("trajectory_file",), "str", "", "1", "path of the source file"),
-    ArraySpec("trajectory_n_frames", ("trajectory_file",), "int64", -1, "1", "frames in the source file"),
+    ArraySpec(
+        "trajectory_n_frames",
+        ("trajectory_file",),
+        "int64",
+        -1,
+        "1",
+        "whole frames with positions in the source file",
+    ),
     ArraySpec("trajectory_digest", ("trajectory_file",), "str", "", "1", "content digest of the source file"),
 )
 
 TRAJECTORY_RECORD = (
-    ArraySpec("trajectory_size", ("trajectory_file",), "int64", -1, "byte", "size of the source file"),
+    ArraySpec("trajectory_size", ("trajectory_file",), "int64", -1, "byte", "size of these frames"),
+    ArraySpec(
+        "trajectory_n_promised",
+        ("trajectory_file",),
+        "int64",
+        -1,
+        "1",
+        "frames that the header of the source file promises; -1 where it doesn't say",
+    ),
+    ArraySpec(
+        "trajectory_bytes_left",
+        ("trajectory_file",),
+        "int64",
+        0,
+        "byte",
+        "bytes behind the last whole frame of the source file",
+    ),
+    ArraySpec(
+        "trajectory_n_without_positions",
+        ("trajectory_file",),
+        "int64",
+        0,
+        "1",
+        "frames of the source file that were left out because they hold velocities or forces alone",
+    ),
     ArraySpec(
         "trajectory_modified",
         ("trajectory_file",),

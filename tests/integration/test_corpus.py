@@ -24,9 +24,13 @@ TOPOLOGIES = (".prmtop", ".psf", ".mol2", ".hoomdxml", ".cif", ".gz")
 
 # Those that are read: frames, or atoms of a topology.
 RIGHT = {
+    "billions-of-frames.dcd": 2,  # two are there
+    "billions-of-frames.nc": 2,
+    "frames-of-a-stream.nc": 2,
     "long-name.trr": 2,  # the length of a name that nobody reads
     "model-open.pdb": 2,  # all of its atoms are there
     "quotes.cif": 4,
+    "time-without-number.gro": 1,
     "residue-names.mol2": 3,
     "top.pdb": 1,
 }
@@ -42,13 +46,10 @@ TRUNCATED = {
     "billions-of-atoms.lammpstrj",
     "billions-of-atoms.nc",
     "billions-of-atoms.xyz",
-    "billions-of-dimensions.nc",
-    "billions-of-frames.dcd",
-    "billions-of-frames.nc",
+    "billions-of-atoms.dcd",
     "digits-of-thousands.xyz",
-    "frames-of-a-stream.nc",
-    "no-line-end.mdcrd",
-    "positions-of-negative-size.trr",
+    "stars.mdcrd",
+    "title-only.mdcrd",
 }
 SAYS = {"cell-without-angles.nc": "no unit cell"}
 

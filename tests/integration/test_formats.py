@@ -25,7 +25,6 @@ from twopass_store.errors import (
     TopologyMismatchError,
     TrajectoryError,
     TrajectoryNotFoundError,
-    TruncatedTrajectoryError,
 )
 from twopass_store.trajectory import (
     Block,
@@ -144,26 +143,26 @@ class TestReader:
             info = self.probe(Path(shutil.copy(self.file, self.other.with_name(name))))
             assert_equals_load(read_all(info, range(3, 9)), info, self.whole, range(3, 9))
 
-    def test_cut_file_is_an_error_or_fewer_whole_frames(self) -> None:
+    def test_cut_file_gives_its_whole_frames(self) -> None:
         content = self.file.read_bytes()
-        # Each error of HDF5 costs the start of another reader.
+        # HDF5 files that are cut can't be opened, and each error of theirs costs the start of another reader.
         n_parts = 2 if content[1:4] == b"HDF" else 8
         cuts = {130, len(content) - 40, len(content) - 9, len(content) - 2}
         cuts |= {len(content) * part // n_parts for part in range(1, n_parts)}
-        n_errors = 0
+        n_frames, n_right, may_fail = 0, 0, content[1:4] == b"HDF" or self.extension == "pdb"
         for cut in sorted(cuts):
             self.other.write_bytes(content[:cut])
             try:
                 info = self.probe(self.other)
                 blocks = read_all(info)
             except TrajectoryError as error:
-                n_errors += str(self.other) in str(error)
+                n_right += str(self.other) in str(error) and (not n_frames or may_fail)
                 continue
-            # Where a cut falls between two frames of a format without a count, fewer frames is all one can
-            # see; the last lines of a PDB file hold no atoms.
-            assert info.n_frames < N_FRAMES or (self.extension == "pdb" and cut > len(content) - 50)
-            assert_equals_load(blocks, info, self.whole, range(info.n_frames))
-        assert n_errors >= len(cuts) - 3
+            n_right += 1
+            assert n_frames <= info.n_frames and (info.unfinished or self.extension == "pdb")
+            n_frames = info.n_frames
+            assert_equals_load(blocks, info, self.whole, range(n_frames))
+        assert n_right == len(cuts) and (n_frames == N_FRAMES - 1 or may_fail)
 
     def test_file_that_shrank_since(self) -> None:
         info = self.probe(Path(shutil.copy(self.file, self.other)))
@@ -216,17 +215,6 @@ class TestReader:
         if self.extension not in ("mdcrd", "crd"):
             assert isinstance(caught.value, TopologyMismatchError)
             assert "28 atoms, the topology other.pdb has 35" in str(caught.value)
-
-
-@pytest.mark.parametrize("extension", ["xtc", "trr", "dcd", "mdcrd", "xyz", "lammpstrj", "gro"])
-def test_cut__says_how_much_is_whole(
-    extension: str, trajectory: md.Trajectory, files: dict[str, Path], tmp_path: Path
-) -> None:
-    content = files[extension].read_bytes()
-    path = tmp_path / f"cut.{extension}"
-    path.write_bytes(content[: len(content) - len(content) // 40])
-    with pytest.raises(TruncatedTrajectoryError, match=r"frame 15|16 whole frames"):
-        probe(path, trajectory.topology)
 
 
 def test_probe__what_is_no_trajectory(trajectory: md.Trajectory, tmp_path: Path) -> None:
@@ -305,24 +293,6 @@ def test_ingest__format_that_is_named(
     assert "format" in twopass(*asked, "--format", "xyz", code=3).stderr
 
 
-def test_dcd__frames_beyond_the_header_are_taken(
-    trajectory: md.Trajectory, files: dict[str, Path], tmp_path: Path
-) -> None:
-    content = bytearray(files["dcd"].read_bytes())
-    path = tmp_path / "unclosed.dcd"
-    for promised in (0, 16):
-        content[8:12] = struct.pack("<i", promised)
-        path.write_bytes(content)
-        info = probe(path, trajectory.topology)
-        assert info.n_frames == N_FRAMES
-        whole = load(files["dcd"], trajectory.topology)
-        assert_equals_load(read_all(info, range(5, 17)), info, whole, range(5, 17))
-    content[8:12] = struct.pack("<i", 40)
-    path.write_bytes(content)
-    with pytest.raises(TruncatedTrajectoryError, match="promises 40 frames, the file holds 17"):
-        probe(path, trajectory.topology)
-
-
 def dcd(
     xyz: np.ndarray,
     *,
@@ -385,28 +355,14 @@ def test_dcd__charmm_gives_the_matrix_of_the_cell(trajectory: md.Trajectory, tmp
     np.testing.assert_array_equal(block.xyz, load(path, trajectory.topology).xyz)
 
 
-def test_trr__frames_without_positions_are_refused(
-    trajectory: md.Trajectory, files: dict[str, Path], tmp_path: Path
-) -> None:
-    content = files["trr"].read_bytes()
-    frame_bytes = len(content) // N_FRAMES
-    # The fields x_size and v_size swapped: a frame of velocities, for which mdtraj returns raw memory.
-    frame = bytearray(content[:frame_bytes])
-    frame[52:56], frame[56:60] = frame[56:60], frame[52:56]
-    path = tmp_path / "velocities.trr"
-    path.write_bytes(content[: 2 * frame_bytes] + frame + content[2 * frame_bytes :])
-    with pytest.raises(TrajectoryError, match=r"Frame 2 .* no positions"):
-        probe(path, trajectory.topology)
-
-
 @pytest.mark.parametrize("extension", ["xtc", "trr", "dcd"])
 def test_frame_without_a_cell_among_others(extension: str, tmp_path: Path) -> None:
     mixed = make_trajectory(8)
     mixed.unitcell_lengths[5] = 0
-    info = probe(write(mixed, tmp_path / f"mixed.{extension}"), mixed.topology)
+    path = write(mixed, tmp_path / f"mixed.{extension}")
     for block_frames in (1, 100):
         with pytest.raises(TrajectoryError, match=r"Frame 5 .* no unit cell"):
-            read_all(info, block_frames=block_frames)
+            read_all(probe(path, mixed.topology), block_frames=block_frames)
 
 
 def test_gro__times_only_if_all_titles_have_one(files: dict[str, Path], tmp_path: Path) -> None:
@@ -415,9 +371,6 @@ def test_gro__times_only_if_all_titles_have_one(files: dict[str, Path], tmp_path
     path = tmp_path / "some.gro"
     path.write_text(text.replace(title, "no time", 1))
     assert not probe(path, None).has_time
-    path.write_text(text.replace(title, "t= soon", 1))
-    with pytest.raises(TrajectoryError, match=r"some\.gro"):
-        probe(path, None)
 
 
 def test_cells_that_are_none(trajectory: md.Trajectory, tmp_path: Path) -> None:
@@ -444,7 +397,7 @@ def test_xyz__may_end_with_an_empty_line(
         np.testing.assert_array_equal(block.xyz, load(files["xyz"], trajectory.topology).xyz)
     lines = text.splitlines(keepends=True)
     path.write_text("".join([*lines[:30], "\n", *lines[30:]]))
-    with pytest.raises(TrajectoryError, match="cut off within frame 17"):
+    with pytest.raises(TrajectoryError, match="damaged before line 31"):
         probe(path, trajectory.topology)
 
 
@@ -471,16 +424,8 @@ def test_lammps__lines_in_any_order(
     np.testing.assert_array_equal(block.xyz, load(files["lammpstrj"], trajectory.topology).xyz)
 
 
-def test_hdf5__a_topology_and_pieces_that_are_missing(trajectory: md.Trajectory, tmp_path: Path) -> None:
-    import h5py
-
-    path = write(trajectory, tmp_path / "run.h5")
-    assert load_topology(path).n_atoms == trajectory.n_atoms
-    with h5py.File(path, "a") as opened:
-        positions = opened["coordinates"]
-        positions.resize(20 * positions.chunks[0] + 20, axis=0)
-    with pytest.raises(TruncatedTrajectoryError, match="promises"):
-        probe(path, trajectory.topology)
+def test_hdf5__has_a_topology(trajectory: md.Trajectory, tmp_path: Path) -> None:
+    assert load_topology(write(trajectory, tmp_path / "run.h5")).n_atoms == trajectory.n_atoms
 
 
 def test_reading__the_example(example_xtc: Path, example_top: Path) -> None:

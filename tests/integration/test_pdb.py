@@ -9,7 +9,7 @@ import pytest
 from twopass_store import ingest_trajectories
 from twopass_store.errors import TrajectoryError, TruncatedTrajectoryError
 from twopass_store.store import Store
-from twopass_store.trajectory import load_topology, probe
+from twopass_store.trajectory import load_structures, load_topology, probe
 
 EDGES = (30.0, 25.5, 21.0, 40.0)
 N_ATOMS = 22
@@ -115,9 +115,8 @@ def test_models__that_differ_or_are_cut_are_named(tmp_path, example_top):
     with pytest.raises(TrajectoryError, match=r"Frame 3 .* has 21 atoms, and the first frame has 22"):
         probe(path, None)
     path.write_text("".join(lines[:last_atom]))
-    with pytest.raises(TruncatedTrajectoryError, match=r"within frame 3"):
-        probe(path, None)
-    growing = probe(path, None, is_growing=True)
-    assert (
-        growing.n_frames == 3 and growing.size_bytes == text.index("ENDMDL", text.index("MODEL        3")) + 7
-    )
+    with pytest.raises(TruncatedTrajectoryError, match=r"unfinished: 3 whole frames"):
+        load_structures(path)
+    info = probe(path, None)
+    assert info.n_frames == 3 and info.size_bytes == text.index("ENDMDL", text.index("MODEL        3")) + 7
+    assert info.bytes_left == path.stat().st_size - info.size_bytes

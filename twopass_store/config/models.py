@@ -225,6 +225,8 @@ class IngestConfig(_Model):
     """Keep every nth frame of each file (of each run, if there are runs)."""
     discard_first: Frame = 0
     """Frames to leave out at the beginning of each file."""
+    strict: bool = False
+    """Refuse files that are unfinished, instead of taking their whole frames."""
     precision: Annotated[
         Literal["auto", "lossless"] | Annotated[float, Field(ge=1e-6, le=0.1)],
         BeforeValidator(_parse_precision),

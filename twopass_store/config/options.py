@@ -57,6 +57,7 @@ class IngestOptions(_Resources, total=False):
     dt: Number | None
     stride: int
     discard_first: int
+    strict: bool
     precision: Number
     wide: bool
     codec: str | None

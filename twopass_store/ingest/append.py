@@ -173,7 +173,7 @@ def _n_stored(
             stored = source_frame[trajectory == index]
             start, counts[index] = counts[index], counts[index] + len(stored)
             kept = source.kept.part(start, min(counts[index], len(source.kept)))
-            if not np.array_equal(kept.to_array(), stored):
+            if not np.array_equal(source.info.in_file(kept).to_array(), stored):
                 raise FingerprintMismatchError(
                     f"Of {source.info.path} as it is now, other frames would be kept than those in the "
                     "store, which are never touched. Ingest all files into a new store; or, if frames come "

@@ -94,12 +94,12 @@ def read_frames(
         )
         with closing(blocks):
             for block in blocks:
-                source_frames = wanted.part(offset, offset + block.n_frames).to_array()
-                offset += block.n_frames
+                part = wanted.part(offset, offset + block.n_frames)
+                source_frames, offset = source.info.in_file(part).to_array(), offset + block.n_frames
                 n_good = _n_finite(block.xyz)
                 time = None if plan.time_source == "index" else block.time
                 if given is not None:
-                    time = given[source_frames]
+                    time = given[part.to_array()]
                 columns: Columns = {
                     "position": block.xyz,
                     "time": source_frames.astype(np.float64) if time is None else time,

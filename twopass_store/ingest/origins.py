@@ -24,7 +24,8 @@ class Origin:
     Attributes
     ----------
     info
-        The fields of its `TrajectoryInfo`, as it was when its last frames were taken; JSON values.
+        The fields of its `TrajectoryInfo`, as it was when its last frames were taken; the format by an
+        extension.
     topology
         The file that names its atoms.
     label, run, user_time
@@ -67,7 +68,14 @@ class Origins:
             return None
         found = unpack_json(text)
         files = tuple(
-            Origin(**{**file, "kept": _frames(file["kept"]), "user_time": _pair(file["user_time"])})
+            Origin(
+                **{
+                    **file,
+                    "info": {**file["info"], "positions_at": _frames(file["info"]["positions_at"])},
+                    "kept": _frames(file["kept"]),
+                    "user_time": _pair(file["user_time"]),
+                }
+            )
             for file in found["files"]
         )
         return cls(files, tuple((file, n) for file, n in found["order"]), found["time_source"])
@@ -76,7 +84,7 @@ class Origins:
         """Return the plan with these."""
         files = [
             {
-                "info": dict(file.info),
+                "info": {**file.info, "positions_at": _runs(file.info["positions_at"])},
                 "topology": file.topology,
                 "label": file.label,
                 "run": file.run,
@@ -127,12 +135,12 @@ def recorded_paths(store: Store) -> list[str]:
     return [] if origins is None else [str(file.info["path"]) for file in origins.files]
 
 
-def _runs(kept: FrameList) -> list[list[int]]:
-    return [kept.starts.tolist(), kept.steps.tolist(), kept.ends.tolist()]
+def _runs(frames: FrameList | None) -> list[list[int]] | None:
+    return None if frames is None else [frames.starts.tolist(), frames.steps.tolist(), frames.ends.tolist()]
 
 
-def _frames(runs: list[list[int]]) -> FrameList:
-    return FrameList(*(np.array(values, np.int64) for values in runs))
+def _frames(runs: list[list[int]] | None) -> FrameList | None:
+    return None if runs is None else FrameList(*(np.array(values, np.int64) for values in runs))
 
 
 def _pair(values: list[float] | None) -> tuple[float, float] | None:

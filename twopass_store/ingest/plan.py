@@ -109,13 +109,12 @@ def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store |
     """Probe the files and fix what will be done, without a look at what a store has of them.
 
     `files` are the inputs that the config stands for, see `list_inputs`.
-    If they are to be appended `to` a store, they may end within a frame that is still being written, which is
-    left out. Raises a `TrajectoryError` if a file can't be used, or the files' atoms differ; a `ConfigError`
+    Raises a `TrajectoryError` if a file can't be used, or the files' atoms differ; a `ConfigError`
     if the options leave nothing, or most atoms are solvent and no selection says that this is meant.
     """
     request = requested(config, files)
     systems = SystemTable(config)
-    inputs = find_inputs(config, files, systems, is_growing=to is not None)
+    inputs = find_inputs(config, files, systems)
     sources, reference = inputs.sources, systems.reference
     stored_topology = reference.load_kept_topology()
     n_frames = sum(len(source.kept) for source in sources)
@@ -222,11 +221,23 @@ def describe_file(source: Source, reference: str) -> str:
 
 def file_columns(files: Sequence[Origin]) -> dict[str, NDArray[Any]]:
     """Return the columns of the table of files by name."""
-    kinds = {"path": object, "n_frames": np.int64, "digest": object, "size": np.int64, "modified": np.int64}
+    names = (
+        "path",
+        "n_frames",
+        "digest",
+        "size",
+        "modified",
+        "n_promised",
+        "bytes_left",
+        "n_without_positions",
+    )
     keys = {"size": "size_bytes", "modified": "modified_ns"}
     columns = {
-        f"trajectory_{name}": np.array([file.info[keys.get(name, name)] for file in files], kind)
-        for name, kind in kinds.items()
+        f"trajectory_{name}": np.array(
+            [file.info[keys.get(name, name)] for file in files],
+            object if name in ("path", "digest") else np.int64,
+        )
+        for name in names
     }
     return {**columns, "trajectory_label": np.array([file.label for file in files], object)}
 
@@ -309,6 +320,21 @@ def _messages(
     if inputs.timeless:
         rest = "" if len(inputs.timeless) == len(sources) else ", and those of the other files are left out"
         yield f"no times in {listed(inputs.timeless)}: frames are numbered instead{rest}"
+    unfinished = [
+        f"{Path(source.info.path).name} ({source.info.unfinished})"
+        for source in sources
+        if source.info.unfinished
+    ]
+    if unfinished:
+        others = f"; and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
+        yield (
+            f"WARNING: unfinished, so only whole frames are taken: {'; '.join(unfinished[:3])}{others}. "
+            "`append` adds the rest when it is there"
+        )
+    n_without = sum(source.info.n_without_positions for source in sources)
+    if n_without:
+        names = [Path(source.info.path).name for source in sources if source.info.n_without_positions]
+        yield f"{n_without:,} frames of velocities or forces alone are left out of {listed(names)}"
     bare = [Path(source.info.path).name for source in sources if not source.info.has_unitcell]
     if 0 < len(bare) < len(sources):
         yield f"no unit cell in {listed(bare)}: NaN for those frames"

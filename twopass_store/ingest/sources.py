@@ -6,7 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..config import IngestConfig, InputFile, expand_paths, format_time
-from ..errors import ConfigError, TopologyMismatchError, TrajectoryError, TrajectoryNotFoundError
+from ..errors import (
+    ConfigError,
+    TopologyMismatchError,
+    TrajectoryError,
+    TrajectoryNotFoundError,
+    TruncatedTrajectoryError,
+)
 from ..partition import FrameList
 from ..trajectory import TrajectoryInfo, other_reader, probe, read_times, require_reader
 from .choice import Choice, choose_by_time
@@ -50,9 +56,7 @@ class Inputs:
     remarks: tuple[str, ...]
 
 
-def find_inputs(
-    config: IngestConfig, files: Sequence[InputFile], systems: SystemTable, *, is_growing: bool = False
-) -> Inputs:
+def find_inputs(config: IngestConfig, files: Sequence[InputFile], systems: SystemTable) -> Inputs:
     """Probe the files, group them into runs and choose their frames.
 
     Raises a `TrajectoryError` if a file can't be used, or the files' atoms differ; a `ConfigError` if nothing
@@ -64,12 +68,17 @@ def find_inputs(
     for file in files:
         given = file.topology or top
         try:
-            sources.append(_looked_at(file, given, config, systems, is_growing=is_growing))
+            sources.append(_looked_at(file, given, config, systems))
         except (TrajectoryNotFoundError, TopologyMismatchError):
             raise
         except TrajectoryError as error:
             other = other_reader(error, file.path, given) if config.reader == "mdtraj" else ""
             raise type(error)(f"{error} {other}".strip()) from error
+        if config.strict and (missing := sources[-1].info.unfinished):
+            raise TruncatedTrajectoryError(
+                f"{file.path} is unfinished: {missing}. Wait until it is written, copy it again, or take its "
+                "whole frames by leaving out `strict`."
+            )
     runs: list[Run] = []
     if config.uses_times or config.from_list is not None:
         sources, runs, remarks = _by_time(files, sources, config)
@@ -92,15 +101,12 @@ def find_inputs(
     )
 
 
-def _looked_at(
-    file: InputFile, top: Path | None, config: IngestConfig, systems: SystemTable, *, is_growing: bool
-) -> Source:
+def _looked_at(file: InputFile, top: Path | None, config: IngestConfig, systems: SystemTable) -> Source:
     system = systems.of(file.path, top)
     info = probe(
         file.path,
         system.load_topology(),
         topology_path=system.topology_path,
-        is_growing=is_growing,
         format_name=config.format,
         reader=config.reader,
     )

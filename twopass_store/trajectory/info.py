@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TrajectoryError, TruncatedTrajectoryError
+from ..partition import FrameList
 from .formats import TrajectoryFormat, check_file, reading
 
 __all__ = ["TrajectoryInfo", "check_unchanged", "digest_file"]
@@ -26,9 +27,9 @@ class TrajectoryInfo:
     format
         What it is read as.
     n_frames, n_atoms
-        Whole frames in the file, atoms in each.
+        Whole frames with positions in the file, atoms in each.
     has_unitcell
-        Whether its first frame has a unit cell.
+        Whether its frames have unit cells.
     has_time
         Whether it carries times. DCD, mdcrd, XYZ, LAMMPS and PDB files don't; GRO files do if every title
         says ``t=``.
@@ -38,6 +39,13 @@ class TrajectoryInfo:
         From the file system.
     digest
         Hexadecimal, see :func:`digest_file`.
+    n_without_positions, positions_at
+        Other frames, of velocities or forces alone, and the numbers in the file of those with positions;
+        None if all have them.
+    n_promised
+        Frames that its header promises; -1 if it says nothing.
+    bytes_left
+        Bytes behind the last whole frame.
     """
 
     path: str
@@ -49,6 +57,24 @@ class TrajectoryInfo:
     size_bytes: int
     modified_ns: int
     digest: str
+    n_without_positions: int = 0
+    positions_at: FrameList | None = None
+    n_promised: int = -1
+    bytes_left: int = 0
+
+    @property
+    def unfinished(self) -> str:
+        """What of it is missing, in words; empty if it is whole."""
+        if not self.bytes_left and self.n_promised in (-1, self.n_frames):
+            return ""
+        promised = "" if self.n_promised < 0 else f" of {self.n_promised:,} promised"
+        return f"{self.n_frames:,} whole frames{promised}, and {self.bytes_left:,} bytes behind them"
+
+    def in_file(self, frames: FrameList) -> FrameList:
+        """Number frames as the file does: those without positions count."""
+        if self.positions_at is None:
+            return frames
+        return FrameList.from_indices(self.positions_at.to_array()[frames.to_array()])
 
 
 def check_unchanged(info: TrajectoryInfo, found_same: tuple[int, int] | None = None) -> tuple[int, int]:
@@ -92,8 +118,10 @@ def check_unchanged(info: TrajectoryInfo, found_same: tuple[int, int] | None = N
 def digest_file(path: str | Path, *, size_bytes: int | None = None) -> str:
     """Digest of a file's content that costs little on a file of any size.
 
-    Up to 16 MiB all bytes go in; beyond that the size, the first and last MiB, and 64 evenly spaced pieces of
-    64 KiB. It tells files apart that differ as trajectories do; it is no proof against a forger.
+    How many frames the headers of DCD and NetCDF files promise doesn't count: programs write it anew as the
+    file grows. Up to 16 MiB all other bytes go in; beyond that the size, the first and last MiB, and
+    64 evenly spaced pieces of 64 KiB. It tells files apart that differ as trajectories do; it is no proof
+    against a forger.
 
     Parameters
     ----------
@@ -111,13 +139,22 @@ def digest_file(path: str | Path, *, size_bytes: int | None = None) -> str:
     with reading(file, "the bytes"), file.open("rb") as handle:
         size = file.stat().st_size if size_bytes is None else size_bytes
         digest = hashlib.blake2b(str(size).encode(), digest_size=20)
+        start = handle.read(min(size, _END_BYTES))
+        digest.update(_without_counts(start))
         if size <= _WHOLE_BYTES:
-            digest.update(handle.read(size))
+            digest.update(handle.read(size - len(start)))
             return digest.hexdigest()
-        digest.update(handle.read(_END_BYTES))
         for sample in range(_N_SAMPLES):
             handle.seek((size - _SAMPLE_BYTES) * (sample + 1) // (_N_SAMPLES + 1))
             digest.update(handle.read(_SAMPLE_BYTES))
         handle.seek(size - _END_BYTES)
         digest.update(handle.read(_END_BYTES))
         return digest.hexdigest()
+
+
+def _without_counts(start: bytes) -> bytes:
+    if start[:3] == b"CDF":
+        return start[:4] + start[8:]
+    if (place := start[:12].find(b"CORD")) > 0:  # the number of frames, and that of the last step
+        return start[: place + 4] + start[place + 8 : place + 16] + start[place + 20 :]
+    return start

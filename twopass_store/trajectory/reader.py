@@ -8,11 +8,11 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NonFiniteError, TrajectoryError
+from ..errors import NonFiniteError, TrajectoryError, TruncatedTrajectoryError
 from ..partition import FrameList
 from .containment import contained, end_readers, streamed
 from .info import TrajectoryInfo, check_unchanged
-from .probe import probe
+from .probe import mixed_cells, probe
 from .stream import Block, read_all_times, read_frames
 from .topology import load_topology
 
@@ -69,7 +69,7 @@ def read_blocks(
     TrajectoryError
         If the file can't be read, or some of its frames lack the unit cell that its first frame has.
     """
-    wanted = FrameList.of(frames) if isinstance(frames, range) else frames
+    wanted = info.in_file(FrameList.of(frames) if isinstance(frames, range) else frames)
     if not len(wanted):
         return
     if images is not None and not info.has_unitcell:
@@ -114,15 +114,15 @@ def _checked(info: TrajectoryInfo, block: Block, frames: NDArray[np.int64]) -> B
     if info.has_unitcell:
         missing = np.ones(len(frames), bool) if lengths is None else ~np.any(lengths, axis=1)
         if lengths is None or angles is None or missing.any():
-            raise TrajectoryError(
-                f"Frame {frames[int(np.argmax(missing))]} of {info.path} has no unit cell, though its "
-                "first frame has one. Split the file, or give all frames a cell, as with `gmx trjconv -box`."
-            )
+            raise mixed_cells(info.path, frames[int(np.argmax(missing))], has_cell=False)
         # The damage that formats without checksums show.
         with np.errstate(invalid="ignore"):
             cells = np.hstack([lengths, angles])
             wrong = np.logical_or(~np.isfinite(cells).all(axis=1), (lengths < 0).any(axis=1))
         _refuse(info, frames, wrong, "an impossible unit cell")
+    # Of a TRR frame without a cell, mdtraj gives whatever was in the memory; PDB has cells that are none.
+    elif lengths is not None and lengths.any() and info.format.name not in ("TRR", "PDB"):
+        raise mixed_cells(info.path, frames[int(np.argmax(lengths.any(axis=1)))], has_cell=True)
     if info.has_time and time is not None:
         _refuse(info, frames, ~np.isfinite(time), "a time that is no finite number")
     return Block(
@@ -165,6 +165,10 @@ def load_structures(path: str | Path, *, only_first: bool = False) -> tuple[md.T
     try:
         topology = load_topology(path)
         info = probe(path, topology, topology_path=path)
+        if info.unfinished:
+            raise TruncatedTrajectoryError(
+                f"{path} is unfinished: {info.unfinished}. Copy it again, or cut it after these."
+            )
         blocks = list(read_blocks(info, frames=range(1 if only_first else info.n_frames)))
         return topology, np.concatenate([block.xyz for block in blocks])
     finally:
@@ -208,7 +212,7 @@ def read_steps(info: TrajectoryInfo) -> NDArray[np.float64] | None:
 
 
 def _numbers(info: TrajectoryInfo, what: str) -> NDArray[np.float64]:
-    arguments = info.path, info.format, info.n_atoms, info.n_frames
+    arguments = info.path, info.format, info.n_atoms, info.in_file(FrameList.of(range(info.n_frames)))
     needs_bytes = reading_bytes(info, n_selected=1) + 100 * info.n_frames
     return contained(read_all_times, *arguments, path=info.path, what=what, needs_bytes=needs_bytes)
 

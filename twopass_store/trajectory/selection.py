@@ -132,7 +132,7 @@ def read_index_group(path: str | Path, group: str, *, n_atoms: int) -> tuple[NDA
 
 def _parse_index_groups(file: Path) -> list[tuple[str, NDArray[np.int64]]]:
     groups: list[tuple[str, list[NDArray[np.int64]]]] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
         text = line.partition(";")[0].strip()
         if text.startswith("[") and text.endswith("]"):
             groups.append((text[1:-1].strip(), [np.empty(0, np.int64)]))

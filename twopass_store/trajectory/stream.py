@@ -1,20 +1,14 @@
 """Frames of a file as mdtraj's `iterload` gives them; runs in a reader process."""
 
-import os
-import re
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import mdtraj as md
 import numpy as np
-from mdtraj.formats import GroTrajectoryFile
-from mdtraj.formats.registry import FormatRegistry
-from mdtraj.utils import in_units_of
+from mdtraj.formats import hdf5
 from mdtraj.utils.unitcell import box_vectors_to_lengths_and_angles, lengths_and_angles_to_box_vectors
 from numpy.typing import NDArray
 
@@ -23,16 +17,16 @@ from ..partition import FrameList
 from .compressed import open_unpacked
 from .formats import TrajectoryFormat, plain_name
 from .imaging import Imager, make_imager
+from .mended import GRO_TIME, mend_readers
 from .pdb import read_models
 from .topology import shared_topology
 from .universe import frames_of
+from .xdr import find_frames, numbers_at
 
 __all__ = [
     "Block",
     "bare_topology",
-    "frame_offsets",
     "iterload",
-    "numbers_at",
     "read_all_times",
     "read_frames",
 ]
@@ -43,9 +37,6 @@ _TRR_POSITION_BYTES = 52
 _TRR_TIME = 76
 # The line of a frame with its time or step, and its lines besides those of atoms.
 _NUMBERED = {"GRO": (0, 3), "LAMMPS": (1, 9)}
-_GRO_TIME = re.compile(rb"t= *(\d+\.\d+)")  # mdtraj's own
-_OFFSET_BYTES = 32 << 20
-"""Memory for the places of frames of files that were looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +95,7 @@ def read_frames(
         chunk = min(block_frames, stop - position)
         topology = bare_topology(n_atoms) if imager is None else shared_topology(images[0], images[2])  # type: ignore[index]
         if position and entry.name in ("XTC", "TRR"):
-            frame_offsets(path, entry)
+            find_frames(path, entry)
         for part in iterload(path, entry, topology, chunk=chunk, skip=position):
             first, last = np.searchsorted(wanted, [position, position + part.n_frames])
             rows = wanted[first:last] - position
@@ -139,6 +130,7 @@ def iterload(
         return
     # Never `stride`: an XTC file with `skip` then has no end, and HDF5 counts otherwise.
     options: dict[str, Any] = {"chunk": chunk, "skip": skip}
+    mend_readers()
     if not entry.has_topology:
         options["top"] = topology
     with plain_name(path, entry.extensions) as name:
@@ -213,82 +205,37 @@ def _imager(topology_path: str, image: str, reader: str, atom_indices: bytes | N
     return make_imager(shared_topology(topology_path, reader), image, atoms, path=topology_path)
 
 
-class _GroFile(GroTrajectoryFile):  # type: ignore[misc]
-    """A GRO file of which `iterload` gets the frames that it asks for, where mdtraj has it load all."""
-
-    def seek(self, offset: int) -> None:
-        n_lines = offset * (self.n_atoms + 3)
-        deque(islice(self._file, n_lines), maxlen=0)
-
-    def read_as_traj(self, n_frames: int, **options: Any) -> md.Trajectory:
-        self.read = partial(super().read, n_frames)
-        return super().read_as_traj(**options)
-
-
-FormatRegistry.fileobjects[".gro"] = _GroFile
-_FILES = {extension: FormatRegistry.fileobjects[extension] for extension in (".xtc", ".trr")}
-_offsets: dict[tuple[str, int, int], NDArray[np.int64]] = {}
-
-
-def frame_offsets(path: str, entry: TrajectoryFormat) -> NDArray[np.int64]:
-    """Bytes at which the frames of an XTC or TRR file begin, as mdtraj finds them."""
-    status = Path(path).stat()
-    key = os.path.realpath(path), status.st_size, status.st_mtime_ns
-    if key not in _offsets:
-        with plain_name(path, entry.extensions) as name, _FILES[name[-4:]](name) as file:
-            found = np.array(file.offsets, np.int64)
-        while _offsets and sum(each.nbytes for each in _offsets.values()) + found.nbytes > _OFFSET_BYTES:
-            _offsets.pop(next(iter(_offsets)))
-        _offsets[key] = found
-        FormatRegistry.fileobjects.update(dict.fromkeys(_FILES, _open_where_known))
-    return _offsets[key]
-
-
-def _open_where_known(name: str, *arguments: Any, **options: Any) -> Any:
-    """Open a file for `iterload`, which otherwise scans all of it at each open to skip frames."""
-    file = _FILES[name[-4:]](name, *arguments, **options)
-    status = Path(name).stat()
-    known = _offsets.get((os.path.realpath(name), status.st_size, status.st_mtime_ns))
-    if known is not None:
-        file.offsets = known
-    return file
-
-
-def read_all_times(path: str, entry: TrajectoryFormat, n_atoms: int, n_frames: int) -> NDArray[np.float64]:
-    """Times of the first `n_frames` frames, shape (n_frames,), ps, or their steps; in a reader."""
+def read_all_times(
+    path: str, entry: TrajectoryFormat, n_atoms: int, frames: FrameList
+) -> NDArray[np.float64]:
+    """Times of frames of a file, shape (n_frames,), ps, or their steps; in a reader."""
+    numbers = frames.to_array()
     if entry.name == "XTC":
-        return numbers_at(path, frame_offsets(path, entry)[:n_frames] + _XTC_TIME, ">f4").astype(np.float64)
+        starts = find_frames(path, entry).offsets[numbers]
+        return numbers_at(path, starts + _XTC_TIME, ">f4")[:, 0].astype(np.float64)
     if entry.name == "TRR":
-        starts = frame_offsets(path, entry)[:n_frames]
-        times = numbers_at(path, starts + _TRR_TIME, ">f4")
-        is_double = numbers_at(path, starts + _TRR_POSITION_BYTES, ">i4") == 24 * n_atoms
-        times[is_double] = numbers_at(path, starts[is_double] + _TRR_TIME, ">f8")
+        starts = find_frames(path, entry).offsets[numbers]
+        times = numbers_at(path, starts + _TRR_TIME, ">f4")[:, 0]
+        is_double = numbers_at(path, starts + _TRR_POSITION_BYTES, ">i4")[:, 0] == 24 * n_atoms
+        times[is_double] = numbers_at(path, starts[is_double] + _TRR_TIME, ">f8")[:, 0]
         return times.astype(np.float64)
     if entry.name in _NUMBERED:
         row, n_others = _NUMBERED[entry.name]
         with open_unpacked(path, "rb") as file:
             per_frame = n_others + n_atoms
-            lines = islice(file, row, n_frames * per_frame, per_frame)
-            words = [_GRO_TIME.findall(line)[-1] if entry.name == "GRO" else line for line in lines]
+            lines = [line.decode("utf-8", "replace") for line in islice(file, row, None, per_frame)]
+        words = [GRO_TIME.findall(lines[n])[-1] if entry.name == "GRO" else lines[n] for n in numbers]
         return np.array(words, np.float64)
     if entry.name in ("Amber NetCDF", "MDTraj HDF5"):
+        mend_readers()
         with plain_name(path, entry.extensions) as name, md.open(name) as file:
             if entry.name == "Amber NetCDF":
-                found = file._handle.variables["time"][:n_frames]
+                found = file.read_times()
             else:
                 units = file.root.time.attrs.units
                 units = units if isinstance(units, str) else units.decode()
-                found = in_units_of(file.root.time[:n_frames], units, "picoseconds")
-        return np.ma.filled(found, np.nan).astype(np.float64)
+                found = hdf5.in_units_of(file.root.time[:], units, "picoseconds")
+        return np.ma.filled(found, np.nan)[numbers].astype(np.float64)
     block_frames = max(1, (8 << 20) // (24 * n_atoms))
-    blocks = read_frames(
-        path, entry, n_atoms, FrameList.of(range(n_frames)), block_frames, np.arange(1), None
-    )
+    blocks = read_frames(path, entry, n_atoms, frames, block_frames, np.arange(1), None)
     return np.concatenate([block.time for block in blocks if block.time is not None])
-
-
-def numbers_at(path: str, places: NDArray[np.int64], dtype: str) -> NDArray[Any]:
-    """Numbers that begin at some bytes of a file, shape (n_places,)."""
-    content = np.memmap(path, np.uint8, "r")
-    found: NDArray[Any] = content[places[:, None] + np.arange(np.dtype(dtype).itemsize)].view(dtype)[:, 0]
-    return found
