@@ -1,9 +1,8 @@
 """What in the docs is made from code: `python tests/reference.py` writes it again."""
 
-import tempfile
 from pathlib import Path
 
-from twopass_store import load_config, open_results, run_pipeline, schema
+from twopass_store import schema
 from twopass_store.config import options_page
 
 __all__ = ["DOCS", "store_page"]
@@ -59,40 +58,6 @@ def store_page() -> str:
     return "\n".join(parts)
 
 
-def draw_example() -> None:
-    """Draw the README's picture: the clusters of the example against time, and their populations."""
-    import matplotlib.pyplot as plt
-
-    with tempfile.TemporaryDirectory() as folder:
-        config = load_config(
-            DOCS.parents[1] / "configs" / "demo.toml", overrides=[f"store={folder}/demo.zarr"]
-        )
-        run_pipeline(config)
-        results = open_results(f"{folder}/demo.zarr")[["label", "time"]].load()
-    figure, (timeline, bars) = plt.subplots(
-        1, 2, figsize=(9, 2.6), width_ratios=(4, 1), sharey=True, layout="constrained"
-    )
-    labels = range(1, int(results.label.max()) + 1)
-    for label in labels:
-        color = plt.colormaps["cividis"]((label - 0.5) / len(labels))
-        rows = results.where(results.label == label, drop=True)
-        timeline.plot(rows.time, rows.label, "|", color=color, markersize=18, markeredgewidth=0.4)
-        share = rows.sizes["frame"] / results.sizes["frame"]
-        bars.barh(label, 100 * share, color=color)
-        bars.annotate(
-            f"{100 * share:.1f} %", (100 * share, label), (3, 0), textcoords="offset points", va="center"
-        )
-    timeline.set(
-        xlabel="time (ps)", ylabel="cluster", yticks=labels, xlim=(results.time[0], results.time[-1])
-    )
-    timeline.invert_yaxis()
-    bars.set(xlabel="population (%)", xlim=(0, 80))
-    for axes in (timeline, bars):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(DOCS / "example.png", dpi=150)
-
-
 if __name__ == "__main__":
     (DOCS / "options.md").write_text(options_page(), encoding="utf-8")
     (DOCS / "store.md").write_text(store_page(), encoding="utf-8")
-    draw_example()
