@@ -24,7 +24,7 @@ Format = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 OnlyName = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Name of the clustering; may be left out if there is only one."),
+    typer.Option(metavar="NAME", help="Name of the clustering, if not default or the only one."),
 ]
 
 Flag = tuple[str, str]

@@ -73,10 +73,10 @@ def report(
         raise ConfigError("Say where to: `to` report.html, or `static` for a folder of pictures.")
     if to is not None:
         found = write_report(store, to, name=name, lag=lag, overwrite=overwrite)
-        typer.echo(f"{found.paths[0]}: {found.size_bytes / 1e6:.1f} MB, opens in any browser")
+        print(f"{found.paths[0]}: {found.size_bytes / 1e6:.1f} MB, opens in any browser")
     if static is not None:
         found = write_pictures(store, static, name=name, lag=lag)
-        typer.echo(f"{static}: {len(found.paths)} pictures")
+        print(f"{static}: {len(found.paths)} pictures")
 
 
 @command("twopass compare run.zarr --with cnumvtime.dat", model="CompareConfig")
@@ -265,7 +265,8 @@ def export(
         result = export_coordinates(store, to, name=name, **options)
         sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
         beside = "" if result.top_path is None else f", their topology in {result.top_path}"
-        print(f"{result.path}: {sizes}, {result.format}{beside}")
+        origin = "" if result.clustering is None else f", from clustering {result.clustering}"
+        print(f"{result.path}: {sizes}, {result.format}{origin}{beside}")
         return
     shared = {key: options.pop(key) for key in ("overwrite", "progress")}
     given = [key for key, value in options.items() if (key, value) != ("stride", "1")]
@@ -273,7 +274,8 @@ def export(
         names = " and ".join(f"`{key}`" for key in given)
         raise ConfigError(f"All {what} are written: {names} can only be given for coordinates.")
     result = export_representatives(store, to, kind=what, name=name, **shared)
-    print(f"{result.path}: {count(result.n_frames, what[:-1])}, {result.format}")
+    written = f"{count(result.n_frames, what[:-1])}, {result.format}"
+    print(f"{result.path}: {written}, from clustering {result.clustering}")
 
 
 def _print_json(found: Any) -> None:

@@ -74,8 +74,6 @@ def test_another_number_of_frames__is_refused(store, labels, tmp_path):
             compare_labels(store, other, "default")
     with pytest.raises(StageIncompleteError, match="twopass assign"):
         compare_labels(store, other, "unassigned")
-    with pytest.raises(ConfigError, match="several clusterings"):
-        compare_labels(store, other)
 
 
 def test_command__prints_table_csv_and_json(store, labels, tmp_path, twopass):

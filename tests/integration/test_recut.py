@@ -1,5 +1,7 @@
 """Other cuts of distances that are there: recut, and gromos."""
 
+import shutil
+
 import numpy as np
 import pytest
 from scipy.cluster import hierarchy
@@ -67,6 +69,27 @@ def test_recut__refuses_what_makes_no_sense(ingested):
         recut_clustering(ingested, name="base", new_name="taken", n_clusters=5)
     changed = recut_clustering(ingested, name="base", new_name="taken", n_clusters=5, restart=True)
     assert changed.n_clusters == 5
+
+
+def test_default__is_taken_where_no_clustering_is_named(ingested, tmp_path, twopass):
+    store = tmp_path / "s.zarr"
+    shutil.copytree(ingested, store)
+    recut_clustering(store, name="base", new_name="Another", n_clusters=3)
+    for name in ("assign", "summary"):
+        assert "called default" in twopass(name, store, code=2).stderr
+    assert twopass("status", store).stdout.endswith("twopass assign s.zarr --name Another\n")
+    recut_clustering(store, name="base", new_name="default", n_clusters=2)
+    assert ", clustering default" in twopass("assign", store).stdout
+    for arguments in (
+        ["summary"],
+        ["export", "medoids", "--to", "m.pdb"],
+        ["recut", "--as", "x", "--cutoff", 0.1],
+    ):
+        result = twopass(arguments[0], store, *arguments[1:])
+        assert "clustering default" in result.stdout + result.stderr
+    with open_results(store) as results:
+        assert results.attrs["clustering"] == "default"
+        assert results.label.max() == 2
 
 
 def test_gromos__goes_through_leaders_and_the_second_pass(ingested):

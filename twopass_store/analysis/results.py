@@ -23,7 +23,7 @@ def open_results(
     store
         Path of the store.
     name
-        Name of the clustering; may be left out where there is only one.
+        Name of the clustering, by default ``default``, or the only one.
     partial
         Include the labels of an assign that has not finished: -1 and NaN where it has not come yet.
 
@@ -47,7 +47,7 @@ def open_results(
         If the cluster stage has not finished, or there is no clustering of that name; or it or its labels are
         being made anew.
     ConfigError
-        If there are several clusterings and no name is given.
+        If there are several clusterings, none is called ``default``, and no name is given.
     """
     found = read_results(store, name, partial=partial)
     for key, values in found.variables.items():

@@ -18,8 +18,8 @@ from ..store import (
     Stage,
     Step,
     Store,
+    chosen_clustering,
     is_complete,
-    only_clustering,
     require_clustering,
     require_ingest,
     run_stage,
@@ -91,7 +91,7 @@ def assign_frames(
     StageIncompleteError
         If the clustering is missing or not finished.
     ConfigError, MemoryBudgetError
-        If there are several clusterings and no name, or it needs more memory than allowed.
+        If a name is needed and not given, or it needs more memory than allowed.
     StoreError
         If the store is missing, damaged or locked, can't be written, or has labels with another noise
         cutoff.
@@ -119,7 +119,7 @@ class _Assign(Stage[tuple[int, int]]):
         return [Lock(f"clustering-{self.name}")]
 
     def plan(self, store: Store) -> Sequence[Step]:
-        self.name = self.config.name or only_clustering(store)
+        self.name = chosen_clustering(store, self.config.name)
         self.n_frames = store.shape("position")[0]
         labels, *margins = _plans(store, self.name, self.config)
         return [Step(labels, followers=(f"margin-{self.name}",)), *map(Step, margins)]

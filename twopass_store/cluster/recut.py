@@ -7,7 +7,7 @@ from ..config import ClusterConfig, RecutConfig, RecutOptions, validated
 from ..errors import ConfigError
 from ..journal import Lock, naming_writer
 from ..progress import Progress, Silent
-from ..store import Store, lock_folder, only_clustering, require_clustering, store_path
+from ..store import Store, chosen_clustering, lock_folder, require_clustering, store_path
 from .stage import ClusterResult, make_clustering
 
 __all__ = ["recut_clustering"]
@@ -57,7 +57,7 @@ def recut_clustering(
         lock_folder(path), Lock(f"clustering-{asked.name or 'default'}"), break_lock=break_lock
     ):
         opened = Store.open(path)
-        name = asked.name or _other_clustering(opened, new_name)
+        name = chosen_clustering(opened, asked.name, beside=new_name)
         base = require_clustering(opened, name)
     if new_name == name:
         raise ConfigError(
@@ -68,10 +68,5 @@ def recut_clustering(
     cut_at = {**asked.model_dump(), "name": new_name}
     config = validated(ClusterConfig, {**base.plan.request, **cut_at})
     progress = progress or Silent()
+    progress.note(f"another cut of the tree of clustering {name}")
     return make_clustering(path, config, restart=restart, break_lock=break_lock, progress=progress, like=name)
-
-
-def _other_clustering(store: Store, new_name: str) -> str:
-    """Return the name of the only clustering beside the new one, which an earlier call may have begun."""
-    others = [name for name in store.members("clusterings") if name != new_name]
-    return others[0] if len(others) == 1 else only_clustering(store)

@@ -132,7 +132,7 @@ Threads = Annotated[
     Field(description="Threads; by default as many as there are processors."),
 ]
 OnlyName = Annotated[
-    Name | None, Field(description="Name of the clustering; may be left out if there is only one.")
+    Name | None, Field(description="Name of the clustering, if not default or the only one.")
 ]
 RmsdAtoms = Annotated[
     Selection | None,

@@ -17,8 +17,8 @@ from ..report import finished_assign
 from ..store import (
     Store,
     Watch,
+    chosen_clustering,
     naming_restart,
-    only_clustering,
     require_clustering,
     require_ingest,
     store_path,
@@ -55,6 +55,8 @@ class ExportResult:
         What is in it.
     top_path
         The topology beside it, if one was asked for.
+    clustering
+        Name of the clustering that it comes from; None if frames were chosen without one.
     """
 
     path: Path
@@ -62,6 +64,7 @@ class ExportResult:
     n_frames: int
     n_atoms: int
     top_path: Path | None
+    clustering: str | None
 
 
 def export_coordinates(
@@ -140,13 +143,13 @@ def export_coordinates(
     if top_target is not None:
         blocks = unchanged([next(source.blocks()).first()], watch, *keys)
         write_frames(blocks, topology, top_target, 1, Silent())
-    return ExportResult(target, entry.name, source.n_frames, n_atoms, top_target)
+    return ExportResult(target, entry.name, source.n_frames, n_atoms, top_target, name)
 
 
 def named_clustering(store: Store, name: str | None) -> str:
-    """Return the name of a finished clustering: the one given, or the only one."""
+    """Return the name of a finished clustering: see `chosen_clustering`."""
     with naming_restart(store.path, name):
-        chosen = name or only_clustering(store)
+        chosen = chosen_clustering(store, name)
         require_clustering(store, chosen)
         return chosen
 

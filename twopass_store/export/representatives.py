@@ -56,7 +56,7 @@ def export_representatives(
         ``medoids``, one of each cluster in the order of their numbers, or ``leaders``, in the order of
         ``leader``.
     name
-        Name of the clustering; may be left out if there is only one.
+        Name of the clustering, by default ``default``, or the only one.
     overwrite
         Whether a file that exists is replaced.
     progress
@@ -107,7 +107,7 @@ def export_representatives(
     topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
     keys = "position", f"{group}/{'medoid_frame' if kind == 'medoids' else 'leader_position'}"
     write_frames(unchanged([block], watch, *keys), topology, target, len(frames), progress or Silent())
-    return ExportResult(target, entry.name, len(frames), xyz.shape[1], None)
+    return ExportResult(target, entry.name, len(frames), xyz.shape[1], None, name)
 
 
 def medoids_path(store: str | os.PathLike[str], name: str) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..config import CompareConfig, expanded, validated
 from ..errors import ConfigError
-from ..store import Store, at_one_state, only_clustering, store_path
+from ..store import Store, at_one_state, chosen_clustering, store_path
 from .columns import finished_assign
 from .label_file import read_labels
 
@@ -38,7 +38,7 @@ def compare_labels(
         One label for each frame of the store, in its order: cpptraj's cluster number against time, gmx
         cluster's ``clid.xvg`` or log, or a column of integers. Negative labels mean none.
     name
-        The clustering; may be left out where there is only one.
+        The clustering, by default ``default``, or the only one.
     column
         Column of the labels, from 1; by default the last.
 
@@ -69,7 +69,7 @@ def _compare(store: Store, path: Path, config: CompareConfig) -> "xr.Dataset":
 
     from ..linkage import adjusted_rand
 
-    name = config.name or only_clustering(store)
+    name = chosen_clustering(store, config.name)
     finished_assign(store, name)
     label = store.read(f"clusterings/{name}/label").astype(np.int64)
     theirs = np.maximum(read_labels(path, column=config.column, times=lambda: store.read("time")), -1)

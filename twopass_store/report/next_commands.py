@@ -64,16 +64,20 @@ def suggested_command(store: Store, clusterings: list[str]) -> str:
         if store.journal(f"assign-{name}") is None:
             return _assign(store, name, None, margin=False)
     if clusterings:
-        return shlex.join(["twopass", "summary", path, "--name", clusterings[0]])
-    words = ["twopass", "cluster", path]
+        name = "default" if "default" in clusterings else clusterings[0]
+        return shlex.join(["twopass", "summary", path, "--name", name])
+    words, stride = ["twopass", "cluster", path], 1
     for subset in [store.attrs(f"subsets/{key}") for key in store.members("subsets")][:1]:
         words += ["--select", subset["select"]] if subset["select"] else []
         for name in METRIC_OPTIONS:
             if subset.get(name) is not None:
                 words += _option(name, subset[name])
-        words += ["--stride", str(int(subset["stride"]))]
-    command = shlex.join([*words, "--n-clusters", "K"])
-    return command if command.isprintable() else shlex.join([*words[:3], "--n-clusters", "K"])
+        stride = int(subset["stride"])
+        words += ["--stride", str(stride)]
+    # Judging cuts takes halves of two frames at least.
+    n_clusters = "auto" if len(range(0, store.shape("position")[0], stride)) > 3 else "2"
+    command = shlex.join([*words, "--n-clusters", n_clusters])
+    return command if command.isprintable() else shlex.join([*words[:3], "--n-clusters", n_clusters])
 
 
 def shown_path(store: Store) -> str:

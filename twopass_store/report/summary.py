@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import SummaryConfig, SummaryOptions, validated
-from ..store import Store, at_one_state, only_clustering, plain_attributes, store_path
+from ..store import Store, at_one_state, chosen_clustering, plain_attributes, store_path
 from .columns import Clusters, Variables, described
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def summarize(
     store
         Path of the store.
     name
-        The clustering; may be left out if there is only one.
+        The clustering, by default ``default``, or the only one.
     **options
         See `SummaryConfig`.
 
@@ -70,7 +70,7 @@ def summarize(
     StageIncompleteError
         If assign has not finished.
     ConfigError, MemoryBudgetError
-        If there are several clusterings and no name, `by` is unknown, or it needs more memory than allowed.
+        If a name is needed and not given, `by` is unknown, or it needs more memory than allowed.
 
     Notes
     -----
@@ -91,7 +91,7 @@ def _summarized(
 
     def read() -> Result:
         opened = Store.open(path)
-        return show(Clusters(opened, config.name or only_clustering(opened), config, details=details))
+        return show(Clusters(opened, chosen_clustering(opened, config.name), config, details=details))
 
     return at_one_state(path, read, name=config.name)
 

@@ -8,7 +8,7 @@ from .places import CHUNK_PREFIX, HOLDERS, METADATA_FILE, chunk_name, group_of, 
 from .provenance import note_versions, provenance
 from .reading import GROWTH, Watch, at_one_state, naming_restart
 from .removal import RemoveResult, remove_clustering, unused_subsets
-from .results import only_clustering, plain_attributes, read_results
+from .results import chosen_clustering, plain_attributes, read_results
 from .stage import (
     Stage,
     Step,
@@ -40,6 +40,7 @@ __all__ = [
     "Store",
     "Watch",
     "at_one_state",
+    "chosen_clustering",
     "chunk_name",
     "discard",
     "empty_group",
@@ -52,7 +53,6 @@ __all__ = [
     "metadata_key",
     "naming_restart",
     "note_versions",
-    "only_clustering",
     "plain_attributes",
     "present_journal",
     "provenance",

@@ -19,7 +19,10 @@ from .store import Store, store_path
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["only_clustering", "plain_attributes", "read_results"]
+__all__ = ["chosen_clustering", "plain_attributes", "read_results"]
+
+DEFAULT_NAME = "default"
+"""The clustering that is meant where none is named."""
 
 
 def read_results(
@@ -30,8 +33,7 @@ def read_results(
 
     def read() -> "xr.Dataset":
         opened = Store.open(path)
-        chosen = only_clustering(opened) if name is None else name
-        return _opened(opened, chosen, _shown(opened), partial=partial)
+        return _opened(opened, chosen_clustering(opened, name), _shown(opened), partial=partial)
 
     return at_one_state(path, read, name=name)
 
@@ -204,19 +206,24 @@ def _group(opened: Store, files: DurableLocalStore, path: str, names: list[str])
     return chosen
 
 
-def only_clustering(store: Store) -> str:
-    """Return the name of the only clustering.
+def chosen_clustering(store: Store, name: str | None = None, *, beside: str | None = None) -> str:
+    """Return the name of a clustering: as given, else ``default``, else the only one `beside` another.
 
     Raises
     ------
     StageIncompleteError, ConfigError
-        If there is none, or more than one.
+        If no name is given and there is none, or there are several and none is called ``default``.
     """
-    names = store.members("clusterings")
+    names = [each for each in store.members("clusterings") if each != beside]
+    if name is not None or DEFAULT_NAME in names:
+        return name or DEFAULT_NAME
     if not names:
         raise StageIncompleteError(
             f"{store.path} has no clustering yet. Run `twopass cluster {store.path} --n-clusters K`."
         )
     if len(names) > 1:
-        raise ConfigError(f"{store.path} has several clusterings; say which: {', '.join(names)}.")
+        raise ConfigError(
+            f"{store.path} has several clusterings, none of them called {DEFAULT_NAME}. Say which with "
+            f"`name`; there are {', '.join(names)}."
+        )
     return names[0]
