@@ -29,15 +29,15 @@ from .mended import GRO_TIME, check_units, find_records, mend_readers
 from .pdb import find_models
 from .recognition import format_of
 from .stream import read_frames
-from .topology import load_topology
+from .topology import TOPOLOGY_BYTES_PER_ATOM, load_topology
 from .universe import count_frames
 from .xdr import find_frames, numbers_at
 
 __all__ = ["examine", "mixed_cells", "other_reader", "probe", "require_reader"]
 
-# Address space for a look at the first frames: of any size, or of a file that can only be read whole.
-_EXAMINE_BYTES = 1 << 30
-_EXAMINE_FACTOR = 40
+# Address space for a look at a file: of the libraries, and for each frame to know where it is.
+_EXAMINE_BYTES = {"mdtraj": 256 << 20, "mdanalysis": 1 << 30}
+_PLACE_BYTES = 64
 
 _INSTALL = "pip install 'twopass-store[mdanalysis]'"
 
@@ -87,7 +87,10 @@ def probe(
                 "it, such as a PDB or GRO file of the same atoms."
             )
         topology, topology_path = load_topology(file, reader), file
-    needs_bytes = _EXAMINE_BYTES if entry.can_seek else _EXAMINE_FACTOR * unpacked_bytes(file)
+    per_atom = 8 * entry.bytes_per_atom + (TOPOLOGY_BYTES_PER_ATOM if entry.has_topology else 0)
+    # A frame has at least a byte for each atom.
+    n_frames = unpacked_bytes(file) // (topology.n_atoms + 40)
+    needs_bytes = _EXAMINE_BYTES[reader] + per_atom * topology.n_atoms + _PLACE_BYTES * n_frames
     found = contained(
         examine,
         str(file),

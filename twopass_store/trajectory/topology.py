@@ -124,7 +124,9 @@ def load_topology(path: str | Path, reader: str = "mdtraj") -> md.Topology:
         return contained(topology_of, *asked, path=file, what="the topology", needs_bytes=needs_bytes)
     extension = topology_extension(file)
     if extension in _CONTAINED:
-        return contained(_load, str(file), extension, path=file, what="the topology", needs_bytes=40 * size)
+        # Once as it is made, and once as it is sent.
+        needs_bytes = min(40 * size, 2 * TOPOLOGY_BYTES_PER_ATOM * count_atoms(file))
+        return contained(_load, str(file), extension, path=file, what="the topology", needs_bytes=needs_bytes)
     with reading(file, "the topology"):
         return _load(str(file), extension)
 
