@@ -92,17 +92,20 @@ def _wrong_parts(found: xr.Dataset, results: list[xr.Dataset]) -> list[list[str]
         if found.sizes != right.sizes:
             wrong.append([f"sizes {dict(found.sizes)} for {dict(right.sizes)}"])
             continue
-        names = [str(name) for name in found.variables]
-        differ = [name for name in names if not found[name].identical(right.get(name))]
-        wrong.append([name for name in differ if not _is_of_a_file(found[name], results)])
+        # Without their coordinates, which labels are.
+        variables = {str(name): variable for name, variable in found.variables.items()}
+        differ = [name for name in variables if not variables[name].identical(right.variables.get(name))]
+        wrong.append([name for name in differ if not _is_of_a_file(name, variables[name], results)])
         wrong[-1] += [f"attrs {found.attrs} for {right.attrs}"] if found.attrs != right.attrs else []
     return wrong
 
 
-def _is_of_a_file(column: xr.DataArray, results: list[xr.Dataset]) -> bool:
+def _is_of_a_file(name: str, column: xr.Variable, results: list[xr.Dataset]) -> bool:
     """Tell whether a column of the table of files is that of any of the results."""
     cut = {"trajectory_file": slice(column.size)}
-    return column.dims == tuple(cut) and any(column.identical(each[column.name][cut]) for each in results)
+    return column.dims == tuple(cut) and any(
+        column.identical(each.variables[name].isel(cut)) for each in results
+    )
 
 
 def small_runs(folder: Path, **options: Any) -> dict[str, Run]:
