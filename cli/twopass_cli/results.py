@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twopass_store.config import format_bytes
+from twopass_store.config import format_bytes, format_length
 from twopass_store.schema import DEFAULT_METRIC
 
 from .plain import plain
@@ -32,6 +32,9 @@ __all__ = [
 
 N_MATCHES = 3
 """Labels listed for a cluster if the whole table of a comparison is too wide."""
+
+N_FILES = 4
+"""Names of files that are listed; of more, the last stands for the others."""
 
 FIGURES = {
     "n_clusters": ("clusters", "d"),
@@ -164,16 +167,24 @@ def print_status(status: "StoreStatus") -> None:
     source = {"file": "times from the files", "user": "times as given", "index": "no times"}
     sizes = [count(status.n_trajectories, "file"), count(status.n_frames, "frame")]
     sizes += [count(status.n_atoms, "atom"), source.get(status.time_source, "nothing yet")]
-    console.print(plain(header), ", ".join(sizes), "", sep="\n")
+    console.print(plain(header), ", ".join(sizes), sep="\n")
+    names = [Path(file).name for file in status.files]
+    more = f", … {names[-1]}" if len(names) > N_FILES else ""
+    files = ", ".join(names if not more else names[: N_FILES - 1]) + more
+    facts = [("Files", files), ("Selection", status.selection or "all atoms")]
+    print_facts(console, facts if names else facts[1:])
+    if status.clusterings:
+        console.print()
+        rows = [_clustering(status, name) for name in status.clusterings]
+        headings = ["clustering", "first pass", "cut", "clusters", "faithful", "labelled", "size"]
+        print_table(console, headings, rows, text=headings[:3])
+    console.print()
     rows = []
     for stage in status.stages:
         done = "complete" if stage.complete else f"{stage.units_done} of {count(stage.units, 'unit')}"
         rows.append([stage.stage, done, format_bytes(stage.size_bytes), _parameters(stage.parameters)])
     headings = ["stage", "progress", "size", "parameters"]
     print_table(console, headings, rows, text=["stage", "progress", "parameters"])
-    if status.clusterings:
-        lines = [plain(_clustering(name, attrs)) for name, attrs in status.clusterings.items()]
-        console.print("", *lines, sep="\n")
     for name, missing in status.n_frames_without_label.items():
         console.print(f"{name}: {missing:,} of {count(status.n_frames, 'frame')} have no label yet")
     for key, size in status.unused_subsets.items():
@@ -182,16 +193,21 @@ def print_status(status: "StoreStatus") -> None:
     console.print("", f"Next: {plain(status.next_command)}", sep="\n", soft_wrap=True)
 
 
-def _clustering(name: str, attrs: Mapping[str, Any]) -> str:
-    found = f"Clustering {name}: {count(attrs['n_clusters_found'], 'cluster')}"
-    overall, held_out = (attrs.get(f"faithfulness_{part}overall") for part in ("", "held_out_"))
-    if overall is not None:
-        found += f", faithfulness of the leaders {overall:.1%}"
-    if held_out is not None:
-        found += f", held out {held_out:.1%} (split by {attrs['held_out_split']})"
-    if attrs.get("most_confused"):
-        found += f", most often confused {attrs['most_confused']}"
-    return found
+def _clustering(status: "StoreStatus", name: str) -> list[str]:
+    """Return the row of a clustering."""
+    attrs = status.clusterings[name]
+    made = attrs["linkage_method"] or attrs["method"]
+    made += " (rows)" if attrs["linkage_input"] == "rows" else ""
+    asked = attrs["n_clusters_asked"]
+    cut = "–" if asked is None else f"into {asked}"
+    if attrs["cutoff_nm"] is not None:
+        cut = f"at {format_length(attrs['cutoff_nm'])}"
+    faithful = attrs.get("faithfulness_overall")
+    labelled = "–"
+    if any(stage.stage == f"assign-{name}" for stage in status.stages):
+        labelled = f"{1 - status.n_frames_without_label.get(name, 0) / max(status.n_frames, 1):.1%}"
+    found, size = f"{attrs['n_clusters_found']:,}", format_bytes(status.clustering_bytes[name])
+    return [name, made, cut, found, "–" if faithful is None else f"{faithful:.1%}", labelled, size]
 
 
 def _parameters(parameters: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Other cuts of distances that are there: recut, and gromos."""
 
+import re
 import shutil
 
 import numpy as np
@@ -90,6 +91,10 @@ def test_default__is_taken_where_no_clustering_is_named(ingested, tmp_path, twop
     with open_results(store) as results:
         assert results.attrs["clustering"] == "default"
         assert results.label.max() == 2
+    shown = twopass("status", store).stdout
+    assert re.search(r"Files +alanine-dipeptide.xtc\n.*\n\nclustering +first pass +cut ", shown)
+    assert re.search(r"\ndefault +average +into 2 +2 +\d\d.*% +100.0% +[\d.]+ KiB", shown)
+    assert re.search(r"\nx +average +at 0.1 nm \(1 Å\) +\d+ +\d\d.*% +– +[\d.]+ KiB", shown)
 
 
 def test_gromos__goes_through_leaders_and_the_second_pass(ingested):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..assign import frames_left
+from ..errors import CorruptChunkError
 from ..journal import StageJournal
 from ..schema import FORMAT_VERSION
 from ..store import GROWTH, Store, at_one_state, store_path, unused_subsets
@@ -57,8 +58,14 @@ class StoreStatus:
         All of it on disk.
     stages
         In the order of the pipeline.
+    files
+        Paths of the source files; none before ingest has finished, or if they are damaged.
+    selection
+        Atoms that were kept, as asked for; empty for all.
     clusterings
         Attributes of each clustering that has finished its first pass.
+    clustering_bytes
+        What each of them takes on disk, without the distances and the tree.
     n_frames_without_label
         Frames that each clustering's second pass hasn't come to, such as those appended since; only where
         it was begun and there are any.
@@ -76,7 +83,10 @@ class StoreStatus:
     time_source: str
     size_bytes: int
     stages: tuple[StageStatus, ...]
+    files: tuple[str, ...]
+    selection: str
     clusterings: Mapping[str, Mapping[str, Any]]
+    clustering_bytes: Mapping[str, int]
     n_frames_without_label: Mapping[str, int]
     unused_subsets: Mapping[str, int]
     next_command: str
@@ -103,9 +113,11 @@ def _status(opened: Store) -> StoreStatus:
     read = (opened.journal(name) for name in opened.members("journal") if name != GROWTH)
     journals = sorted((journal for journal in read if journal is not None), key=_rank)
     shape = opened.shape("position") if opened.has("position") else (0, 0, 3)
-    finished, n_without_label = [], {}
+    finished, n_without_label, asked = [], {}, {}
     for journal in journals:
         kind, _, name = journal.plan.stage.partition("-")
+        if kind == "ingest":
+            asked = journal.plan.request.get("options", {})
         if kind == "clustering" and journal.complete:
             finished.append(name)
         if kind == "assign" and (left := frames_left(journal)):
@@ -119,11 +131,23 @@ def _status(opened: Store) -> StoreStatus:
         time_source=opened.attrs("time").get("time_source", "") if opened.has("time") else "",
         size_bytes=_folder_bytes(opened.path),
         stages=tuple(_stage(opened, journal) for journal in journals),
+        files=_files(opened),
+        selection=str(asked.get("select") or asked.get("group") or ""),
         clusterings={name: opened.attrs(f"clusterings/{name}") for name in finished},
+        clustering_bytes={name: _folder_bytes(opened.at(f"clusterings/{name}")) for name in finished},
         n_frames_without_label=n_without_label,
         unused_subsets={key: _folder_bytes(opened.at(f"subsets/{key}")) for key in unused_subsets(opened)},
         next_command=_next_command(opened, finished),
     )
+
+
+def _files(opened: Store) -> tuple[str, ...]:
+    if not opened.is_complete("trajectory_path"):
+        return ()
+    try:
+        return tuple(opened.read("trajectory_path").tolist())
+    except CorruptChunkError:  # `twopass verify` tells, and all else can be shown
+        return ()
 
 
 def _rank(journal: StageJournal) -> tuple[int, str]:
