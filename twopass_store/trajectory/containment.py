@@ -114,8 +114,10 @@ class _Reader:
         self.is_idle = False
         with reading(path, what):
             seconds = int(SECONDS + SECONDS_PER_BYTE * unpacked_bytes(path))
+            # A NetCDF file is mapped, which takes as much address space as it has bytes, and no memory.
+            more_bytes = SPARE_BYTES + needs_bytes + Path(path).stat().st_size
         try:
-            _send(self._process.stdin, (function, arguments, path, what, seconds, SPARE_BYTES + needs_bytes))
+            _send(self._process.stdin, (function, arguments, path, what, seconds, more_bytes))
             while True:
                 kind, answer = pickle.load(self._process.stdout)  # type: ignore[arg-type]
                 if kind != "item":

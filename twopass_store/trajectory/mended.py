@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.io import netcdf_file
 
 from ..errors import TrajectoryError
+from .xdr import is_zero_from
 
 __all__ = ["GRO_TIME", "Records", "check_units", "find_records", "mend_readers"]
 
@@ -59,7 +60,7 @@ def check_units(path: str, variables: Any) -> dict[str, str]:
         units = _text(getattr(variables[name], "units", "")) if name in variables else ""
         if not units:
             continue
-        found[name] = _SHORT.get(units, units)
+        found[name] = _SHORT.get(units) or units.lower()
         try:
             in_units_of(1.0, found[name], usual)
         except Exception as error:  # whatever its parser of units runs into
@@ -107,6 +108,8 @@ def find_records(path: str) -> tuple[int, int, int] | None:
     except (ValueError, TypeError, IndexError, KeyError, OverflowError):
         return None
     n_records = (Path(path).stat().st_size - begin) // size
+    if n_records > n_promised >= 0 and is_zero_from(path, begin + n_promised * size):
+        n_records = n_promised
     return n_records, n_promised, begin + n_records * size
 
 

@@ -31,7 +31,7 @@ from .recognition import format_of
 from .stream import read_frames
 from .topology import TOPOLOGY_BYTES_PER_ATOM, load_topology
 from .universe import count_frames
-from .xdr import find_frames, numbers_at
+from .xdr import find_frames, is_zero_from, numbers_at
 
 __all__ = ["examine", "mixed_cells", "other_reader", "probe", "require_reader"]
 
@@ -234,10 +234,9 @@ def _count_xdr(path: str, entry: TrajectoryFormat) -> _Count:
 def _count_dcd(path: str, entry: TrajectoryFormat) -> _Count:
     start = np.fromfile(path, "<i4", 25)
     order = "<" if start[0] == 84 else ">"
-    content = np.memmap(path, np.uint8, "r")
 
     def number(place: int) -> int:
-        return int(content[place : place + 4].view(order + "i4")[0])
+        return int(numbers_at(path, np.array([place]), order + "i4")[0, 0])
 
     control = [number(8 + 4 * index) for index in range(20)]
     n_promised, n_fixed, is_charmm = control[0], control[8], control[19] != 0
@@ -248,11 +247,11 @@ def _count_dcd(path: str, entry: TrajectoryFormat) -> _Count:
     n_arrays = 4 if is_charmm and control[11] else 3
     first = cell + n_arrays * (8 + 4 * n_atoms)
     each = first - n_arrays * 4 * n_fixed
-    n_frames = max(0, (len(content) - place - first) // each + 1)
+    n_frames = max(0, (Path(path).stat().st_size - place - first) // each + 1)
     # Where a machine has lost its power, zeros may be in the place of what was written last.
     begins = place + first - each + each * np.arange(1, n_frames)
     is_written = numbers_at(path, begins, order + "i4")[:, 0] != 0 if n_frames else np.zeros(0, bool)
-    if not is_written.all() and not content[begins[np.argmin(is_written)] :].any():
+    if not is_written.all() and is_zero_from(path, int(begins[np.argmin(is_written)])):
         n_frames = 1 + int(np.argmin(is_written))
     end = place + first + (n_frames - 1) * each
     return _Count(n_frames, n_atoms, False, end, n_promised)

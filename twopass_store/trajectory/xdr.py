@@ -3,6 +3,7 @@
 import os
 import struct
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import TrajectoryError
 from .formats import TrajectoryFormat, plain_name
 
-__all__ = ["XdrFrames", "find_frames", "numbers_at"]
+__all__ = ["XdrFrames", "find_frames", "is_zero_from", "numbers_at"]
 
 _CACHE_BYTES = 32 << 20
 
@@ -93,7 +94,7 @@ def _open_where_known(name: str, *arguments: Any, **options: Any) -> Any:
 def _scan_xtc(path: str, entry: TrajectoryFormat) -> XdrFrames:
     with plain_name(path, entry.extensions) as name, _READERS[".xtc"](name) as file:
         offsets = np.array(file.offsets, np.int64)
-    content = np.memmap(path, np.uint8, "r")
+    size = Path(path).stat().st_size
     # The magic number and the number of atoms.
     starts = numbers_at(path, offsets, ">i8")[:, 0]
     n_atoms = int(starts[0] & 0xFFFFFFFF)
@@ -108,11 +109,11 @@ def _scan_xtc(path: str, entry: TrajectoryFormat) -> XdrFrames:
             n_packed = int(numbers_at(path, offsets[-1:] + _XTC_HEADER - 4, ">i4")[0, 0])
             end += _XTC_HEADER - _XTC_UNPACKED_HEADER
         end += _XTC_UNPACKED_HEADER + -(-n_packed // 4) * 4
-        if end > len(content) and n_packed <= _XTC_MOST_PER_ATOM * n_atoms:
+        if end > size and n_packed <= _XTC_MOST_PER_ATOM * n_atoms:
             n_frames, end = n_frames - 1, int(offsets[-1])
-        elif end > len(content):
+        elif end > size:
             raise _damaged(path, n_frames - 1, int(offsets[-1]))
-    if not _is_begun(content[end:], bytes(content[:8])):
+    if not _is_begun(path, end, starts[:1].tobytes()):
         raise _damaged(path, n_frames, end)
     has_box = (numbers_at(path, offsets[:n_frames] + _XTC_BOX, ">f4", count=9) != 0).any(axis=1)
     return XdrFrames(offsets[:n_frames], end, n_atoms, has_box, np.ones(n_frames, np.bool_))
@@ -120,26 +121,24 @@ def _scan_xtc(path: str, entry: TrajectoryFormat) -> XdrFrames:
 
 def _scan_trr(path: str) -> XdrFrames:
     # mdtraj finds no frame of a TRR file that ends within one.
-    content = np.memmap(path, np.uint8, "r")
-    magic = bytes(content[:4])
     offsets: list[int] = []
-    has_box, has_positions, end, n_atoms = [], [], 0, 0
-    while bytes(content[end : end + 4]) == magic and end + _TRR_HEADER <= len(content):
-        header = content[end + _TRR_START : end + _TRR_HEADER].tobytes()
-        *sizes, n_atoms_here, _step, _energies = _TRR_SIZES.unpack(header)
-        n_atoms = n_atoms or n_atoms_here
-        width = _bytes_per_number(sizes, n_atoms)
-        if n_atoms_here != n_atoms or n_atoms <= 0 or not {*sizes} <= {0, 9 * width, 3 * n_atoms * width}:
-            raise _damaged(path, len(offsets), end)
-        stop = end + _TRR_HEADER + 2 * width + sum(sizes)
-        if stop > len(content):
-            break
-        offsets.append(end)
-        box = stop - sum(sizes[_BOX:])
-        has_box.append(bool(content[box : box + sizes[_BOX]].any()))
-        has_positions.append(sizes[_POSITIONS] > 0)
-        end = stop
-    if not _is_begun(content[end:], magic):
+    has_box, has_positions, end, n_atoms, size = [], [], 0, 0, Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        magic = os.pread(file.fileno(), 4, 0)
+        while len(head := os.pread(file.fileno(), _TRR_HEADER, end)) == _TRR_HEADER and head[:4] == magic:
+            *sizes, n_atoms_here, _step, _energies = _TRR_SIZES.unpack(head[_TRR_START:])
+            n_atoms = n_atoms or n_atoms_here
+            width = _bytes_per_number(sizes, n_atoms)
+            if n_atoms_here != n_atoms or n_atoms <= 0 or not {*sizes} <= {0, 9 * width, 3 * n_atoms * width}:
+                raise _damaged(path, len(offsets), end)
+            stop = end + _TRR_HEADER + 2 * width + sum(sizes)
+            if stop > size:
+                break
+            offsets.append(end)
+            has_box.append(any(os.pread(file.fileno(), sizes[_BOX], stop - sum(sizes[_BOX:]))))
+            has_positions.append(sizes[_POSITIONS] > 0)
+            end = stop
+    if not _is_begun(path, end, magic):
         raise _damaged(path, len(offsets), end)
     return XdrFrames(np.array(offsets, np.int64), end, n_atoms, np.array(has_box), np.array(has_positions))
 
@@ -150,10 +149,11 @@ def _bytes_per_number(sizes: list[int], n_atoms: int) -> int:
     return next((sizes[part] // n for part, n in counts.items() if sizes[part] and n), 4)
 
 
-def _is_begun(rest: NDArray[np.uint8], begin: bytes) -> bool:
+def _is_begun(path: str, end: int, begin: bytes) -> bool:
     """Tell whether what follows the whole frames is the beginning of another, or was never written."""
-    head = bytes(rest[: len(begin)])
-    return begin.startswith(head) if len(head) < len(begin) or any(head) else not rest.any()
+    with Path(path).open("rb") as file:
+        file.seek(end)
+        return begin.startswith(file.read(len(begin))) or is_zero_from(path, end)
 
 
 def _damaged(path: str, frame: int, byte: int) -> TrajectoryError:
@@ -166,6 +166,15 @@ def _damaged(path: str, frame: int, byte: int) -> TrajectoryError:
 
 def numbers_at(path: str, places: NDArray[np.int64], dtype: str, *, count: int = 1) -> NDArray[Any]:
     """Numbers that begin at some bytes of a file, shape (n_places, count)."""
-    content = np.memmap(path, np.uint8, "r")
-    found: NDArray[Any] = content[places[:, None] + np.arange(count * np.dtype(dtype).itemsize)].view(dtype)
-    return found
+    size = count * np.dtype(dtype).itemsize
+    # Not mapped: a file of any size is read within a limit of address space.
+    with Path(path).open("rb") as file:
+        found = b"".join(os.pread(file.fileno(), size, place) for place in places.tolist())
+    return np.frombuffer(found, dtype).reshape(-1, count).copy()
+
+
+def is_zero_from(path: str, place: int) -> bool:
+    """Tell whether a file holds nothing but zeros from a byte on: what was never written."""
+    with Path(path).open("rb") as file:
+        file.seek(place)
+        return not any(piece.strip(b"\0") for piece in iter(partial(file.read, 1 << 20), b""))
