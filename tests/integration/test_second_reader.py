@@ -16,7 +16,6 @@ from twopass_store.errors import (
     ConfigError,
     FingerprintMismatchError,
     TrajectoryError,
-    TruncatedTrajectoryError,
 )
 from twopass_store.ingest import ingest_trajectories
 from twopass_store.store import Store
@@ -241,12 +240,12 @@ def test_what_mdtraj_does_not_read__is_read_as_the_error_says(file, top, tmp_pat
 
 def test_without_mdanalysis__errors_say_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "MDAnalysis", None)
-    path, cut = dump(tmp_path / "group.lammpstrj"), tmp_path / "cut.xtc"
-    cut.write_bytes((EXAMPLE / "alanine-dipeptide.xtc").read_bytes()[:5000])
+    path, empty = dump(tmp_path / "group.lammpstrj"), tmp_path / "empty.xtc"
+    empty.touch()
     with pytest.raises(TrajectoryError, match=r"may read it: pip install 'twopass-store\[mdanalysis\]'"):
         ingest_trajectories(tmp_path / "run.zarr", path, top=TOP)
-    with pytest.raises(TrajectoryError, match="cut off") as error:
-        ingest_trajectories(tmp_path / "run.zarr", cut, top=TOP)
+    with pytest.raises(TrajectoryError, match="it is empty") as error:
+        ingest_trajectories(tmp_path / "run.zarr", empty, top=TOP)
     assert "MDAnalysis" not in str(error.value)
     with pytest.raises(ConfigError, match="isn't installed: pip install"):
         ingest_trajectories(tmp_path / "run.zarr", path, top=TOP, reader="mdanalysis")
@@ -268,13 +267,27 @@ def test_reader__is_part_of_what_a_store_is_made_with(tmp_path):
         ingest_trajectories(other, more, append=True, reader="mdanalysis")
 
 
-def test_frames_that_are_cut_lost_or_without_positions__are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "cut"),
+    [("group.lammpstrj", 2), ("group.lammpstrj", 90), ("run.xyz", 90), ("run.trr", 90), ("RUN ä.XTC", 90)],
+)
+def test_cut_file__gives_its_whole_frames_and_the_rest_when_it_is_there(name, cut, tmp_path):
+    path, store = MADE[name](tmp_path / name), tmp_path / "run.zarr"
+    content = path.read_bytes()
+    path.write_bytes(content[:-cut])
+    info = probe(path, load_topology(TOP), reader="mdanalysis")
+    assert info.unfinished == f"{N_FRAMES - 1} whole frames of {N_FRAMES} promised, and 0 bytes behind them"
+    blocks = read_blocks(info, frames=range(N_FRAMES - 1), block_frames=4)
+    assert sum(block.n_frames for block in blocks) == N_FRAMES - 1
+    ingest_trajectories(store, path, top=TOP, reader="mdanalysis")
+    path.write_bytes(content)
+    assert ingest_trajectories(store, path, append=True).n_frames == N_FRAMES
+    whole = ingest_trajectories(tmp_path / "whole.zarr", path, top=TOP, reader="mdanalysis").store
+    np.testing.assert_array_equal(*(Store.open(each).read("position") for each in (store, whole)))
+
+
+def test_frames_that_are_lost_or_without_positions__are_refused(tmp_path):
     topology = load_topology(TOP)
-    for name in ("group.lammpstrj", "run.xyz", "run.trr"):
-        path = MADE[name](tmp_path / name)
-        path.write_bytes(path.read_bytes()[:-300])
-        with pytest.raises(TruncatedTrajectoryError, match=f"within frame {N_FRAMES - 1}"):
-            probe(path, topology, reader="mdanalysis")
     dump(tmp_path / "bare.dump", columns="mol x y z")
     with pytest.raises(TrajectoryError, match="no column `id`"):
         probe(tmp_path / "bare.dump", topology, reader="mdanalysis")

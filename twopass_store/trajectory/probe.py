@@ -117,7 +117,9 @@ def examine(path: str, entry: TrajectoryFormat, n_atoms: int) -> TrajectoryInfo:
     mend_readers()
     status = Path(path).stat()
     if entry.mdanalysis is not None:
-        count = _Count(*count_frames(path, n_atoms, entry.mdanalysis))
+        n_frames, n_atoms, has_time, n_begun = count_frames(path, n_atoms, entry.mdanalysis)
+        n_promised = -1 if n_begun == n_frames else n_begun
+        count = _Count(n_frames, n_atoms, has_time, n_promised=n_promised)
     elif entry.name in ("XTC", "TRR"):
         count = _count_xdr(path, entry)
     elif entry.name == "DCD":

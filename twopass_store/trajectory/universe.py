@@ -15,7 +15,7 @@ import mdtraj as md
 import numpy as np
 from mdtraj.core import element as elements
 
-from ..errors import TrajectoryError, TruncatedTrajectoryError
+from ..errors import TrajectoryError
 
 __all__ = ["count_frames", "frames_of", "topology_of"]
 
@@ -48,38 +48,48 @@ _ATOM_STYLES = {
 _latest: dict[tuple[Any, ...], Any] = {}
 
 
-def count_frames(path: str, n_atoms: int, format_name: str) -> tuple[int, int, bool]:
-    """Return the frames of a file, the atoms in each, and whether they have times.
+def count_frames(path: str, n_atoms: int, format_name: str) -> tuple[int, int, bool, int]:
+    """Return the whole frames of a file, the atoms in each, whether they have times, and the frames begun.
 
-    Formats that don't say how many atoms they hold are taken to have `n_atoms`. Raises a
-    `TruncatedTrajectoryError` if the last frame can't be read, and a `TrajectoryError` if MDAnalysis leaves
-    frames out.
+    Formats that don't say how many atoms they hold are taken to have `n_atoms`. Raises a `TrajectoryError` if
+    MDAnalysis leaves frames out.
     """
     from MDAnalysis.lib.util import anyopen
 
     reader = _open(path, n_atoms, format_name)
+    name = _name_of(reader)
     n_frames, n_atoms = int(reader.n_frames), int(reader.n_atoms)
-    frame = n_frames - 1
+    n_begun = n_frames
     try:
-        reader[frame]
-        files = [each for each in vars(reader).values() if isinstance(each, io.TextIOBase)]
-        rest = "".join(file.read(4096) for file in files).strip() if _name_of(reader) in _TEXT else ""
-        frame, reason = frame + bool(rest), f"{rest[:40]!r} comes after it"
-    except Exception as error:  # whatever a reader runs into
-        rest = reason = f"{type(error).__name__}: {error}"
-    if rest:
-        raise TruncatedTrajectoryError(
-            f"{path} is cut off within frame {frame} (counted from 0), or damaged there ({reason}). If it is "
-            "still being written, wait; otherwise copy it again, or cut it after its whole frames."
-        )
-    if _name_of(reader) == "GRO":
+        reader[n_frames - 1]
+    except Exception:  # whatever a reader runs into where a file is cut off
+        n_frames = max(0, n_frames - 1)
+        if n_frames:
+            reader[n_frames - 1]
+    else:
+        if name in ("TRR", "XTC"):
+            n_begun += reader._xdr._bytes_tell() < Path(path).stat().st_size
+        elif name in _TEXT:
+            files = [each for each in vars(reader).values() if isinstance(each, io.TextIOBase)]
+            has_rest = bool("".join(file.read(4096) for file in files).strip())
+            n_begun += has_rest
+            if name == "LAMMPSDUMP" and not has_rest and not _ends_with_line(path):
+                n_frames -= 1  # the last number may be cut
+    if name == "GRO":
         with anyopen(path) as lines:
             n_lines = sum(not line.isspace() for line in lines)
         if n_lines > n_atoms + _GRO_OTHERS:
             raise TrajectoryError(
                 f"{path} holds several frames, of which MDAnalysis reads only the first. Leave `reader` out."
             )
-    return n_frames, n_atoms, "time" in reader.ts.data and _name_of(reader) not in _TIMELESS
+    has_time = "time" in reader.ts.data and name not in _TIMELESS
+    return n_frames, n_atoms, has_time, n_begun
+
+
+def _ends_with_line(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        file.seek(-1, io.SEEK_END)
+        return file.read() == b"\n"
 
 
 def frames_of(
@@ -87,24 +97,33 @@ def frames_of(
 ) -> Iterator[md.Trajectory]:
     """Yield the frames of a file from `skip` on, so many at once, as `mdtraj.iterload` does."""
     reader = _open(path, topology.n_atoms, format_name)
-    for start in range(skip, reader.n_frames, chunk):
-        numbers = range(start, min(start + chunk, reader.n_frames))
+    while skip < reader.n_frames:
+        numbers = range(skip, min(skip + chunk, reader.n_frames))
         xyz = np.empty((len(numbers), reader.n_atoms, 3), np.float32)
         times, cells = np.empty(len(numbers)), np.zeros((len(numbers), 6))
-        for row, number in enumerate(numbers):
-            frame = reader[number]
+        n_read = 0
+        for number in numbers:
+            try:
+                frame = reader[number]
+            except Exception:
+                if not n_read:
+                    raise
+                break  # those before it may be all that is asked for
             if not frame.has_positions:
                 raise TrajectoryError(
                     f"Frame {number} of {path} holds no positions (only velocities or forces). Write the "
                     "frames with positions to a file of their own."
                 )
-            np.divide(frame.positions, np.float32(10), out=xyz[row])  # Å
-            times[row] = frame.time
-            cells[row] = 0.0 if frame.dimensions is None else frame.dimensions
-        trajectory = md.Trajectory(xyz, topology, time=times)
+            np.divide(frame.positions, np.float32(10), out=xyz[n_read])  # Å
+            times[n_read] = frame.time
+            cells[n_read] = 0.0 if frame.dimensions is None else frame.dimensions
+            n_read += 1
+        trajectory = md.Trajectory(xyz[:n_read], topology, time=times[:n_read])
         if cells.any():
-            trajectory.unitcell_lengths, trajectory.unitcell_angles = cells[:, :3] / 10, cells[:, 3:]
+            lengths, angles = cells[:n_read, :3] / 10, cells[:n_read, 3:]
+            trajectory.unitcell_lengths, trajectory.unitcell_angles = lengths, angles
         yield trajectory
+        skip += n_read
 
 
 def topology_of(path: str, format_name: str) -> md.Topology:
