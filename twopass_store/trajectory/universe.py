@@ -4,7 +4,6 @@ MDAnalysis is optional, so it is imported where it is used.
 """
 
 import io
-import mmap
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
@@ -264,8 +263,12 @@ def _prepare() -> None:
 
 
 def _frame_starts(path: str) -> list[int]:
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        starts = [found.start() for found in re.finditer(rb"^ITEM: TIMESTEP", content, re.MULTILINE)]
+    starts, place = [], 0
+    with Path(path).open("rb") as file:
+        for line in file:
+            if line.startswith(b"ITEM: TIMESTEP"):
+                starts.append(place)
+            place += len(line)
     if not starts:
         raise TrajectoryError(f"{path} has no line `ITEM: TIMESTEP`. If it is compressed, unpack it.")
     return starts
