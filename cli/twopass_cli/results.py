@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twopass_store.config import format_bytes, format_length
+from twopass_store.config import format_bytes
 from twopass_store.schema import DEFAULT_METRIC
 
 from .plain import plain
@@ -176,7 +176,7 @@ def print_status(status: "StoreStatus") -> None:
     if status.clusterings:
         console.print()
         rows = [_clustering(status, name) for name in status.clusterings]
-        headings = ["clustering", "first pass", "cut", "clusters", "faithful", "labelled", "size"]
+        headings = ["clustering", "first pass", "cut", "clusters", "faithful", "held out", "labelled", "size"]
         print_table(console, headings, rows, text=headings[:3])
     console.print()
     rows = []
@@ -201,13 +201,14 @@ def _clustering(status: "StoreStatus", name: str) -> list[str]:
     asked = attrs["n_clusters_asked"]
     cut = "–" if asked is None else f"into {asked}"
     if attrs["cutoff_nm"] is not None:
-        cut = f"at {format_length(attrs['cutoff_nm'])}"
-    faithful = attrs.get("faithfulness_overall")
+        cut = f"at {attrs['cutoff_nm']:g} nm"
+    shares = (attrs.get(f"faithfulness_{part}overall") for part in ("", "held_out_"))
+    faithful = ["–" if share is None else f"{share:.1%}" for share in shares]
     labelled = "–"
     if any(stage.stage == f"assign-{name}" for stage in status.stages):
         labelled = f"{1 - status.n_frames_without_label.get(name, 0) / max(status.n_frames, 1):.1%}"
     found, size = f"{attrs['n_clusters_found']:,}", format_bytes(status.clustering_bytes[name])
-    return [name, made, cut, found, "–" if faithful is None else f"{faithful:.1%}", labelled, size]
+    return [name, made, cut, found, *faithful, labelled, size]
 
 
 def _parameters(parameters: Mapping[str, Any]) -> str:
