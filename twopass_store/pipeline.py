@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .assign import AssignResult, assign_frames
 from .cluster import ClusterResult, cluster_subset
 from .config import RunConfig, load_config
-from .export import has_current_medoids, medoids_path, write_medoids
+from .export import export_structures, has_current_medoids, medoids_path
 from .ingest import IngestResult, ingest_trajectories
 from .progress import Progress, Silent
 from .report import ClusterTable, cluster_table, summarize
@@ -84,7 +84,9 @@ def run_pipeline(
     assigned = assign_frames(store, **{**dict(config.assign), "name": name}, **common)
     table = cluster_table(store, name)
     has_medoids = has_current_medoids(table)
-    medoids = medoids_path(store, name) if has_medoids else write_medoids(table)
+    medoids = medoids_path(store, name)
+    if not has_medoids:
+        export_structures(store, medoids, name=name, overwrite=True)
     assigned_now = assigned.n_frames_computed + assigned.n_margins_computed
     computed = ingested.n_frames_computed or assigned_now
     return RunResult(

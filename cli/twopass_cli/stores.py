@@ -232,14 +232,16 @@ def remove(
 
 @command(
     "twopass export run.zarr coordinates --to one.xtc --cluster 1 --top-to one.pdb",
-    model="ExportConfig",
+    model="ExportConfig StructuresConfig",
     flags=(("--overwrite", "Replace files that exist."), QUIET),
 )
 def export(
     store: StorePath,
     what: Annotated[
-        Literal["coordinates", "medoids", "leaders"],
-        typer.Argument(help="What to write.", show_default=False),
+        Literal["coordinates", "structures", "medoids", "leaders"],
+        typer.Argument(
+            help="What to write; medoids and leaders are structures --of these.", show_default=False
+        ),
     ],
     to: Annotated[
         Path,
@@ -249,33 +251,54 @@ def export(
             "gro, pdb, cif.",
         ),
     ],
-    name: OnlyName = None,
+    form: Annotated[
+        Literal["pdb", "pml", "vmd", "cxc"] | None,
+        typer.Option(
+            "--format",
+            help="With structures: pml, vmd or cxc writes a script for PyMOL, VMD or ChimeraX beside the PDB "
+            "file; it loads and colours them. By default what the extension of --to says.",
+        ),
+    ] = None,
     **options: Any,
 ) -> None:
-    """Write frames as a trajectory, with times and unit cells; or the medoids or leaders, superposed.
+    """Write frames as a trajectory, with times and unit cells; or structures of the clusters, superposed.
 
-    Positions that came from XTC go back to XTC bit by bit; what a format has no room for is noted.
+    Positions that came from XTC go back to XTC bit by bit; what a format has no room for is noted. Remarks
+    in a PDB file of structures say which cluster each model is, and the file, frame and time it comes from.
     """
+    from twopass_store.config import ExportConfig, StructuresConfig
     from twopass_store.errors import ConfigError
-    from twopass_store.export import export_coordinates, export_representatives
+    from twopass_store.export import export_coordinates, export_structures
 
     from .tables import count
 
-    if what == "coordinates":
-        result = export_coordinates(store, to, name=name, **options)
-        sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
+    if what in ("medoids", "leaders"):
+        options["of"], what = what, "structures"
+    is_trajectory = what == "coordinates"
+    models = (ExportConfig, StructuresConfig)
+    model, other = models if is_trajectory else models[::-1]
+    wrong = [
+        name
+        for name, field in other.model_fields.items()
+        if name not in model.model_fields and str(options.pop(name, field.default)) != str(field.default)
+    ]
+    wrong += ["format"] if form and is_trajectory else []
+    if wrong:
+        names = " and ".join(f"`{name}`" for name in wrong)
+        raise ConfigError(
+            f"{names} can't be given for {what}: `twopass export --help` says what they go with."
+        )
+    if is_trajectory:
+        result = export_coordinates(store, to, **options)
         beside = "" if result.top_path is None else f", their topology in {result.top_path}"
-        origin = "" if result.clustering is None else f", from clustering {result.clustering}"
-        print(f"{result.path}: {sizes}, {result.format}{origin}{beside}")
-        return
-    shared = {key: options.pop(key) for key in ("overwrite", "progress")}
-    given = [key for key, value in options.items() if (key, value) != ("stride", "1")]
-    if given:
-        names = " and ".join(f"`{key}`" for key in given)
-        raise ConfigError(f"All {what} are written: {names} can only be given for coordinates.")
-    result = export_representatives(store, to, kind=what, name=name, **shared)
-    written = f"{count(result.n_frames, what[:-1])}, {result.format}"
-    print(f"{result.path}: {written}, from clustering {result.clustering}")
+        sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
+    else:
+        result = export_structures(store, to, format=form, **options)
+        beside = "" if result.script_path is None else f", loaded by {result.script_path}"
+        noun = "representative" if "representatives" in options else options["of"][:-1]
+        sizes = count(result.n_frames, noun)
+    origin = "" if result.clustering is None else f", from clustering {result.clustering}"
+    print(f"{result.path}: {sizes}, {result.format}{origin}{beside}")
 
 
 def _print_json(found: Any) -> None:

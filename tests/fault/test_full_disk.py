@@ -15,7 +15,7 @@ from twopass_store import (
     cluster_subset,
     compare_labels,
     export_coordinates,
-    export_representatives,
+    export_structures,
     ingest_trajectories,
     open_results,
     relocate_trajectories,
@@ -144,7 +144,7 @@ def assert_read(store: Path, files: Path, folder: Path) -> None:
     assert open_results(store).label.values.min() == 1
     assert compare_labels(store, labels)
     scan_cuts(store, stride=20, n_clusters="2:4")
-    export_representatives(store, folder / "medoids.pdb", kind="medoids")
+    export_structures(store, folder / "medoids.pdb")
     export_coordinates(store, folder / "c1.xtc", cluster=1)
     relocate_trajectories(store, files, files, dry_run=True)
     assert ingest_trajectories(store, str(files / "*.xtc"), top=TOP).n_frames_computed == 0

@@ -119,7 +119,7 @@ def test_medoids__never_take_the_place_of_a_folder(demo, twopass):
     folder = demo / "demo.default.medoids.pdb"
     folder.mkdir()
     (folder / "mine").touch()
-    refused = twopass("run", "demo.toml", "-q", code=10)
+    refused = twopass("run", "demo.toml", "-q", code=2)
     assert "a folder stands there" in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert (folder / "mine").exists()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import EXAMPLE, command
+from conftest import command
 from trajectory_files import load, make_trajectory, write
 from twopass_store import (
     assign_frames,
@@ -20,7 +20,6 @@ from twopass_store import (
     export_coordinates,
     ingest_trajectories,
     open_results,
-    summarize,
 )
 from twopass_store.errors import ConfigError, StageIncompleteError, TrajectoryError
 from twopass_store.export import frames as frames_module
@@ -211,32 +210,6 @@ def test_export__frames_of_clusters(dipeptide, tmp_path, twopass):
     found = md.load(tmp_path / "some.trr", top=tmp_path / "c1.pdb")
     np.testing.assert_array_equal(found.xyz, position[expected])
     assert f"{len(expected)} frames of 22 atoms, TRR" in result.stdout
-
-
-@pytest.mark.parametrize("extension", ["pdb", "xtc", "h5"])
-def test_export__medoids_and_leaders(extension, dipeptide, tmp_path, twopass):
-    summary = summarize(dipeptide, "default")
-    top = EXAMPLE / "alanine-dipeptide.pdb"
-    frames = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=top)
-    heavy = frames.topology.select("element != H")
-    with open_results(dipeptide) as results:
-        leaders = results.leader_frame.values
-    for what, chosen in (("medoids", summary.medoid_frame.values), ("leaders", leaders)):
-        result = twopass("export", dipeptide, what, "--to", f"{what}.{extension}")
-        assert f"{len(chosen)} {what}, " in result.stdout
-        found = md.load(tmp_path / f"{what}.{extension}", **({"top": top} if extension == "xtc" else {}))
-        # The same structures, superposed on the first.
-        expected = md.rmsd(frames[chosen], frames[chosen], 0, atom_indices=heavy)
-        fitted = np.sqrt(((found.xyz - found.xyz[:1])[:, heavy] ** 2).sum(axis=2).mean(axis=1))
-        np.testing.assert_allclose(fitted, expected, atol=1.5e-3 if extension == "xtc" else 2e-4)
-        if extension != "pdb":
-            np.testing.assert_array_equal(found.time, frames.time[chosen])
-        assert found.unitcell_lengths is None
-    refused = twopass("export", dipeptide, "medoids", "--to", "other.pdb", "--cluster", 1, code=2)
-    assert "only be given for coordinates" in refused.stderr
-    assert (
-        "exists already" in twopass("export", dipeptide, what, "--to", f"{what}.{extension}", code=2).stderr
-    )
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,7 +8,7 @@ from twopass_cli.main import COMMANDS as COMMANDS_OF_TWOPASS
 from twopass_store import config
 from twopass_store.errors import ConfigError
 
-STAGES = ["Ingest", "Cluster", "Leaders", "Scan", "Recut", "Assign", "Summary", "Export"]
+STAGES = ["Ingest", "Cluster", "Leaders", "Scan", "Recut", "Assign", "Summary", "Export", "Structures"]
 # Arguments of their own in Python.
 POSITIONAL = {"Ingest": {"trajectories"}, "Summary": {"name"}}
 

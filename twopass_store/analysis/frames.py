@@ -3,11 +3,9 @@
 All functions take the Dataset of `open_results`, or a part of it along ``frame``.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, StageIncompleteError
 from ..partition import FrameRange
-from ..report import Runs, frame_chunks, group_of_frames, share_errors
+from ..report import Runs, frame_chunks, group_of_frames, share_errors, short_names
 
 __all__ = ["dtrajs", "labelled", "populations", "rmsd_histogram", "runs_of", "timeline", "transitions"]
 
@@ -239,19 +237,11 @@ def timeline(results: xr.Dataset, *, n_shown: int = N_SHOWN) -> list[RunTimeline
             seen[one] += np.count_nonzero(run == one)
             found[one].append((time[here], label[here], here + frames.start))
     rows = []
-    for name, parts, stride in zip(_short(runs.names), found, strides, strict=True):
+    for name, parts, stride in zip(short_names(runs.names), found, strides, strict=True):
         if parts:
             time, label, frame = (np.concatenate(each) for each in zip(*parts, strict=True))
             rows.append(RunTimeline(name, time, label, frame, int(stride)))
     return rows
-
-
-def _short(names: tuple[str, ...]) -> list[str]:
-    """Leave out the folders that the names of files have in common."""
-    if len(names) == 1 or not all(Path(name).is_absolute() for name in names):
-        return [Path(name).name for name in names]
-    shared = os.path.commonpath([Path(name).parent for name in names])
-    return [os.path.relpath(name, shared) for name in names]
 
 
 def rmsd_histogram(results: xr.Dataset, *, n_bins: int = 60) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

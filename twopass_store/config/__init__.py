@@ -15,6 +15,7 @@ from .models import (
     RecutConfig,
     RunConfig,
     ScanConfig,
+    StructuresConfig,
     SummaryConfig,
 )
 from .options import (
@@ -26,6 +27,7 @@ from .options import (
     Paths,
     RecutOptions,
     ScanOptions,
+    StructuresOptions,
     SummaryOptions,
 )
 from .paths import Search, expand_paths, expanded
@@ -63,6 +65,8 @@ __all__ = [
     "ScanConfig",
     "ScanOptions",
     "Search",
+    "StructuresConfig",
+    "StructuresOptions",
     "SummaryConfig",
     "SummaryOptions",
     "expand_paths",

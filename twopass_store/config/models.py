@@ -28,6 +28,7 @@ __all__ = [
     "RecutConfig",
     "RunConfig",
     "ScanConfig",
+    "StructuresConfig",
     "SummaryConfig",
     "Written",
 ]
@@ -518,6 +519,32 @@ class ExportConfig(_Model):
     name: OnlyName = None
     top_to: File | None = None
     """Write the first of these frames there as a topology: pdb, gro, h5 or cif."""
+
+
+class StructuresConfig(_Model):
+    """Which structures are written."""
+
+    of: Literal["medoids", "leaders", "averages"] = "medoids"
+    """medoids: the subset frame of each cluster nearest to its others. leaders: those of the second pass.
+    averages: of all frames of each cluster, superposed on its medoid.
+    """
+    representatives: Count | None = None
+    """So many frames of each cluster, spread over it: the medoid, then always the subset frame farthest from
+    those taken.
+    """
+    by: Literal["run"] | None = None
+    """Structures of each cluster in each run."""
+    name: OnlyName = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.representatives is not None and self.of != "medoids":
+            raise ValueError(
+                f"`representatives` begin with the medoids and can't be of {self.of}: leave `of` out"
+            )
+        if self.by is not None and self.of == "leaders":
+            raise ValueError("`by`: leaders stand for all runs together; take medoids or averages")
+        return self
 
 
 class RunConfig(_Model):

@@ -17,6 +17,7 @@ __all__ = [
     "Paths",
     "RecutOptions",
     "ScanOptions",
+    "StructuresOptions",
     "SummaryOptions",
 ]
 
@@ -138,3 +139,12 @@ class ExportOptions(TypedDict, total=False):
     cluster: int | Sequence[int] | None
     stride: int
     top_to: Path | None
+
+
+class StructuresOptions(TypedDict, total=False):
+    """Fields of `StructuresConfig`."""
+
+    of: str
+    representatives: int | None
+    by: str | None
+    name: str | None

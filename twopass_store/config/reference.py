@@ -102,6 +102,7 @@ def options_page() -> str:
         ("summary", models.SummaryConfig),
         ("compare", models.CompareConfig),
         ("export", models.ExportConfig),
+        ("export structures", models.StructuresConfig),
     ):
         lines += ["", f"## twopass {title}", "", str(model.__doc__), "", "| option | value | default | |"]
         lines.append("|---|---|---|---|")

@@ -1,23 +1,16 @@
 """Structures and trajectories out of a store, for other programs; reads committed results only."""
 
 from .coordinates import ExportResult, export_coordinates
-from .representatives import (
-    export_representatives,
-    has_current_medoids,
-    medoids_path,
-    superposed,
-    write_medoids,
-)
+from .structures import export_structures, has_current_medoids, medoids_path, superposed
 from .target import checked_target, replacing
 
 __all__ = [
     "ExportResult",
     "checked_target",
     "export_coordinates",
-    "export_representatives",
+    "export_structures",
     "has_current_medoids",
     "medoids_path",
     "replacing",
     "superposed",
-    "write_medoids",
 ]

@@ -53,8 +53,8 @@ class ExportResult:
         Name of its format.
     n_frames, n_atoms
         What is in it.
-    top_path
-        The topology beside it, if one was asked for.
+    top_path, script_path
+        The topology and the script beside it, if they were asked for.
     clustering
         Name of the clustering that it comes from; None if frames were chosen without one.
     """
@@ -65,6 +65,7 @@ class ExportResult:
     n_atoms: int
     top_path: Path | None
     clustering: str | None
+    script_path: Path | None = None
 
 
 def export_coordinates(
@@ -226,10 +227,11 @@ def write_frames(
     progress: Progress,
     *,
     xtc_grid_nm: float | None = None,
+    remarks: Sequence[str] = (),
 ) -> None:
     """Write blocks of `n_frames` frames to a file, which appears when it is whole.
 
-    XTC rounds positions to `xtc_grid_nm`, by default 0.001.
+    XTC rounds positions to `xtc_grid_nm`, by default 0.001; `remarks` are those of the models of a PDB file.
     """
     from ..trajectory import open_writer
 
@@ -237,7 +239,9 @@ def write_frames(
     try:
         with (
             replacing(target, name=f"frames{target.suffix.lower()}") as temporary,
-            open_writer(temporary, topology, n_frames=n_frames, xtc_grid_nm=xtc_grid_nm) as writer,
+            open_writer(
+                temporary, topology, n_frames=n_frames, xtc_grid_nm=xtc_grid_nm, remarks=remarks
+            ) as writer,
         ):
             for block in blocks:
                 writer.write(block)

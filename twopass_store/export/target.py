@@ -33,7 +33,7 @@ def checked_target(
     if not target.parent.is_dir():
         raise ConfigError(f"There is no folder {target.parent} to write {target.name} to. Make it first.")
     if target.is_dir():
-        raise ConfigError(f"{target} is a folder. Give the name of a file in it.")
+        raise ConfigError(f"Cannot write {target}: a folder stands there. Move it, or give another name.")
     if any(_is_same_file(target, source) for source in sources):
         raise ConfigError(f"{target} is a file that the store was made from. Write to another one.")
     if target.exists() and not overwrite:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..errors import ConfigError
 from ._passes import add_row_to_sums
-from .condensed import Int64Array, iter_rows, pair_positions
+from .condensed import Condensed, Int64Array, iter_rows, pair_positions
 from .faithful import choose_faithful
 
 __all__ = [
@@ -41,7 +41,7 @@ class Leaders:
     label: npt.NDArray[np.int32]
 
 
-def choose_medoids(condensed: Distances, labels: Labels) -> Int64Array:
+def choose_medoids(condensed: Condensed, labels: Labels) -> Int64Array:
     """The medoid of every cluster: the member with the smallest sum of distances to the others.
 
     Parameters

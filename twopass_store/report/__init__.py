@@ -4,7 +4,7 @@ from .bootstrap import share_errors
 from .columns import finished_assign
 from .compare import compare_labels
 from .plot import check_plot, plot_scan
-from .runs import Runs, frame_chunks, group_of_frames
+from .runs import Runs, frame_chunks, group_of_frames, short_names
 from .status import StageStatus, StoreStatus, store_status
 from .summary import ClusterTable, cluster_table, summarize
 
@@ -21,6 +21,7 @@ __all__ = [
     "group_of_frames",
     "plot_scan",
     "share_errors",
+    "short_names",
     "store_status",
     "summarize",
 ]

@@ -1,9 +1,11 @@
 """The runs of a store: which frames follow each other in time, how far apart they are, where gaps are."""
 
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import ConfigError
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
 
-__all__ = ["FrameColumns", "Groups", "Runs", "frame_chunks", "group_of_frames"]
+__all__ = ["FrameColumns", "Groups", "Runs", "frame_chunks", "group_of_frames", "short_names"]
 
 N_HEAD = 256
 """Frames at the beginning of a run whose spacings tell what is usual in it."""
@@ -150,3 +152,11 @@ def group_of_frames(store: FrameColumns, runs: Runs, by: str) -> Groups:
         return blocks
 
     return tuple(f"block {block + 1} of {n_blocks}" for block in range(n_blocks)), block_of
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Leave out the folders that the paths of files have in common; other names stay."""
+    if len(names) == 1 or not all(Path(name).is_absolute() for name in names):
+        return [Path(name).name for name in names]
+    shared = os.path.commonpath([Path(name).parent for name in names])
+    return [os.path.relpath(name, shared) for name in names]

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -27,10 +27,19 @@ _WRITTEN_IN_C = ("XTC", "TRR", "DCD", "MDTraj HDF5", "Amber NetCDF")
 class _Writer:
     """A file that is being written, through mdtraj's file object of its format; as `open_writer`."""
 
-    def __init__(self, path: str, topology: md.Topology, *, n_frames: int, xtc_grid_nm: float) -> None:
+    def __init__(
+        self,
+        path: str,
+        topology: md.Topology,
+        *,
+        n_frames: int,
+        xtc_grid_nm: float,
+        remarks: Sequence[str],
+    ) -> None:
         self._format = output_format(path).name
         self._topology = _fitted(topology, self._format)
         self._n_frames = n_frames
+        self._remarks = remarks
         self._n_written = 0
         # The grid may come from float32, and is mostly of a whole number per nm.
         whole = round(1 / xtc_grid_nm)
@@ -109,9 +118,17 @@ class _Writer:
             if lengths is not None and frames.unitcell_angles is not None:
                 cell = {"unitcell_lengths": lengths[index], "unitcell_angles": frames.unitcell_angles[index]}
             if is_pdb:
-                model = None if self._n_frames == 1 else self._n_written + index + 1
+                number = self._n_written + index
                 exact = 10.0 * positions.astype(np.float64)
-                self._file.write(exact, self._topology, modelIndex=model, **cell)
+                opening, closing = (
+                    ("", "") if self._n_frames == 1 else (f"MODEL     {number + 1:4d}\n", "ENDMDL\n")
+                )
+                if not number and cell:  # mdtraj would write it within the model
+                    self._file._write_header(*cell.values())
+                self._file._header_written = True
+                self._file._file.write(opening + "".join(self._remarks[number : number + 1]))
+                self._file.write(exact, self._topology)
+                self._file._file.write(closing)
             else:
                 self._file.write(positions, self._topology, keepIds=True, **cell)
 
@@ -148,7 +165,12 @@ def _fitted(topology: md.Topology, name: str) -> md.Topology:
 
 @contextmanager
 def open_writer(
-    path: Path, topology: md.Topology, *, n_frames: int, xtc_grid_nm: float | None = None
+    path: Path,
+    topology: md.Topology,
+    *,
+    n_frames: int,
+    xtc_grid_nm: float | None = None,
+    remarks: Sequence[str] = (),
 ) -> Iterator[_Writer]:
     """Open a new trajectory file for writing; closes it, and checks that the frames are in it.
 
@@ -162,6 +184,8 @@ def open_writer(
         Frames that are going to be written.
     xtc_grid_nm
         What XTC rounds positions to; 0.001 if None.
+    remarks
+        Whole lines that stand in front of the atoms of each model of a PDB file.
 
     Raises
     ------
@@ -170,7 +194,7 @@ def open_writer(
     """
     with plain_name(str(path), output_format(path).extensions) as name:
         grid = xtc_grid_nm or _XTC_GRID_NM
-        writer = _Writer(name, topology, n_frames=n_frames, xtc_grid_nm=grid)
+        writer = _Writer(name, topology, n_frames=n_frames, xtc_grid_nm=grid, remarks=remarks)
         try:
             yield writer
         finally:

@@ -1,0 +1,94 @@
+"""Which structures stand for the clusters of a clustering, and how many frames each stands for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cluster.stored import StoredDistances, read_distances
+from ..config import StructuresConfig
+from ..errors import ConfigError, StageIncompleteError
+from ..executors import PROCESS_BYTES, memory_budget, require_within
+from ..linkage import choose_leaders, choose_medoids
+from ..report import Runs, finished_assign, frame_chunks
+from ..store import Store, take
+
+__all__ = ["Chosen", "choose_structures", "shares"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """Structures by cluster, then run.
+
+    Attributes
+    ----------
+    frame, label
+        Their frames in the store, -1 for a structure from outside, and clusters, shapes (n_structures,).
+    run
+        Their runs, shape (n_structures,); None if they stand for all runs together.
+    """
+
+    frame: NDArray[np.int64]
+    label: NDArray[np.int32]
+    run: NDArray[np.int64] | None = None
+
+
+def choose_structures(store: Store, name: str, config: StructuresConfig, runs: Runs) -> Chosen:
+    """Return the structures that are asked for; clusters without a subset frame in a run have none there."""
+    group = f"clusterings/{name}"
+    if config.of == "leaders":
+        return Chosen(store.read(f"{group}/leader_frame"), store.read(f"{group}/leader_label"))
+    if not store.has(f"{group}/medoid_frame"):
+        raise ConfigError(
+            f"The clusters of {name} in {store.path} are led by structures from outside and have no medoids. "
+            "Export leaders instead."
+        )
+    subset, medoids = f"subsets/{store.attrs(group)['subset']}", store.read(f"{group}/medoid_frame")
+    per_cluster = config.representatives or 1
+    if config.by is None and per_cluster == 1:
+        return Chosen(medoids, np.arange(1, len(medoids) + 1, dtype=np.int32))
+    frame, label = store.read(f"{subset}/subset_frame"), store.read(f"{group}/subset_label")
+    run = take(store, runs.column, frame) if config.by else np.zeros(len(frame), np.int64)
+    parts, part = np.unique(np.stack([label, run]), axis=1, return_inverse=True)
+    if per_cluster == 1:
+        index = choose_medoids(StoredDistances(store, f"{subset}/rmsd"), part.reshape(-1) + 1)
+        of_part = np.arange(len(index), dtype=np.int32)
+    else:
+        n_pairs = store.shape(f"{subset}/rmsd")[0]
+        needed = PROCESS_BYTES + 4 * n_pairs + 8 * store.chunk_length(f"{subset}/rmsd")
+        mend = "Or take the medoids alone, without `representatives`."
+        require_within(memory_budget(None), needed, stage="export of representatives", mend=mend)
+        distances = read_distances(store, f"{subset}/rmsd")
+        known = None if config.by else np.searchsorted(frame, medoids)
+        found = choose_leaders(
+            distances, part.reshape(-1) + 1, method="medoid", per_cluster=per_cluster, medoids=known
+        )
+        index, of_part = found.subset_index, found.label - 1
+    labels, of_run = parts[:, of_part]
+    return Chosen(frame[index], labels.astype(np.int32), of_run if config.by else None)
+
+
+def shares(store: Store, name: str, chosen: Chosen, runs: Runs) -> tuple[NDArray[np.float64], str]:
+    """Return the share of frames that the cluster of each structure has, and in words of what frames.
+
+    They are the frames of the structure's run, or all; those of the subset before assign has finished.
+    """
+    group, n_frames = f"clusterings/{name}", store.shape("position")[0]
+    counts = np.zeros((len(runs.names), int(store.attrs(group)["n_clusters_found"]) + 1), np.int64)
+    what = "frames"
+    try:
+        finished_assign(store, name)
+    except StageIncompleteError:
+        what = "frames of the first pass"
+        subset = store.attrs(group)["subset"]
+        if subset is None:
+            return np.full(len(chosen.label), np.nan), what
+        run = take(store, runs.column, store.read(f"subsets/{subset}/subset_frame"))
+        np.add.at(counts, (run, store.read(f"{group}/subset_label")), 1)
+    else:
+        for frames in frame_chunks(n_frames):
+            label = np.maximum(store.read(f"{group}/label", frames), 0)
+            np.add.at(counts, (store.read(runs.column, frames), label), 1)
+    if chosen.run is None:
+        return counts.sum(axis=0)[chosen.label] / counts.sum(), f"all {what}"
+    return counts[chosen.run, chosen.label] / counts.sum(axis=1)[chosen.run], f"the run's {what}"

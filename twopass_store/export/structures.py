@@ -1,0 +1,256 @@
+"""Structures that stand for clusters, superposed, for other programs."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import StructuresConfig, StructuresOptions, validated
+from ..errors import ConfigError
+from ..journal import StageJournal
+from ..metric import ClusterMetric, read_metric
+from ..partition import chunk_range, n_chunks
+from ..progress import Progress, Silent
+from ..report import ClusterTable, Runs, finished_assign, short_names
+from ..store import Store, Watch, require_ingest, store_path, take
+from .choice import Chosen, choose_structures, shares
+from .coordinates import ExportResult, named_clustering, unchanged, write_frames
+from .scripts import SCRIPTS, script
+from .target import checked_target, replacing
+
+__all__ = ["export_structures", "has_current_medoids", "medoids_path", "superposed"]
+
+PDB_NM = -99.999, 999.999
+"""The range of a coordinate that fits into PDB's eight columns in Å."""
+
+REMARK_COLUMNS = 80
+
+
+def export_structures(
+    store: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **options: Unpack[StructuresOptions],
+) -> ExportResult:
+    """Write structures that stand for the clusters, superposed as the metric says, by cluster.
+
+    By default they lie on the first by the atoms of the RMSD; if frames are superposed on a reference, on
+    that; if frames are compared as they are, as they are. They have no unit cell, since it wouldn't fit
+    positions that were turned; `export_coordinates` and the accessor of `open_results` give positions as
+    they are stored. Remarks of each model of a PDB file say which cluster it is, its share of the frames, and
+    the file, frame and time that it comes from.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    path
+        The file; its extension gives the format, see `export_coordinates`.
+    format
+        ``pml``, ``vmd`` or ``cxc``: write a script for PyMOL, VMD or ChimeraX too, which loads each structure
+        as an object and colours it by its cluster; it stands beside the PDB file of the same name. ``pdb``
+        writes that file alone. By default what the extension of `path` says.
+    overwrite
+        Whether files that exist are replaced.
+    progress
+        Progress reporter.
+    **options
+        See `StructuresConfig`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such format, clustering or structure, or the file exists.
+    StageIncompleteError
+        If the clustering has not finished or, for averages, assign.
+    MemoryBudgetError
+        If the distances that representatives are chosen by don't fit into memory.
+    TrajectoryError
+        If the format has no room for a structure.
+    StoreWriteError
+        If the disk refuses.
+    """
+    from ..trajectory import Block, output_format, topology_from_json
+
+    config = validated(StructuresConfig, options)
+    opened = Store.open(store_path(store))
+    require_ingest(opened)
+    kind = format or Path(path).suffix.lower().removeprefix(".")
+    if kind in SCRIPTS or format == "pdb":
+        path = Path(path).with_suffix(".pdb")
+    elif format is not None:
+        raise ConfigError(f"Structures can't be written as {format}: `format` is pdb, {', '.join(SCRIPTS)}.")
+    entry = output_format(path)
+    sources = [str(source) for source in opened.read("trajectory_path")]
+    targets = [
+        checked_target(each, store=opened.path, overwrite=overwrite, sources=sources)
+        for each in (path, *([Path(path).with_suffix(f".{kind}")] if kind in SCRIPTS else []))
+    ]
+    name = named_clustering(opened, config.name)
+    group = f"clusterings/{name}"
+    watch = Watch(opened.path, name)
+    metric, runs = read_metric(opened, group), Runs.of(opened)
+    chosen = choose_structures(opened, name, config, runs)
+    if config.of == "leaders":
+        xyz = opened.read(f"{group}/leader_position")
+        if not np.isfinite(xyz).all():
+            raise ConfigError(
+                f"Some leaders of {opened.path} come from outside and lack atoms, which no format can leave "
+                "out. Take their known atoms from `open_results(…).twopass.leaders()`."
+            )
+    else:
+        xyz = take(opened, "position", chosen.frame)
+    xyz, n_averaged = superposed(xyz, metric), None
+    if config.of == "averages":
+        xyz, n_averaged = _averages(opened, name, chosen, xyz, metric, runs)
+    has_time = bool((chosen.frame >= 0).all()) and opened.attrs("time")["time_source"] != "index"
+    time: NDArray[np.float64] | None = None
+    if has_time or entry.needs_time:
+        column = take(opened, "time" if has_time else "source_frame", np.maximum(chosen.frame, 0))
+        time = np.where(chosen.frame < 0, 0, column)
+    topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
+    blocks = unchanged([Block(_shifted(xyz), time)], watch, "position", group)
+    remarks = list(_remarks(opened, name, config, chosen, runs, n_averaged))
+    write_frames(blocks, topology, targets[0], len(xyz), progress or Silent(), remarks=remarks)
+    for target in targets[1:]:
+        with replacing(target) as temporary:
+            text = script(kind, targets[0].name, chosen.label)
+            temporary.write_text(text, encoding="utf-8")
+    return ExportResult(targets[0], entry.name, len(xyz), xyz.shape[1], None, name, *targets[1:])
+
+
+def medoids_path(store: str | os.PathLike[str], name: str) -> Path:
+    """Return where a run leaves the medoids of a clustering: beside the store."""
+    path = store_path(store)
+    stem = path.stem if path.suffix == ".zarr" else path.name
+    return path.with_name(f"{stem}.{name}.medoids.pdb")
+
+
+def has_current_medoids(table: ClusterTable) -> bool:
+    """Tell whether the file of the medoids is there and of this very clustering."""
+    name = table.attrs["clustering"]
+    try:
+        with medoids_path(table.attrs["store"], name).open(encoding="utf-8") as file:
+            return _title("medoids", name, table.attrs["fingerprint"]) in (next(file, ""), next(file, ""))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def superposed(
+    xyz: NDArray[np.float32], metric: ClusterMetric, onto: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Superpose structures as they are compared, shape (n_structures, n_atoms, 3), nm.
+
+    Where each pair is superposed, that is on `onto`, shape (n_atoms, 3), by default on the first.
+    """
+    from ..rmsd import superpose
+
+    if metric.fit == "pairs":
+        # Around the origin, since PDB has no room for coordinates far out.
+        reference = xyz[0] - xyz[0].mean(axis=0, dtype=np.float64) if onto is None else onto
+        return superpose(xyz, reference, atom_indices=metric.atoms, weights=metric.masses)
+    if metric.align_atoms is not None and metric.reference is not None:
+        reference = np.full(xyz.shape[1:], np.nan)
+        reference[metric.align_atoms] = metric.reference
+        return superpose(xyz, reference, atom_indices=metric.align_atoms, weights=metric.align_masses)
+    return xyz
+
+
+def _shifted(xyz: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring structures to where PDB has room for them."""
+    if xyz.min() > PDB_NM[0] and xyz.max() < PDB_NM[1]:
+        return xyz
+    # One shift of all keeps how they lie to each other.
+    shifted: NDArray[np.float32] = (xyz - np.round(xyz[0].mean(axis=0, dtype=np.float64))).astype(np.float32)
+    return shifted
+
+
+def _averages(
+    store: Store,
+    name: str,
+    chosen: Chosen,
+    medoids: NDArray[np.float32],
+    metric: ClusterMetric,
+    runs: Runs,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Average all frames of each medoid's cluster, and run, superposed on it; and count them."""
+    finished_assign(store, name)
+    sums, counts = np.zeros(medoids.shape), np.zeros(len(medoids), np.int64)
+    n_frames, chunk = store.shape("position")[0], store.chunk_length("position")
+    for index in range(n_chunks(n_frames, chunk)):
+        frames = chunk_range(index, chunk=chunk, length=n_frames)
+        label, xyz = store.read(f"clusterings/{name}/label", frames), store.read("position", frames)
+        run = store.read(runs.column, frames)
+        for place in range(len(medoids)):
+            here = label == chosen.label[place]
+            if chosen.run is not None:
+                here &= run == chosen.run[place]
+            if here.any():
+                moved = superposed(xyz[here], metric, medoids[place])
+                sums[place] += moved.sum(axis=0, dtype=np.float64)
+                counts[place] += len(moved)
+    if not counts.all():
+        raise ConfigError(f"Cluster {chosen.label[counts.argmin()]} has no frames to average.")
+    averages: NDArray[np.float32] = (sums / counts[:, None, None]).astype(np.float32)
+    return averages, counts
+
+
+def _remarks(
+    store: Store,
+    name: str,
+    config: StructuresConfig,
+    chosen: Chosen,
+    runs: Runs,
+    n_averaged: NDArray[np.int64] | None,
+) -> Iterator[str]:
+    """Yield what stands in front of the atoms of each model of a PDB file."""
+    share, of_what = shares(store, name, chosen, runs)
+    files = short_names([str(path) for path in store.read("trajectory_path")])
+    names = short_names(runs.names)
+    inside = np.maximum(chosen.frame, 0)
+    file, source_frame, time = (take(store, key, inside) for key in ("trajectory", "source_frame", "time"))
+    has_times = store.attrs("time")["time_source"] != "index"
+    kind = config.of if config.representatives is None else "representatives"
+    title = _title(kind, name, _fingerprint(store, name))
+    for row, label in enumerate(chosen.label):
+        lines = [title, _remark(f"CLUSTER {label}")]
+        if np.isfinite(share[row]):
+            lines.append(_remark(f"SHARE {share[row]:.4f} of {of_what}"))
+        if chosen.run is not None:
+            lines.append(_remark(f"RUN {names[chosen.run[row]]}"))
+        if n_averaged is not None:
+            lines.append(_remark(f"AVERAGE of {n_averaged[row]} frames, superposed on the medoid:"))
+        if chosen.frame[row] >= 0:
+            lines += [_remark(f"FILE {files[file[row]]}"), _remark(f"FRAME {source_frame[row]}")]
+            lines += [_remark(f"TIME {_decimal(time[row])} ps")] if has_times else []
+        yield "".join(lines)
+
+
+def _decimal(time: float) -> str:
+    # Many files have float32, whose further digits mean nothing.
+    return f"{time:.3f}".rstrip("0").rstrip(".")
+
+
+def _title(kind: str, name: str, fingerprint: str) -> str:
+    return _remark(f"{kind.upper()} OF {name}, {fingerprint}")
+
+
+def _remark(text: str) -> str:
+    """Return lines of the columns that PDB has; a break in a name would be one of the file."""
+    shown = "".join(each if each.isprintable() else "?" for each in text)
+    width = REMARK_COLUMNS - len("REMARK   6 ")
+    return "".join(f"REMARK   6 {shown[start : start + width]}\n" for start in range(0, len(shown), width))
+
+
+def _fingerprint(store: Store, name: str) -> str:
+    """Return the fingerprint of a clustering's last finished stage."""
+    journals: list[StageJournal | None] = [
+        store.journal(f"{stage}-{name}") for stage in ("assign", "clustering")
+    ]
+    return next(each.plan.fingerprint for each in journals if each is not None and each.complete)
