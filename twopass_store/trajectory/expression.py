@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from itertools import takewhile
 from typing import NoReturn
 
 from ..errors import SelectionError
@@ -38,13 +37,32 @@ ELEMENT_WORDS = frozenset(["type", "element", "symbol", "mass"])
 NUMBER_WORDS = frozenset(["index", "n_bonds", "residue", "resSeq", "resid", "resi", "chainid", "mass"])
 """Words that are compared with numbers."""
 
-_FLAGS = frozenset(["all", "everything", "none", "nothing", *KIND_WORDS])
-_NAMES = frozenset(["name", "code", "rescode", "resc", "resname", "resn", "segment_id", "segname"])
-_NAMES |= {"type", "element", "symbol"}
-_WORDS = sorted(_FLAGS | NUMBER_WORDS | _NAMES)
-_JOINTS = frozenset(["and", "or", "&&", "||"])
-_COMPARISONS = frozenset(["==", "eq", "!=", "ne", "<=", "le", ">=", "ge", "<", "lt", ">", "gt", "=~"])
-_OPERATORS = _JOINTS | _COMPARISONS | {"not", "!", "(", ")"}
+# What words and operators are: flag, word for numbers or names, comparison, joint, not, bracket, to.
+_KINDS = {
+    **dict.fromkeys(["all", "everything", "none", "nothing", *KIND_WORDS], "f"),
+    **dict.fromkeys(["name", "code", "rescode", "resc", "resname", "resn", "segment_id", "segname"], "w"),
+    **dict.fromkeys(ELEMENT_WORDS, "w"),
+    **dict.fromkeys(NUMBER_WORDS, "n"),
+    **dict.fromkeys(["==", "eq", "!=", "ne", "<=", "le", ">=", "ge", "<", "lt", ">", "gt", "=~"], "c"),
+    **dict.fromkeys(["and", "or", "&&", "||"], "j"),
+    **dict.fromkeys(["not", "!"], "!"),
+    "(": "(",
+    ")": ")",
+    "to": "t",
+}
+_WORDS = sorted(word for word, kind in _KINDS.items() if kind in "fwn")
+
+# What is wrong where a token of such a kind stands. Whatever else is a value: v.
+_UNKNOWN = ""
+_RULES = {
+    r"(?:^|(?<=[(!jc]))[)jc]|(?<=c)!": 'something is missing before "{token}"',
+    r"(?<=[(!jc])$": 'something is missing after "{last}"',
+    r"(?:^|(?<=[(!j]))[vt](?!c)": _UNKNOWN,
+    r"[wn](?<!c.)(?![vtc])": '"{token}" needs a value, such as "{token} {example}"',
+    r"(?<=[vf)])[(!fwn]|(?<=[f)])[vt]|(?<=c[wnfv])[(!fwnvt]": '"and" or "or" is missing before "{token}"',
+    r"t(?<![wn]vt)|t(?!v(?![vt]))": "a range stands alone; join several with or, as in "
+    '"(resid 1 to 5 or resid 10 to 20)"',
+}
 
 # Of other programs.
 _ALIASES = {
@@ -97,144 +115,77 @@ def check_expression(expression: str, *, names: dict[str, set[str]]) -> list[tup
     """Refuse what mdtraj can't read, and what it reads as something that nobody means.
 
     mdtraj takes ``name`` alone for all atoms, ``water or protein name CA`` for ``water``, ``name 1H1`` for
-    ``name H1``, ``resid 5 10 to 20`` for three residues, and ``resid ALA`` for none.
-
-    Parameters
-    ----------
-    expression
-        The expression.
-    names
-        The atoms' names by the word that asks for them, ``name`` and ``resname``, to suggest the latter.
-
-    Returns
-    -------
-    The words for names and the values that they are compared with.
+    ``name H1``, ``resid 5 10 to 20`` for three residues, and ``resid ALA`` for none. `names` are those of the
+    atoms by the word that asks for them, to suggest the latter. Returns the words for names and the values
+    that they are compared with.
     """
-    return _Check(expression, names).run()
-
-
-class _Check:
-    """A walk over the tokens of an expression, which knows what may come next."""
-
-    def __init__(self, expression: str, names: dict[str, set[str]]) -> None:
-        self.expression = expression
-        self.names = names
-        self.tokens = list(_TOKEN.finditer(expression))
-        self.compared: list[tuple[str, str]] = []
-
-    def run(self) -> list[tuple[str, str]]:
-        if not self.tokens:
-            raise SelectionError('Cannot use the selection: it is empty. Use "all" for all atoms.')
-        for at, token in enumerate(self.tokens):
-            if token.lastgroup == "stray":
-                hint = '; write "=="' if token[0] == "=" else ""
-                self._refuse(at, f"{token[0]} means nothing here{hint}")
-        opened: list[int] = []
-        wants_operand, at = True, 0
-        while at < len(self.tokens):
-            token = self.tokens[at]
-            if wants_operand:
-                wants_operand = token[0] in ("(", "not", "!")
-                if token[0] == "(":
-                    opened.append(at)
-                elif token[0] == "not" and self.expression[token.end() : token.end() + 1] == "(":
-                    self._refuse(at, 'a space is missing after "not"')
-                elif not wants_operand:
-                    at = self._operand(at)
-            elif token[0] == ")":
-                if not opened:
-                    self._refuse(at, 'this ")" closes no "("')
-                opened.pop()
-            elif token[0] in _JOINTS:
-                wants_operand = True
-            elif token[0] in _COMPARISONS:
-                at = self._compared(at, "")
-            else:
-                self._refuse(at, f'"and" or "or" is missing before "{token[0]}"')
-            at += 1
-        if wants_operand:
-            self._refuse(at, f'something is missing after "{self.tokens[-1][0]}"')
-        if opened:
-            self._refuse(opened[-1], 'this "(" isn\'t closed')
-        return self.compared
-
-    def _refuse(self, at: int, problem: str) -> NoReturn:
-        place = self.tokens[at].start() if at < len(self.tokens) else len(self.expression.rstrip())
-        refuse(self.expression, place, problem)
-
-    def _text(self, at: int) -> str:
-        return self.tokens[at][0] if at < len(self.tokens) else ""
-
-    def _operand(self, at: int) -> int:
-        """Check what begins with a token; returns the index of its last one."""
-        word = self._text(at)
-        if self._text(at + 1) in _COMPARISONS:
-            is_word = word in NUMBER_WORDS | _NAMES
-            return self._compared(at + 1, word) if is_word or word not in _OPERATORS | _FLAGS else at
-        if word in _FLAGS:
-            return at
-        if word not in NUMBER_WORDS | _NAMES:
-            self._unknown(at)
-        values = list(takewhile(self._is_value, range(at + 1, len(self.tokens))))
-        if not values:
-            self._refuse(
-                at, f'"{word}" needs a value, such as "{word} {"1" if word in NUMBER_WORDS else "CA"}"'
-            )
-        is_range = len(values) == 3 and self._text(values[1]) == "to"
+    tokens = list(_TOKEN.finditer(expression))
+    if not tokens:
+        raise SelectionError('Cannot use the selection: it is empty. Use "all" for all atoms.')
+    for token in tokens:
+        if token.lastgroup == "stray":
+            hint = '; write "=="' if token[0] == "=" else ""
+            refuse(expression, token.start(), f"{token[0]} means nothing here{hint}")
+        if token[0] == "not" and expression[token.end() :].startswith("("):
+            refuse(expression, token.start(), 'a space is missing after "not"')
+    kinds = "".join(_KINDS.get(token[0], "v") for token in tokens)
+    wrong = [(found.start(), rule) for rule in _RULES for found in re.finditer(rule, kinds)]
+    if wrong:
+        at, rule = min(wrong)
+        is_end = at == len(tokens)
+        text = "" if is_end else tokens[at][0]
+        place = len(expression.rstrip()) if is_end else tokens[at].start()
+        example = "1" if text in NUMBER_WORDS else "CA"
+        problem = _RULES[rule].format(token=text, last=tokens[-1][0], example=example)
+        refuse(expression, place, problem or _explain_unknown(text, names))
+    opened = []
+    for token in tokens:
+        if token[0] == "(":
+            opened.append(token.start())
+        elif token[0] == ")" and not opened:
+            refuse(expression, token.start(), 'this ")" closes no "("')
+        elif token[0] == ")":
+            opened.pop()
+    if opened:
+        refuse(expression, opened[-1], 'this "(" isn\'t closed')
+    compared = []
+    for found in re.finditer(r"([wn])(?:c[fwnv]|[vt]+)", kinds):
+        word, *values = tokens[found.start() : found.end()]
         for value in values:
-            if self._text(value) in _WORDS:
-                self._refuse(value, f'"and" or "or" is missing before "{self._text(value)}"')
-            if self._text(value) == "to" and not (is_range and value == values[1]):
-                mend = f'"({word} 1 to 5 or {word} 10 to 20)"'
-                self._refuse(value, f"a range stands alone; join several with or, as in {mend}")
-            if self._text(value) != "to":
-                self._value(value, word)
-        return values[-1]
+            if _KINDS.get(value[0]) in ("c", "t"):
+                continue
+            if problem := _explain_value(word[0], value[0]):
+                refuse(expression, value.start(), problem)
+            if found[1] == "w":
+                compared.append((word[0], value[0].strip("'\"")))
+    return compared
 
-    def _is_value(self, at: int) -> bool:
-        return self.tokens[at].lastgroup in ("quoted", "word") and self._text(at) not in _OPERATORS
 
-    def _compared(self, at: int, word: str) -> int:
-        """Check what follows a comparison of `word`, which may be a value."""
-        if at + 1 == len(self.tokens):
-            self._refuse(at + 1, f'something is missing after "{self._text(at)}"')
-        if self._is_value(at + 1) and word in NUMBER_WORDS | _NAMES:
-            self._value(at + 1, word)
-        return at + 1
+def _explain_value(word: str, text: str) -> str:
+    """Say what is wrong with a value that a word is compared with, if anything is."""
+    if word not in NUMBER_WORDS:
+        if text[0] in "'\"" or _is_plain(text):
+            return ""
+        return f"names that aren't of letters and digits alone need quotes: {word} {quoted([text])}"
+    if re.fullmatch(r"\d+\.?\d*|\.\d+", text):
+        return ""
+    span = re.fullmatch(r"(\d+)[-:](\d+)", text)
+    mend = f'; write "{word} {span[1]} to {span[2]}"' if span else ""
+    mend = "; separate them by spaces" if "," in text else mend
+    return f'"{word}" takes numbers{", counted from 0" if word == "chainid" else mend}'
 
-    def _value(self, at: int, word: str) -> None:
-        text = self._text(at)
-        is_quoted = self.tokens[at].lastgroup == "quoted"
-        if word in _NAMES:
-            if not is_quoted and not _is_plain(text):
-                self._refuse(
-                    at, f"names that aren't of letters and digits alone need quotes: {word} {quoted([text])}"
-                )
-            self.compared.append((word, text[1:-1] if is_quoted else text))
-        elif not re.fullmatch(r"\d+\.?\d*|\.\d+", text):
-            span = re.fullmatch(r"(\d+)[-:](\d+)", text)
-            mend = f'; write "{word} {span[1]} to {span[2]}"' if span else ""
-            mend = "; separate them by spaces" if "," in text else mend
-            mend = ", counted from 0" if word == "chainid" else mend
-            self._refuse(at, f'"{word}" takes numbers{mend}')
 
-    def _unknown(self, at: int) -> NoReturn:
-        word = self._text(at)
-        problem = f"\"{word}\" isn't a word of mdtraj's selection language"
-        close = get_close_matches(word.lower(), _WORDS, 1, 0.7)
-        found = [kind for kind, known in self.names.items() if word.strip("'\"") in known]
-        if word in _OPERATORS:
-            problem = f'something is missing before "{word}"'
-        elif word.lower() in _WORDS or word.lower() in _ALIASES or (close and not found):
-            lower = word.lower()
-            problem += f'; did you mean "{_ALIASES.get(lower, lower if lower in _WORDS else close[0])}"?'
-        elif found:
-            problem += f'; did you mean "{found[0]} {quoted([word])}"?'
-        else:
-            problem += '; for names, write "resname …" or "name …"'
-        self._refuse(at, problem)
+def _explain_unknown(word: str, names: dict[str, set[str]]) -> str:
+    lower, meant = word.lower(), '; for names, write "resname …" or "name …"'
+    close = get_close_matches(lower, _WORDS, 1, 0.7)
+    found = [kind for kind, known in names.items() if word.strip("'\"") in known]
+    if lower in _WORDS or lower in _ALIASES or (close and not found):
+        meant = f'; did you mean "{_ALIASES.get(lower, lower if lower in _WORDS else close[0])}"?'
+    elif found:
+        meant = f'; did you mean "{found[0]} {quoted([word])}"?'
+    return f"\"{word}\" isn't a word of mdtraj's selection language{meant}"
 
 
 def _is_plain(text: str) -> bool:
     """Tell whether mdtraj reads a text as one name."""
-    return re.fullmatch("[A-Za-z][A-Za-z0-9]*", text) is not None and text not in _OPERATORS | {"to"}
+    return re.fullmatch("[A-Za-z][A-Za-z0-9]*", text) is not None and _KINDS.get(text, "v") in "fwnv"
