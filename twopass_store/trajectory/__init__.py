@@ -7,7 +7,7 @@ JSON and back. Importing this room imports mdtraj, so callers import it where th
 from .advice import selection_remarks, solvent_remark
 from .atoms import default_rmsd_atoms, describe_selection
 from .containment import READER_BYTES, end_readers
-from .formats import TrajectoryFormat, grid_step, output_format
+from .formats import TrajectoryFormat, output_format
 from .imaging import ANCHOR, JumpCheck, make_imager
 from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
@@ -27,6 +27,7 @@ from .topology import (
     unclear_bonds,
 )
 from .writers import open_writer
+from .xdr import grid_step
 
 __all__ = [
     "ANCHOR",

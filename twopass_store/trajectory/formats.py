@@ -2,14 +2,13 @@
 
 import os
 import re
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import ConfigError, TrajectoryError, TrajectoryNotFoundError, TwopassError, UnreadableError
 from .compressed import teach_mdtraj
@@ -18,7 +17,6 @@ __all__ = [
     "FORMATS",
     "TrajectoryFormat",
     "check_file",
-    "grid_step",
     "output_format",
     "plain_name",
     "reading",
@@ -35,8 +33,16 @@ class TrajectoryFormat:
         Name for messages.
     extensions
         Lower case, with the dot.
+    start
+        Regular expression of the first bytes of a file; empty if they don't tell.
+    in_mdanalysis
+        What MDAnalysis calls it; empty if it doesn't read it.
+    topology
+        Extension by which mdtraj reads the atoms that such a file names; empty if it can't.
+    mend
+        How to get at the frames, if files of it aren't read.
     has_topology
-        Whether a file says which atoms it holds.
+        Whether a trajectory says which atoms it holds.
     has_time
         Whether frames carry times.
     has_steps
@@ -49,17 +55,21 @@ class TrajectoryFormat:
         Whether it is text, which may be compressed.
     can_seek
         Whether a frame is found without parsing those before it.
-    is_read, is_written
-        Whether files of it are read, and written.
+    is_written
+        Whether files of it are written.
     bytes_per_atom
         Peak memory of mdtraj for one atom of one frame while it decodes, in bytes; 12 is the float32 result
         alone. Measured; a test holds it.
     mdanalysis
-        What MDAnalysis calls the format, if that reads it; empty if the file's name says it. Else None.
+        What MDAnalysis reads the file as; empty if the file's name tells it. None if mdtraj reads it.
     """
 
     name: str
-    extensions: tuple[str, ...]
+    extensions: tuple[str, ...] = ()
+    start: bytes = b""
+    in_mdanalysis: str = ""
+    topology: str = ""
+    mend: str = ""
     has_topology: bool = False
     has_time: bool = False
     has_steps: bool = False
@@ -67,63 +77,158 @@ class TrajectoryFormat:
     unitcell: Literal["each", "first", "none"] = "each"
     is_text: bool = False
     can_seek: bool = True
-    is_read: bool = True
     is_written: bool = True
     bytes_per_atom: int = 12
     mdanalysis: str | None = None
 
 
+_CONVERT = "Convert it, as with MDAnalysis or VMD, to XTC or DCD."
+_GMX = "Convert it with `gmx trjconv -f {file} -o out.xtc`."
+_TOP = "Give it with `top`, beside the trajectory."
+_REAL = rb"[ \t]+-?\d+\.?\d*(?:[eE][-+]?\d+)?"
+# Of a record, six columns are its name.
+_PDB = (
+    rb"(?:[ \t\r]*\n)*(?:HEADER|OBSLTE|TITLE |CAVEAT|COMPND|EXPDTA|NUMMDL|AUTHOR|REMARK|SEQRES|CONECT"
+    rb"|CRYST1|ORIGX1|SCALE1|MODEL |USER  |(?:ATOM  |HETATM).{24}[ \d-]{4}\.\d{3})"
+)
+
+_TIMED: dict[str, Any] = {"has_time": True, "needs_time": True, "bytes_per_atom": 24}
 # HDF5 and NetCDF are decoded with what the libraries keep of it (48 bytes), and copied (48).
-# PDB is cut from its text (81 bytes).
-# xyz and lammpstrj are parsed into float64 frames (24 bytes), joined into one array (24) and cast (12).
+_ARRAYS: dict[str, Any] = {"has_time": True, "bytes_per_atom": 96}
+_TEXT: dict[str, Any] = {"is_text": True}
+_STREAM: dict[str, Any] = {"is_text": True, "can_seek": False}
+_STRUCTURE: dict[str, Any] = {"is_text": True, "has_topology": True}
+
+# A file is of the first whose start it has: those of text go on with those in which lines count, whatever the
+# title says.
 FORMATS = (
-    TrajectoryFormat("XTC", (".xtc",), has_time=True, needs_time=True, bytes_per_atom=24),
-    TrajectoryFormat("TRR", (".trr",), has_time=True, needs_time=True, bytes_per_atom=24),
-    TrajectoryFormat("DCD", (".dcd",), bytes_per_atom=24),
-    TrajectoryFormat("MDTraj HDF5", (".h5", ".hdf5"), has_topology=True, has_time=True, bytes_per_atom=96),
-    TrajectoryFormat("Amber NetCDF", (".nc", ".netcdf", ".ncdf"), has_time=True, bytes_per_atom=96),
+    TrajectoryFormat("XTC", (".xtc",), rb"\x00\x00\x07\xcb", "XTC", **_TIMED),
+    TrajectoryFormat("TRR", (".trr",), rb"\x00\x00\x07\xc9(?s:.{8})GMX_trn_file", "TRR", **_TIMED),
+    TrajectoryFormat("DCD", (".dcd",), rb"(?:T\0{3}|\0{3}T)CORD", "DCD", bytes_per_atom=24),
+    TrajectoryFormat("MDTraj HDF5", (".h5", ".hdf5"), topology=".h5", has_topology=True, **_ARRAYS),
     TrajectoryFormat(
-        "Amber NetCDF restart",
-        (".ncrst",),
+        "Amber NetCDF restart", (".ncrst",), rb"CDF[\x01\x02](?s:.*)AMBERRESTART", is_written=False, **_ARRAYS
+    ),
+    TrajectoryFormat("Amber NetCDF", (".nc", ".netcdf", ".ncdf"), rb"CDF[\x01\x02]", "NCDF", **_ARRAYS),
+    TrajectoryFormat(
+        "XTC of GROMACS 2023",
+        start=rb"\x00\x00\x07\xe7",
+        mend="No reader here knows its magic number 2023, for more than 298 million atoms. Write the atoms "
+        "that you need with `gmx trjconv -f {file} -s topol.tpr -o out.xtc`.",
+    ),
+    TrajectoryFormat(
+        "DCD of velocities", start=rb"(?:T\0+|\0+T)VELD", mend="Give the trajectory of positions."
+    ),
+    TrajectoryFormat(
+        "DCD of 64-bit records",
+        start=rb"(?:T\0{7}|\0{7}T)CORD",
+        mend="Convert it to one of 32-bit records, as with CatDCD or VMD.",
+    ),
+    TrajectoryFormat(
+        "NetCDF of 64-bit data (CDF-5)",
+        start=rb"CDF\x05",
+        mend="Convert it with `nccopy -k nc6 {file} out.nc`.",
+    ),
+    TrajectoryFormat("Amber restart as NetCDF-4", mend="Convert it with `nccopy -k nc6 {file} out.ncrst`."),
+    TrajectoryFormat("H5MD", in_mdanalysis="H5MD", mend=_CONVERT),
+    TrajectoryFormat("MSMBuilder HDF5", topology=".lh5", mend=_CONVERT),
+    TrajectoryFormat("HDF5", start=rb"\x89HDF", mend=_CONVERT),
+    TrajectoryFormat("GSD", (), rb"(?:\xdf\x65){4}", "GSD", ".gsd", mend=_CONVERT),
+    TrajectoryFormat("TNG", (), rb"(?s:.{0,52})GENERAL INFO", "TNG", mend=_GMX),
+    TrajectoryFormat("Amber binpos", start=rb"fxyz", mend=_CONVERT),
+    TrajectoryFormat(
+        "GROMACS run input (TPR)",
+        (),
+        rb"\0(?s:.{7})VERSION",
+        "TPR",
+        mend="Give the trajectory; `gmx editconf -f {file} -o top.gro` makes its topology.",
+    ),
+    TrajectoryFormat("tar archive", start=rb"(?s:.{257})ustar", mend="Unpack it with `tar -xf {file}`."),
+    TrajectoryFormat(
+        "GRO",
+        (".gro",),
+        rb".*\n *\d+\s*\n.{15}[ \d]{5}(?: *-?\d+\.\d+){3}",
+        "GRO",
+        ".gro",
         has_time=True,
-        is_written=False,
         bytes_per_atom=96,
+        **_STRUCTURE,
+    ),
+    TrajectoryFormat(
+        "Tinker XYZ",
+        (),
+        rb" *\d+[^\n]*\n(?: *-?\d+\.\d+){0,6} *\n? *1 +[A-Za-z]\S*" + _REAL * 3 + rb" +\d+",
+        "TXYZ",
+        ".arc",
+        mend=_CONVERT,
+        **_TEXT,
+    ),
+    # xyz and lammpstrj are parsed into float64 frames (24 bytes), joined into one array (24) and cast (12).
+    TrajectoryFormat(
+        "XYZ",
+        (".xyz",),
+        rb" *\d+\s*?\n.*\n *\S+" + _REAL * 3,
+        "XYZ",
+        unitcell="none",
+        bytes_per_atom=72,
+        **_STREAM,
     ),
     TrajectoryFormat(
         "Amber restart",
         (".rst7", ".inpcrd", ".restrt"),
-        has_time=True,
-        is_text=True,
+        rb".*\n *\d+(?: +[-+.\dEe]+){0,2} *\r?\n(?:[ \d-]{3}\d\.\d{7}){3}",
+        "INPCRD",
         is_written=False,
-        bytes_per_atom=96,
-    ),
-    TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), is_text=True, can_seek=False, bytes_per_atom=36),
-    TrajectoryFormat("XYZ", (".xyz",), unitcell="none", is_text=True, can_seek=False, bytes_per_atom=72),
-    TrajectoryFormat(
-        "LAMMPS", (".lammpstrj",), has_steps=True, is_text=True, can_seek=False, bytes_per_atom=72
+        **_TEXT,
+        **_ARRAYS,
     ),
     TrajectoryFormat(
-        "GRO",
-        (".gro",),
-        has_topology=True,
-        has_time=True,
-        is_text=True,
-        bytes_per_atom=96,
+        "Amber mdcrd",
+        (".mdcrd", ".crd"),
+        rb".*\n(?:[ \d-]{3}\d\.\d{3}){1,10} *\r?(?:\n|$)",
+        "TRJ",
+        bytes_per_atom=36,
+        **_STREAM,
     ),
     TrajectoryFormat(
-        "PDB",
-        (".pdb",),
-        has_topology=True,
+        "LAMMPS", (".lammpstrj",), rb"ITEM: ", "LAMMPSDUMP", has_steps=True, bytes_per_atom=72, **_STREAM
+    ),
+    TrajectoryFormat("GROMOS96", start=rb"TITLE\r?\n", mend=_GMX, **_TEXT),
+    TrajectoryFormat("Amber prmtop", (), rb"%VERSION", "TOP", ".prmtop", mend=_TOP, **_TEXT),
+    TrajectoryFormat("PSF", (), rb"PSF\b", "PSF", ".psf", mend=_TOP, **_TEXT),
+    TrajectoryFormat(
+        "mmCIF",
+        (".cif",),
+        rb"(?:#.*\n|\s)*data_",
+        topology=".cif",
+        mend=_TOP,
         unitcell="first",
-        is_text=True,
-        bytes_per_atom=240,
+        **_STRUCTURE,
     ),
-    TrajectoryFormat("mmCIF", (".cif",), has_topology=True, unitcell="first", is_text=True, is_read=False),
+    TrajectoryFormat("HOOMD XML", (), rb"(?s:.*)<hoomd_xml", "XML", ".hoomdxml", mend=_CONVERT, **_TEXT),
+    TrajectoryFormat("MOL2", (), rb"(?s:.*)@<TRIPOS>MOLECULE", "MOL2", ".mol2", mend=_TOP, **_TEXT),
+    TrajectoryFormat("CHARMM coordinates", (), rb"(?:\*.*\n)+ *\d+", "CRD", mend=_CONVERT, **_TEXT),
+    TrajectoryFormat(
+        "LAMMPS data",
+        (),
+        rb"(?s:.*)^ *\d+ +atoms\b(?s:.*)^ *\d+ +atom types\b",
+        "DATA",
+        mend=_CONVERT,
+        **_TEXT,
+    ),
+    TrajectoryFormat(
+        "GROMACS topology",
+        start=rb"(?s:.*)^(?:#include|\[ *(?:moleculetype|defaults|system) *\])",
+        mend="Give the trajectory; its topology is a GRO or PDB file.",
+        **_TEXT,
+    ),
+    # PDB is cut from its text (81 bytes).
+    TrajectoryFormat(
+        "PDB", (".pdb",), _PDB, "PDB", ".pdb", unitcell="first", bytes_per_atom=240, **_STRUCTURE
+    ),
 )
 
 _LINKS = "twopass-"
-_XTC_HEADER_BYTES = 60
-_XTC_UNPACKED_ATOMS = 9
 
 _WRITTEN = {extension: entry for entry in FORMATS if entry.is_written for extension in entry.extensions}
 del _WRITTEN[".hdf5"]  # mdtraj warns of any name but .h5
@@ -161,13 +266,6 @@ def plain_name(path: str, extensions: tuple[str, ...]) -> Iterator[str]:
 
     mdtraj chooses its reader or writer by the extension; those of XTC, TRR and DCD take no other letters.
     What it opens so may be compressed.
-
-    Parameters
-    ----------
-    path
-        The file to be read, or to be written if it doesn't exist.
-    extensions
-        Those of its format.
     """
     suffix = Path(path).suffix
     teach_mdtraj()
@@ -181,31 +279,8 @@ def plain_name(path: str, extensions: tuple[str, ...]) -> Iterator[str]:
         yield str(link)
 
 
-def grid_step(path: str, entry: TrajectoryFormat) -> float | None:
-    """Step of the grid that the first frame of an XTC file says its positions are on, nm.
-
-    None for other formats, and for XTC frames of so few atoms that they aren't compressed.
-    """
-    if entry.name != "XTC":
-        return None
-    with Path(path).open("rb") as file:
-        header = file.read(_XTC_HEADER_BYTES)
-    if len(header) < _XTC_HEADER_BYTES:
-        return None
-    n_atoms, per_nm = struct.unpack_from(">if", header, 52)
-    return 1.0 / per_nm if n_atoms > _XTC_UNPACKED_ATOMS and per_nm > 0 else None
-
-
 def check_file(path: str | Path) -> Path:
-    """Absolute path of a file that exists, is a plain file and isn't empty.
-
-    Raises
-    ------
-    TrajectoryNotFoundError
-        If there is nothing at the path.
-    TrajectoryError
-        If it is a directory, a device or a pipe, or empty, or may not be looked at.
-    """
+    """Absolute path of a file that exists, is a plain file and isn't empty; else a `TrajectoryError`."""
     # absolute, not resolved: what is recorded stays recognisable where the user works with links.
     file = Path(path).absolute()
     try:
@@ -229,14 +304,8 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
     """Turn whatever mdtraj raises into one :class:`TrajectoryError` that names the file.
 
     mdtraj's readers raise OSError, RuntimeError, ValueError, KeyError, AssertionError, IndexError,
-    ``tables.HDF5ExtError`` and bare ``Exception``, without saying of which file.
-
-    Parameters
-    ----------
-    path
-        The file being read.
-    what
-        What is being read, such as ``"the topology"``.
+    ``tables.HDF5ExtError`` and bare ``Exception``, without saying of which file. `what` is being
+    read, such as ``"the topology"``.
     """
     try:
         yield

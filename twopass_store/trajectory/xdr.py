@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import TrajectoryError
 from .formats import TrajectoryFormat, plain_name
 
-__all__ = ["XdrFrames", "find_frames", "is_zero_from", "numbers_at"]
+__all__ = ["XdrFrames", "find_frames", "grid_step", "is_zero_from", "numbers_at"]
 
 _CACHE_BYTES = 32 << 20
 
@@ -22,6 +22,7 @@ _XTC_HEADER = 92
 _XTC_UNPACKED_HEADER, _XTC_UNPACKED_ATOMS = 56, 9
 _XTC_BOX = 16
 _XTC_MOST_PER_ATOM = 24
+_XTC_GRID = 52
 _TRR_START = 24
 _TRR_SIZES = struct.Struct(">13i")
 _TRR_HEADER = _TRR_START + _TRR_SIZES.size
@@ -162,6 +163,17 @@ def _damaged(path: str, frame: int, byte: int) -> TrajectoryError:
         "whole frame begins, and the file goes on. Copy it again, or write the frames before it to a new "
         "file, as with `gmx trjconv -e`."
     )
+
+
+def grid_step(path: str, entry: TrajectoryFormat) -> float | None:
+    """Step of the grid that the first frame of an XTC file says its positions are on, nm.
+
+    None for other formats, and for XTC frames of so few atoms that they aren't compressed.
+    """
+    if entry.name != "XTC" or Path(path).stat().st_size < _XTC_HEADER:
+        return None
+    n_atoms, per_nm = struct.unpack(">if", numbers_at(path, np.array([_XTC_GRID]), "S8").tobytes())
+    return 1.0 / per_nm if n_atoms > _XTC_UNPACKED_ATOMS and per_nm > 0 else None
 
 
 def numbers_at(path: str, places: NDArray[np.int64], dtype: str, *, count: int = 1) -> NDArray[Any]:
