@@ -62,7 +62,7 @@ def run_pipeline(
     config
         What to do, or the path of a TOML file that says so, see `load_config`.
     restart
-        Discard stages that exist with other options, and everything made from them.
+        Discard the store with all its clusterings, and do all stages again.
     break_lock
         Take the store's lock from a process that may still be running, such as one on another host. Only if
         you are sure that it isn't.

@@ -31,7 +31,9 @@ Flag = tuple[str, str]
 QUIET: Flag = ("--quiet/-q", "No progress, no notes.")
 RESTART: Flag = (
     "--restart",
-    "If results exist with other options, discard them and everything made from them.",
+    "Discard what this command made before, with everything made from that, and do it again; a killed one "
+    "that is run again begins anew. Distances and trees stay where they fit, since other clusterings may use "
+    "them; ingest and run make the whole store anew.",
 )
 BREAK_LOCK: Flag = (
     "--break-lock",

@@ -202,6 +202,9 @@ def test_other_parameters_under_one_name__are_refused_then_restarted(ingested):
         assert results.attrs["n_clusters_found"] == 4
         assert "label" not in results
     assert assign_frames(ingested, name="again").n_frames_computed == 4000
+    again = cluster_subset(ingested, name="again", stride=50, n_clusters=4, restart=True)
+    assert (again.was_complete, again.n_pairs_computed) == (False, 0)
+    assert assign_frames(ingested, name="again").n_frames_computed == 4000
 
 
 def test_too_little_memory__names_the_largest_subset_that_fits(ingested):

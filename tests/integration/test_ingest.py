@@ -155,6 +155,8 @@ def test_other_parameters__are_refused_then_restarted(tmp_path, example_xtc, exa
     cluster_subset(store, stride=20, n_clusters=2)
     assert ingest_trajectories(store, example_xtc, top=example_top, stride=4, restart=True).n_frames == 1000
     assert Store.open(store).members("clusterings") == []
+    again = ingest_trajectories(store, example_xtc, top=example_top, stride=4, restart=True)
+    assert again.n_frames_computed == 1000
 
 
 def test_bad_frame__is_named_and_what_came_before_stays(tmp_path, example_xtc, example_top):

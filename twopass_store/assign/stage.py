@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["AssignResult", "assign_frames", "frames_left"]
 
 HINT = (
-    "Use the same --noise-cutoff, or --restart to discard those labels. If it is the clustering that "
-    "differs, make it anew with --restart of `twopass cluster`."
+    "Use the same --noise-cutoff, or --restart of `twopass assign` to discard those labels. If it is the "
+    "clustering that differs, make it anew with --restart of `twopass cluster`."
 )
 
 
@@ -77,7 +77,7 @@ def assign_frames(
     store
         Path of the store.
     restart
-        Discard labels that were made with another noise cutoff.
+        Discard the labels and margins of this clustering, and make them again.
     break_lock
         Take the store's lock from a process that may still be running, such as one on another host. Only if
         you are sure that it isn't.

@@ -72,7 +72,7 @@ def adopt_leaders(
         to the stored ones by residue and name, whatever their order; stored atoms that a structure lacks are
         NaN in ``leader_position``.
     restart
-        Discard a clustering of that name with other structures or options.
+        Discard a clustering of that name with its labels, and make it again.
     break_lock
         Take the store's lock from a process that may still be running, such as one on another host. Only if
         you are sure that it isn't.

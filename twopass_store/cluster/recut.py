@@ -31,7 +31,7 @@ def recut_clustering(
     new_name
         Name of the new clustering.
     restart
-        Discard a clustering of the new name with other options.
+        Discard a clustering of the new name with its labels, and cut again.
     break_lock
         Take the store's lock from a process that may still be running, such as one on another host. Only if
         you are sure that it isn't.

@@ -15,7 +15,6 @@ from ..store import (
     Step,
     Store,
     is_complete,
-    present_journal,
     require_clustering,
     require_ingest,
     run_stage,
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["HINT", "ClusterResult", "base_steps", "cluster_subset", "cut_in_words", "make_clustering"]
 
 HINT = (
-    "Use the same parameters, another name (--name, or cluster.name in a config), or --restart to discard "
-    "this one with its labels."
+    "Use the same parameters, another name (--name, or cluster.name in a config), or --restart of `twopass "
+    "cluster` to discard this one with its labels."
 )
 
 
@@ -89,7 +88,8 @@ def cluster_subset(
     store
         Path of the store.
     restart
-        Discard a clustering of that name with other options.
+        Discard a clustering of that name with its labels, and cluster again. The subset's distances and trees
+        stay where they fit, since other clusterings may use them.
     break_lock
         Take the store's lock from a process that may still be running, such as one on another host. Only if
         you are sure that it isn't.
@@ -158,19 +158,18 @@ class _Cluster(Stage[int]):
         config = self.config
         request = config.model_dump(mode="json", exclude={"memory", "workers", *METRIC_OPTIONS})
         request |= config.metric_options()
-        begun = present_journal(store, self.name, restart=self.restart)
+        begun = None if self.restart else store.journal(self.name)
         # What a file says may have changed.
         has_files = config.masses is not None or isinstance(config.align_to, str)
         if begun is None or begun.plan.request != request or has_files:
             begun = None
-        elif begun.complete and (finished := _finished_steps(store, config.name, restart=self.restart)):
+        elif begun.complete and (finished := _finished_steps(store, config.name)):
             return finished
 
         # mdtraj, scipy and numba take two seconds to import: not for a command that finds all done.
         from .plan import plan_cluster
 
-        goes_on = begun is not None and not self.restart and self.like is None
-        parameters = begun.plan.parameters if begun is not None and goes_on else None
+        parameters = None if begun is None or self.like is not None else begun.plan.parameters
         plan = plan_cluster(store, config, like=self.like, begun=parameters, restart=self.restart)
         self.planned = plan
         followers = tuple(f"{kind}-{config.name}" for kind in ("margin", "assign"))
@@ -213,16 +212,17 @@ def base_steps(store: Store, plan: "ClusterPlan") -> list[Step]:
     """Return the steps that clusterings of one subset share: its distances and a tree."""
     trees = plan.distances.stage.replace("subset-", "linkage-", 1)
     followers = tuple(stage for stage in store.members("journal") if stage.startswith(f"{trees}-"))
-    return [Step(plan.distances, followers), *([] if plan.tree is None else [Step(plan.tree)])]
+    tree = [] if plan.tree is None else [Step(plan.tree, is_shared=True)]
+    return [Step(plan.distances, followers, is_shared=True), *tree]
 
 
-def _finished_steps(store: Store, name: str, *, restart: bool) -> list[Step]:
+def _finished_steps(store: Store, name: str) -> list[Step]:
     """Return the steps of a clustering as planned, if all are done; a repair may have undone some."""
     group = f"clusterings/{name}"
     subset, linkage = (store.attrs(group)[key] for key in ("subset", "linkage"))
     stages = [f"clustering-{name}", *([] if subset is None else [f"subset-{subset}"])]
     stages += [] if linkage is None else [f"linkage-{subset}-{linkage}"]
-    journals = [present_journal(store, stage, restart=restart) for stage in stages]
+    journals = [store.journal(stage) for stage in stages]
     found = [Step(journal.plan) for journal in journals if journal is not None and journal.complete]
     return found if len(found) == len(stages) else []
 

@@ -10,7 +10,7 @@ from ..partition import chunks_per_shard
 from ..store import Store
 from .origins import ORIGINS
 
-__all__ = ["as_before", "is_packed_otherwise", "is_requested", "kept_choices", "requested"]
+__all__ = ["as_before", "is_requested", "kept_choices", "requested"]
 
 # What `trajectories` and `top` say already, or has no influence on the frames.
 _NO_CHOICES = {"trajectories", "from_list", "top", "ndx", "memory", "workers", "wide", "codec", "shard"}
@@ -75,17 +75,9 @@ def kept_choices(store: Store, config: IngestConfig) -> list[str]:
     per_file = store.unit_length("position") // store.chunk_length("position")
     if config.shard is not None and per_file != chunks_per_shard(n_frames, n_atoms, shard=config.shard):
         remarks.append(f"the store was begun with another `shard`, {per_file} chunks a file, and keeps it")
-    if is_packed_otherwise(store, config):
-        dtype = store.packing().dtype
+    dtype = store.packing().dtype
+    if (config.precision == "lossless" and dtype != "float32") or (config.wide and dtype == "int16"):
         remarks.append(
             f"the store has the same positions as {dtype} and keeps them so; `restart` changes that"
         )
     return remarks
-
-
-def is_packed_otherwise(store: Store, config: IngestConfig) -> bool:
-    """Tell whether the store has positions in another type than the one asked for."""
-    if not store.has("position"):
-        return False
-    dtype = store.packing().dtype
-    return (config.precision == "lossless" and dtype != "float32") or (config.wide and dtype == "int16")

@@ -22,14 +22,13 @@ from ..store import (
     Store,
     lock_folder,
     note_versions,
-    present_journal,
     provenance,
     store_path,
 )
 from .columns import COLUMNS_PER_WORKER, FrameColumns
 from .origins import recorded_paths, with_origins_of
 from .outcome import IngestEstimate, IngestResult
-from .request import is_packed_otherwise, is_requested, kept_choices
+from .request import is_requested, kept_choices
 
 if TYPE_CHECKING:
     from .plan import IngestPlan
@@ -62,7 +61,7 @@ def ingest_trajectories(
         are as they were when the store was made. Existing frames and labels stay as they are. What was begun
         before is finished first, from the files as they were then; without `trajectories` that is all.
     restart
-        Discard a store that was made with other options, with all its clusterings.
+        Discard the store with all its clusterings, and make it again.
     break_lock
         Take the store's lock from a process that may still be running, such as one on another host. Only if
         you are sure that it isn't.
@@ -184,7 +183,7 @@ def _ingest(
         raise StoreWriteError(f"There is no folder {path.parent} to put the store in. Make it first.")
     folder, files = lock_folder(path), list_inputs(config, progress.note)
     with naming_writer(folder, Lock("ingest"), break_lock=break_lock):
-        if present := _finished(path, config, files, progress, restart=restart):
+        if not restart and (present := _finished(path, config, files, progress)):
             return present
 
     from .growth import finish_growth
@@ -218,16 +217,14 @@ def _carry_out(
 
 
 def _finished(
-    path: Path, config: IngestConfig, files: Sequence[InputFile], progress: Progress, *, restart: bool
+    path: Path, config: IngestConfig, files: Sequence[InputFile], progress: Progress
 ) -> IngestResult | None:
     """Return the result if the very same request is complete already, judged without opening a file."""
     if not Store.exists(path):
         return None
-    store = Store.open(path, mends=restart)
-    journal = present_journal(store, "ingest", restart=restart)
+    store = Store.open(path)
+    journal = store.journal("ingest")
     if journal is None or not journal.complete or not is_requested(journal.plan, config, files):
-        return None
-    if restart and is_packed_otherwise(store, config):
         return None
     for remark in kept_choices(store, config):
         progress.note(remark)
@@ -256,14 +253,13 @@ def _opened(
     from ..trajectory import topology_to_json
 
     if store is not None:
-        journal = present_journal(store, "ingest", restart=restart)
+        journal = None if restart else store.journal("ingest")
         # Without a journal, it is what a kill left in the first instant, or to be discarded.
         if journal is not None:
-            is_same = journal.plan.fingerprint == plan.journal.fingerprint
-            if is_same and not (restart and is_packed_otherwise(store, config)):
+            if journal.plan.fingerprint == plan.journal.fingerprint:
                 note_versions(store.attrs()["provenance"], progress)
                 return store
-            if _holds_results(store) and not restart:
+            if _holds_results(store):
                 _refuse_changed(store, plan)
                 return store
         store.remove("")

@@ -37,10 +37,13 @@ class Step:
         What it does; without products if their shapes are known only when it runs.
     followers
         Journals of the stages that are made from it, the last first. They are discarded with it.
+    is_shared
+        Whether other stages are made from it as well: then a restart keeps what is there and fits.
     """
 
     plan: Plan
     followers: tuple[str, ...] = ()
+    is_shared: bool = False
 
 
 class Stage(ABC, Generic[Result]):
@@ -88,8 +91,8 @@ def run_stage(
     stage
         What to do.
     restart
-        Discard steps that exist with other parameters or whose journal is damaged, with all that was made
-        from them. Nothing is discarded otherwise.
+        Discard the steps with all that was made from them, and do them again. Of shared steps only those with
+        other parameters, or whose journal is damaged, are discarded.
     break_lock
         Take the lock from a process that may still be running.
     progress
@@ -114,7 +117,7 @@ def run_stage(
             journal = present_journal(store, step.plan.stage, restart=restart)
             if journal is not None and not restart:
                 journal.require(step.plan, hint=stage.hint)
-        if all(is_complete(store, step.plan, restart=restart) for step in steps):
+        if not restart and all(is_complete(store, step.plan) for step in steps):
             return None
         stage.prepare(store)
         with hold(folder, stage.locks(), break_lock=break_lock, restart=restart) as writer:
@@ -153,9 +156,9 @@ def require_clustering(store: Store, name: str) -> StageJournal:
     return journal
 
 
-def is_complete(store: Store, plan: Plan, *, restart: bool = False) -> bool:
+def is_complete(store: Store, plan: Plan) -> bool:
     """Tell whether a plan was carried out."""
-    journal = present_journal(store, plan.stage, restart=restart)
+    journal = store.journal(plan.stage)
     return journal is not None and journal.complete and journal.plan.fingerprint == plan.fingerprint
 
 
@@ -202,7 +205,8 @@ def _admit(store: Store, step: Step, *, hint: str, restart: bool, progress: Prog
     """Make way for a step: refuse another plan, or discard it at a restart; note other versions."""
     stage = step.plan.stage
     journal = present_journal(store, stage, restart=restart)
-    if journal is None or journal.plan.fingerprint != step.plan.fingerprint:
+    is_same = journal is not None and journal.plan.fingerprint == step.plan.fingerprint
+    if journal is None or not is_same or (restart and not step.is_shared):
         if journal is not None and not restart:
             journal.require(step.plan, hint=hint)
         # Without a journal there are no arrays, unless this is a restart: then they go.

@@ -97,7 +97,7 @@ SCENARIOS = (
     Scenario("scan", "clustered", f"{SCAN} --linkage average --linkage ward"),
     Scenario("recut", "labelled", "recut run.zarr --as fine --n-clusters 6"),
     Scenario("assign anew", "labelled", "assign run.zarr --noise-cutoff 0.8A --restart"),
-    Scenario("cluster anew", "labelled", f"{CLUSTER} --linkage ward --n-clusters 3 --restart"),
+    Scenario("cluster anew", "labelled", f"{CLUSTER} --n-clusters 4 --restart"),
     Scenario("ingest anew", "labelled", f"{INGEST} --stride 2 --restart"),
     Scenario("cluster by rows", "ingested", f"{CLUSTER} --linkage-input rows --n-clusters auto"),
     Scenario("recut anew", "cut twice", "recut run.zarr --name default --as fine --n-clusters 5 --restart"),
