@@ -236,6 +236,14 @@ def test_lammps__is_in_order_of_its_steps(frames, tmp_path, twopass, example_top
     assert '--dt "2 fs", between its steps' in result.stderr
 
 
+def test_dt__changes_nothing_where_files_have_times(tmp_path, twopass, example_xtc, example_top):
+    arguments = ("ingest", "s.zarr", example_xtc, "--top", example_top, "--stride", 1000)
+    twopass(*arguments)
+    result = twopass(*arguments, "--dt", "10 ps")
+    assert "--dt isn't used: all files have times" in result.stderr
+    assert "nothing was changed" in result.stdout
+
+
 def test_runs_without_times__are_taken_in_the_order_given(frames, tmp_path, twopass, example_top):
     save(frames, tmp_path / "r1" / "a.dcd", 0, 5)
     save(frames, tmp_path / "r1" / "b.dcd", 5, 12)

@@ -194,7 +194,8 @@ def _parameters(
         parameters["labels"] = [source.label for source in sources]
     if config.image != "none":
         parameters["image"] = config.image
-    if config.uses_times or config.from_list is not None:
+    # An unused `dt` groups no files into runs.
+    if any(source.run >= 0 for source in sources):
         parameters["times"] = [_timing(source) for source in sources]
     if inputs.runs is not None:
         columns = _run_columns(inputs.runs).values()

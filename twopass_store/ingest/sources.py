@@ -79,12 +79,17 @@ def find_inputs(config: IngestConfig, files: Sequence[InputFile], systems: Syste
                 f"{file.path} is unfinished: {missing}. Wait until it is written, copy it again, or take its "
                 "whole frames by leaving out `strict`."
             )
+    remarks: list[str] = []
+    if config.dt is not None and all(source.info.has_time for source in sources):
+        remarks = ["`dt` isn't used: all files have times of their own"]
+        config = config.model_copy(update={"dt": None})
     runs: list[Run] = []
     if config.uses_times or config.from_list is not None:
-        sources, runs, remarks = _by_time(files, sources, config)
+        sources, runs, more = _by_time(files, sources, config)
+        remarks += more
     else:
         sources = [replace(source, kept=_by_number(source.info, config)) for source in sources]
-        remarks = [*_untimed(sources, config)]
+        remarks += _untimed(sources, config)
     timeless = [short_name(one.info) for one in sources if not one.info.has_time and one.user_time is None]
     n_timed = [0 for _ in runs]
     for one in sources if runs else ():
@@ -154,8 +159,6 @@ def _by_time(
     empty = [run.label for run, choice in zip(runs, choices, strict=True) if not any(map(len, choice.kept))]
     if empty:
         remarks.append(f"nothing is kept of {listed(empty)}: outside of the times asked for")
-    if config.dt is not None and all(source.info.has_time for source in sources):
-        remarks.append("`dt` isn't used: all files have times of their own")
     return sources, runs, remarks
 
 
