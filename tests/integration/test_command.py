@@ -176,7 +176,7 @@ def test_status__follows_the_run(demo, twopass):
         (["ingest", "s.zarr", "*.dcd"], 3, "matches no file"),
         (["ingest", "s.zarr", "example:alanine-dipeptide.xtc"], 2, "--top"),
         (["ingest", "s.zarr", "empty.xtc", "--top", "example:alanine-dipeptide.pdb"], 3, "empty"),
-        (["ingest", "s.zarr", "notes.txt", "--top", "example:alanine-dipeptide.pdb"], 3, "supported"),
+        (["ingest", "s.zarr", "notes.txt", "--top", "example:alanine-dipeptide.pdb"], 3, "Cannot tell"),
         (["ingest", "folder", "example:alanine-dipeptide.pdb"], 4, "is no twopass store"),
         (["ingest", "no/such/s.zarr", "example:alanine-dipeptide.pdb"], 10, "no/such"),
         (["cluster", "nowhere.zarr", "--n-clusters", "3"], 11, "There is no store"),
