@@ -1,5 +1,7 @@
 """Periodic images: undone as mdtraj does it, and warned about where they are not."""
 
+import re
+
 import mdtraj as md
 import numpy as np
 import pytest
@@ -130,3 +132,14 @@ def test_skewed_box__is_imaged_too(tmp_path):
     atoms = trajectory.topology.select("chainid 0")
     found = Store.open(tmp_path / "s.zarr").read("position")
     np.testing.assert_allclose(shape_of(found), shape_of(whole[:, atoms]), atol=1e-5)
+
+
+def test_jumps_seen_at_ingest__are_repeated_where_rmsds_are_computed(wrapped, twopass):
+    told = twopass("ingest", "s.zarr", "run.h5", "--select", "protein").stderr
+    figure = re.search(r"in (\d+) of the (\d+) frames looked at", told)
+    repeated = "jumped across the box in {} of {} frames".format(*figure.groups())
+    assert repeated in twopass("scan", "s.zarr", "--n-clusters", "2:3").stderr
+    assert repeated in twopass("cluster", "s.zarr", "--n-clusters", "2").stderr
+    twopass("ingest", "whole.zarr", "run.h5", "--select", "protein", "--image", "whole")
+    assert "jump" not in twopass("cluster", "whole.zarr", "--n-clusters", "2").stderr
+    assert "nothing was changed" in twopass("ingest", "s.zarr", "run.h5", "--select", "protein").stdout

@@ -11,7 +11,7 @@ from ..errors import ConfigError, NonFiniteError, TopologyMismatchError
 from ..executors import PROCESS_BYTES, memory_budget, require_room
 from ..metric import ClusterMetric
 from ..partition import FrameRange, parse_ranges
-from ..store import Store
+from ..store import Store, require_ingest
 from ..trajectory import (
     TOPOLOGY_BYTES_PER_ATOM,
     count_atoms,
@@ -86,11 +86,17 @@ def choose_atoms(store: Store, select: str | None) -> tuple[md.Topology, NDArray
 
 
 def remarks_on(store: Store, topology: md.Topology, *selections: str | None) -> list[str]:
-    """Return what a user should know about selections of the stored atoms."""
+    """Return what a user should know about the stored positions, and selections of their atoms."""
     given = [each for each in dict.fromkeys(selections) if each is not None]
-    return [
+    remarks = [
         text for each in given for text in selection_remarks(topology, each, lambda: _guessed(store) or ())
     ]
+    if jumps := require_ingest(store).plan.request.get("jumps"):
+        remarks.append(
+            f"warning: at ingest, atoms jumped across the box in {jumps} frames looked at, and RMSDs measure "
+            "the jump: ingest into another store, with --image whole or anchor=SELECTION"
+        )
+    return remarks
 
 
 def _guessed(store: Store) -> tuple[int, ...] | None:

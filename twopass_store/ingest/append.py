@@ -14,7 +14,7 @@ from ..store import Store
 from ..trajectory import TrajectoryInfo, digest_file
 from .origins import Origins
 from .plan import IngestPlan, describe_file, file_columns, origin_of, plan_ingest
-from .request import as_before
+from .request import JUMPS, as_before
 from .runs import Source
 
 __all__ = ["plan_append"]
@@ -199,10 +199,11 @@ def _extended(store: Store, before: Plan, longer: IngestPlan, n_files: int) -> P
         parameters["appended"] = [*before.parameters.get("appended", []), order]
     lengths = {spec.name: Store.product("", spec, shape) for spec, shape in longer.arrays}
     lengths["position"] = Product("position", n_chunks(longer.n_frames, store.unit_length("position")))
-    append = {"n_frames": longer.n_stored, "n_files": n_files}
+    noted = {key: value for key, value in longer.journal.request.items() if key == JUMPS}
+    noted |= {"append": {"n_frames": longer.n_stored, "n_files": n_files}}
     return replace(
         before,
         parameters=parameters,
         products=tuple(lengths.get(product.path, product) for product in before.products),
-        request={**before.request, "append": append},
+        request={**before.request, **noted},
     )

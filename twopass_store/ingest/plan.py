@@ -24,9 +24,9 @@ from ..trajectory import (
     topology_to_json,
 )
 from .columns import COLUMNS_PER_WORKER, FRAME_COLUMN_BYTES
-from .images import warn_of_jumps
+from .look import Look, look_at_frames
 from .origins import Origin, Origins
-from .request import requested
+from .request import JUMPS, requested
 from .runs import Run, Source
 from .sources import Inputs, find_inputs
 from .systems import SystemTable, listed
@@ -141,11 +141,13 @@ def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store |
     shard_frames = shard_chunks * position_chunk_frames(reference.n_kept)
     unit = min(shard_frames, n_frames + (0 if to is None else to.shape("position")[0]))
     shared_bytes, worker_bytes = memory_of(config, sources, systems, unit=unit, n_timed=inputs.n_timed)
+    guessed = reference.guessed_atoms()
+    look = look_at_frames(sources, stored_topology, guessed, for_jumps=config.image == "none")
     return IngestPlan(
         sources=sources,
         trajectories=tuple(range(len(sources))),
         stored_topology=stored_topology,
-        guessed=reference.guessed_atoms(),
+        guessed=guessed,
         n_frames=n_frames,
         n_stored=0,
         tables=tables,
@@ -161,13 +163,13 @@ def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store |
                     )
                     for spec, shape in arrays
                 ),
-                request=request,
+                request=request | ({JUMPS: look.jumps} if look.jumps else {}),
             )
         ),
         shard_chunks=shard_chunks,
         shared_bytes=shared_bytes,
         worker_bytes=worker_bytes,
-        messages=tuple(_messages(config, inputs, systems, stored_topology)),
+        messages=tuple(_messages(config, inputs, systems, look)),
     )
 
 
@@ -302,9 +304,7 @@ def memory_of(
     return shared, reader + CHUNKS_IN_MEMORY * unit * n_kept * 12 + COLUMNS_PER_WORKER * FRAME_COLUMN_BYTES
 
 
-def _messages(
-    config: IngestConfig, inputs: Inputs, systems: SystemTable, stored_topology: md.Topology
-) -> Iterator[str]:
+def _messages(config: IngestConfig, inputs: Inputs, systems: SystemTable, look: Look) -> Iterator[str]:
     sources, reference = inputs.sources, systems.reference
     asked = "all atoms"
     if config.select is not None:
@@ -329,7 +329,7 @@ def _messages(
     if unfinished:
         others = f"; and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
         yield (
-            f"WARNING: unfinished, so only whole frames are taken: {'; '.join(unfinished[:3])}{others}. "
+            f"warning: unfinished, so only whole frames are taken: {'; '.join(unfinished[:3])}{others}. "
             "`append` adds the rest when it is there"
         )
     n_without = sum(source.info.n_without_positions for source in sources)
@@ -339,9 +339,7 @@ def _messages(
     bare = [Path(source.info.path).name for source in sources if not source.info.has_unitcell]
     if 0 < len(bare) < len(sources):
         yield f"no unit cell in {listed(bare)}: NaN for those frames"
-    warning = warn_of_jumps(sources, stored_topology) if config.image == "none" else None
-    if warning is not None:
-        yield warning
+    yield from look.remarks
 
 
 def _renamed(sources: Sequence[Source]) -> Iterator[str]:

@@ -10,7 +10,10 @@ from ..partition import chunks_per_shard
 from ..store import Store
 from .origins import ORIGINS
 
-__all__ = ["as_before", "is_requested", "kept_choices", "requested"]
+__all__ = ["JUMPS", "as_before", "is_requested", "kept_choices", "requested"]
+
+JUMPS = "jumps"
+"""Where a request keeps in how many frames atoms were seen to jump across the box."""
 
 # What `trajectories` and `top` say already, or has no influence on the frames.
 _NO_CHOICES = {"trajectories", "from_list", "top", "ndx", "memory", "workers", "wide", "codec", "shard"}
@@ -21,7 +24,8 @@ _NOT_RECORDED = ("trajectories", "from_list", "top", "ndx", "memory", "workers")
 
 def is_requested(plan: Plan, config: IngestConfig, files: Sequence[InputFile]) -> bool:
     """Tell whether a plan was made for the very same request."""
-    return {key: value for key, value in plan.request.items() if key != ORIGINS} == requested(config, files)
+    found = {key: value for key, value in plan.request.items() if key not in (ORIGINS, JUMPS)}
+    return found == requested(config, files)
 
 
 def requested(config: IngestConfig, files: Sequence[InputFile]) -> dict[str, Any]:

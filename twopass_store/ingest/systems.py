@@ -148,7 +148,7 @@ class SystemTable:
         if self._config.reader == "mdtraj" and (n_unclear := unclear_bonds(str(top))):
             records = f"{n_unclear} CONECT record{'s' if n_unclear > 1 else ''}"
             self._remarks[
-                f"WARNING: {records} of {top.name} left out, as several atoms have the same number. Where "
+                f"warning: {records} of {top.name} left out, as several atoms have the same number. Where "
                 "`image` needs these bonds, give a topology that has them (prmtop, psf)"
             ] = []
         content = _hash(topology_to_json(topology).encode())

@@ -6,9 +6,10 @@ JSON and back. Importing this room imports mdtraj, so callers import it where th
 
 from .advice import selection_remarks, solvent_remark
 from .atoms import default_rmsd_atoms, describe_selection
+from .bonds import BondCheck, OddBonds
 from .containment import READER_BYTES, end_readers
 from .formats import TrajectoryFormat, output_format
-from .imaging import ANCHOR, JumpCheck, make_imager
+from .imaging import ANCHOR, JumpCheck, make_imager, with_bonds
 from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms
@@ -35,7 +36,9 @@ __all__ = [
     "TOPOLOGY_BYTES_PER_ATOM",
     "AtomMatch",
     "Block",
+    "BondCheck",
     "JumpCheck",
+    "OddBonds",
     "TrajectoryFormat",
     "TrajectoryInfo",
     "check_unchanged",
@@ -72,4 +75,5 @@ __all__ = [
     "topology_from_json",
     "topology_to_json",
     "unclear_bonds",
+    "with_bonds",
 ]

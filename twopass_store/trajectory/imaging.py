@@ -16,7 +16,7 @@ from .selection import select_atoms
 if TYPE_CHECKING:
     from .stream import Block
 
-__all__ = ["ANCHOR", "Imager", "JumpCheck", "make_imager"]
+__all__ = ["ANCHOR", "Imager", "JumpCheck", "make_imager", "with_bonds"]
 
 Imager = Callable[[md.Trajectory], None]
 """Moves the atoms of frames, which must have a unit cell, in place."""
@@ -51,7 +51,7 @@ def make_imager(
     SelectionError
         If the selection can't be used.
     """
-    bonded = _with_bonds(topology)
+    bonded = with_bonds(topology)
     chosen = np.empty(0, np.int64) if image == "whole" else select_atoms(topology, image.removeprefix(ANCHOR))
     kept = np.arange(topology.n_atoms) if atom_indices is None else atom_indices
     wanted = set(np.union1d(kept, chosen).tolist())
@@ -103,7 +103,8 @@ def _outwards(topology: md.Topology, molecules: list[list[Any]]) -> NDArray[np.i
     return np.array(bonds, np.int32).reshape(-1, 2)
 
 
-def _with_bonds(topology: md.Topology) -> md.Topology:
+def with_bonds(topology: md.Topology) -> md.Topology:
+    """Return a topology with bonds: its own, or those of standard residues."""
     if topology.n_bonds:
         return topology
     # A copy, since readers share the topology.
@@ -148,12 +149,12 @@ class JumpCheck:
     Parameters
     ----------
     topology
-        The atoms kept.
+        The atoms kept, with bonds.
     """
 
     def __init__(self, topology: md.Topology) -> None:
         self._atoms = list(topology.atoms)
-        pairs = {(bond.atom1.index, bond.atom2.index) for bond in _with_bonds(topology).bonds}
+        pairs = {(bond.atom1.index, bond.atom2.index) for bond in topology.bonds}
         self._chains: list[tuple[str, list[int]]] = []
         for chain in topology.chains:
             residues = [residue for residue in chain.residues if not is_solvent(residue)]

@@ -1,0 +1,145 @@
+"""Whether bonds have the lengths of bonds: if not, the atoms are in another order than the topology says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+if TYPE_CHECKING:
+    from .stream import Block
+
+__all__ = ["BondCheck", "OddBonds"]
+
+COVALENT_RADII_NM = {
+    "H": 0.031, "B": 0.084, "C": 0.076, "N": 0.071, "O": 0.066, "F": 0.057, "Si": 0.111, "P": 0.107,
+    "S": 0.105, "Cl": 0.102, "Se": 0.120, "Br": 0.120, "I": 0.139,
+}  # fmt: skip
+"""Cordero et al., Dalton Trans. (2008) 2832; bonds of metals vary too much to judge."""
+
+STRETCHED = 0.25
+"""Part by which bonds may differ from the sum of the radii: triple bonds do by 0.22."""
+
+C_ALPHAS_NM = (0.25, 0.45)
+"""Distance of neighbouring C-alphas: 0.29 if cis, 0.38 if trans."""
+
+CHAIN_BREAKS = 0.1
+"""Share of the pairs up to which those between residues may be odd: loops are missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class OddBonds:
+    """Bonds of one file whose lengths are implausible in most frames.
+
+    `is_other_order` says that most are, though the atoms lie as close to each other as in a molecule.
+    """
+
+    n_odd: int
+    n_pairs: int
+    worst: str
+    is_other_order: bool
+
+    @property
+    def share(self) -> float:
+        """Share of the pairs looked at."""
+        return self.n_odd / self.n_pairs
+
+
+class BondCheck:
+    """Compares bonds, and neighbouring C-alphas, with lengths that they can have.
+
+    Judged are bonds between non-metals within a residue or to the next one. Beads and virtual sites, which
+    have no true elements, aren't.
+
+    Parameters
+    ----------
+    topology
+        The atoms kept, with bonds.
+    guessed
+        Those of them whose elements are guesses: bonds of these are judged in proteins and nucleic acids
+        only.
+    """
+
+    def __init__(self, topology: md.Topology, guessed: NDArray[np.int64]) -> None:
+        self._atoms = list(topology.atoms)
+        names = [{atom.name for atom in residue.atoms} for residue in topology.residues]
+        is_polymer = [{"N", "CA", "C"} <= each or {"C3'", "C4'"} <= each for each in names]
+        unknown = set(guessed.tolist())
+        bonds = [(a, b, *_plausible(a, b)) for a, b in topology.bonds if _is_covalent(a, b)]
+        # Polymers of beads can bear the names of elements, but have no hydrogens.
+        has_hydrogens = any(_is_hydrogen(a) or _is_hydrogen(b) for a, b, *_ in bonds)
+        pairs = [
+            each
+            for each in bonds
+            if all(is_polymer[atom.residue.index] for atom in each[:2])
+            or (has_hydrogens and not {each[0].index, each[1].index} & unknown)
+        ]
+        self._has_bonds = bool(pairs)
+        for chain in topology.chains:
+            for one, other in pairwise(chain.residues):
+                ends = [next(each.atoms_by_name("CA"), None) for each in (one, other) if each.is_protein]
+                if len(ends) == 2 and all(ends) and other.resSeq == one.resSeq + 1:
+                    pairs.append((ends[0], ends[1], *C_ALPHAS_NM))
+        self._pairs = np.array([(a.index, b.index) for a, b, *_ in pairs], np.int64).reshape(-1, 2)
+        self._low, self._high = np.array([each[2:] for each in pairs]).reshape(-1, 2).T
+        self._is_within = np.array([a.residue is b.residue for a, b, *_ in pairs], bool)
+
+    def look(self, blocks: Sequence["Block"]) -> OddBonds | None:
+        """Judge the frames of one file; None if the lengths are plausible, or nothing can be judged."""
+        frames = [frame for block in blocks for frame in self._lengths(block)]
+        if not len(self._pairs) or not frames:
+            return None
+        # The median: a frame before minimization, or a bond that breaks, doesn't count.
+        lengths = np.median(frames, axis=0)
+        off = np.maximum(self._low / np.maximum(lengths, 1e-6), lengths / self._high)
+        odd = off > 1
+        share = odd.mean()
+        if not (odd & self._is_within).any() and share <= CHAIN_BREAKS:
+            return None
+        worst = int(np.where(odd, off, 0).argmax())
+        one, other = (self._atoms[index] for index in self._pairs[worst])
+        text = f"{one} to {other}, {lengths[worst]:.3g} nm"
+        n_odd = int(odd.sum())
+        return OddBonds(n_odd, len(odd), text, bool(share > 0.5 and self._is_molecule(blocks[0])))
+
+    def _lengths(self, block: "Block") -> NDArray[np.float64]:
+        """Lengths by the nearest image, shape (n_frames, n_pairs)."""
+        positions = block.xyz.astype(np.float64)
+        apart = positions[:, self._pairs[:, 1]] - positions[:, self._pairs[:, 0]]
+        for frame, box in enumerate(() if block.unitcell_vectors is None else block.unitcell_vectors):
+            if np.isfinite(box).all() and abs(np.linalg.det(box)) > 1e-6:
+                apart[frame] -= np.round(apart[frame] @ np.linalg.inv(box)) @ box
+        return np.asarray(np.linalg.norm(apart, axis=2))
+
+    def _is_molecule(self, block: "Block") -> bool:
+        """Tell whether most atoms have a neighbour as near as in a molecule, whatever the topology says."""
+        positions = block.xyz[0, np.unique(self._pairs)]
+        if not np.isfinite(positions).all():
+            return False
+        nearest = KDTree(positions).query(positions, k=2)[0][:, 1]
+        low, high = (0.09, 0.17) if self._has_bonds else (0.36, 0.40)
+        return bool(((nearest > low) & (nearest < high)).mean() > 0.7)
+
+
+def _symbol(atom: Any) -> str:
+    return "" if atom.element is None else str(atom.element.symbol)
+
+
+def _is_hydrogen(atom: Any) -> bool:
+    return _symbol(atom) == "H"
+
+
+def _is_covalent(one: Any, other: Any) -> bool:
+    """Tell whether a bond can be judged: not one that spans residues, or keeps a water rigid."""
+    radii = _symbol(one) in COVALENT_RADII_NM and _symbol(other) in COVALENT_RADII_NM
+    is_near = one.residue is other.residue or abs(one.residue.resSeq - other.residue.resSeq) == 1
+    return radii and is_near and not (_is_hydrogen(one) and _is_hydrogen(other))
+
+
+def _plausible(one: Any, other: Any) -> tuple[float, float]:
+    length = COVALENT_RADII_NM[_symbol(one)] + COVALENT_RADII_NM[_symbol(other)]
+    return (1 - STRETCHED) * length, (1 + STRETCHED) * length
