@@ -52,10 +52,8 @@ def selection_remarks(
 def explain_kinds(topology: md.Topology, selection: str) -> tuple[str, str]:
     """Say which residues the words for kinds of them miss, as ``protein`` does HIE.
 
-    Returns
-    -------
-    A remark with a selection that takes them for what they look like, empty if that changes nothing; and
-    that selection.
+    Returns a remark with a selection that takes them for what they look like, empty if that changes nothing;
+    and that selection.
     """
     wider = dict.fromkeys(words_of(selection) & KIND_WORDS.keys(), "")
     for word in wider:

@@ -58,15 +58,7 @@ def counted(names: Iterable[str]) -> str:
 
 
 def is_missed(residue: Any, kind: str) -> bool:
-    """Tell whether a residue looks like one of a kind that mdtraj doesn't take for one.
-
-    Parameters
-    ----------
-    residue
-        The residue of a topology.
-    kind
-        ``protein``, of which ``backbone`` and ``sidechain`` are parts, ``nucleic`` or ``water``.
-    """
+    """Tell whether a residue looks like protein, nucleic or water, and mdtraj doesn't take it for that."""
     name = residue.name.strip()
     if kind == "water":
         return not residue.is_water and _is_water(residue)

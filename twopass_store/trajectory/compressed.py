@@ -25,43 +25,28 @@ _BUFFER_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """A kind of compression.
-
-    Attributes
-    ----------
-    name
-        Name for messages.
-    magic
-        The first bytes of a file.
-    opens
-        What opens such a file to read bytes; None if nothing here can.
-    suffix
-        The extension that such files have.
-    program
-        What unpacks one.
-    """
+    """A kind of compression; the program that unpacks it has its name."""
 
     name: str
-    magic: bytes
-    opens: Callable[..., IO[Any]] | None
+    magic: bytes  # the first bytes of a file
     suffix: str
-    program: str
+    opens: Callable[..., IO[Any]] | None = None  # to read bytes; None if nothing here can
 
     def to_unpack(self, file: Path) -> str:
         """Return the command that unpacks a file."""
         if self.name == "zip":
             return f"unzip {file.name}"
         if file.suffix == self.suffix:
-            return f"{self.program} -dk {file.name}"
-        return f"{self.program} -dc {file.name} > OTHER_NAME"
+            return f"{self.name} -dk {file.name}"
+        return f"{self.name} -dc {file.name} > OTHER_NAME"
 
 
 _KINDS = (
-    Compression("gzip", b"\x1f\x8b", gzip.open, ".gz", "gzip"),
-    Compression("bzip2", b"BZh", bz2.open, ".bz2", "bzip2"),
-    Compression("xz", b"\xfd7zXZ\x00", lzma.open, ".xz", "xz"),
-    Compression("zstd", b"\x28\xb5\x2f\xfd", None, ".zst", "zstd"),
-    Compression("zip", b"PK\x03\x04", None, ".zip", "unzip"),
+    Compression("gzip", b"\x1f\x8b", ".gz", gzip.open),
+    Compression("bzip2", b"BZh", ".bz2", bz2.open),
+    Compression("xz", b"\xfd7zXZ\x00", ".xz", lzma.open),
+    Compression("zstd", b"\x28\xb5\x2f\xfd", ".zst"),
+    Compression("zip", b"PK\x03\x04", ".zip"),
 )
 COMPRESSED_SUFFIXES = tuple(kind.suffix for kind in _KINDS)
 

@@ -46,25 +46,11 @@ def streamed(
     what: str,
     needs_bytes: int = 0,
 ) -> Generator[Result, None, None]:
-    """Run a generator function in a reader process and yield what it yields.
+    """Run a generator function of a module in a reader process and yield what it yields.
 
-    Parameters
-    ----------
-    function
-        A function of a module, which both processes can import.
-    arguments
-        Its arguments.
-    path, what
-        The file that it reads, and what of it, for messages.
-    needs_bytes
-        Memory that it may take beyond that of the libraries.
-
-    Raises
-    ------
-    TrajectoryError
-        If the function raises, crashes, takes too long or needs more memory.
-    WorkerError
-        If the process is killed from outside.
+    `path` and `what` are the file that it reads, and what of it, for messages; `needs_bytes` is the memory
+    that it may take beyond that of the libraries. Where it raises, crashes, takes too long or needs more
+    memory, that is a `TrajectoryError`; if the process is killed from outside, a `WorkerError`.
     """
     try:
         reader = _idle.pop()

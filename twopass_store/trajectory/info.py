@@ -1,14 +1,19 @@
 """What is known of a trajectory file, and whether it is still the same file."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, wraps
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from ..errors import TrajectoryError, TruncatedTrajectoryError
 from ..partition import FrameList
 from .formats import TrajectoryFormat, check_file, reading
 
-__all__ = ["TrajectoryInfo", "check_unchanged", "digest_file"]
+__all__ = ["TrajectoryInfo", "check_unchanged", "digest_file", "remembered"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _WHOLE_BYTES = 16 << 20
 _END_BYTES = 1 << 20
@@ -158,3 +163,22 @@ def _without_counts(start: bytes) -> bytes:
     if (place := start[:12].find(b"CORD")) > 0:  # the number of frames, and that of the last step
         return start[: place + 4] + start[place + 8 : place + 16] + start[place + 20 :]
     return start
+
+
+def remembered(n_files: int) -> Callable[[Function], Function]:
+    """Remember what a function of a path finds in the last so many files, as long as they don't change."""
+
+    def decorate(function: Function) -> Function:
+        @lru_cache(maxsize=n_files)
+        def found(_size: int, _modified_ns: int, *arguments: Any) -> Any:
+            return function(*arguments)
+
+        @wraps(function)
+        def find(path: str, *others: Any) -> Any:
+            file = check_file(path)
+            status = file.stat()
+            return found(status.st_size, status.st_mtime_ns, str(file), *others)
+
+        return cast(Function, find)
+
+    return decorate

@@ -46,14 +46,7 @@ _UNITS = {
 def check_units(path: str, variables: Any) -> dict[str, str]:
     """Read the units of time, coordinates and cells from the attributes of variables.
 
-    Returns
-    -------
-    Names that mdtraj knows, by variable; nothing for a variable that is absent or doesn't say.
-
-    Raises
-    ------
-    TrajectoryError
-        If they are no units, or of another quantity.
+    Returns mdtraj's names of them, by variable; nothing for one that is absent or doesn't say.
     """
     found = {}
     for name, usual in _UNITS.items():

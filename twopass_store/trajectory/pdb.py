@@ -3,13 +3,11 @@
 Atoms, positions and the borders of models are those that mdtraj finds, positions bit for bit.
 """
 
-import os
 import re
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
 from .compressed import open_unpacked
+from .info import remembered
 
 __all__ = [
     "Models",
@@ -44,40 +43,22 @@ _WIDTH = 80
 class Models:
     """Where the whole models of a file are.
 
-    Attributes
-    ----------
-    places
-        Bytes of the text at which each begins and ends, and that of its CRYST1 record, -1 if it has none;
-        shape (n_models, 3).
-    n_atoms
-        Atoms of each.
-    n_left
-        Bytes of a last model that is cut off.
+    `places` are the bytes of the text at which each begins and ends, and that of its CRYST1 record, -1 if it
+    has none; shape (n_models, 3).
     """
 
     places: NDArray[np.int64]
-    n_atoms: int
-    n_left: int
+    n_atoms: int  # of each
+    n_left: int  # bytes of a last model that is cut off
 
 
+@remembered(1)
 def find_models(path: str) -> Models:
     """Find the models of a file, which MODEL, ENDMDL or END records separate.
 
     A CRYST1 record is of the model that it stands in, or else of the next; a model without one has that of
-    the model before it.
-
-    Raises
-    ------
-    TrajectoryError
-        If the models have different numbers of atoms.
+    the model before it. All must have the same number of atoms.
     """
-    status = Path(path).stat()
-    return _find(os.path.realpath(path), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=1)
-def _find(path: str, size: int, modified_ns: int) -> Models:
-    # Size and time are part of the cache's key only.
     places = array("q")
     n_lines = n_atoms = n_left = end = 0
     with open_unpacked(path, "rb") as walked, open_unpacked(path, "rb") as file:
@@ -212,13 +193,7 @@ def count_lines(path: str) -> int:
 
 @contextmanager
 def first_model(path: str) -> Iterator[str]:
-    """Yield a file of the first model alone, without its CONECT records.
-
-    Raises
-    ------
-    TrajectoryError
-        If no model is whole.
-    """
+    """Yield a file of the first model alone, without its CONECT records."""
     places = find_models(path).places.tolist()
     if not places:
         raise TrajectoryError(f"{path} holds no whole model. Copy it again, or write it again.")

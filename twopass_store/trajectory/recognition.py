@@ -3,13 +3,13 @@
 import lzma
 import re
 import zlib
-from functools import lru_cache
 from pathlib import Path
 
 from ..errors import ConfigError, TrajectoryError, UnreadableError
 from .compressed import COMPRESSED_SUFFIXES, Compression, compression_of, read_head
 from .containment import contained
 from .formats import FORMATS, TrajectoryFormat, check_file, reading
+from .info import remembered
 
 __all__ = ["format_of", "mdanalysis_name", "topology_extension"]
 
@@ -51,7 +51,7 @@ def format_of(path: str | Path, name: str | None = None, *, reader: str = "mdtra
             raise ConfigError(f"`format` {name!r} isn't one of those that are read. Use one of {known}.")
         return named
     file = check_file(path)
-    (compression, content), suffix = _look_at(file), _suffix(file)
+    (compression, content), suffix = _look_at(str(file)), _suffix(file)
     entry = content or _BY_EXTENSION.get(suffix)
     _refuse_packed(file, compression, content, is_text=entry is not None and entry.is_text)
     if entry is None:
@@ -70,7 +70,7 @@ def format_of(path: str | Path, name: str | None = None, *, reader: str = "mdtra
 def mdanalysis_name(path: str | Path) -> str:
     """What MDAnalysis calls the format of a file's content; empty if the file's name has to say it."""
     file = check_file(path)
-    compression, content = _look_at(file)
+    compression, content = _look_at(str(file))
     # MDAnalysis reads text from gzip and bzip2, but our index of LAMMPS' frames needs the plain file.
     is_text = content is None or (content.is_text and content.name != "LAMMPS")
     is_packed = compression is not None and compression.name not in ("gzip", "bzip2")
@@ -81,7 +81,7 @@ def mdanalysis_name(path: str | Path) -> str:
 def topology_extension(path: str | Path) -> str:
     """Extension by which mdtraj reads the topology in a file: that of its content, or else its own."""
     file = check_file(path)
-    compression, content = _look_at(file)
+    compression, content = _look_at(str(file))
     _refuse_packed(file, compression, content, is_text=content is None or content.is_text)
     if content is None:
         return _suffix(file).replace(".ent", ".pdb")
@@ -114,15 +114,9 @@ def _suffix(file: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _look_at(file: Path) -> tuple[Compression | None, TrajectoryFormat | None]:
+@remembered(8)
+def _look_at(path: str) -> tuple[Compression | None, TrajectoryFormat | None]:
     """How a file is compressed, and the format of its first bytes, as far as known."""
-    status = file.stat()
-    return _looked_at(str(file), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=8)
-def _looked_at(path: str, size: int, modified_ns: int) -> tuple[Compression | None, TrajectoryFormat | None]:
-    # Size and time are part of the cache's key only.
     with reading(path, "the first bytes"):
         compression = compression_of(path)
     try:

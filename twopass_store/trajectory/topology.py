@@ -2,7 +2,6 @@
 
 import json
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from ..errors import TrajectoryError
 from .compressed import read_head, unpacked_bytes
 from .containment import contained
 from .formats import check_file, plain_name, reading
+from .info import remembered
 from .pdb import add_bonds, count_lines, count_unclear_bonds, first_model
 from .recognition import mdanalysis_name, topology_extension
 from .universe import topology_of
@@ -162,19 +162,13 @@ def unclear_bonds(path: str) -> int:
     return count_unclear_bonds(path) if topology_extension(path) == ".pdb" else 0
 
 
+@remembered(2)
 def shared_topology(path: str, reader: str = "mdtraj") -> md.Topology:
     """Topology of a file as :func:`load_topology` reads it, the same object while the file is unchanged.
 
     Not to be modified. At most two are kept, so that files with topologies of their own don't fill the
     memory.
     """
-    status = check_file(path).stat()
-    return _cached(path, reader, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=2)
-def _cached(path: str, reader: str, size: int, modified_ns: int) -> md.Topology:
-    # Size and time are part of the cache's key only.
     return load_topology(path, reader)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from mdtraj.core import element as elements
 
 from ..errors import TrajectoryError
+from .info import remembered
 
 __all__ = ["count_frames", "frames_of", "topology_of"]
 
@@ -43,8 +44,6 @@ _ATOM_STYLES = {
     **dict.fromkeys(("angle", "bond", "molecular"), "id resid type x y z"),
     "full": "id resid type charge x y z",
 }
-
-_latest: dict[tuple[Any, ...], Any] = {}
 
 
 def count_frames(path: str, n_atoms: int, format_name: str) -> tuple[int, int, bool, int]:
@@ -188,24 +187,18 @@ def _element(symbol: str) -> Any:
         return None
 
 
+@remembered(1)
 def _open(path: str, n_atoms: int, format_name: str) -> Any:
     """Return MDAnalysis' reader of a file; the latest is kept, since many scan the file as they open it."""
     from MDAnalysis import _READERS
 
     _prepare()
-    status = Path(path).stat()
-    key = path, status.st_size, status.st_mtime_ns, n_atoms, format_name
-    if key not in _latest:
-        for _, reader in list(_latest.items()):
-            _latest.clear()
-            reader.close()
-        name = format_name.upper() or _format_name(path, _READERS)
-        if name not in _READERS:
-            raise TrajectoryError(
-                f"MDAnalysis has no format {name!r} for trajectories. Use one of {_listed(_READERS)}."
-            )
-        _latest[key] = _READERS[name](path, n_atoms=n_atoms)
-    return _latest[key]
+    name = format_name.upper() or _format_name(path, _READERS)
+    if name not in _READERS:
+        raise TrajectoryError(
+            f"MDAnalysis has no format {name!r} for trajectories. Use one of {_listed(_READERS)}."
+        )
+    return _READERS[name](path, n_atoms=n_atoms)
 
 
 def _name_of(reader: Any) -> str:

@@ -31,24 +31,12 @@ _BOX, _POSITIONS, _VELOCITIES, _FORCES = 2, 7, 8, 9
 
 @dataclass(frozen=True, slots=True)
 class XdrFrames:
-    """The whole frames of a file.
+    """The whole frames of a file; arrays have shape (n_frames,)."""
 
-    Attributes
-    ----------
-    offsets
-        Bytes at which they begin, shape (n_frames,).
-    end
-        First byte behind them.
-    n_atoms
-        Atoms in each.
-    has_box, has_positions
-        What each has, shape (n_frames,); a box of zeros is none.
-    """
-
-    offsets: NDArray[np.int64]
-    end: int
+    offsets: NDArray[np.int64]  # bytes at which they begin
+    end: int  # first byte behind them
     n_atoms: int
-    has_box: NDArray[np.bool_]
+    has_box: NDArray[np.bool_]  # a box of zeros is none
     has_positions: NDArray[np.bool_]
 
 
@@ -57,13 +45,7 @@ _found: dict[tuple[str, int, int], XdrFrames] = {}
 
 
 def find_frames(path: str, entry: TrajectoryFormat) -> XdrFrames:
-    """Find the whole frames of an XTC or TRR file, which may end within another one.
-
-    Raises
-    ------
-    TrajectoryError
-        If there is something else between them or behind them.
-    """
+    """Find the whole frames of an XTC or TRR file, which holds nothing else, but may end within another."""
     key = _key(path)
     if key not in _found:
         found = _scan_trr(path) if entry.name == "TRR" else _scan_xtc(path, entry)
