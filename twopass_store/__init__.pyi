@@ -23,7 +23,7 @@ from .integrity import Damage, Repair, Verification, repair_store, verify_store
 from .pipeline import RunResult, run_pipeline
 from .progress import Progress
 from .report import compare_labels, plot_scan, store_status, summarize
-from .store import RemoveResult, remove_clustering
+from .store import RemoveResult, remove_clustering, rename_clustering
 
 __all__ = [
     "AdoptResult",
@@ -59,6 +59,7 @@ __all__ = [
     "recut_clustering",
     "relocate_trajectories",
     "remove_clustering",
+    "rename_clustering",
     "repair_store",
     "rmsd_matrix",
     "run_pipeline",

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from .assign import AssignResult, assign_frames
 from .cluster import ClusterResult, cluster_subset
 from .config import RunConfig, load_config
-from .export import export_structures, has_current_medoids, medoids_path
+from .export import export_structures, has_current_medoids
 from .ingest import IngestResult, ingest_trajectories
 from .progress import Progress, Silent
 from .report import ClusterTable, cluster_table, summarize
+from .store import medoids_path
 
 if TYPE_CHECKING:
     import xarray as xr

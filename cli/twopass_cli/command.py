@@ -14,7 +14,18 @@ from .plain import encodable
 if TYPE_CHECKING:
     from twopass_store.config.reference import Option
 
-__all__ = ["BREAK_LOCK", "QUIET", "RESTART", "Command", "Format", "Json", "OnlyName", "StorePath", "command"]
+__all__ = [
+    "BREAK_LOCK",
+    "NOTHING_NEW",
+    "QUIET",
+    "RESTART",
+    "Command",
+    "Format",
+    "Json",
+    "OnlyName",
+    "StorePath",
+    "command",
+]
 
 StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="Path of the store, a folder.")]
 Format = Annotated[
@@ -26,6 +37,8 @@ OnlyName = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Name of the clustering, if not default or the only one."),
 ]
+
+NOTHING_NEW = "All was done already; nothing was changed."
 
 Flag = tuple[str, str]
 QUIET: Flag = ("--quiet/-q", "No progress, no notes.")

@@ -35,6 +35,7 @@ COMMANDS = {
         stores.repair,
         stores.relocate,
         stores.remove,
+        stores.rename,
     )
 }
 

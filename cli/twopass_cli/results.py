@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twopass_store.config import format_bytes
 from twopass_store.schema import DEFAULT_METRIC
 
+from .command import NOTHING_NEW
 from .plain import plain
 from .tables import count, csv_text, formatted, print_data, print_facts, print_table, records, stdout_console
 
@@ -96,7 +97,7 @@ def print_clustering(store: Path, result: "ClusterResult", n_asked: str | None) 
         text += f"; most often confused: {', '.join(pairs)}"
     print(f"{text}.")
     if result.was_complete:
-        print("All was done already; nothing was changed.")
+        print(NOTHING_NEW)
 
 
 def print_scan(scan: "xr.Dataset", form: str) -> None:

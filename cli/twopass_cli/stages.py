@@ -5,13 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .command import BREAK_LOCK, QUIET, RESTART, Format, StorePath, command
+from .command import BREAK_LOCK, NOTHING_NEW, QUIET, RESTART, Format, StorePath, command
 
 __all__ = ["assign", "cluster", "ingest", "recut", "run", "scan"]
 
 WRITES = (RESTART, BREAK_LOCK, QUIET)
-
-NOTHING_NEW = "All was done already; nothing was changed."
 
 
 @command("twopass run configs/demo.toml --set cluster.n_clusters=5", flags=WRITES)

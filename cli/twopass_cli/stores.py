@@ -7,9 +7,20 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from .command import BREAK_LOCK, QUIET, Format, Json, OnlyName, StorePath, command
+from .command import BREAK_LOCK, NOTHING_NEW, QUIET, Format, Json, OnlyName, StorePath, command
 
-__all__ = ["compare", "export", "relocate", "remove", "repair", "report", "status", "summary", "verify"]
+__all__ = [
+    "compare",
+    "export",
+    "relocate",
+    "remove",
+    "rename",
+    "repair",
+    "report",
+    "status",
+    "summary",
+    "verify",
+]
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would be done.")]
 
@@ -201,7 +212,7 @@ def relocate(
                 f"{bad} of {count(len(moves), 'file')} can't be relocated. Mend these first"
             )
     if result.was_done:
-        print("All was done already; nothing was changed.")
+        print(NOTHING_NEW)
         return
     tops = f" and {count(len(result.topologies), 'other file')}" if result.topologies else ""
     would = "would be recorded" if dry_run else "recorded"
@@ -228,6 +239,23 @@ def remove(
 
     result = remove_clustering(store, name, unused=unused, **options)
     typer.echo(f"{store}: removed {', '.join(result.stages) or 'nothing'}")
+
+
+@command("twopass rename run.zarr --name default --to folded", flags=(BREAK_LOCK,))
+def rename(
+    store: StorePath,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Clustering to rename.")],
+    to: Annotated[str, typer.Option(metavar="NAME", help="Its new name.")],
+    **options: Any,
+) -> None:
+    """Give a clustering another name, as if it had been made under that one.
+
+    Its labels go with it, and its medoids beside the store. If it is killed, run it again.
+    """
+    from twopass_store.store import rename_clustering
+
+    is_new = rename_clustering(store, name, to, **options)
+    typer.echo(f"{store}: clustering {name} is now {to}" if is_new else NOTHING_NEW)
 
 
 @command(

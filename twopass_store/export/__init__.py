@@ -1,7 +1,7 @@
 """Structures and trajectories out of a store, for other programs; reads committed results only."""
 
 from .coordinates import ExportResult, export_coordinates
-from .structures import export_structures, has_current_medoids, medoids_path, superposed
+from .structures import export_structures, has_current_medoids, superposed
 from .target import checked_target, replacing
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "export_coordinates",
     "export_structures",
     "has_current_medoids",
-    "medoids_path",
     "replacing",
     "superposed",
 ]

@@ -15,13 +15,13 @@ from ..metric import ClusterMetric, read_metric
 from ..partition import chunk_range, n_chunks
 from ..progress import Progress, Silent
 from ..report import ClusterTable, Runs, finished_assign, short_names
-from ..store import Store, Watch, require_ingest, store_path, take
+from ..store import Store, Watch, medoids_path, require_ingest, store_path, take
 from .choice import Chosen, choose_structures, shares
 from .coordinates import ExportResult, named_clustering, unchanged, write_frames
 from .scripts import SCRIPTS, script
 from .target import checked_target, replacing
 
-__all__ = ["export_structures", "has_current_medoids", "medoids_path", "superposed"]
+__all__ = ["export_structures", "has_current_medoids", "superposed"]
 
 PDB_NM = -99.999, 999.999
 """The range of a coordinate that fits into PDB's eight columns in Å."""
@@ -123,13 +123,6 @@ def export_structures(
             text = script(kind, targets[0].name, chosen.label)
             temporary.write_text(text, encoding="utf-8")
     return ExportResult(targets[0], entry.name, len(xyz), xyz.shape[1], None, name, *targets[1:])
-
-
-def medoids_path(store: str | os.PathLike[str], name: str) -> Path:
-    """Return where a run leaves the medoids of a clustering: beside the store."""
-    path = store_path(store)
-    stem = path.stem if path.suffix == ".zarr" else path.name
-    return path.with_name(f"{stem}.{name}.medoids.pdb")
 
 
 def has_current_medoids(table: ClusterTable) -> bool:

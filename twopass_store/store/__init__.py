@@ -8,6 +8,7 @@ from .places import CHUNK_PREFIX, HOLDERS, METADATA_FILE, chunk_name, group_of, 
 from .provenance import note_versions, provenance
 from .reading import GROWTH, Watch, at_one_state, naming_restart
 from .removal import RemoveResult, remove_clustering, unused_subsets
+from .rename import rename_clustering
 from .results import chosen_clustering, plain_attributes, read_results
 from .stage import (
     Stage,
@@ -19,7 +20,7 @@ from .stage import (
     require_ingest,
     run_stage,
 )
-from .store import Store, lock_folder, store_path
+from .store import Store, lock_folder, medoids_path, store_path
 from .taking import take
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "is_complete",
     "ledger_metadata",
     "lock_folder",
+    "medoids_path",
     "metadata_key",
     "naming_restart",
     "note_versions",
@@ -58,6 +60,7 @@ __all__ = [
     "provenance",
     "read_results",
     "remove_clustering",
+    "rename_clustering",
     "require_clustering",
     "require_ingest",
     "run_stage",

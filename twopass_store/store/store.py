@@ -30,7 +30,7 @@ from .local import DurableLocalStore, inside
 from .places import METADATA_FILE, group_of, metadata_key
 from .reading import GROWTH
 
-__all__ = ["Store", "lock_folder", "store_path"]
+__all__ = ["Store", "lock_folder", "medoids_path", "store_path"]
 
 METADATA_FACTOR = 20
 """Memory that the root's metadata take while they are read, per byte of the file.
@@ -59,6 +59,13 @@ def store_path(path: str | os.PathLike[str]) -> Path:
 def lock_folder(path: Path) -> Path:
     """Return the folder beside a store that holds its locks and temporary files."""
     return path.with_name(path.name + ".lock")
+
+
+def medoids_path(store: str | os.PathLike[str], name: str) -> Path:
+    """Return where a run leaves the medoids of a clustering: beside the store."""
+    path = store_path(store)
+    stem = path.stem if path.suffix == ".zarr" else path.name
+    return path.with_name(f"{stem}.{name}.medoids.pdb")
 
 
 class Store(Arrays):

@@ -14,6 +14,7 @@ from twopass_store import (
     ingest_trajectories,
     recut_clustering,
     relocate_trajectories,
+    rename_clustering,
     scan_cuts,
 )
 from twopass_store.journal import Disk
@@ -31,6 +32,7 @@ NAMES = (
     "gromos",
     "structures",
     "relocate",
+    "rename",
 )
 
 
@@ -148,6 +150,7 @@ def make_actions(
         "gromos": (lambda store: cluster(store, method="gromos", cutoff="1A"), "ingest"),
         "structures": (lambda store: adopt_leaders(store, top, name="own", select="all"), "ingest"),
         "relocate": (lambda store: relocate_trajectories(store, inputs, moved), "cluster"),
+        "rename": (lambda store: rename_clustering(store, "default", "own"), "append"),
     }
     actions: dict[str, Action] = {}
     for name, (act, on) in plan.items():

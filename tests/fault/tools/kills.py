@@ -103,6 +103,7 @@ SCENARIOS = (
     Scenario("recut anew", "cut twice", "recut run.zarr --name default --as fine --n-clusters 5 --restart"),
     Scenario("assign to structures", "clustered", "assign run.zarr --name own --leaders {in}/top.pdb"),
     Scenario("relocate", "to move", "relocate run.zarr {in}/here {in}/there", workers=()),
+    Scenario("rename", "cut twice", "rename run.zarr --name fine --to thin", workers=()),
     Scenario("export", "exported", f"{EXPORT} --to out.xtc --top-to top.pdb", workers=()),
     Scenario("repair", "damaged", "repair run.zarr", workers=()),
     Scenario("run", "configured", "run config.toml", workers=()),
