@@ -47,7 +47,11 @@ def test_report__tells_what_the_store_holds(store, twopass, tmp_path):
     np.testing.assert_array_equal(run["label"], results.label[:: run["stride"]])
     assert found["scan"]["n_clusters"] == [2, 3, 4, 5]
     assert found["map"]["frame"] == results.subset_frame.values.tolist()
-    for words in ("4,000 frames", "every 20th frame", "average linkage was cut into 3 clusters", "mdtraj"):
+    for words in (
+        "4,000 frames",
+        "every 20th frame",
+        "average linkage, and the tree was cut into 3 clusters",
+    ):
         assert words in found["methods"]
 
     # Structures are superposed as they were compared: their RMSDs without a fit are those of the map.
@@ -65,24 +69,60 @@ def test_report__tells_what_the_store_holds(store, twopass, tmp_path):
     assert "--overwrite" in said.stderr
 
 
+def opened_in_chromium(page, profile):
+    """Return the DOM after everything is drawn, without a network, and what the console says."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium to open the page with")
+    options = "--headless=new --no-sandbox --use-angle=swiftshader --enable-unsafe-swiftshader"
+    command = [
+        chromium,
+        *options.split(),
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        f"--user-data-dir={profile}",
+    ]
+    command += ["--virtual-time-budget=30000", "--enable-logging=stderr", "--dump-dom", page.as_uri()]
+    opened = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    return opened.stdout, opened.stderr
+
+
 def test_report__loads_nothing_from_elsewhere(store, twopass, tmp_path):
     twopass("report", store, "--to", "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     own = re.sub(r'<script type="text/plain".*?</script>', "", page, flags=re.S)
     assert not re.search(r"<(?:link|img|iframe)|\ssrc=|@import|url\((?!['\"]?data:)", own)
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium to open the page with")
-    options = "--headless=new --no-sandbox --use-angle=swiftshader --enable-unsafe-swiftshader"
-    blocked = "--host-resolver-rules=MAP * ~NOTFOUND"
-    command = [chromium, *options.split(), blocked, f"--user-data-dir={tmp_path / 'profile'}"]
-    command += ["--virtual-time-budget=30000", "--enable-logging=stderr", "--dump-dom"]
-    opened = subprocess.run(
-        [*command, (tmp_path / "report.html").as_uri()], capture_output=True, text=True, timeout=240
+    # A choice in the list of frames is what a click on the map does.
+    choice = "byId('frame').value = '2'; byId('frame').dispatchEvent(new Event('change'));"
+    (tmp_path / "report.html").write_text(
+        page.replace("<script>start();", f"<script>start().then(() => {{ {choice} }});"), encoding="utf-8"
     )
-    assert opened.stdout.count('class="main-svg"') > 7, opened.stderr[-2000:]
-    assert re.search(r'id="viewer".*?<canvas', opened.stdout, re.S)
-    assert not re.search(r"CONSOLE.*(Uncaught|Failed to load)", opened.stderr)
+    dom, console = opened_in_chromium(tmp_path / "report.html", tmp_path / "profile")
+    assert dom.count('class="main-svg"') > 7, console[-2000:]
+    assert re.search(r'id="viewer".*?<canvas', dom, re.S)
+    assert "frame 40 of the store" in re.search(r'id="viewer-caption".*?</p>', dom, re.S)[0]
+    assert not re.search(r"CONSOLE.*(Uncaught|Failed to load)", console)
+
+
+def test_report__of_several_runs_and_many_clusters_draws_everything(
+    twopass, example_xtc, example_top, tmp_path
+):
+    example = md.load(str(example_xtc), top=str(example_top))
+    for run, name in enumerate(("a.xtc", f"{'long' * 40}.xtc")):
+        example[1500 * run : 1500 * run + 1500 - 300 * run].save_xtc(tmp_path / name)
+    twopass("ingest", "r.zarr", "a.xtc", f"{'long' * 40}.xtc", "--top", TOP)
+    twopass("cluster", "r.zarr", "--stride", 9, "--method", "gromos", "--cutoff", "0.25A")
+    twopass("assign", "r.zarr", "--noise-cutoff", "0.2A")
+    twopass("report", "r.zarr", "--to", "report.html")
+    dom, console = opened_in_chromium(tmp_path / "report.html", tmp_path / "profile")
+    assert not re.search(r"CONSOLE.*(Uncaught|Failed to load)", console)
+    assert re.search(r'id="viewer".*?<canvas', dom, re.S)
+    assert "Clusters from 9 on share the colour grey" in dom
+    (words,) = re.findall(r'id="methods">(.*?)</p>', dom)
+    found = open_results(tmp_path / "r.zarr")
+    beyond = int((found.label < 1).sum())
+    assert f"gave {found.attrs['n_clusters_found']} clusters" in words
+    assert f"farther than 0.02 nm from every leader were given none ({beyond:,} frames," in words
+    assert "every 9th frame" in words and "bootstrap over 2 runs" in words
 
 
 def test_report__of_leaders_from_outside_leaves_out_the_first_pass(store, twopass, tmp_path):
@@ -93,7 +133,7 @@ def test_report__of_leaders_from_outside_leaves_out_the_first_pass(store, twopas
     assert "map" not in found
     assert found["tree"] is found["scan"] is found["convergence"] is None
     assert found["structures"]["n_medoids"] == 3
-    assert "3 structures from outside lead" in found["methods"]
+    assert "nearest of 3 leaders, which are structures from elsewhere" in found["methods"]
 
 
 def test_static__writes_each_picture(store, twopass, tmp_path):

@@ -11,10 +11,10 @@ from .frames import populations, rmsd_histogram, timeline, transitions
 
 __all__ = ["COLORS", "OTHERS", "Plots", "color_of", "new_figure"]
 
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#332288", "#999933")
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#7a33e0", "#999933")
 """Of the largest clusters, told apart with any colour vision (after Okabe and Ito, and Tol)."""
 
-OTHERS = "#9a9a9a"
+OTHERS = "#767676"
 """Of all other clusters."""
 
 NONE = "#ffffff"

@@ -13,12 +13,16 @@ from ..analysis import COLORS, OTHERS, dendrogram, distance_map, rmsd_histogram,
 from ..cluster import stored_scan
 from ..errors import ConfigError
 from ..store import Store
-from .structures import structures
+from .methods import methods
+from .structures import MAX_BYTES, structures
 
 __all__ = ["page_content"]
 
 N_RUNS = 40
 """Rows of the timeline; of more runs, evenly spaced ones are shown."""
+
+N_POINTS = 1_500
+"""Frames on the map; fewer of large structures."""
 
 
 def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag: int) -> dict[str, Any]:
@@ -40,6 +44,7 @@ def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag:
         "store": Path(summary.attrs["store"]).name,
         "colors": [*COLORS, OTHERS],
         "facts": _facts(summary),
+        "methods": _methods(store, summary),
         "clusters": list(_clusters(summary)),
         "timeline": _timeline(results),
         "rmsd": _rmsd(results, summary),
@@ -48,7 +53,9 @@ def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag:
         "scan": _scan(store, results),
     }
     has_pass = results.attrs.get("subset") is not None
-    points = distance_map(results) if has_pass else None
+    # Each frame on the map brings its structure.
+    n_points = min(N_POINTS, MAX_BYTES // (8 * results.sizes["selected_atom"]))
+    points = distance_map(results, n_points=n_points) if has_pass else None
     if points is not None:
         found["map"] = {
             "xy": _rounded(points.xy, 5),
@@ -65,15 +72,20 @@ def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag:
 
 
 def _facts(summary: xr.Dataset) -> dict[str, Any]:
-    names = (
-        "n_trajectories n_frames n_atoms length_ps n_selected_atoms select atoms metric n_subset_frames "
-        "subset_stride n_leaders recovered_share noise_cutoff_nm n_beyond_noise_cutoff n_not_finite method "
-        "linkage_method linkage_input n_clusters_asked n_clusters_found cutoff_nm leader_method "
-        "faithfulness_held_out_overall near_tie_share"
-    )
-    found = {name: _plain(summary.attrs[name]) for name in names.split() if name in summary.attrs}
-    provenance = json.loads(summary.attrs["provenance"])
-    return {**found, "versions": provenance["versions"], "n_runs": summary.sizes["run"]}
+    names = "n_trajectories n_frames n_atoms n_leaders n_clusters_found recovered_share n_beyond_noise_cutoff"
+    return {name: _plain(summary.attrs[name]) for name in names.split() if name in summary.attrs}
+
+
+def _methods(store: Store, summary: xr.Dataset) -> str:
+    facts = {
+        **summary.attrs,
+        "n_runs": summary.sizes["run"],
+        "versions": json.loads(summary.attrs["versions"]),
+    }
+    if facts.get("subset"):
+        subset = store.attrs(f"subsets/{facts['subset']}")
+        facts |= {name: subset[name] for name in ("stride", "frame_start", "frame_stop")}
+    return methods(facts)
 
 
 def _clusters(summary: xr.Dataset) -> Iterator[dict[str, Any]]:
@@ -118,8 +130,7 @@ def _rmsd(results: xr.Dataset, summary: xr.Dataset) -> dict[str, Any]:
 
 def _transitions(results: xr.Dataset, lag: int) -> dict[str, Any]:
     found = transitions(results, lag)
-    probability = [[_plain(each) for each in row] for row in np.round(found.probability.values, 4)]
-    return {"lag": lag, "count": found["count"].values.tolist(), "probability": probability}
+    return {"lag": lag, "count": found["count"].values.tolist()}
 
 
 def _convergence(summary: xr.Dataset) -> dict[str, Any] | None:

@@ -7,54 +7,86 @@ __all__ = ["methods"]
 
 
 def methods(facts: Mapping[str, Any]) -> str:
-    """Say in plain sentences what was done, with parameters and versions."""
-    n_files, n_frames = facts["n_trajectories"], facts["n_frames"]
-    length = "" if not facts.get("length_ps") else f" ({facts['length_ps'] / 1000:,.6g} ns)"
-    files = "1 trajectory file" if n_files == 1 else f"{n_files:,} trajectory files"
+    """Say in plain sentences what was done, with parameters and versions.
+
+    Parameters
+    ----------
+    facts
+        The attributes of `summarize` and of the subset, ``n_runs``, and ``versions`` by package.
+    """
+    n_frames, versions = facts["n_frames"], dict(facts["versions"])
+    length = "" if not facts.get("length_ps") else f" ({facts['length_ps'] / 1000:,.6g} ns in all)"
     text = [
-        f"{n_frames:,} frames of {files}{length} were clustered in two passes with twopass-store {_v(facts)}."
+        f"{_count(n_frames, 'frame')} of {_count(facts['n_trajectories'], 'trajectory file')}{length} were "
+        f"clustered with twopass-store {versions.pop('twopass-store', '')}.",
+        f"Structures were compared by the {facts['metric']}, over "
+        f"{_count(facts['n_selected_atoms'], 'atom')} ({facts['atoms']}{_alignment(facts)}).",
     ]
-    if facts.get("subset_stride"):
-        text.append(
-            f"In the first pass, every {_ordinal(facts['subset_stride'])} frame "
-            f"({facts['n_subset_frames']:,} frames) was compared with every other by "
-            f"{facts['metric']}, over {facts['atoms']}."
-        )
-        text.append(_clustered(facts))
-        text.append(
-            f"{facts['n_leaders']:,} leaders (method {facts['leader_method']}) stand for the clusters."
-        )
+    rule = f"each frame was given the label of the nearest of {_count(facts['n_leaders'], 'leader')}"
+    if facts.get("subset"):
+        text += [_first_pass(facts), f"In the second pass, {rule}{_leaders(facts)}."]
     else:
-        text.append(f"{facts['n_leaders']:,} structures from outside lead the clusters.")
-        text.append(f"Frames were compared with them by {facts['metric']}, over {facts['atoms']}.")
-    rule = "In the second pass, every frame took the label of its nearest leader"
+        text.append(f"{rule.capitalize()}, which are structures from elsewhere.")
     if facts.get("noise_cutoff_nm"):
-        rule += f"; frames farther than {facts['noise_cutoff_nm']:g} nm from all of them took none"
-    text.append(f"{rule}.")
-    if facts.get("recovered_share") is not None:
-        text.append(f"{facts['recovered_share']:.1%} of the subset's frames got their first label back.")
-    versions = ", ".join(
-        f"{name} {version}" for name, version in facts["versions"].items() if name != "twopass-store"
-    )
-    text.append(f"Versions: {versions}.")
+        beyond = facts["n_beyond_noise_cutoff"]
+        text.append(
+            f"Frames farther than {facts['noise_cutoff_nm']:.6g} nm from every leader were given none "
+            f"({_count(beyond, 'frame')}, {beyond / n_frames:.1%})."
+        )
+    if facts.get("faithfulness_overall") is not None:
+        held_out = facts.get("faithfulness_held_out_overall")
+        other = (
+            "" if held_out is None else f" ({held_out:.1%} with leaders chosen from the other half of them)"
+        )
+        share = f"{facts['faithfulness_overall']:.1%} of the first-pass frames"
+        text.append(f"{share} were nearest to a leader of their own cluster{other}.")
+    if facts["n_runs"] > 1:
+        text.append(
+            f"Standard errors of populations are from a bootstrap over {facts['n_runs']:,} runs "
+            f"(seed {facts['bootstrap_seed']})."
+        )
+    text.append(f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}.")
     return " ".join(text)
 
 
-def _v(facts: Mapping[str, Any]) -> str:
-    return str(facts["versions"].get("twopass-store", ""))
+def _alignment(facts: Mapping[str, Any]) -> str:
+    return f"; {facts['alignment']}" if facts.get("alignment") else ""
 
 
-def _clustered(facts: Mapping[str, Any]) -> str:
-    found = f"{facts['n_clusters_found']:,} clusters"
+def _first_pass(facts: Mapping[str, Any]) -> str:
+    stride, start, stop = facts["stride"], facts["frame_start"], facts["frame_stop"]
+    which = "every frame" if stride == 1 else f"every {_ordinal(stride)} frame"
+    if (start, stop) != (0, facts["n_frames"]):
+        which += f" from {start:,} to {stop - 1:,}, counted from 0"
+    subset = f"In the first pass, {_count(facts['n_subset_frames'], 'frame')} ({which})"
+    found, cutoff = _count(facts["n_clusters_found"], "cluster"), facts.get("cutoff_nm")
     if facts["method"] == "gromos":
         return (
-            f"The gromos method with a cutoff of {facts['cutoff_nm']:g} nm found {found} (Daura et al. 1999)."
+            f"{subset} were clustered by the gromos method (Daura et al., Angew. Chem. Int. Ed. 38 "
+            f"(1999) 236) with a cutoff of {cutoff:.6g} nm, which gave {found}."
         )
-    where = f"at {facts['cutoff_nm']:g} nm" if facts.get("cutoff_nm") else f"into {found}"
-    more = f", which gave {found}" if facts.get("cutoff_nm") else ""
+    rows = " of the rows of the RMSD matrix" if facts.get("linkage_input") == "rows" else ""
+    where = f"into {found}" if cutoff is None else f"at a height of {cutoff:.6g} nm, which gave {found}"
     return (
-        f"The tree of hierarchical clustering with {facts['linkage_method']} linkage was cut {where}{more}."
+        f"{subset} were clustered hierarchically with {facts['linkage_method']} linkage{rows}, and the tree "
+        f"was cut {where}."
     )
+
+
+def _leaders(facts: Mapping[str, Any]) -> str:
+    share = facts.get("faithfulness")
+    return {
+        "frames": ", which are frames chosen by hand",
+        "medoid": ": medoids of the clusters"
+        + ("" if facts.get("leaders_per_cluster") == 1 else ", then frames farthest from them"),
+        "random": f", drawn at random from the clusters (seed {facts.get('seed')})",
+        "faithful": ": medoids of the clusters, then frames that bring back most first-pass labels"
+        + ("" if share is None else f", up to {share:.0%}, at most {facts.get('max_leaders')}"),
+    }[facts["leader_method"]]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _ordinal(number: int) -> str:

@@ -15,8 +15,10 @@ from ..store import Store, take
 
 __all__ = ["structures"]
 
-MAX_COORDINATES = 2_000_000
-"""Of all structures together: 4 MB as 16-bit integers."""
+MAX_BYTES = 3_500_000
+"""Of all structures together, as text: 8 for an atom of each, and `PDB_BYTES` for it in the template."""
+
+PDB_BYTES = 100
 
 PER_ANGSTROM = 100
 """Positions are rounded to 0.01 Å, as 3-D views need no more."""
@@ -40,8 +42,8 @@ def structures(store: Store, results: xr.Dataset, frames: NDArray[np.int64]) -> 
     Returns
     -------
     ``pdb`` is the first structure; ``positions`` the base64 text of little-endian int16, shape (n_structures,
-    n_atoms, 3), in 0.01 Å: the medoids by label, then `frames`. Of large systems only heavy atoms, or those
-    of the RMSD, are there.
+    n_atoms, 3), in 0.01 Å: the medoids by label, then `frames`. Water is left out; of large systems only
+    heavy atoms, or those of the RMSD, are there.
     """
     from ..trajectory import topology_from_json
 
@@ -72,10 +74,11 @@ def structures(store: Store, results: xr.Dataset, frames: NDArray[np.int64]) -> 
 def _shown_atoms(
     topology: Any, selected: NDArray[np.int64], known: NDArray[np.bool_], n_structures: int
 ) -> NDArray[np.int64]:
-    """Return all atoms, the heavy ones or those of the RMSD: the most that stay within the bound."""
+    """Return all atoms but water, the heavy ones or those of the RMSD: the most within the bound."""
+    dry = known & [not atom.residue.is_water for atom in topology.atoms]
     heavy = np.array([atom.element is None or atom.element.symbol != "H" for atom in topology.atoms])
-    for choice in (np.flatnonzero(known), np.flatnonzero(known & heavy)):
-        if 3 * len(choice) * n_structures <= MAX_COORDINATES:
+    for choice in (np.flatnonzero(dry), np.flatnonzero(dry & heavy)):
+        if 0 < len(choice) * (8 * n_structures + PDB_BYTES) <= MAX_BYTES:
             return choice
     return np.intersect1d(selected, np.flatnonzero(known))
 

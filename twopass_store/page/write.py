@@ -15,7 +15,6 @@ from ..export import checked_target, replacing
 from ..report import summarize
 from ..store import Store
 from .content import page_content
-from .methods import methods
 
 __all__ = ["PageResult", "write_pictures", "write_report"]
 
@@ -69,7 +68,6 @@ def write_report(
     has_pass = results.attrs.get("subset") is not None
     summary = summarize(store, results.attrs["clustering"], convergence=has_pass)
     content = page_content(opened, results, summary, lag=lag)
-    content["methods"] = methods(content["facts"])
     parts = {name: _part(name) for name in ("page.css", "page.js")} | libraries
     parts["title"] = html.escape(f"{content['name']} · {content['store']}")
     parts["content"] = _in_script(json.dumps(content, allow_nan=False, separators=(",", ":")))
