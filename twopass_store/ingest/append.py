@@ -1,7 +1,9 @@
 """What an append will do: frames of new files, and those by which files have grown."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -55,11 +57,19 @@ def plan_append(store: Store, config: IngestConfig, files: Sequence[InputFile]) 
     index_of = {str(file.info["path"]): index for index, file in enumerate(origins.files)}
 
     asked = as_before(config, journal.plan.request)
+    given = {str(file.path): file for file in files}
+    has_runs, is_listed = store.has("run"), asked.from_list is not None
+    if has_runs and asked.run_pattern is None:
+        asked = asked.model_copy(update={"trajectories": (), "from_list": asked.from_list or store.path})
+    elif is_listed and not any(file.run or file.replica or file.temperature for file in files):
+        asked = asked.model_copy(update={"trajectories": tuple(given), "from_list": None})
+    if asked.top is None:
+        asked = asked.model_copy(update={"top": origins.files[0].topology})
     # Where times or runs choose the frames, all files have a say.
-    if asked.from_list is None and {"runs", "times"} & journal.plan.parameters.keys():
-        given = {str(file.path) for file in files}
-        others = [path for path in index_of if path not in given]
-        files = [*(InputFile(path=path) for path in expand_paths(others)), *files]
+    if {"runs", "times"} & journal.plan.parameters.keys():
+        before = _recorded(store, origins, is_listed=asked.from_list is not None)
+        expand_paths([path for path in index_of if path not in given])
+        files = [*(given.pop(str(file.path), file) for file in before), *given.values()]
     plan = plan_ingest(asked, files, to=store)
     _require_same(store, journal.plan, plan)
     for source in plan.sources:
@@ -113,6 +123,28 @@ def plan_append(store: Store, config: IngestConfig, files: Sequence[InputFile]) 
     return replace(longer, journal=origins.put_into(_extended(store, journal.plan, longer, n_files)))
 
 
+def _recorded(store: Store, origins: Origins, *, is_listed: bool) -> list[InputFile]:
+    """Return the files of a store as inputs; those of a list with what it said of their runs."""
+    n_files = Counter(file.run for file in origins.files)
+    columns = {
+        name: store.read(f"run_{name}")
+        for name in ("label", "replica", "temperature")
+        if is_listed and store.has(f"run_{name}")
+    }
+    found = []
+    for file in origins.files:
+        path = Path(str(file.info["path"]))
+        known = {name: column[file.run] for name, column in columns.items()}
+        run = known.pop("label", None)
+        # What nothing grouped is called by its file's name, which others may have.
+        if n_files[file.run] == 1 and run in (file.label, path.name):
+            run = None
+        if np.isnan(known.get("temperature", 0)):
+            del known["temperature"]
+        found.append(InputFile(path=path, topology=Path(file.topology), label=file.label, run=run, **known))
+    return found
+
+
 def _require_same(store: Store, present: Plan, plan: IngestPlan) -> None:
     """Refuse what the store wasn't made with."""
     mend = "Ingest all files into a new store."
@@ -133,6 +165,7 @@ def _require_same(store: Store, present: Plan, plan: IngestPlan) -> None:
         reason = "it was made without unit cells, and these files have some"
     elif ("run" in names) != store.has("run"):
         reason = "either all of its files are grouped into runs, or none"
+        mend = f"Leave out what names runs, or {mend[0].lower()}{mend[1:]}"
     else:
         return
     raise FingerprintMismatchError(f"Cannot append to {store.path}: {reason}. {mend}")

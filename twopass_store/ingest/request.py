@@ -61,8 +61,6 @@ def as_before(config: IngestConfig, request: Mapping[str, Any]) -> IngestConfig:
     # What isn't recorded by us: files to read, and more memory than is allowed, are for the user to say.
     before = {key: value for key, value in request.get("options", {}).items() if key not in _NOT_RECORDED}
     before |= {name: next(stamps)[0] for name in request.get("named", [])}
-    if config.from_list is not None:
-        before.pop("top", None)
     # The two ways to choose atoms exclude each other.
     if {"select", "group"} & given.keys():
         before = {key: value for key, value in before.items() if key not in ("select", "group", "ndx")}
