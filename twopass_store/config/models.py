@@ -116,6 +116,7 @@ Time = Annotated[float, BeforeValidator(parse_time_ps), Written("TIME")]
 Interval = Annotated[float, BeforeValidator(parse_time_ps), Field(gt=0), Written("TIME")]
 File = Annotated[str, Written("FILE")]
 Selection = Annotated[str, Written("SELECTION")]
+Image = Annotated[str, Field(pattern=r"^(none|whole|anchor=.*\S.*)$"), Written("none|whole|anchor=SELECTION")]
 FrameOrFile = Annotated[
     Annotated[Frame, Field(strict=True)] | Annotated[str, Field(min_length=1), Written("FILE")],
     BeforeValidator(_frame_or_path),
@@ -193,9 +194,7 @@ class IngestConfig(_Model):
     """GROMACS index file with the `group` to keep, instead of `select`."""
     group: Annotated[str, Written("NAME")] | None = None
     """Group of `ndx`: its name, or its number from 0."""
-    image: Annotated[
-        str, Field(pattern=r"^(none|whole|anchor=.*\S.*)$"), Written("none|whole|anchor=SELECTION")
-    ] = "none"
+    image: Image = "none"
     """Undo periodic images before atoms are selected: whole makes molecules whole; anchor=SELECTION, such as
     anchor=protein, also brings the molecules of the selection together and the others to them.
     """
@@ -505,7 +504,26 @@ class CompareConfig(_Model):
     """Column of the labels in the file, from 1; by default the last."""
 
 
-class ExportConfig(_Model):
+class _Sources(_Model):
+    """Where positions come from that are written."""
+
+    from_source: bool = False
+    """Read the frames from the files that the store was made from, with all their atoms: also the solvent, if
+    it was left out.
+    """
+    image: Image | None = None
+    """How `from_source` undoes periodic images: none, whole or anchor=SELECTION, see twopass ingest. By
+    default as the store was ingested.
+    """
+
+    @model_validator(mode="after")
+    def _images_sources(self) -> Self:
+        if self.image is not None and not self.from_source:
+            raise ValueError("`image` goes with `from_source`: positions in the store stay as they are")
+        return self
+
+
+class ExportConfig(_Sources):
     """Which frames are written."""
 
     frames: Annotated[Any, Written("START:STOP:STEP")] = None
@@ -521,7 +539,7 @@ class ExportConfig(_Model):
     """Write the first of these frames there as a topology: pdb, gro, h5 or cif."""
 
 
-class StructuresConfig(_Model):
+class StructuresConfig(_Sources):
     """Which structures are written."""
 
     of: Literal["medoids", "leaders", "averages"] = "medoids"
@@ -544,6 +562,8 @@ class StructuresConfig(_Model):
             )
         if self.by is not None and self.of == "leaders":
             raise ValueError("`by`: leaders stand for all runs together; take medoids or averages")
+        if self.from_source and self.of == "averages":
+            raise ValueError("`from_source`: an average is no frame of a file; take medoids, or leave it out")
         return self
 
 

@@ -131,7 +131,12 @@ class SummaryOptions(TypedDict, total=False):
     memory: Size | None
 
 
-class ExportOptions(TypedDict, total=False):
+class _Sources(TypedDict, total=False):
+    from_source: bool
+    image: str | None
+
+
+class ExportOptions(_Sources, total=False):
     """Fields of `ExportConfig`."""
 
     name: str | None
@@ -141,7 +146,7 @@ class ExportOptions(TypedDict, total=False):
     top_to: Path | None
 
 
-class StructuresOptions(TypedDict, total=False):
+class StructuresOptions(_Sources, total=False):
     """Fields of `StructuresConfig`."""
 
     of: str

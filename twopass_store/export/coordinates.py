@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..config import ExportConfig, ExportOptions, validated
 from ..errors import ConfigError
+from ..ingest import SourceFrames
 from ..progress import Progress, Silent
 from ..report import finished_assign
 from ..store import (
@@ -36,9 +37,14 @@ __all__ = [
     "ExportResult",
     "export_coordinates",
     "named_clustering",
+    "stored_topology",
     "unchanged",
     "write_frames",
 ]
+
+
+XTC_GRID_NM = 0.001
+"""What most XTC files round to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +105,11 @@ def export_coordinates(
     StageIncompleteError
         If ingest has not finished, or, for labels, assign.
     TrajectoryError
-        If the format has no room for a frame.
+        If the format has no room for a frame, or a source file isn't what it was.
     StoreWriteError
         If the disk refuses.
     """
-    from ..trajectory import output_format, topology_from_json
+    from ..trajectory import output_format
 
     config = validated(ExportConfig, options)
     name, top_path = config.name, config.top_to
@@ -124,27 +130,27 @@ def export_coordinates(
         raise ConfigError("A clustering was named, but no cluster of it. Give `cluster` too.")
     name = named_clustering(opened, name) if config.cluster else None
     watch = Watch(opened.path, name)
-    n_stored, n_atoms, _ = opened.shape("position")
+    n_stored, _, _ = opened.shape("position")
     pieces = partial(frame_pieces, opened, chosen_frames(config.frames, n_stored), stride=config.stride)
     keys = ["position"]
     if name is not None:
         keys.append(f"clusterings/{name}/label")
         _require_clusters(opened, name, config.cluster)
         pieces = partial(pieces, label_path=keys[-1], labels=config.cluster)
-    source = _FrameSource(opened, pieces, entry)
+    source = _FrameSource(opened, pieces, entry, config)
     if not source.n_frames:
         raise ConfigError("No frame of these clusters is in the range asked for. Ask for a wider range.")
     if source.lost:
         progress.note(f"{target.name}: {entry.name} files have {', '.join(source.lost)}")
-    topology = topology_from_json(opened.attrs()["topology"], n_atoms=n_atoms)
-    # What came from an XTC goes back on its very grid.
+    # What came from an XTC goes back on its very grid; in its file that may be finer than in the store.
     grid = opened.attrs("position").get("scale_factor")
+    grid = min(grid or XTC_GRID_NM, XTC_GRID_NM) if config.from_source else grid
     blocks = unchanged(source.blocks(), watch, *keys)
-    write_frames(blocks, topology, target, source.n_frames, progress, xtc_grid_nm=grid)
+    write_frames(blocks, source.topology, target, source.n_frames, progress, xtc_grid_nm=grid)
     if top_target is not None:
         blocks = unchanged([next(source.blocks()).first()], watch, *keys)
-        write_frames(blocks, topology, top_target, 1, Silent())
-    return ExportResult(target, entry.name, source.n_frames, n_atoms, top_target, name)
+        write_frames(blocks, source.topology, top_target, 1, Silent())
+    return ExportResult(target, entry.name, source.n_frames, source.topology.n_atoms, top_target, name)
 
 
 def named_clustering(store: Store, name: str | None) -> str:
@@ -172,7 +178,11 @@ class _FrameSource:
     """
 
     def __init__(
-        self, store: Store, pieces: Callable[[], Iterator[NDArray[np.int64]]], entry: "TrajectoryFormat"
+        self,
+        store: Store,
+        pieces: Callable[[], Iterator[NDArray[np.int64]]],
+        entry: "TrajectoryFormat",
+        config: ExportConfig,
     ) -> None:
         self._store = store
         self._pieces = pieces
@@ -185,8 +195,10 @@ class _FrameSource:
             self.lost.append("frame numbers in place of times, since the input had none")
         self.n_frames = n_with_cell = 0
         has_cell = store.has("unitcell_lengths")
+        files: set[int] = set()
         for piece in pieces():
             self.n_frames += len(piece)
+            files.update(take(store, "trajectory", piece).tolist() if config.from_source else ())
             if has_cell:
                 n_with_cell += int(np.isfinite(take(store, "unitcell_lengths", piece)).all(axis=1).sum())
         self._has_cell = 0 < n_with_cell == self.n_frames
@@ -196,6 +208,12 @@ class _FrameSource:
             self.lost.append("no unit cells")
         elif self._has_cell and entry.unitcell == "first" and self.n_frames > 1:
             self.lost.append("the unit cell of its first frame only")
+        self._files = SourceFrames(store, files, image=config.image) if files else None
+
+    @property
+    def topology(self) -> "md.Topology":
+        """The atoms of the frames."""
+        return stored_topology(self._store) if self._files is None else self._files.topology
 
     def blocks(self) -> Iterator["Block"]:
         """Yield the frames, at most a chunk of positions at a time."""
@@ -204,13 +222,29 @@ class _FrameSource:
         names = {"time": self._time} if self._time else {}
         if self._has_cell:
             names |= {name: name for name in ("unitcell_lengths", "unitcell_angles")}
-        chunk = self._store.chunk_length("position")
         for piece in self._pieces():
             columns = {key: take(self._store, name, piece) for key, name in names.items()}
-            edges = np.flatnonzero(np.diff(piece // chunk)) + 1
-            for rows in np.split(np.arange(len(piece)), edges):
-                part = {key: values[rows] for key, values in columns.items()}
-                yield Block(take(self._store, "position", piece[rows]), **part)
+            start = 0
+            for xyz in self._positions(piece):
+                rows = slice(start, start + len(xyz))
+                yield Block(xyz, **{key: values[rows] for key, values in columns.items()})
+                start = rows.stop
+
+    def _positions(self, frames: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+        if self._files is not None:
+            places = (take(self._store, name, frames) for name in ("trajectory", "source_frame"))
+            yield from self._files.read(*places)
+            return
+        edges = np.flatnonzero(np.diff(frames // self._store.chunk_length("position"))) + 1
+        for part in np.split(frames, edges):
+            yield take(self._store, "position", part)
+
+
+def stored_topology(store: Store) -> "md.Topology":
+    """Return the atoms of a store."""
+    from ..trajectory import topology_from_json
+
+    return topology_from_json(store.attrs()["topology"], n_atoms=store.shape("position")[1])
 
 
 def unchanged(blocks: "Iterable[Block]", watch: Watch, *keys: str) -> "Iterator[Block]":

@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import StructuresConfig, StructuresOptions, validated
 from ..errors import ConfigError
+from ..executors import PROCESS_BYTES, memory_budget, require_within
+from ..ingest import SourceFrames
 from ..journal import StageJournal
 from ..metric import ClusterMetric, read_metric
 from ..partition import chunk_range, n_chunks
@@ -17,14 +20,20 @@ from ..progress import Progress, Silent
 from ..report import ClusterTable, Runs, finished_assign, short_names
 from ..store import Store, Watch, medoids_path, require_ingest, store_path, take
 from .choice import Chosen, choose_structures, shares
-from .coordinates import ExportResult, named_clustering, unchanged, write_frames
+from .coordinates import ExportResult, named_clustering, stored_topology, unchanged, write_frames
 from .scripts import SCRIPTS, script
 from .target import checked_target, replacing
+
+if TYPE_CHECKING:
+    import mdtraj as md
 
 __all__ = ["export_structures", "has_current_medoids", "superposed"]
 
 PDB_NM = -99.999, 999.999
 """The range of a coordinate that fits into PDB's eight columns in Å."""
+
+SUPERPOSED_BYTES = 8 << 20
+"""Bound on structures that are superposed at once, in float64."""
 
 REMARK_COLUMNS = 80
 
@@ -70,13 +79,13 @@ def export_structures(
     StageIncompleteError
         If the clustering has not finished or, for averages, assign.
     MemoryBudgetError
-        If the distances that representatives are chosen by don't fit into memory.
+        If the structures, or the distances that representatives are chosen by, don't fit into memory.
     TrajectoryError
-        If the format has no room for a structure.
+        If the format has no room for a structure, or a source file isn't what it was.
     StoreWriteError
         If the disk refuses.
     """
-    from ..trajectory import Block, output_format, topology_from_json
+    from ..trajectory import Block, output_format
 
     config = validated(StructuresConfig, options)
     opened = Store.open(store_path(store))
@@ -106,6 +115,9 @@ def export_structures(
             )
     else:
         xyz = take(opened, "position", chosen.frame)
+    topology = stored_topology(opened)
+    if config.from_source:
+        xyz, topology, metric = _from_source(opened, chosen, metric, config.image)
     xyz, n_averaged = superposed(xyz, metric), None
     if config.of == "averages":
         xyz, n_averaged = _averages(opened, name, chosen, xyz, metric, runs)
@@ -114,7 +126,6 @@ def export_structures(
     if has_time or entry.needs_time:
         column = take(opened, "time" if has_time else "source_frame", np.maximum(chosen.frame, 0))
         time = np.where(chosen.frame < 0, 0, column)
-    topology = topology_from_json(opened.attrs()["topology"], n_atoms=xyz.shape[1])
     blocks = unchanged([Block(_shifted(xyz), time)], watch, "position", group)
     remarks = list(_remarks(opened, name, config, chosen, runs, n_averaged))
     write_frames(blocks, topology, targets[0], len(xyz), progress or Silent(), remarks=remarks)
@@ -142,17 +153,31 @@ def superposed(
 
     Where each pair is superposed, that is on `onto`, shape (n_atoms, 3), by default on the first.
     """
-    from ..rmsd import superpose
-
     if metric.fit == "pairs":
         # Around the origin, since PDB has no room for coordinates far out.
         reference = xyz[0] - xyz[0].mean(axis=0, dtype=np.float64) if onto is None else onto
-        return superpose(xyz, reference, atom_indices=metric.atoms, weights=metric.masses)
+        return _moved(xyz, reference, metric.atoms, metric.masses)
     if metric.align_atoms is not None and metric.reference is not None:
         reference = np.full(xyz.shape[1:], np.nan)
         reference[metric.align_atoms] = metric.reference
-        return superpose(xyz, reference, atom_indices=metric.align_atoms, weights=metric.align_masses)
+        return _moved(xyz, reference, metric.align_atoms, metric.align_masses)
     return xyz
+
+
+def _moved(
+    xyz: NDArray[np.float32],
+    reference: NDArray[np.floating],
+    atoms: NDArray[np.int64],
+    weights: NDArray[np.float64] | None,
+) -> NDArray[np.float32]:
+    """Superpose structures a few at a time, since that works in float64."""
+    from ..rmsd import superpose
+
+    moved, n_rows = np.empty_like(xyz), max(1, SUPERPOSED_BYTES // (24 * xyz.shape[1]))
+    for start in range(0, len(xyz), n_rows):
+        rows = slice(start, start + n_rows)
+        moved[rows] = superpose(xyz[rows], reference, atom_indices=atoms, weights=weights)
+    return moved
 
 
 def _shifted(xyz: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -162,6 +187,32 @@ def _shifted(xyz: NDArray[np.float32]) -> NDArray[np.float32]:
     # One shift of all keeps how they lie to each other.
     shifted: NDArray[np.float32] = (xyz - np.round(xyz[0].mean(axis=0, dtype=np.float64))).astype(np.float32)
     return shifted
+
+
+def _from_source(
+    store: Store, chosen: Chosen, metric: ClusterMetric, image: str | None
+) -> tuple[NDArray[np.float32], "md.Topology", ClusterMetric]:
+    """Read structures with all atoms from their files, and return the metric for these atoms."""
+    if (chosen.frame < 0).any():
+        raise ConfigError("`from_source`: leaders from outside are no frames of the store. Leave it out.")
+    file, source_frame = (take(store, name, chosen.frame) for name in ("trajectory", "source_frame"))
+    files = SourceFrames(store, set(file.tolist()), image=image)
+    n_atoms = files.topology.n_atoms
+    require_within(
+        memory_budget(None),
+        PROCESS_BYTES + 3 * 12 * len(file) * n_atoms + 600 * n_atoms,
+        stage=f"export of {len(file)} structures of {n_atoms:,} atoms",
+        mend="Or write fewer structures at once.",
+    )
+    # In the order of the files, so that each is read once.
+    order, start = np.lexsort((source_frame, file)), 0
+    xyz = np.empty((len(file), n_atoms, 3), np.float32)
+    for part in files.read(file[order], source_frame[order]):
+        xyz[order[start : start + len(part)]] = part
+        start += len(part)
+    kept, fitted = files.kept_atoms, metric.align_atoms
+    fitted = None if fitted is None else kept[fitted]
+    return xyz, files.topology, replace(metric, atoms=kept[metric.atoms], align_atoms=fitted)
 
 
 def _averages(

@@ -1,5 +1,6 @@
 """The stage `ingest`: trajectories of many formats into one store of coordinates."""
 
+from .again import SourceFrames
 from .outcome import IngestEstimate, IngestResult
 from .relocate import Move, RelocateResult, relocate_trajectories
 from .stage import estimate_ingest, ingest_trajectories
@@ -9,6 +10,7 @@ __all__ = [
     "IngestResult",
     "Move",
     "RelocateResult",
+    "SourceFrames",
     "estimate_ingest",
     "ingest_trajectories",
     "relocate_trajectories",

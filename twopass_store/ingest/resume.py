@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..config import IngestConfig, validated
 from ..errors import FingerprintMismatchError, StageIncompleteError
 from ..executors import PROCESS_BYTES
-from ..journal import StageJournal
+from ..journal import Plan, StageJournal
 from ..partition import FrameRange, position_chunk_frames
 from ..schema import INGESTED, RUN, ArraySpec
 from ..store import Store
@@ -27,7 +27,24 @@ from .request import as_before
 from .runs import Source
 from .systems import System, SystemTable
 
-__all__ = ["plan_rest"]
+__all__ = ["plan_rest", "recorded_files", "recorded_source"]
+
+
+def recorded_files(store: Store, **given: Any) -> tuple[Plan, Origins, IngestConfig]:
+    """Return the plan of a store's ingest, its files, and its options, with those `given` in their place.
+
+    Raises a `StageIncompleteError` if nothing was planned yet.
+    """
+    journal = store.journal("ingest")
+    origins = None if journal is None else Origins.of(journal.plan)
+    if journal is None or origins is None:
+        raise StageIncompleteError(
+            f"{store.path}: ingest has not finished. Run the same `twopass ingest` again; it goes on where "
+            "it was stopped."
+        )
+    paths = [file.info["path"] for file in origins.files]
+    asked = as_before(validated(IngestConfig, {**given, "trajectories": paths}), journal.plan.request)
+    return journal.plan, origins, asked
 
 
 def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestConfig]:
@@ -45,17 +62,10 @@ def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestCon
     FingerprintMismatchError
         If other atoms of a file would be read than before.
     """
-    journal = store.journal("ingest")
-    origins = None if journal is None else Origins.of(journal.plan)
-    if journal is None or origins is None:
-        raise StageIncompleteError(
-            f"{store.path}: ingest has not finished. Run the same `twopass ingest` again; it goes on where "
-            "it was stopped."
-        )
-    paths = [file.info["path"] for file in origins.files]
     given = config.model_dump(include={"memory", "workers"}, exclude_none=True)
-    asked = as_before(validated(IngestConfig, {**given, "trajectories": paths}), journal.plan.request)
-
+    recorded, origins, asked = recorded_files(store, **given)
+    journal = store.journal("ingest")
+    assert journal is not None
     products = {product.path: product.n_chunks for product in journal.plan.products}
     specs = [spec for spec in INGESTED if spec.name in products]
     topology = topology_from_json(store.attrs()["topology"])
@@ -76,15 +86,13 @@ def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestCon
     needed |= set() if is_whole else {0}
     systems = SystemTable(asked)
     files = [
-        _source(file, systems if index in needed else None, asked.reader)
+        recorded_source(file, index, recorded.parameters, systems if index in needed else None, asked.reader)
         for index, file in enumerate(origins.files)
     ]
-    for index in sorted(needed):
-        _require_same(files[index], journal.plan.parameters, index)
     parts = list(origins.parts(n_stored))
     sizes = {"frame": n_frames, "atom": topology.n_atoms, "xyz": 3, "trajectory_file": len(files)}
     tables = (
-        file_columns(origins.files) | atom_columns(topology) | _run_columns(journal.plan.parameters, products)
+        file_columns(origins.files) | atom_columns(topology) | _run_columns(recorded.parameters, products)
     )
     sizes["simulation_run"] = len(tables.get("run_label", ()))
     memory = PROCESS_BYTES, 1
@@ -122,25 +130,28 @@ def _n_stored(store: Store, journal: StageJournal, specs: Sequence[ArraySpec]) -
     return n_before if are_there and journal.done("position")[: n_before // unit].all() else 0
 
 
-def _source(file: Origin, systems: SystemTable | None, reader: str) -> Source:
-    """Return a file to read; without `systems` one that isn't read."""
+def recorded_source(
+    file: Origin, index: int, parameters: Mapping[str, Any], systems: SystemTable | None, reader: str
+) -> Source:
+    """Return a file to read, which must hold what it held; without `systems` one that isn't read.
+
+    `index` is its place among the files, `parameters` are those of the plan.
+    """
     path = file.info["path"]
     entry = format_of(path, file.info["format"], reader=reader)
     info = TrajectoryInfo(**{**file.info, "format": entry})
     if systems is None:
         system = System(file.topology, info.n_atoms, None)
-    else:
-        check_unchanged(info)
-        system = systems.of(Path(path), Path(file.topology))
-    return Source(info, system, file.kept, file.label, file.run, file.user_time)
-
-
-def _require_same(source: Source, parameters: Mapping[str, Any], index: int) -> None:
+        return Source(info, system, file.kept, file.label, file.run, file.user_time)
+    check_unchanged(info)
+    system = systems.of(Path(path), Path(file.topology))
+    source = Source(info, system, file.kept, file.label, file.run, file.user_time)
     if describe_file(source, parameters["select"]) != parameters["trajectories"][index]:
         raise FingerprintMismatchError(
-            f"Other atoms of {source.info.path} would be read than before: {source.system.topology_path}, or "
-            "the index file, has changed. Restore it."
+            f"Other atoms of {path} would be read than before: {system.topology_path}, or the index file, "
+            "has changed. Restore it."
         )
+    return source
 
 
 def _run_columns(parameters: Mapping[str, Any], products: Collection[str]) -> dict[str, NDArray[Any]]:

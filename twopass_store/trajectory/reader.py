@@ -73,9 +73,7 @@ def read_blocks(
     if not len(wanted):
         return
     if images is not None and not info.has_unitcell:
-        raise TrajectoryError(
-            f"{info.path} has no unit cell, and `image` needs it. Ingest the file without it."
-        )
+        raise TrajectoryError(f"{info.path} has no unit cell, and `image` needs it. Leave `image` out.")
     n_frames = min(_block_frames(info), block_frames or info.n_frames)
     same = check_unchanged(info)
     numbers, n_read = wanted.to_array(), 0
