@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from ..errors import TrajectoryError, TruncatedTrajectoryError
 from ..partition import FrameList
 from .formats import TrajectoryFormat, check_file, reading
 
-__all__ = ["TrajectoryInfo", "check_unchanged", "digest_file", "remembered"]
+__all__ = ["Count", "TrajectoryInfo", "check_unchanged", "digest_file", "mixed_cells", "remembered"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -80,6 +80,20 @@ class TrajectoryInfo:
         if self.positions_at is None:
             return frames
         return FrameList.from_indices(self.positions_at.to_array()[frames.to_array()])
+
+
+class Count(NamedTuple):
+    """What a look at all frames of a file finds, as in `TrajectoryInfo`."""
+
+    n_frames: int
+    n_atoms: int
+    has_time: bool
+    size_bytes: int | None = None  # all of the file
+    n_promised: int = -1
+    bytes_left: int | None = None  # what is behind these bytes
+    has_unitcell: bool | None = None  # as the first frame has it
+    n_without_positions: int = 0
+    positions_at: FrameList | None = None
 
 
 def check_unchanged(info: TrajectoryInfo, found_same: tuple[int, int] | None = None) -> tuple[int, int]:
@@ -182,3 +196,16 @@ def remembered(n_files: int) -> Callable[[Function], Function]:
         return cast(Function, find)
 
     return decorate
+
+
+def mixed_cells(path: str, frame: int, *, has_cell: bool) -> TrajectoryError:
+    """Error for a file of which some frames have a unit cell and others haven't."""
+    what = (
+        "a unit cell, though its first frame has none"
+        if has_cell
+        else "no unit cell, though its first has one"
+    )
+    return TrajectoryError(
+        f"Frame {frame} of {path} has {what}. Split the file, or give all frames a cell, as with "
+        "`gmx trjconv -box`."
+    )

@@ -20,13 +20,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
-from .compressed import open_unpacked
-from .info import remembered
+from .compressed import compression_of, open_unpacked
+from .formats import TrajectoryFormat
+from .info import Count, remembered
 
 __all__ = [
     "Models",
     "add_bonds",
     "count_lines",
+    "count_models",
     "count_unclear_bonds",
     "find_models",
     "first_model",
@@ -79,6 +81,14 @@ def find_models(path: str) -> Models:
             places.extend((start, stop, cell))
             end = stop
     return Models(np.array(places, np.int64).reshape(-1, 3), n_atoms, n_left)
+
+
+def count_models(path: str, _entry: TrajectoryFormat, _n_atoms: int) -> Count:
+    """Count the models of a PDB file."""
+    models, size_bytes = find_models(path), None
+    if models.n_left and compression_of(path) is None:
+        size_bytes = Path(path).stat().st_size - models.n_left
+    return Count(len(models.places), models.n_atoms, False, size_bytes, bytes_left=models.n_left)
 
 
 def _walk(file: IO[bytes]) -> Iterator[tuple[int, int, int, int, bool, bool]]:

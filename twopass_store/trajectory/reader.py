@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ..errors import NonFiniteError, TrajectoryError, TruncatedTrajectoryError
 from ..partition import FrameList
 from .containment import contained, end_readers, streamed
-from .info import TrajectoryInfo, check_unchanged
-from .probe import mixed_cells, probe
+from .info import TrajectoryInfo, check_unchanged, mixed_cells
+from .probe import probe
 from .stream import Block, read_all_times, read_frames
 from .topology import load_topology
 

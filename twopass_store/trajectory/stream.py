@@ -3,40 +3,41 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 import mdtraj as md
 import numpy as np
-from mdtraj.formats import hdf5
-from mdtraj.utils.unitcell import box_vectors_to_lengths_and_angles, lengths_and_angles_to_box_vectors
+from mdtraj.utils.unitcell import lengths_and_angles_to_box_vectors
 from numpy.typing import NDArray
 
 from ..errors import TruncatedTrajectoryError
 from ..partition import FrameList
-from .compressed import open_unpacked
+from .arrays import array_times, mend_readers
+from .dcd import mended_cells
 from .formats import TrajectoryFormat, plain_name
 from .imaging import Imager, make_imager
-from .mended import GRO_TIME, mend_readers
 from .pdb import read_models
+from .text import text_numbers
 from .topology import shared_topology
 from .universe import frames_of
-from .xdr import find_frames, numbers_at
+from .xdr import find_frames, xdr_times
 
 __all__ = [
     "Block",
-    "bare_topology",
     "iterload",
     "read_all_times",
     "read_frames",
 ]
 
-# Bytes from the beginning of a frame.
-_XTC_TIME = 12
-_TRR_POSITION_BYTES = 52
-_TRR_TIME = 76
-# The line of a frame with its time or step, and its lines besides those of atoms.
-_NUMBERED = {"GRO": (0, 3), "LAMMPS": (1, 9)}
+# Where times stand without positions.
+_TIMES = {
+    "XTC": xdr_times,
+    "TRR": xdr_times,
+    "GRO": text_numbers,
+    "LAMMPS": text_numbers,
+    "Amber NetCDF": array_times,
+    "MDTraj HDF5": array_times,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def read_frames(
     for wanted in _stretches(frames.to_array(), 4 * block_frames, entry):
         position, stop = int(wanted[0]), int(wanted[-1]) + 1
         chunk = min(block_frames, stop - position)
-        topology = bare_topology(n_atoms) if imager is None else shared_topology(images[0], images[2])  # type: ignore[index]
+        topology = _BareTopology(n_atoms) if imager is None else shared_topology(images[0], images[2])  # type: ignore[index]
         if position and entry.name in ("XTC", "TRR"):
             find_frames(path, entry)
         for part in iterload(path, entry, topology, chunk=chunk, skip=position):
@@ -155,7 +156,7 @@ def _block(
         for column in columns
     )
     if lengths is not None and angles is not None and entry.name == "DCD":
-        lengths, angles = _cells_of_dcd(lengths, angles)
+        lengths, angles = mended_cells(lengths, angles)
     xyz = np.ma.filled(trajectory.xyz, np.nan)[chosen]  # NetCDF masks what was never written
     if imager is not None and lengths is not None:
         moved = md.Trajectory(np.array(xyz, order="C"), trajectory.topology)
@@ -165,21 +166,6 @@ def _block(
     if atom_indices is not None:
         xyz = xyz[:, atom_indices]
     return Block(np.ascontiguousarray(xyz, dtype=np.float32), time, lengths, angles)
-
-
-def _cells_of_dcd(
-    lengths: NDArray[np.float64], angles: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mend cells that CHARMM wrote as a symmetric matrix, of which mdtraj makes lengths and angles."""
-    is_cell = (angles > 0).all(axis=1) & (angles.sum(axis=1) > 2 * angles.max(axis=1))
-    is_matrix = lengths.any(axis=1) & ~(is_cell & (angles.sum(axis=1) < 360))
-    if not is_matrix.any():
-        return lengths, angles
-    (xx, yy, zz), (yz, xz, xy) = lengths.T, 0.1 * angles.T
-    vectors = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]).swapaxes(1, 2)
-    cell = np.stack(box_vectors_to_lengths_and_angles(*vectors), axis=1)
-    here = is_matrix[:, None]
-    return np.where(here, cell[:, :3], lengths), np.where(here, cell[:, 3:], angles)
 
 
 class _BareTopology(md.Topology):  # type: ignore[misc]
@@ -194,11 +180,6 @@ class _BareTopology(md.Topology):  # type: ignore[misc]
         return self._numAtoms
 
 
-def bare_topology(n_atoms: int) -> md.Topology:
-    """Topology of so many nameless atoms."""
-    return _BareTopology(n_atoms)
-
-
 @lru_cache(maxsize=2)
 def _imager(topology_path: str, image: str, reader: str, atom_indices: bytes | None) -> Imager:
     atoms = None if atom_indices is None else np.frombuffer(atom_indices, np.int64)
@@ -209,33 +190,8 @@ def read_all_times(
     path: str, entry: TrajectoryFormat, n_atoms: int, frames: FrameList
 ) -> NDArray[np.float64]:
     """Times of frames of a file, shape (n_frames,), ps, or their steps; in a reader."""
-    numbers = frames.to_array()
-    if entry.name == "XTC":
-        starts = find_frames(path, entry).offsets[numbers]
-        return numbers_at(path, starts + _XTC_TIME, ">f4")[:, 0].astype(np.float64)
-    if entry.name == "TRR":
-        starts = find_frames(path, entry).offsets[numbers]
-        times = numbers_at(path, starts + _TRR_TIME, ">f4")[:, 0]
-        is_double = numbers_at(path, starts + _TRR_POSITION_BYTES, ">i4")[:, 0] == 24 * n_atoms
-        times[is_double] = numbers_at(path, starts[is_double] + _TRR_TIME, ">f8")[:, 0]
-        return times.astype(np.float64)
-    if entry.name in _NUMBERED:
-        row, n_others = _NUMBERED[entry.name]
-        with open_unpacked(path, "rb") as file:
-            per_frame = n_others + n_atoms
-            lines = [line.decode("utf-8", "replace") for line in islice(file, row, None, per_frame)]
-        words = [GRO_TIME.findall(lines[n])[-1] if entry.name == "GRO" else lines[n] for n in numbers]
-        return np.array(words, np.float64)
-    if entry.name in ("Amber NetCDF", "MDTraj HDF5"):
-        mend_readers()
-        with plain_name(path, entry.extensions) as name, md.open(name) as file:
-            if entry.name == "Amber NetCDF":
-                found = file.read_times()
-            else:
-                units = file.root.time.attrs.units
-                units = units if isinstance(units, str) else units.decode()
-                found = hdf5.in_units_of(file.root.time[:], units, "picoseconds")
-        return np.ma.filled(found, np.nan)[numbers].astype(np.float64)
+    if entry.name in _TIMES:
+        return _TIMES[entry.name](path, entry, n_atoms, frames.to_array())
     block_frames = max(1, (8 << 20) // (24 * n_atoms))
     blocks = read_frames(path, entry, n_atoms, frames, block_frames, np.arange(1), None)
     return np.concatenate([block.time for block in blocks if block.time is not None])

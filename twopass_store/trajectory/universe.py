@@ -15,22 +15,14 @@ import numpy as np
 from mdtraj.core import element as elements
 
 from ..errors import TrajectoryError
-from .info import remembered
+from .info import Count, remembered
 
 __all__ = ["count_frames", "frames_of", "topology_of"]
 
 # What MDAnalysis calls formats and aren't any of files.
-_NO_FILES = (
-    "CHAIN",
-    "IMD",
-    "MEMORY",
-    "MINIMAL",
-    "OPENMMAPP",
-    "OPENMMSIMULATION",
-    "OPENMMTOPOLOGY",
-    "PARMED",
-    "RDKIT",
-)
+_NO_FILES = """
+    CHAIN IMD MEMORY MINIMAL OPENMMAPP OPENMMSIMULATION OPENMMTOPOLOGY PARMED RDKIT
+"""
 # MDAnalysis makes up times: of the step, or of a header that many programs don't fill.
 _TIMELESS = ("DCD", "LAMMPS", "LAMMPSDUMP")
 # Nothing follows their last frame; MDAnalysis leaves out one that is cut off.
@@ -46,16 +38,16 @@ _ATOM_STYLES = {
 }
 
 
-def count_frames(path: str, n_atoms: int, format_name: str) -> tuple[int, int, bool, int]:
-    """Return the whole frames of a file, the atoms in each, whether they have times, and the frames begun.
+def count_frames(path: str, n_atoms: int, format_name: str) -> Count:
+    """Count the whole frames of a file; raises a `TrajectoryError` if MDAnalysis leaves some out.
 
-    Formats that don't say how many atoms they hold are taken to have `n_atoms`. Raises a `TrajectoryError` if
-    MDAnalysis leaves frames out.
+    Formats that don't say how many atoms they hold are taken to have `n_atoms`; a frame that is cut off
+    counts as promised.
     """
     from MDAnalysis.lib.util import anyopen
 
     reader = _open(path, n_atoms, format_name)
-    name = _name_of(reader)
+    name = str(np.ravel(reader.format)[0]).upper()
     n_frames, n_atoms = int(reader.n_frames), int(reader.n_atoms)
     n_begun = n_frames
     try:
@@ -81,7 +73,7 @@ def count_frames(path: str, n_atoms: int, format_name: str) -> tuple[int, int, b
                 f"{path} holds several frames, of which MDAnalysis reads only the first. Leave `reader` out."
             )
     has_time = "time" in reader.ts.data and name not in _TIMELESS
-    return n_frames, n_atoms, has_time, n_begun
+    return Count(n_frames, n_atoms, has_time, n_promised=-1 if n_begun == n_frames else n_begun)
 
 
 def _ends_with_line(path: str) -> bool:
@@ -201,10 +193,6 @@ def _open(path: str, n_atoms: int, format_name: str) -> Any:
     return _READERS[name](path, n_atoms=n_atoms)
 
 
-def _name_of(reader: Any) -> str:
-    return str(np.ravel(reader.format)[0]).upper()
-
-
 def _format_name(path: str, known: Mapping[str, Any]) -> str:
     # The whole name may say it, such as HISTORY.
     suffix = re.sub(r"\.(gz|bz2)$", "", Path(path).name.lower()).rpartition(".")[2].upper()
@@ -217,7 +205,7 @@ def _format_name(path: str, known: Mapping[str, Any]) -> str:
 
 
 def _listed(known: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(each.lower() for each in known if each not in _NO_FILES))
+    return ", ".join(sorted(each.lower() for each in known if each not in _NO_FILES.split()))
 
 
 @cache

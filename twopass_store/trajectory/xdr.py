@@ -12,9 +12,11 @@ from mdtraj.formats.registry import FormatRegistry
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
+from ..partition import FrameList
 from .formats import TrajectoryFormat, plain_name
+from .info import Count, mixed_cells
 
-__all__ = ["XdrFrames", "find_frames", "grid_step", "is_zero_from", "numbers_at"]
+__all__ = ["XdrFrames", "count_xdr", "find_frames", "grid_step", "is_zero_from", "numbers_at", "xdr_times"]
 
 _CACHE_BYTES = 32 << 20
 
@@ -22,8 +24,9 @@ _XTC_HEADER = 92
 _XTC_UNPACKED_HEADER, _XTC_UNPACKED_ATOMS = 56, 9
 _XTC_BOX = 16
 _XTC_MOST_PER_ATOM = 24
-_XTC_GRID = 52
+_XTC_TIME, _XTC_GRID = 12, 52
 _TRR_START = 24
+_TRR_POSITION_BYTES, _TRR_TIME = 52, 76
 _TRR_SIZES = struct.Struct(">13i")
 _TRR_HEADER = _TRR_START + _TRR_SIZES.size
 _BOX, _POSITIONS, _VELOCITIES, _FORCES = 2, 7, 8, 9
@@ -72,6 +75,43 @@ def _open_where_known(name: str, *arguments: Any, **options: Any) -> Any:
     if known is not None:
         file.offsets = known.offsets
     return file
+
+
+def count_xdr(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
+    """Count the frames of an XTC or TRR file that have positions."""
+    found = find_frames(path, entry)
+    positions_at = np.flatnonzero(found.has_positions)
+    if len(found.offsets) and not len(positions_at):
+        raise TrajectoryError(
+            f"No frame of {path} holds positions (only velocities or forces). Give the file that has them."
+        )
+    has_box = found.has_box[positions_at]
+    if has_box.any() and not has_box.all():
+        # mdtraj gives whatever was in the memory as the cell of a frame without one.
+        raise mixed_cells(path, int(positions_at[np.argmin(has_box == has_box[0])]), has_cell=not has_box[0])
+    n_without = len(found.offsets) - len(positions_at)
+    return Count(
+        n_frames=len(positions_at),
+        n_atoms=found.n_atoms,
+        has_time=True,
+        size_bytes=found.end,
+        has_unitcell=bool(has_box.all()),
+        n_without_positions=n_without,
+        positions_at=FrameList.from_indices(positions_at) if n_without else None,
+    )
+
+
+def xdr_times(
+    path: str, entry: TrajectoryFormat, n_atoms: int, frames: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Times of frames of an XTC or TRR file, ps."""
+    starts = find_frames(path, entry).offsets[frames]
+    if entry.name == "XTC":
+        return numbers_at(path, starts + _XTC_TIME, ">f4")[:, 0].astype(np.float64)
+    times = numbers_at(path, starts + _TRR_TIME, ">f4")[:, 0]  # in which mdtraj gives doubles, too
+    is_double = numbers_at(path, starts + _TRR_POSITION_BYTES, ">i4")[:, 0] == 24 * n_atoms
+    times[is_double] = numbers_at(path, starts[is_double] + _TRR_TIME, ">f8")[:, 0]
+    return times.astype(np.float64)
 
 
 def _scan_xtc(path: str, entry: TrajectoryFormat) -> XdrFrames:

@@ -1,9 +1,9 @@
-"""mdtraj's readers of NetCDF, HDF5 and GRO, mended where a file says something that they pass over."""
+"""NetCDF and HDF5 files: what is there of what they promise, in the units that they say.
 
-import re
-from collections import deque
-from functools import partial
-from itertools import islice
+mdtraj's readers pass over both, so they are mended.
+"""
+
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.io import netcdf_file
 
 from ..errors import TrajectoryError
+from .formats import TrajectoryFormat, plain_name
+from .info import Count
+from .text import GRO_TIME, GroReader
 from .xdr import is_zero_from
 
-__all__ = ["GRO_TIME", "Records", "check_units", "find_records", "mend_readers"]
-
-GRO_TIME = re.compile(r"\bt= *([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)(?= *(?:ps)?(?:\s|,|$))")
-"""The time in the title of a GRO frame; `t=300K` is none."""
+__all__ = ["array_times", "count_hdf5", "count_netcdf", "count_restart", "mend_readers"]
 
 _SHORT = {
     "fs": "femtosecond",
@@ -43,7 +43,7 @@ _UNITS = {
 }
 
 
-def check_units(path: str, variables: Any) -> dict[str, str]:
+def _check_units(path: str, variables: Any) -> dict[str, str]:
     """Read the units of time, coordinates and cells from the attributes of variables.
 
     Returns mdtraj's names of them, by variable; nothing for one that is absent or doesn't say.
@@ -68,7 +68,7 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else str(value).strip()
 
 
-class Records(netcdf_file):  # type: ignore[misc]
+class _Records(netcdf_file):  # type: ignore[misc]
     """A classic NetCDF file read as one of so many records, whatever its header says."""
 
     def __init__(self, path: str, n_records: int) -> None:
@@ -81,7 +81,7 @@ class Records(netcdf_file):  # type: ignore[misc]
         self.__dict__["_recs"] = self._n_records
 
 
-def find_records(path: str) -> tuple[int, int, int] | None:
+def _find_records(path: str) -> tuple[int, int, int] | None:
     """Count the whole records of a classic NetCDF file, and those that its header promises.
 
     Returns the byte behind them as the last; None if the file is of NetCDF-4, or holds no whole record.
@@ -90,7 +90,7 @@ def find_records(path: str) -> tuple[int, int, int] | None:
         if file.read(3) != b"CDF":
             return None
     try:
-        with Records(path, 1) as opened:
+        with _Records(path, 1) as opened:
             records = [each for each in opened.variables.values() if each.isrec]
             if not records:
                 n_records = opened.variables["coordinates"].shape[0]
@@ -106,6 +106,64 @@ def find_records(path: str) -> tuple[int, int, int] | None:
     return n_records, n_promised, begin + n_records * size
 
 
+def count_netcdf(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
+    """Count the frames of an Amber NetCDF file that were written."""
+    records = _find_records(path)
+    with Path(path).open("rb") as head:
+        n_stored = None if head.read(3) == b"CDF" else _n_stored(path)
+    with plain_name(path, entry.extensions) as name, md.open(name) as file:
+        n_frames, n_atoms = int(file.n_frames), int(file.n_atoms)
+        has_time = "time" in file._handle.variables
+    if n_stored is not None:
+        return Count(n_stored, n_atoms, has_time, n_promised=n_frames)
+    if records is None:
+        return Count(0, n_atoms, has_time)
+    n_frames, n_promised, end = records
+    # A program that streams its output promises -1.
+    return Count(n_frames, n_atoms, has_time, end, n_promised)
+
+
+def count_restart(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
+    """Read the one frame of an Amber restart."""
+    with plain_name(path, entry.extensions) as name, md.open(name) as file:
+        xyz, time, *_ = file.read()
+        return Count(1, xyz.shape[1], time is not None)
+
+
+def count_hdf5(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
+    """Count the frames of an MDTraj HDF5 file that were written."""
+    n_stored = _n_stored(path)
+    with plain_name(path, entry.extensions) as name, md.open(name) as file:
+        n_frames, n_atoms = file.root.coordinates.shape[:2]
+        names = {child._v_name: child._v_attrs for child in file.root}
+        _check_units(path, names)
+        return Count(n_stored, int(n_atoms), "time" in names, n_promised=int(n_frames))
+
+
+def _n_stored(path: str) -> int:
+    """Count the leading frames of an HDF5 file that were written: pieces that weren't read as zeros."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        positions = file["coordinates"]
+        if positions.chunks is None:
+            return len(positions)
+        n_frames_each = int(positions.chunks[0])
+        n_pieces = [-(-n // chunk) for n, chunk in zip(positions.shape, positions.chunks, strict=True)]
+        n_there = positions.id.get_num_chunks()
+        if n_there == math.prod(n_pieces):
+            return len(positions)
+        places = [positions.id.get_chunk_info(piece).chunk_offset[0] for piece in range(n_there)]
+        rows = np.bincount(np.array(places, np.int64) // n_frames_each, minlength=n_pieces[0])
+        n_whole = int(np.argmax(rows < math.prod(n_pieces[1:])))
+    if rows[n_whole + 1 :].any():
+        raise TrajectoryError(
+            f"{path} is damaged: it promises {math.prod(n_pieces)} pieces of positions and holds {n_there}, "
+            "with gaps among them. Copy it again."
+        )
+    return n_whole * n_frames_each
+
+
 class _NetCDF(md.formats.NetCDFTrajectoryFile):  # type: ignore[misc]
     """With the frames that are there, in the units that it says."""
 
@@ -115,11 +173,11 @@ class _NetCDF(md.formats.NetCDFTrajectoryFile):  # type: ignore[misc]
         self._units: dict[str, str] = {}
         if mode != "r":
             return
-        records = find_records(filename)
+        records = _find_records(filename)
         if records is not None and records[0] != self.n_frames:
             self._handle.close()
-            self._handle = Records(filename, records[0])
-        self._units = check_units(filename, self._handle.variables)
+            self._handle = _Records(filename, records[0])
+        self._units = _check_units(filename, self._handle.variables)
         if (unit := self._units.get("coordinates", "angstrom")).rstrip("s") != "angstrom":
             self.distance_unit = unit
 
@@ -147,22 +205,24 @@ class _NetCDF(md.formats.NetCDFTrajectoryFile):  # type: ignore[misc]
         return exact * factor if factor > 1 else exact / round(1 / factor, 9)
 
 
-class _Gro(md.formats.GroTrajectoryFile):  # type: ignore[misc]
-    """With the frames that `iterload` asks for, where mdtraj has it load all."""
-
-    def seek(self, offset: int) -> None:
-        n_lines = offset * (self.n_atoms + 3)
-        deque(islice(self._file, n_lines), maxlen=0)
-
-    def read_as_traj(self, n_frames: int, **options: Any) -> md.Trajectory:
-        self.read = partial(super().read, n_frames)
-        return super().read_as_traj(**options)
-
-
 def mend_readers() -> None:
     """Make mdtraj use these in this process."""
-    FormatRegistry.fileobjects.update({".nc": _NetCDF, ".netcdf": _NetCDF, ".ncdf": _NetCDF, ".gro": _Gro})
+    FormatRegistry.fileobjects.update(dict.fromkeys((".nc", ".netcdf", ".ncdf"), _NetCDF))
+    FormatRegistry.fileobjects[".gro"] = GroReader
     gro.findall = lambda _pattern, title: GRO_TIME.findall(title) or ["nan"]
     hdf5.in_units_of = lambda values, units, *others, **options: in_units_of(
         values, _SHORT.get(units, units), *others, **options
     )
+
+
+def array_times(
+    path: str, entry: TrajectoryFormat, _n_atoms: int, frames: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Times of frames of a NetCDF or HDF5 file, ps."""
+    mend_readers()
+    with plain_name(path, entry.extensions) as name, md.open(name) as file:
+        if entry.name == "Amber NetCDF":
+            found = file.read_times()
+        else:
+            found = hdf5.in_units_of(file.root.time[:], _text(file.root.time.attrs.units), "picoseconds")
+    return np.ma.filled(found, np.nan)[frames].astype(np.float64)
