@@ -8,7 +8,7 @@ import numpy as np
 from mdtraj.core.element import Element
 from numpy.typing import NDArray
 
-from .atoms import counted, is_missed, is_solvent
+from .atoms import counted, is_missed, is_solvent, symbol_of
 from .expression import ELEMENT_WORDS, KIND_WORDS, quoted, replaced, words_of
 
 __all__ = ["explain_kinds", "selection_remarks", "solvent_remark"]
@@ -128,7 +128,7 @@ def _explain_guesses(topology: md.Topology, selection: str, guessed: Collection[
     guesses: dict[str, tuple[bool, int]] = {}
     for index in sorted(guessed):
         atom = topology.atom(index)
-        symbol = "none" if atom.element is None or atom.element.symbol == "VS" else atom.element.symbol
+        symbol = symbol_of(atom) or "none"
         is_usual = symbol in tuple("CHNO") or atom.name in ("P", "SD", "SG")
         is_usual &= atom.residue.is_protein or atom.residue.is_nucleic or is_solvent(atom.residue)
         is_doubtful = not atom.name.startswith(symbol) or atom.name[:2].upper() in _SYMBOLS

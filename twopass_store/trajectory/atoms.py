@@ -16,6 +16,7 @@ __all__ = [
     "describe_selection",
     "is_missed",
     "is_solvent",
+    "symbol_of",
 ]
 
 _MIN_PROTEIN_RESIDUES = 10
@@ -111,13 +112,13 @@ def default_rmsd_atoms(topology: md.Topology, guessed: Collection[int] = ()) -> 
         If nothing is left.
     """
     known = {atom.index for atom in topology.atoms if atom.element is not None}.difference(guessed)
-    if not any(_symbol(topology.atom(index)) for index in known):
+    if not any(symbol_of(topology.atom(index)) for index in known):
         known = set()
     alphas = [
         atom
         for atom in topology.atoms
         if atom.name == "CA"
-        and (atom.index not in known or _symbol(atom) == "C")
+        and (atom.index not in known or symbol_of(atom) == "C")
         and (atom.residue.is_protein or is_missed(atom.residue, "protein"))
     ]
     n_residues = len({atom.residue.index for atom in alphas})
@@ -125,7 +126,7 @@ def default_rmsd_atoms(topology: md.Topology, guessed: Collection[int] = ()) -> 
         return _indices(alphas), f"C-alphas of {n_residues} protein residues"
     hydrogens = [atom for atom in topology.atoms if atom.index not in known and _is_named_hydrogen(atom)]
     light = {atom.index for atom in hydrogens}
-    light |= {index for index in known if _symbol(topology.atom(index)) in ("", "H", "D")}
+    light |= {index for index in known if symbol_of(topology.atom(index)) in ("", "H", "D")}
     heavy = [atom for atom in topology.atoms if atom.index not in light]
     solute = [atom for atom in heavy if not is_solvent(atom.residue)]
     chosen = solute or heavy
@@ -148,7 +149,7 @@ def _indices(atoms: list[Any]) -> NDArray[np.int64]:
     return np.array([atom.index for atom in atoms], np.int64)
 
 
-def _symbol(atom: Any) -> str:
+def symbol_of(atom: Any) -> str:
     """Element symbol; empty for virtual sites and atoms without an element."""
     symbol = "" if atom.element is None else str(atom.element.symbol)
     return "" if symbol == "VS" else symbol

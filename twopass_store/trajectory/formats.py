@@ -84,6 +84,7 @@ class TrajectoryFormat:
 
 _CONVERT = "Convert it, as with MDAnalysis or VMD, to XTC or DCD."
 _GMX = "Convert it with `gmx trjconv -f {file} -o out.xtc`."
+_NCCOPY = "Convert it with `nccopy -k nc6 {file} out.nc`."
 _TOP = "Give it with `top`, beside the trajectory."
 _REAL = rb"[ \t]+-?\d+\.?\d*(?:[eE][-+]?\d+)?"
 # Of a record, six columns are its name.
@@ -95,7 +96,6 @@ _PDB = (
 _TIMED: dict[str, Any] = {"has_time": True, "needs_time": True, "bytes_per_atom": 24}
 # HDF5 and NetCDF are decoded with what the libraries keep of it (48 bytes), and copied (48).
 _ARRAYS: dict[str, Any] = {"has_time": True, "bytes_per_atom": 96}
-_TEXT: dict[str, Any] = {"is_text": True}
 _STREAM: dict[str, Any] = {"is_text": True, "can_seek": False}
 _STRUCTURE: dict[str, Any] = {"is_text": True, "has_topology": True}
 
@@ -124,18 +124,12 @@ FORMATS = (
         start=rb"(?:T\0{7}|\0{7}T)CORD",
         mend="Convert it to one of 32-bit records, as with CatDCD or VMD.",
     ),
-    TrajectoryFormat(
-        "NetCDF of 64-bit data (CDF-5)",
-        start=rb"CDF\x05",
-        mend="Convert it with `nccopy -k nc6 {file} out.nc`.",
-    ),
-    TrajectoryFormat("Amber restart as NetCDF-4", mend="Convert it with `nccopy -k nc6 {file} out.ncrst`."),
+    TrajectoryFormat("NetCDF of 64-bit data (CDF-5)", start=rb"CDF\x05", mend=_NCCOPY),
+    TrajectoryFormat("Amber restart as NetCDF-4", mend=_NCCOPY),
     TrajectoryFormat("H5MD", in_mdanalysis="H5MD", mend=_CONVERT),
-    TrajectoryFormat("MSMBuilder HDF5", topology=".lh5", mend=_CONVERT),
     TrajectoryFormat("HDF5", start=rb"\x89HDF", mend=_CONVERT),
     TrajectoryFormat("GSD", (), rb"(?:\xdf\x65){4}", "GSD", ".gsd", mend=_CONVERT),
     TrajectoryFormat("TNG", (), rb"(?s:.{0,52})GENERAL INFO", "TNG", mend=_GMX),
-    TrajectoryFormat("Amber binpos", start=rb"fxyz", mend=_CONVERT),
     TrajectoryFormat(
         "GROMACS run input (TPR)",
         (),
@@ -161,7 +155,7 @@ FORMATS = (
         "TXYZ",
         ".arc",
         mend=_CONVERT,
-        **_TEXT,
+        is_text=True,
     ),
     # xyz and lammpstrj are parsed into float64 frames (24 bytes), joined into one array (24) and cast (12).
     TrajectoryFormat(
@@ -179,7 +173,7 @@ FORMATS = (
         rb".*\n *\d+(?: +[-+.\dEe]+){0,2} *\r?\n(?:[ \d-]{3}\d\.\d{7}){3}",
         "INPCRD",
         is_written=False,
-        **_TEXT,
+        is_text=True,
         **_ARRAYS,
     ),
     TrajectoryFormat(
@@ -193,9 +187,9 @@ FORMATS = (
     TrajectoryFormat(
         "LAMMPS", (".lammpstrj",), rb"ITEM: ", "LAMMPSDUMP", has_steps=True, bytes_per_atom=72, **_STREAM
     ),
-    TrajectoryFormat("GROMOS96", start=rb"TITLE\r?\n", mend=_GMX, **_TEXT),
-    TrajectoryFormat("Amber prmtop", (), rb"%VERSION", "TOP", ".prmtop", mend=_TOP, **_TEXT),
-    TrajectoryFormat("PSF", (), rb"PSF\b", "PSF", ".psf", mend=_TOP, **_TEXT),
+    TrajectoryFormat("GROMOS96", start=rb"TITLE\r?\n", mend=_GMX, is_text=True),
+    TrajectoryFormat("Amber prmtop", (), rb"%VERSION", "TOP", ".prmtop", mend=_TOP, is_text=True),
+    TrajectoryFormat("PSF", (), rb"PSF\b", "PSF", ".psf", mend=_TOP, is_text=True),
     TrajectoryFormat(
         "mmCIF",
         (".cif",),
@@ -205,22 +199,22 @@ FORMATS = (
         unitcell="first",
         **_STRUCTURE,
     ),
-    TrajectoryFormat("HOOMD XML", (), rb"(?s:.*)<hoomd_xml", "XML", ".hoomdxml", mend=_CONVERT, **_TEXT),
-    TrajectoryFormat("MOL2", (), rb"(?s:.*)@<TRIPOS>MOLECULE", "MOL2", ".mol2", mend=_TOP, **_TEXT),
-    TrajectoryFormat("CHARMM coordinates", (), rb"(?:\*.*\n)+ *\d+", "CRD", mend=_CONVERT, **_TEXT),
+    TrajectoryFormat("HOOMD XML", (), rb"(?s:.*)<hoomd_xml", "XML", ".hoomdxml", mend=_CONVERT, is_text=True),
+    TrajectoryFormat("MOL2", (), rb"(?s:.*)@<TRIPOS>MOLECULE", "MOL2", ".mol2", mend=_TOP, is_text=True),
+    TrajectoryFormat("CHARMM coordinates", (), rb"(?:\*.*\n)+ *\d+", "CRD", mend=_CONVERT, is_text=True),
     TrajectoryFormat(
         "LAMMPS data",
         (),
         rb"(?s:.*)^ *\d+ +atoms\b(?s:.*)^ *\d+ +atom types\b",
         "DATA",
         mend=_CONVERT,
-        **_TEXT,
+        is_text=True,
     ),
     TrajectoryFormat(
         "GROMACS topology",
         start=rb"(?s:.*)^(?:#include|\[ *(?:moleculetype|defaults|system) *\])",
         mend="Give the trajectory; its topology is a GRO or PDB file.",
-        **_TEXT,
+        is_text=True,
     ),
     # PDB is cut from its text (81 bytes).
     TrajectoryFormat(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TopologyMismatchError, TrajectoryError
+from .atoms import symbol_of
 
 __all__ = ["AtomMatch", "match_atoms", "place_atoms"]
 
@@ -85,9 +86,8 @@ def _is_same(atom: Any, expected: Any, last: tuple[Any, Any]) -> bool:
 
 
 def _have_same_element(atom: Any, expected: Any) -> bool:
-    symbols = {one.element.symbol for one in (atom, expected) if one.element is not None}
     # Some topology files name no elements, or call what they don't know a virtual site.
-    return len(symbols - {"VS"}) <= 1
+    return len({symbol_of(atom), symbol_of(expected)} - {""}) <= 1
 
 
 def _difference(atom: Any, expected: Any) -> str:

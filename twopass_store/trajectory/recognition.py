@@ -143,8 +143,6 @@ def hdf5_content(path: str) -> str | None:
         conventions = str(file.attrs.get("Conventions", ""))
         if "h5md" in file:
             return "H5MD"
-        if "XYZList" in file:
-            return "MSMBuilder HDF5"
         if "AMBERRESTART" in conventions:
             return "Amber restart as NetCDF-4"
         if "AMBER" in conventions:

@@ -36,7 +36,7 @@ TOPOLOGY_BYTES_PER_ATOM = 4000
 _UNIVERSE_BYTES = 1 << 30
 _UNIVERSE_FACTOR = 200
 # The HDF5 library crashes on some damaged files.
-_CONTAINED = (".h5", ".hdf5", ".lh5")
+_CONTAINED = (".h5", ".hdf5")
 _JSON_FORMAT = "twopass-topology"
 _JSON_VERSION = 1
 # Python objects that are made of the text, per byte of it. Measured: 13 to 16.
@@ -96,7 +96,7 @@ def count_hdf5(path: str) -> int:
     import h5py
 
     with h5py.File(path, "r") as file:
-        return int(file["coordinates" if "coordinates" in file else "XYZList"].shape[1])
+        return int(file["coordinates"].shape[1])
 
 
 def load_topology(path: str | Path, reader: str = "mdtraj") -> md.Topology:

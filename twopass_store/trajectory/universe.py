@@ -15,6 +15,7 @@ import numpy as np
 from mdtraj.core import element as elements
 
 from ..errors import TrajectoryError
+from .compressed import open_unpacked
 from .info import Count, remembered
 
 __all__ = ["count_frames", "frames_of", "topology_of"]
@@ -44,8 +45,6 @@ def count_frames(path: str, n_atoms: int, format_name: str) -> Count:
     Formats that don't say how many atoms they hold are taken to have `n_atoms`; a frame that is cut off
     counts as promised.
     """
-    from MDAnalysis.lib.util import anyopen
-
     reader = _open(path, n_atoms, format_name)
     name = str(np.ravel(reader.format)[0]).upper()
     n_frames, n_atoms = int(reader.n_frames), int(reader.n_atoms)
@@ -66,7 +65,7 @@ def count_frames(path: str, n_atoms: int, format_name: str) -> Count:
             if name == "LAMMPSDUMP" and not has_rest and not _ends_with_line(path):
                 n_frames -= 1  # the last number may be cut
     if name == "GRO":
-        with anyopen(path) as lines:
+        with open_unpacked(path) as lines:
             n_lines = sum(not line.isspace() for line in lines)
         if n_lines > n_atoms + _GRO_OTHERS:
             raise TrajectoryError(
@@ -256,10 +255,8 @@ def _frame_starts(path: str) -> list[int]:
 
 
 def _first_frame(path: str) -> str:
-    from MDAnalysis.lib.util import anyopen
-
     lines: list[str] = []
-    with anyopen(path) as file:
+    with open_unpacked(path) as file:
         for line in file:
             is_first = line.startswith("ITEM: TIMESTEP")
             if is_first and lines:
@@ -271,9 +268,7 @@ def _first_frame(path: str) -> str:
 
 def _style_of_atoms(path: str) -> dict[str, str]:
     """Return the columns of the atoms in a file of LAMMPS data, if it says their style."""
-    from MDAnalysis.lib.util import anyopen
-
-    with anyopen(path) as file:
+    with open_unpacked(path) as file:
         found = (re.match(r"\s*Atoms\s*#\s*(\w+)", line) for line in file)
         style = next((match[1] for match in found if match), "")
     return {"atom_style": _ATOM_STYLES[style]} if style in _ATOM_STYLES else {}
