@@ -136,6 +136,27 @@ def test_cutoff__that_joins_all_or_nothing_is_told_with_the_range(ingested, twop
     assert ("tree cut at" in told) == (method == "linkage")
 
 
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("2", "2 has no unit, so it is 2 nm (20 Å). If Å is meant, write 2A"),
+        ("0.002", "0.02 Å"),
+        ("20A", ""),
+        ("1", ""),
+    ],
+)
+def test_length_without_a_unit__is_doubted_where_no_rmsd_is_like_it(ingested, twopass, written, words):
+    one = twopass("cluster", ingested, "--name", "unit", "--cutoff", written, "--stride", 40, "--restart")
+    two = twopass("recut", ingested, "--name", "unit", "--as", "again", "--cutoff", written, "--restart")
+    assigned = twopass("assign", ingested, "--name", "unit", "--noise-cutoff", written, "--restart")
+    for told, option in ((one, "--cutoff"), (two, "--cutoff"), (assigned, "--noise-cutoff")):
+        lines = [line for line in told.stderr.splitlines() if "unit" in line and line.startswith("warning")]
+        doubts = [line for line in lines if line.startswith(f"warning: {option} {written} has no unit")]
+        assert len(doubts) == bool(words)
+        assert all(words in line for line in doubts)
+        assert not words or lines == doubts
+
+
 def test_steps__are_reused_under_a_new_name(ingested):
     first = cluster_subset(ingested, name="first", stride=7, n_clusters=5)
     assert first.n_pairs_computed == 572 * 571 // 2

@@ -186,7 +186,7 @@ def test_status__follows_the_run(demo, twopass):
         (["run", "nowhere.toml"], 2, "no config file"),
         (["cluster", "s.zarr", "--leader-frames", "1,two"], 2, "--leader-frames"),
         (["cluster", "s.zarr", "--linkage", "wards"], 2, "'ward'"),
-        (["cluster", "s.zarr", "--n-clusters", "0"], 2, "--n-clusters = '0': should be greater than or"),
+        (["cluster", "s.zarr", "--n-clusters", "0"], 2, "--n-clusters = '0': must be at least 1"),
         (["cluster", "s.zarr", "--cutoff", "far"], 2, "is no length"),
         (["cluster", "s.zarr", "--linkage", "ward", "--cutoff", "2A"], 2, "isn't an RMSD"),
         (["cluster", "s.zarr", "--name", "../x"], 2, "can't be the name"),

@@ -78,7 +78,7 @@ def test_load_config__overrides_win_and_take_toml_or_words(tmp_path):
         (MINIMAL + "[cluster]\nlinkag = 'ward'\n", ["cluster.linkag", "allowed are name, select,"]),
         (MINIMAL + "[cluster]\nlinkage = 'wards'\n", ["cluster.linkage", "'wards'", "'ward'", "'median'"]),
         (MINIMAL + "[clustering]\n", ["clustering", "cluster"]),
-        (MINIMAL + "[cluster]\nn_clusters = 'few'\n", ["cluster.n_clusters", "'few'", "integer"]),
+        (MINIMAL + "[cluster]\nn_clusters = 'few'\n", ["cluster.n_clusters", "'few'", "a whole number"]),
         (MINIMAL + "[cluster]\nn_clusters = 2\ncutoff = '2A'\n", ["n_clusters", "cutoff", "give one"]),
         (MINIMAL + "[cluster]\nstride = 2\nsubset_frames = 9\n", ["subset_frames", "stride", "give one"]),
         (MINIMAL + "[cluster]\ncutoff = 0.2\nlinkage = 'ward'\n", ["cutoff", "ward", "isn't an RMSD"]),

@@ -162,7 +162,7 @@ def test_toml_that_cannot_be_used__names_the_table(folder, text, words):
         ({"trajectories": "a.xtc", "every": "1 ps", "stride": 2}, "`every` and `stride`"),
         ({"trajectories": "a.xtc", "begin": "2 ns", "end": "1 ns"}, "`begin` lies after `end`"),
         ({"trajectories": "a.xtc", "run_pattern": "("}, "`run_pattern` = .*is no regular expression"),
-        ({"trajectories": "a.xtc", "burn_in": "soon"}, "`burn_in` = 'soon': 'soon' is no time"),
+        ({"trajectories": "a.xtc", "burn_in": "soon"}, "`burn_in` = 'soon': is no time"),
         ({"trajectories": "a.xtc", "dt": "0 ps"}, "dt"),
     ],
 )

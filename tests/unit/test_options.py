@@ -1,3 +1,4 @@
+import re
 from importlib.resources import files
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -84,21 +85,30 @@ def test_reference_page__is_current():
 @pytest.mark.parametrize(
     ("model", "values", "words"),
     [
-        (
-            "Cluster",
-            {"n_clusters": "0"},
-            "`n_clusters` = '0': should be greater than or equal to 1 or",
-        ),
-        (
-            "Cluster",
-            {"n_clusters": "few"},
-            "`n_clusters` = 'few': should be a valid integer, unable to parse",
-        ),
+        ("Cluster", {"n_clusters": "0"}, "`n_clusters` = '0': must be at least 1 or 'auto'"),
+        ("Cluster", {"n_clusters": "few"}, "`n_clusters` = 'few': must be a whole number or 'auto'"),
+        ("Cluster", {"faithfulness": 1.5}, "`faithfulness` = 1.5: must be at most 1"),
+        ("Cluster", {"no_fit": "maybe"}, "`no_fit` = 'maybe': must be true or false"),
+        ("Cluster", {"cutoff": "far"}, "`cutoff` = 'far': is no length"),
+        ("Run", {"store": "s", "ingest": 3}, "`ingest` = 3: must be a section of options"),
+        ("Ingest", {"trajectories": "a", "image": "half"}, "`image` = 'half': must be none, whole or anchor"),
         ("Cluster", {"linkag": "ward"}, "unknown option `linkag`; allowed are name, select"),
-        ("Ingest", {"trajectories": ["a", 3]}, "`trajectories` = 3: should be a valid string"),
+        ("Ingest", {"trajectories": ["a", 3]}, "`trajectories` = 3: must be text"),
     ],
 )
 def test_mistakes__are_explained_in_words(model, values, words):
     with pytest.raises(ConfigError) as caught:
         config.validated(getattr(config, f"{model}Config"), values)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [{}, [[]], -1, 1e30, "?", "", float("nan")], ids=repr)
+def test_mistakes__are_never_explained_in_the_words_of_pydantic(value):
+    said = ""
+    for model in (config.IngestConfig, config.ClusterConfig, config.ScanConfig, config.ExportConfig):
+        for option in config.options_of(model):
+            try:
+                config.validated(model, {option.name: value})
+            except ConfigError as error:
+                said += f"{error}\n"
+    assert not re.search("Input|valid (?!TOML)|Value error|should", said), said

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from ..config import AssignConfig, AssignOptions, validated
+from ..config import AssignConfig, AssignOptions, doubt_of_unit, validated
 from ..executors import PROCESS_BYTES, affordable_workers, available_cpus, make_executor, memory_budget
 from ..journal import Lock, Plan, StageJournal, Writer
 from ..partition import FRAME_CHUNK, chunk_range
@@ -125,6 +125,8 @@ class _Assign(Stage[tuple[int, int]]):
         return [Step(labels, followers=(f"margin-{self.name}",)), *map(Step, margins)]
 
     def prepare(self, store: Store) -> None:
+        if doubt := doubt_of_unit("noise_cutoff", self.config.noise_cutoff):
+            self.progress.note(doubt)
         self.workers = _affordable_workers(store, self.name, self.config, self.progress)
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> tuple[int, int]:

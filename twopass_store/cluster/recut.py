@@ -65,7 +65,7 @@ def recut_clustering(
         )
     if (n_clusters is None) == (cutoff is None):
         raise ConfigError("Where to cut the tree? Give either `n_clusters` or `cutoff`.")
-    cut_at = {**asked.model_dump(), "name": new_name}
+    cut_at = {**asked.model_dump(), "cutoff": cutoff, "name": new_name}
     config = validated(ClusterConfig, {**base.plan.request, **cut_at})
     progress = progress or Silent()
     progress.note(f"another cut of the tree of clustering {name}")

@@ -7,7 +7,7 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from ..config import METRIC_OPTIONS, ClusterConfig, ClusterOptions, format_length, validated
+from ..config import METRIC_OPTIONS, ClusterConfig, ClusterOptions, doubt_of_unit, format_length, validated
 from ..journal import Lock, Plan, Writer
 from ..progress import Progress, Silent
 from ..store import (
@@ -190,6 +190,8 @@ class _Cluster(Stage[int]):
             note("the RMSD of a single atom is always 0: select more atoms to tell frames apart")
         if self.config.cutoff is not None:
             note(cut_in_words(self.config))
+        if doubt := doubt_of_unit("cutoff", self.config.cutoff):
+            note(doubt)
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> int:
         from .steps import compute_distances, cut_and_choose, link

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import HEIGHT_IS_RMSD, ClusterConfig, format_length
+from ..config import HEIGHT_IS_RMSD, ClusterConfig, WithUnit, doubt_of_unit, format_length
 from ..errors import ConfigError
 from ..executors import ThreadExecutor
 from ..journal import Plan, Record
@@ -178,10 +178,13 @@ def _doubt_of_cutoff(
         return None
     low, high = float(heights.min()), float(heights.max())
     joined = "the tree joins frames at" if config.method == "linkage" else "the RMSDs of the frames are"
+    # Once is enough: implausible ones were doubted before.
+    is_bare = not isinstance(config.cutoff, WithUnit) and not doubt_of_unit("cutoff", config.cutoff)
+    unit = "; a number without a unit is in nm (for Å, write --cutoff 2A)" if is_bare else ""
     return (
         f"warning: the cutoff of {format_length(config.cutoff)} gives {found} cluster{'s' * (found > 1)} of "
         f"{n_subset} frames; {joined} {low:.3g} to {high:.3g} nm ({10 * low:.3g} to {10 * high:.3g} Å). "
-        f"Choose one in between; a number without a unit is in nm (for Å, write --cutoff 2A)"
+        f"Choose one in between{unit}"
     )
 
 

@@ -32,6 +32,8 @@ from .options import (
 )
 from .paths import Search, expand_paths, expanded
 from .quantities import (
+    WithUnit,
+    doubt_of_unit,
     format_bytes,
     format_length,
     format_time,
@@ -69,6 +71,8 @@ __all__ = [
     "StructuresOptions",
     "SummaryConfig",
     "SummaryOptions",
+    "WithUnit",
+    "doubt_of_unit",
     "expand_paths",
     "expanded",
     "format_bytes",

@@ -23,6 +23,23 @@ Model = TypeVar("Model", bound=BaseModel)
 _PREFIX = "Value error, "
 """What pydantic puts before the message of a validator."""
 
+_WANTED = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type", "finite_number"), "a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
+    **dict.fromkeys(("model_type", "dict_type"), "a section of options"),
+    **dict.fromkeys(("path_type", "string_type"), "text"),
+    "string_too_long": "at most {max_length} characters",
+    **dict.fromkeys(("string_too_short", "too_short"), "not empty"),
+    "literal_error": "{expected}",
+}
+"""What an option must be, by the type of pydantic's error."""
+
 
 def load_config(
     path: str | os.PathLike[str],
@@ -106,7 +123,15 @@ def _explain(model: type[BaseModel], problems: Sequence["ErrorDetails"]) -> Iter
         else:
             by_key.setdefault(key, []).append(problem)
     for key, those in by_key.items():
-        messages = [each["msg"].removeprefix(_PREFIX).removeprefix("Input ") for each in those]
+        wanted = [
+            _WANTED[each["type"]].format(**each.get("ctx", {})) for each in those if each["type"] in _WANTED
+        ]
+        messages = [f"must be {' or '.join(dict.fromkeys(wanted))}"] if wanted else []
+        messages += [
+            each["msg"].removeprefix(_PREFIX).removeprefix(f"{each['input']!r:.120} ")
+            for each in those
+            if each["type"] not in _WANTED
+        ]
         yield f"`{key}` = {shown(those[0]['input'])}: {' or '.join(dict.fromkeys(messages))}"
 
 

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    model_validator,
+)
 
 from .quantities import parse_bytes, parse_length_nm, parse_time_ps
 
@@ -106,17 +114,23 @@ def _check_pattern(pattern: str) -> str:
     return pattern
 
 
+def _check_image(image: str) -> str:
+    if not re.fullmatch(r"none|whole|anchor=.*\S.*", image):
+        raise ValueError("must be none, whole or anchor=SELECTION, such as anchor=protein")
+    return image
+
+
 # More than any disk holds, and products of two of them with any count of ours are exact in 64 bits.
 MAX_COUNT = 10**12
 Frame = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
-Length = Annotated[float, BeforeValidator(parse_length_nm), Written("LENGTH")]
+Length = Annotated[float, PlainValidator(parse_length_nm), Written("LENGTH")]
 Time = Annotated[float, BeforeValidator(parse_time_ps), Written("TIME")]
 Interval = Annotated[float, BeforeValidator(parse_time_ps), Field(gt=0), Written("TIME")]
 File = Annotated[str, Written("FILE")]
 Selection = Annotated[str, Written("SELECTION")]
-Image = Annotated[str, Field(pattern=r"^(none|whole|anchor=.*\S.*)$"), Written("none|whole|anchor=SELECTION")]
+Image = Annotated[str, AfterValidator(_check_image), Written("none|whole|anchor=SELECTION")]
 FrameOrFile = Annotated[
     Annotated[Frame, Field(strict=True)] | Annotated[str, Field(min_length=1), Written("FILE")],
     BeforeValidator(_frame_or_path),

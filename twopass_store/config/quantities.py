@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 
 __all__ = [
+    "WithUnit",
+    "doubt_of_unit",
     "format_bytes",
     "format_length",
     "format_time",
@@ -25,20 +27,40 @@ _BYTES_PER_UNIT = {"": 1.0, "b": 1.0} | {
     for suffix, base in (("", 1024), ("i", 1024), ("ib", 1024), ("b", 1000))
 }
 _MAX_BYTES = 1 << 60
+PLAUSIBLE_NM = (0.01, 1.5)
+"""RMSDs beyond these are rare."""
+
+
+class WithUnit(float):
+    """A length in nm that was written with its unit."""
 
 
 def parse_length_nm(text: str | float) -> float:
     """Read a length such as ``0.2``, ``0.2nm`` or ``2A``; a bare number is in nm.
+
+    What had a unit is a `WithUnit`.
 
     Raises
     ------
     ValueError
         If it is no positive length.
     """
+    if isinstance(text, WithUnit):
+        return text
     length = _parsed(str(text).lower(), _NM_PER_UNIT)
     if not 0 < length < math.inf:
         raise ValueError(f"{text!r:.120} is no length; write it like 0.2, 0.2nm or 2A")
-    return length
+    return WithUnit(length) if str(text).strip()[-1].isalpha() else length
+
+
+def doubt_of_unit(option: str, rmsd_nm: float | None) -> str | None:
+    """Doubt that an RMSD written without a unit is meant in nm, if few RMSDs are so large or small."""
+    if rmsd_nm is None or isinstance(rmsd_nm, WithUnit) or PLAUSIBLE_NM[0] <= rmsd_nm <= PLAUSIBLE_NM[1]:
+        return None
+    return (
+        f"warning: `{option}` {rmsd_nm:g} has no unit, so it is {format_length(rmsd_nm)}. If Å is meant, "
+        f"write {rmsd_nm:g}A"
+    )
 
 
 def parse_time_ps(text: str | float) -> float:

@@ -11,7 +11,7 @@ from ..errors import StageIncompleteError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..journal import StageJournal
 from ..partition import FRAME_CHUNK, PAIR_CHUNK
-from ..store import Store, take
+from ..store import Store, require_clustering, take
 from .bootstrap import N_RESAMPLES, share_errors
 from .frames import FrameTotals, walk_frames
 from .quantiles import LENGTH_EDGES, SHARE_EDGES
@@ -38,6 +38,7 @@ def finished_assign(store: Store, name: str) -> StageJournal:
     """Return the journal of a second pass; raises a `StageIncompleteError` if it hasn't finished."""
     journal = store.journal(f"assign-{name}")
     if journal is None or not journal.complete:
+        require_clustering(store, name)
         raise StageIncompleteError(
             f"{store.path}: assign has not finished for {name!r}. "
             f"Run `twopass assign {store.path} --name {name}`."
