@@ -266,7 +266,7 @@ def rename(
 def export(
     store: StorePath,
     what: Annotated[
-        Literal["coordinates", "structures", "medoids", "leaders"],
+        Literal["coordinates", "structures", "medoids", "leaders", "dtrajs"],
         typer.Argument(
             help="What to write; medoids and leaders are structures --of these.", show_default=False
         ),
@@ -280,43 +280,53 @@ def export(
         ),
     ],
     form: Annotated[
-        Literal["pdb", "pml", "vmd", "cxc"] | None,
+        str | None,
         typer.Option(
             "--format",
-            help="With structures: pml, vmd or cxc writes a script for PyMOL, VMD or ChimeraX beside the PDB "
-            "file; it loads and colours them. By default what the extension of --to says.",
+            metavar="NAME",
+            help="What to write, if not what the extension of --to says. structures: pdb; or pml, vmd or cxc "
+            "for a script, too, with which PyMOL, VMD or ChimeraX loads and colours them. dtrajs: npy, npz, "
+            "csv or xvg.",
         ),
     ] = None,
     **options: Any,
 ) -> None:
-    """Write frames as a trajectory, with times and unit cells; or structures of the clusters, superposed.
+    """Write frames as a trajectory; structures of the clusters, superposed; or the labels of all frames.
 
     Positions that came from XTC go back to XTC bit by bit; what a format has no room for is noted. Remarks
     in a PDB file of structures say which cluster each model is, and the file, frame and time it comes from.
+    dtrajs are discrete trajectories for Markov models, states from 0: an npz file, or a folder of npy files;
+    or time, run, frame, label and RMSD as a csv or xvg file.
     """
     from twopass_store.config import ExportConfig, StructuresConfig
     from twopass_store.errors import ConfigError
-    from twopass_store.export import export_coordinates, export_structures
+    from twopass_store.export import export_coordinates, export_dtrajs, export_structures
 
     from .tables import count
 
     if what in ("medoids", "leaders"):
         options["of"], what = what, "structures"
-    is_trajectory = what == "coordinates"
-    models = (ExportConfig, StructuresConfig)
-    model, other = models if is_trajectory else models[::-1]
+    models: dict[str, type[Any]] = {"coordinates": ExportConfig, "structures": StructuresConfig}
+    known = models[what].model_fields if what in models else ("name",)
     wrong = [
         name
-        for name, field in other.model_fields.items()
-        if name not in model.model_fields and str(options.pop(name, field.default)) != str(field.default)
+        for model in models.values()
+        for name, field in model.model_fields.items()
+        if name not in known and str(options.pop(name, field.default)) != str(field.default)
     ]
-    wrong += ["format"] if form and is_trajectory else []
+    wrong += ["format"] if form and what == "coordinates" else []
     if wrong:
         names = " and ".join(f"`{name}`" for name in wrong)
         raise ConfigError(
             f"{names} can't be given for {what}: `twopass export --help` says what they go with."
         )
-    if is_trajectory:
+    if what == "dtrajs":
+        paths = export_dtrajs(
+            store, to, name=options.get("name"), format=form, overwrite=options["overwrite"]
+        )
+        print(f"{to}: {count(len(paths), 'file')}")
+        return
+    if what == "coordinates":
         result = export_coordinates(store, to, **options)
         beside = "" if result.top_path is None else f", their topology in {result.top_path}"
         sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"

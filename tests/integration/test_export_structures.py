@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mdtraj as md
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import EXAMPLE
@@ -192,3 +193,37 @@ for name in cmd.get_object_list():
     ]
     for *_, as_they_lie, fitted in rows:
         assert float(as_they_lie) == pytest.approx(float(fitted), abs=2e-3)
+
+
+def test_labels__are_those_of_open_results(store, original, tmp_path, twopass):
+    with open_results(store, "default") as results:
+        label, rmsd, expected = results.label.values, results.rmsd_to_leader.values, results.twopass.dtrajs()
+    for to in ("d.npz", "folder", "t.csv", "t.xvg"):
+        twopass("export", store, "dtrajs", "--to", to)
+    files = [np.load(file) for file in sorted((tmp_path / "folder").iterdir())]
+    for found in (files, list(np.load(tmp_path / "d.npz").values())):
+        assert len(found) == len(expected) == 2
+        assert all(map(np.array_equal, found, expected))
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert list(table) == ["time", "run", "frame", "label", "rmsd"]
+    np.testing.assert_array_equal(table.label, label)
+    np.testing.assert_array_equal(table.rmsd.astype(np.float32), rmsd)
+    np.testing.assert_allclose(table.time, original.time)
+    assert table.run.value_counts(sort=False).to_dict() == {"a/md.xtc": 1500, "b/md.xtc": 2500}
+    assert table.frame.tolist() == list(range(4000))
+    columns = np.loadtxt(tmp_path / "t.xvg", comments=["#", "@", "&"])
+    np.testing.assert_array_equal(columns[:, 1], label)
+    np.testing.assert_array_equal(columns[:, 4], 1 + (table.frame >= 1500))
+    same = twopass("compare", store, "--with", "t.xvg", "--column", 2)
+    assert "Adjusted Rand index 1.0000 over 4,000 frames" in same.stdout
+
+    for to, words in (
+        ("d.npy", "2 discrete trajectories"),
+        ("folder", "exists already"),
+        ("d.txt", "as txt"),
+    ):
+        assert words in " ".join(twopass("export", store, "dtrajs", "--to", to, code=2).stderr.split())
+    twopass("export", store, "dtrajs", "--to", "folder", "--overwrite")
+    refused = twopass("export", store, "dtrajs", "--name", "first", "--to", "e.npz", code=8)
+    assert "twopass assign" in refused.stderr
+    assert not (tmp_path / "e.npz").exists()
