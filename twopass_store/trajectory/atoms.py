@@ -6,6 +6,7 @@ from typing import Any
 
 import mdtraj as md
 import numpy as np
+from mdtraj.core import element as elements
 from numpy.typing import NDArray
 
 from ..errors import SelectionError
@@ -14,6 +15,7 @@ __all__ = [
     "counted",
     "default_rmsd_atoms",
     "describe_selection",
+    "element_of",
     "is_missed",
     "is_solvent",
     "symbol_of",
@@ -147,6 +149,14 @@ def default_rmsd_atoms(topology: md.Topology, guessed: Collection[int] = ()) -> 
 
 def _indices(atoms: list[Any]) -> NDArray[np.int64]:
     return np.array([atom.index for atom in atoms], np.int64)
+
+
+def element_of(symbol: str) -> Any:
+    """Return mdtraj's element of a symbol in any case; None if there is none."""
+    try:
+        return elements.get_by_symbol(symbol)
+    except KeyError:
+        return None
 
 
 def symbol_of(atom: Any) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 import mdtraj as md
 import numpy as np
-from mdtraj.core import element as elements
 from mdtraj.formats.pdb.pdbstructure import PdbStructure
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from .atoms import element_of
 from .compressed import open_unpacked
 from .formats import check_file, reading
 from .recognition import topology_extension
@@ -66,7 +66,7 @@ def guessed_elements(path: str | Path, topology: md.Topology, *, reader: str = "
             return _of_other_masses(lines, topology)
         structure = PdbStructure(lines, load_all_models=False)
     atoms = [atom for chain in structure.iter_chains() for residue in chain for atom in residue.atoms]
-    return np.array([not _is_element(atom.element_symbol) for atom in atoms], dtype=bool)
+    return np.array([element_of(atom.element_symbol) is None for atom in atoms], dtype=bool)
 
 
 def _of_other_masses(lines: Iterable[str], topology: md.Topology) -> NDArray[np.bool_]:
@@ -77,14 +77,6 @@ def _of_other_masses(lines: Iterable[str], topology: md.Topology) -> NDArray[np.
     masses = [float(row[7 if len(row) > 8 else 6]) for row in rows]
     expected = [0.0 if atom.element is None else atom.element.mass for atom in topology.atoms]
     return np.abs(np.subtract(masses, expected)) > _MASS_TOLERANCE * np.abs(masses)
-
-
-def _is_element(text: str) -> bool:
-    try:
-        elements.get_by_symbol(text.strip())
-    except KeyError:
-        return False
-    return True
 
 
 def element_masses(

@@ -12,9 +12,9 @@ from typing import Any
 
 import mdtraj as md
 import numpy as np
-from mdtraj.core import element as elements
 
 from ..errors import TrajectoryError
+from .atoms import element_of
 from .compressed import open_unpacked
 from .info import Count, remembered
 
@@ -162,20 +162,13 @@ def _converted(atoms: Any, numbers: list[str] | None) -> md.Topology:
             name, number = str(residue_names[row] or "UNK"), int(atoms.resids[row])
             residue = topology.add_residue(name, chain, number, segments[row])
         previous = of_chain, of_residue
-        element = _element(symbols[row])
+        element = element_of(symbols[row])
         atom = topology.add_atom(str(names[row]), element, residue, serial=serials[row])
         atom.element = element  # add_atom() makes a virtual site of None
     made = list(topology.atoms)
     for one, other in atoms.bonds.to_indices().tolist() if hasattr(atoms, "bonds") else ():
         topology.add_bond(made[one], made[other])
     return topology
-
-
-def _element(symbol: str) -> Any:
-    try:
-        return elements.get_by_symbol(symbol.strip().capitalize())
-    except KeyError:
-        return None
 
 
 @remembered(1)
