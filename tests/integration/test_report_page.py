@@ -98,6 +98,10 @@ def test_report__loads_nothing_from_elsewhere(store, twopass, tmp_path):
     )
     dom, console = opened_in_chromium(tmp_path / "report.html", tmp_path / "profile")
     assert dom.count('class="main-svg"') > 7, console[-2000:]
+    assert set(re.findall(r'class="modebar-btn".*?data-title="(.*?)"', dom)) == {
+        "Download plot as a PNG",
+        "Reset axes",
+    }
     assert re.search(r'id="viewer".*?<canvas', dom, re.S)
     assert "frame 40 of the store" in re.search(r'id="viewer-caption".*?</p>', dom, re.S)[0]
     assert not re.search(r"CONSOLE.*(Uncaught|Failed to load)", console)
@@ -140,6 +144,6 @@ def test_static__writes_each_picture(store, twopass, tmp_path):
     pytest.importorskip("matplotlib")
     said = twopass("report", store, "--static", "pictures", "--name", "default").stdout
     names = {file.name for file in (tmp_path / "pictures").iterdir()}
-    assert "14 pictures" in said
-    assert {"map.png", "map.svg", "timeline.png", "dendrogram.svg"} <= names
+    assert "18 pictures" in said
+    assert {"map.png", "map.svg", "timeline.png", "dendrogram.svg", "scan.png", "convergence.svg"} <= names
     assert (tmp_path / "pictures" / "map.png").read_bytes().startswith(b"\x89PNG")

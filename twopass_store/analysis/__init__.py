@@ -2,7 +2,7 @@
 
 from .accessor import TwopassAccessor
 from .distances import dendrogram, distance_map, square_distances
-from .draw import COLORS, OTHERS, Plots, color_of, new_figure
+from .draw import COLORS, OTHERS, Plots, brief, color_of, draw_convergence, new_figure
 from .frames import dtrajs, populations, rmsd_histogram, timeline, transitions
 from .results import open_results
 
@@ -11,9 +11,11 @@ __all__ = [
     "OTHERS",
     "Plots",
     "TwopassAccessor",
+    "brief",
     "color_of",
     "dendrogram",
     "distance_map",
+    "draw_convergence",
     "dtrajs",
     "new_figure",
     "open_results",

@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from .distances import dendrogram, distance_map, square_distances
 from .frames import populations, rmsd_histogram, timeline, transitions
 
-__all__ = ["COLORS", "OTHERS", "Plots", "color_of", "new_figure"]
+__all__ = ["COLORS", "OTHERS", "Plots", "brief", "color_of", "draw_convergence", "new_figure"]
 
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#7a33e0", "#999933")
 """Of the largest clusters, told apart with any colour vision (after Okabe and Ito, and Tol)."""
@@ -26,6 +26,11 @@ def color_of(label: int) -> str:
     return COLORS[label - 1] if 1 <= label <= len(COLORS) else OTHERS
 
 
+def brief(name: str) -> str:
+    """Shorten the name of a run; the end tells more often than the beginning."""
+    return name if len(name) <= 20 else f"{name[:5]}…{name[-14:]}"
+
+
 class Plots:
     """Pictures of the results of a clustering; each method returns matplotlib's axes.
 
@@ -38,12 +43,18 @@ class Plots:
     def timeline(self, ax: Any = None) -> Any:
         """Draw the cluster of each frame against time, one row a run; long runs are thinned."""
         ax = _axes(ax)
-        rows = timeline(self._results)
+        from matplotlib.colors import ListedColormap
+
+        rows, colors = timeline(self._results), ListedColormap([*COLORS, OTHERS])
         for height, row in enumerate(rows):
-            for label in np.unique(row.label[row.label >= 1]):
-                here = row.time[row.label == label]
-                ax.plot(here, np.full(len(here), height), "|", color=color_of(int(label)), markersize=12)
-        ax.set_yticks(range(len(rows)), [row.name for row in rows])
+            middles = (row.time[1:] + row.time[:-1]) / 2
+            half = np.diff(row.time[:2]).sum() / 2 or 0.5
+            edges = np.concatenate([row.time[:1] - half, middles, row.time[-1:] + half])
+            shown = np.ma.masked_less(np.minimum(row.label, colors.N), 1)[np.newaxis]
+            bar = (height - 0.4, height + 0.4)
+            # As paths, an SVG would be large and show seams.
+            ax.pcolormesh(edges, bar, shown, cmap=colors, vmin=1, vmax=colors.N, rasterized=True)
+        ax.set_yticks(range(len(rows)), [brief(row.name) for row in rows])
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.set_xlabel(_time_label(self._results))
         strides = {row.stride for row in rows}
@@ -86,7 +97,7 @@ class Plots:
         for label in np.unique(found.label)[::-1]:
             x, y = found.xy[found.label == label].T
             ax.scatter(x, y, s=8, color=color_of(int(label)), linewidths=0)
-        ax.set(xlabel="nm", ylabel="nm", aspect="equal")
+        ax.set(xlabel="first coordinate (nm)", ylabel="second coordinate (nm)", aspect="equal")
         ax.set_title(
             f"{found.shown_share:.0%} of the variance is in this plane", loc="left", fontsize="small"
         )
@@ -108,8 +119,10 @@ class Plots:
             ax.axhline(edge, color="white", linewidth=0.8)
             ax.axvline(edge, color="white", linewidth=0.8)
         middles = (np.append(-0.5, edges) + np.append(edges, len(rows) - 0.5)) / 2
+        # Where clusters are thin, numbers would lie on each other.
+        wide = np.diff(edges, prepend=-0.5, append=len(rows) - 0.5) > len(rows) / 30
         for set_ticks in (ax.set_xticks, ax.set_yticks):
-            set_ticks(middles, [str(label) for label in np.unique(labels)])
+            set_ticks(middles[wide], np.unique(labels)[wide])
         ax.set(xlabel="cluster", ylabel="cluster")
         ax.figure.colorbar(image, ax=ax, label="RMSD (nm)")
         return ax
@@ -147,10 +160,10 @@ class Plots:
         image = ax.imshow(found.probability, cmap="cividis", vmin=0, vmax=1)
         if found.sizes["cluster"] <= 15:
             for (row, column), value in np.ndenumerate(found.probability.values):
-                if value > 0:
+                if value >= 0.005:
                     color = "black" if value > 0.5 else "white"
                     ax.text(
-                        column, row, f"{value:.2g}", ha="center", va="center", color=color, fontsize="small"
+                        column, row, f"{value:.2f}", ha="center", va="center", color=color, fontsize="small"
                     )
         ticks = np.arange(found.sizes["cluster"])
         ax.set_xticks(ticks, found.to_cluster.values)
@@ -158,6 +171,19 @@ class Plots:
         ax.set(xlabel=f"to, after {lag} frame{'s' if lag > 1 else ''}", ylabel="from")
         ax.figure.colorbar(image, ax=ax, label="probability")
         return ax
+
+
+def draw_convergence(summary: xr.Dataset, ax: Any) -> Any:
+    """Draw the shares of the largest clusters in first passes at larger strides, of `summarize`."""
+    strides, shares = summary["stride"].values, 100 * summary["stride_share"].values[:, : len(COLORS)]
+    for label, share in enumerate(shares.T, 1):
+        ax.plot(strides, share, marker="o", color=color_of(label), label=str(label))
+    rand = summary["stride_adjusted_rand"].values
+    ax.set_xticks(strides, [f"{n}\n({each:.2f})" for n, each in zip(strides, rand, strict=True)])
+    ax.set(xlabel="stride (adjusted Rand index with the labels used)", ylabel="share of the subset (%)")
+    ax.set_ylim(0, None)
+    ax.legend(title="cluster", fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return ax
 
 
 def new_figure() -> Any:

@@ -114,14 +114,15 @@ class _Scan(Stage[bool]):
         return True
 
 
-def stored_scan(store: Store, subset: str, linkage: str) -> "xr.Dataset | None":
+def stored_scan(store: Store, subset: str, linkage: str, linkage_input: str) -> "xr.Dataset | None":
     """Return the finished scan of a subset's tree over the widest range; None if there is none."""
     found: list[tuple[int, str]] = []
     for name in store.members("scans"):
         group = f"scans/{name}"
         if all(store.is_complete(f"{group}/{spec.name}") for spec in SCAN):
             attrs = store.attrs(group)
-            if (attrs["subset"], attrs["linkage_method"]) == (subset, linkage):
+            names = (attrs["subset"], attrs["linkage_method"], attrs["linkage_input"])
+            if names == (subset, linkage, linkage_input):
                 found.append((store.shape(f"{group}/n_clusters")[0], group))
     return _as_dataset(store, [(linkage, max(found)[1])]) if found else None
 

@@ -9,14 +9,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..analysis import COLORS, OTHERS, dendrogram, distance_map, rmsd_histogram, timeline, transitions
+from ..analysis import COLORS, OTHERS, brief, dendrogram, distance_map, rmsd_histogram, timeline, transitions
 from ..cluster import stored_scan
 from ..errors import ConfigError
 from ..store import Store
 from .methods import methods
 from .structures import MAX_BYTES, structures
 
-__all__ = ["page_content"]
+__all__ = ["page_content", "scan_of"]
 
 N_RUNS = 40
 """Rows of the timeline; of more runs, evenly spaced ones are shown."""
@@ -110,6 +110,7 @@ def _timeline(results: xr.Dataset) -> dict[str, Any]:
         "runs": [
             {
                 "name": row.name,
+                "brief": brief(row.name),
                 "time": _rounded(row.time, 4),
                 "label": row.label.tolist(),
                 "stride": row.stride,
@@ -141,8 +142,14 @@ def _convergence(summary: xr.Dataset) -> dict[str, Any] | None:
     return {**found, "share": [[_plain(each) for each in row] for row in summary["stride_share"].values]}
 
 
+def scan_of(store: Store, results: xr.Dataset) -> xr.Dataset | None:
+    """Return the stored scan of the tree that a clustering was cut from; None if there is none."""
+    names = ("subset", "linkage_method", "linkage_input")
+    return stored_scan(store, *(str(results.attrs.get(name)) for name in names))
+
+
 def _scan(store: Store, results: xr.Dataset) -> dict[str, Any] | None:
-    scan = stored_scan(store, str(results.attrs.get("subset")), str(results.attrs.get("linkage_method")))
+    scan = scan_of(store, results)
     if scan is None:
         return None
     names = ("silhouette", "davies_bouldin", "pseudo_f", "ssr_sst", "stability")

@@ -90,18 +90,16 @@ function layout(more) {
 
 function draw(id, traces, more) {
   const box = byId(id);
-  box.setAttribute("role", "img");
+  box.setAttribute("role", "group");
   box.setAttribute("aria-labelledby", `h-${id}`);
   box.setAttribute("aria-describedby", `${id}-caption`);
-  return Plotly.react(id, traces, layout(more), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+  // Buttons by name: plotly's own choice has one that uploads the data.
+  return Plotly.react(id, traces, layout(more), { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "resetScale2d"]] });
 }
 
 function colorscale(values) {
   return values.flatMap((value, index) => [[index / values.length, value], [(index + 1) / values.length, value]]);
 }
-
-// The end of a name tells more often than its beginning.
-function brief(name) { return name.length > 20 ? `${name.slice(0, 5)}…${name.slice(-14)}` : name; }
 
 const plots = {
   map() {
@@ -137,7 +135,7 @@ const plots = {
     byId("timeline").style.height = `${Math.max(120, 70 + 26 * timeline.runs.length)}px`;
     draw("timeline", traces, {
       xaxis: { title: { text: timeline.has_times ? "time (ps)" : "frame" }, showgrid: false },
-      yaxis: { range: [timeline.runs.length - 0.5, -0.5], showgrid: false, visible: several, tickvals: traces.map((_, row) => row), ticktext: timeline.runs.map((run) => brief(run.name)) },
+      yaxis: { range: [timeline.runs.length - 0.5, -0.5], showgrid: false, visible: several, tickvals: traces.map((_, row) => row), ticktext: timeline.runs.map((run) => run.brief) },
     });
     const stride = Math.max(...timeline.runs.map((run) => run.stride));
     caption("timeline", (stride > 1 ? `One of ${stride.toLocaleString("en")} frames of the longest run is shown, so short visits are missing. ` : "Every frame is shown. ")
@@ -192,12 +190,13 @@ const plots = {
     if (!tree) return byId("s-tree").remove();
     const ink = variable("--ink");
     const traces = tree.x.map((x, index) => ({ type: "scatter", mode: "lines", x, y: tree.height[index], line: { color: ink, width: 1.5 }, hovertemplate: "%{y:.4f}<extra></extra>" }));
+    const named = (label) => tree.label.length <= 25 || label < most; // more would lie on each other
     const top = Math.max(...tree.height.flat());
     const at = tree.label.map((_, index) => 5 + 10 * index);
     traces.push({ type: "scatter", mode: "markers", x: at, y: at.map(() => 0), marker: { color: tree.label.map(color), size: 12 },
       text: tree.label.map((label, index) => `cluster ${label}: ${count(tree.n_frames[index], "subset frame")}`), hovertemplate: "%{text}<extra></extra>", cliponaxis: false });
     draw("tree", traces, {
-      xaxis: { tickvals: at, ticktext: tree.label.map(String), showgrid: false, title: { text: "cluster" } },
+      xaxis: { tickvals: at.filter((_, index) => named(tree.label[index])), ticktext: tree.label.filter(named).map(String), showgrid: false, title: { text: "cluster" } },
       yaxis: { title: { text: tree.is_rmsd ? "height (nm)" : "height" }, range: [-0.06 * top, 1.06 * top] },
     });
     caption("tree", `The tree above the cut, one leaf a cluster. ${tree.is_rmsd ? "A height is the RMSD between what is merged, as the linkage measures it." : "With this linkage a height is not an RMSD."} What is below the cut is left out.`);
@@ -211,15 +210,15 @@ const plots = {
       line: { color: variable("--ink"), width: 1.5 }, hovertemplate: `%{x} clusters: %{y:.3f}<extra>${name}</extra>`,
     }));
     const upright = (x, dash) => ({ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", line: { color: variable("--accent"), dash } });
-    const used = content.facts.n_clusters_found, axis = { gridcolor: variable("--line"), zeroline: false, nticks: 4, automargin: true };
+    const used = content.facts.n_clusters_found, inside = scan.n_clusters.includes(used), axis = { gridcolor: variable("--line"), zeroline: false, nticks: 4, automargin: true };
     draw("scan", traces, {
       xaxis: { title: { text: "clusters" }, anchor: "y3" },
       yaxis: { title: { text: "silhouette" }, domain: [0.7, 1], nticks: 4 }, yaxis2: { ...axis, title: { text: "stability" }, domain: [0.35, 0.65] },
       yaxis3: { ...axis, title: { text: "Davies–<br>Bouldin" }, domain: [0, 0.3] },
-      shapes: [...(scan.suggested ? [upright(scan.suggested, "dash")] : []), upright(used, "dot")],
+      shapes: [...(scan.suggested ? [upright(scan.suggested, "dash")] : []), ...(inside ? [upright(used, "dot")] : [])],
     });
     caption("scan", "High silhouette and stability are good, and a low Davies–Bouldin index. "
-      + (scan.suggested ? `Suggested: ${scan.suggested} clusters (dashed line); ${scan.reason}. ` : "") + `Used: ${used} (dotted line).`);
+      + (scan.suggested ? `Suggested: ${scan.suggested} clusters (dashed line); ${scan.reason}. ` : "") + `Used: ${used}${inside ? " (dotted line)" : ""}.`);
   },
   convergence() {
     const found = content.convergence;

@@ -4,17 +4,20 @@ import html
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..analysis import open_results
+import xarray as xr
+
+from ..analysis import Plots, draw_convergence, new_figure, open_results
 from ..errors import ConfigError, StoreWriteError
 from ..export import checked_target, replacing
-from ..report import summarize
+from ..report import draw_scan, summarize
 from ..store import Store
-from .content import page_content
+from .content import page_content, scan_of
 
 __all__ = ["PageResult", "write_pictures", "write_report"]
 
@@ -86,26 +89,44 @@ def write_pictures(
 
     Raises the errors of `write_report`; instead of its libraries, matplotlib must be installed.
     """
-    from ..analysis import Plots, new_figure
-
-    results = open_results(store, name)
-    plots, paths = Plots(results), []
-    target = Path(folder)
+    target, paths = Path(folder), []
     try:
         target.mkdir(parents=True, exist_ok=True)
-        for picture in PICTURES:
-            figure = new_figure()
-            options: dict[str, Any] = {"lag": lag} if picture == "transitions" else {}
-            try:
-                getattr(plots, picture)(figure.subplots(), **options)
-            except ConfigError:  # without a first pass there is no map, without a linkage no tree
-                continue
+        for picture, figure in _pictures(store, open_results(store, name), lag):
             for ending in ("png", "svg"):
                 paths.append(target / f"{picture}.{ending}")
                 figure.savefig(paths[-1], dpi=150, bbox_inches="tight")
     except OSError as error:
         raise StoreWriteError(f"Cannot write into {target}: {error.strerror or error}.") from error
     return PageResult(tuple(paths), sum(each.stat().st_size for each in paths))
+
+
+def _pictures(store: str | os.PathLike[str], results: xr.Dataset, lag: int) -> Iterator[tuple[str, Any]]:
+    """Yield the names and figures of what a clustering has."""
+    plots = Plots(results)
+    for picture in PICTURES:
+        figure = new_figure()
+        options: dict[str, Any] = {"lag": lag} if picture == "transitions" else {}
+        try:
+            ax = getattr(plots, picture)(figure.subplots(), **options)
+        except ConfigError:  # without a first pass there is no map, without a linkage no tree
+            continue
+        if picture == "timeline":
+            figure.set_size_inches(9, max(2.8, 1.2 + 0.3 * len(ax.get_yticks())))  # the legend needs 2.8
+        yield picture, figure
+    if results.attrs.get("subset") is None:
+        return
+    summary = summarize(store, results.attrs["clustering"], convergence=True)
+    if summary.sizes["stride"] > 1:
+        figure = new_figure()
+        draw_convergence(summary, figure.subplots())
+        yield "convergence", figure
+    scan = scan_of(Store.open(Path(store)), results)
+    if scan is not None:
+        figure = new_figure()
+        figure.set_size_inches(9, 7)
+        draw_scan(scan, figure)
+        yield "scan", figure
 
 
 def _part(name: str) -> str:

@@ -3,7 +3,7 @@
 from .bootstrap import share_errors
 from .columns import finished_assign
 from .compare import compare_labels
-from .plot import check_plot, plot_scan
+from .plot import check_plot, draw_scan, plot_scan
 from .runs import Runs, frame_chunks, group_of_frames, short_names
 from .status import StageStatus, StoreStatus, store_status
 from .summary import ClusterTable, cluster_table, summarize
@@ -16,6 +16,7 @@ __all__ = [
     "check_plot",
     "cluster_table",
     "compare_labels",
+    "draw_scan",
     "finished_assign",
     "frame_chunks",
     "group_of_frames",

@@ -11,7 +11,7 @@ from ..errors import ConfigError, StoreWriteError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["check_plot", "plot_scan"]
+__all__ = ["check_plot", "draw_scan", "plot_scan"]
 
 PANELS = {
     "silhouette": "silhouette (high)",
@@ -62,11 +62,19 @@ def plot_scan(scan: "xr.Dataset", path: str | os.PathLike[str]) -> Path:
         If it can't be written.
     """
     path = check_plot(path)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 7), layout="constrained")
-    FigureCanvasAgg(figure)
+    draw_scan(scan, figure)
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise StoreWriteError(f"Cannot write {path}: {error.strerror or error}.") from error
+    return path
+
+
+def draw_scan(scan: "xr.Dataset", figure: Any) -> None:
+    """Draw the figures of a scan on an empty figure of matplotlib."""
     panels = figure.subplots(3, 2, sharex=True)
     for axes, (name, label) in zip(panels.flat, PANELS.items(), strict=True):
         for linkage in scan.linkage.values:
@@ -79,9 +87,5 @@ def plot_scan(scan: "xr.Dataset", path: str | os.PathLike[str]) -> Path:
         axes.set_ylabel(label)
     for axes in panels[-1]:
         axes.set_xlabel("clusters")
+    panels[0, 0].plot([], [], "o", color="0.4", mfc="none", label="(suggested)")
     panels[0, 0].legend(title="linkage", frameon=False)
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise StoreWriteError(f"Cannot write {path}: {error.strerror or error}.") from error
-    return path
