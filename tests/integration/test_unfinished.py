@@ -84,6 +84,39 @@ def test_unfinished__whole_frames_now_and_the_rest_by_append(
         np.testing.assert_array_equal(appended.read(array), expected.read(array), err_msg=array)
 
 
+@pytest.mark.parametrize("extension", ["xtc", "trr", "dcd", "nc", *TEXT])
+def test_unfinished__blocks_end_before_what_was_cut(
+    extension: str, trajectory: md.Trajectory, tmp_path: Path
+) -> None:
+    path = write(trajectory, tmp_path / f"run.{extension}")
+    whole = load(path, trajectory.topology)
+    path.write_bytes(cut(path.read_bytes()))
+    info = probe(path, trajectory.topology)
+    blocks = list(read_blocks(info, frames=range(N_FRAMES - 1), block_frames=5))
+    np.testing.assert_array_equal(np.concatenate([block.xyz for block in blocks]), whole.xyz[:-1])
+
+
+@pytest.mark.parametrize("unwritten", ["coordinates", "time", "cell_lengths"])
+def test_netcdf__what_was_never_written_is_absent(
+    unwritten: str, trajectory: md.Trajectory, tmp_path: Path
+) -> None:
+    path = write(trajectory, tmp_path / "run.nc")
+    fill = netCDF4.default_fillvals["f8" if unwritten == "cell_lengths" else "f4"]
+    with netCDF4.Dataset(path, "a") as opened:
+        opened[unwritten][-1] = fill
+    info = probe(path, trajectory.topology)
+    assert (info.n_frames, info.n_promised) == (N_FRAMES - 1, N_FRAMES)
+    if unwritten == "coordinates":
+        return
+    with netCDF4.Dataset(path, "a") as opened:
+        opened[unwritten][:] = fill
+    info = probe(path, trajectory.topology)
+    assert info.n_frames == N_FRAMES
+    assert (info.has_time, info.has_unitcell) == (unwritten != "time", unwritten != "cell_lengths")
+    (block,) = read_blocks(info, frames=range(N_FRAMES))
+    assert (block.time if unwritten == "time" else block.unitcell_lengths) is None
+
+
 @pytest.mark.parametrize("name", ["nc4", "h5"])
 def test_unfinished__leading_pieces_that_were_written(
     name: str, trajectory: md.Trajectory, tmp_path: Path

@@ -17,9 +17,9 @@ from scipy.io import netcdf_file
 
 from ..errors import TrajectoryError
 from .formats import TrajectoryFormat, plain_name
-from .info import Count
+from .info import Count, mixed_cells
 from .text import GRO_TIME, GroReader
-from .xdr import is_zero_from
+from .xdr import is_zero_from, numbers_at
 
 __all__ = ["array_times", "count_hdf5", "count_netcdf", "count_restart", "mend_readers"]
 
@@ -35,6 +35,8 @@ _SHORT = {
     "deg": "degree",
     "rad": "radian",
 }
+# What the NetCDF libraries read where nothing was written.
+_UNWRITTEN = np.float32(9.96921e36)
 _UNITS = {
     "time": "picosecond",
     "coordinates": "nanometer",
@@ -96,14 +98,38 @@ def _find_records(path: str) -> tuple[int, int, int] | None:
                 n_records = opened.variables["coordinates"].shape[0]
                 return n_records, n_records, Path(path).stat().st_size
             start = opened._mm_buf.__array_interface__["data"][0]
-            begin = min(each.data.__array_interface__["data"][0] for each in records) - start
+            places = {id(each): each.data.__array_interface__["data"][0] - start for each in records}
             size, n_promised = int(opened._recsize), int(opened.n_promised)
+            positions = opened.variables["coordinates"]
+            parts = [
+                (each is positions, places[id(each)], each.data.dtype.str, each.data[0].size)
+                for each in records
+            ]
     except (ValueError, TypeError, IndexError, KeyError, OverflowError):
         return None
+    begin = min(places.values())
     n_records = (Path(path).stat().st_size - begin) // size
     if n_records > n_promised >= 0 and is_zero_from(path, begin + n_promised * size):
         n_records = n_promised
+
+    def is_written(record: int, place: int, dtype: str, count: int) -> bool:
+        numbers = numbers_at(path, np.array([place + record * size]), dtype, count=count)
+        return bool(_is_there(numbers).all())
+
+    # A program that was killed within a record has written some of its parts; the library fills the others.
+    before = max(0, n_records - 2)
+    needed = [
+        part for is_positions, *part in parts if is_positions or (n_records and is_written(before, *part))
+    ]
+    while n_records and not all(is_written(n_records - 1, *part) for part in needed):
+        n_records -= 1
     return n_records, n_promised, begin + n_records * size
+
+
+def _is_there(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which numbers of a NetCDF file were written."""
+    there: NDArray[np.bool_] = np.ma.getdata(values).astype(np.float32) != _UNWRITTEN
+    return there & ~np.ma.getmaskarray(values)
 
 
 def count_netcdf(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
@@ -113,14 +139,22 @@ def count_netcdf(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
         n_stored = None if head.read(3) == b"CDF" else _n_stored(path)
     with plain_name(path, entry.extensions) as name, md.open(name) as file:
         n_frames, n_atoms = int(file.n_frames), int(file.n_atoms)
-        has_time = "time" in file._handle.variables
+        variables, has_unitcell = file._handle.variables, None
+        has_time = "time" in variables and bool(_is_there(variables["time"][:1]).all())
+        if "cell_lengths" in variables:
+            lengths = variables["cell_lengths"][:]
+            has_cell = np.asarray(np.ma.getdata(lengths).any(axis=1))
+            if not _is_there(lengths).all():
+                has_unitcell = False
+            elif has_cell.any() and not has_cell.all():
+                raise mixed_cells(path, int(np.argmin(has_cell == has_cell[0])), has_cell=not has_cell[0])
     if n_stored is not None:
-        return Count(n_stored, n_atoms, has_time, n_promised=n_frames)
+        return Count(n_stored, n_atoms, has_time, n_promised=n_frames, has_unitcell=has_unitcell)
     if records is None:
         return Count(0, n_atoms, has_time)
     n_frames, n_promised, end = records
     # A program that streams its output promises -1.
-    return Count(n_frames, n_atoms, has_time, end, n_promised)
+    return Count(n_frames, n_atoms, has_time, end, n_promised, has_unitcell=has_unitcell)
 
 
 def count_restart(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
@@ -185,7 +219,9 @@ class _NetCDF(md.formats.NetCDFTrajectoryFile):  # type: ignore[misc]
         coordinates, time, lengths, angles = super().read(*arguments, **options)
         return (
             # As netCDF4 gives them: numpy rounds a product of plain arrays otherwise.
-            np.ma.asarray(coordinates.astype(coordinates.dtype.newbyteorder("="), copy=False)),
+            np.ma.asarray(
+                np.ma.filled(coordinates, np.nan).astype(coordinates.dtype.newbyteorder("="), copy=False)
+            ),
             self._converted(time, "time", "picosecond"),
             self._converted(lengths, "cell_lengths", self.distance_unit),
             self._converted(angles, "cell_angles", "degree"),

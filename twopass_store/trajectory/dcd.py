@@ -32,10 +32,10 @@ def count_dcd(path: str, _entry: TrajectoryFormat, _n_atoms: int) -> Count:
     each = first - n_arrays * 4 * n_fixed
     n_frames = max(0, (Path(path).stat().st_size - place - first) // each + 1)
     # Where a machine has lost its power, zeros may be in the place of what was written last.
-    begins = place + first - each + each * np.arange(1, n_frames)
-    is_written = numbers_at(path, begins, order + "i4")[:, 0] != 0 if n_frames else np.zeros(0, bool)
-    if not is_written.all() and is_zero_from(path, int(begins[np.argmin(is_written)])):
-        n_frames = 1 + int(np.argmin(is_written))
+    ends = place + first - 4 + each * np.arange(n_frames)
+    is_written = numbers_at(path, ends, order + "i4")[:, 0] != 0
+    if not is_written.all() and is_zero_from(path, int(ends[np.argmin(is_written)])):
+        n_frames = int(np.argmin(is_written))
     end = place + first + (n_frames - 1) * each
     return Count(n_frames, n_atoms, False, end, n_promised)
 

@@ -118,8 +118,9 @@ def _checked(info: TrajectoryInfo, block: Block, frames: NDArray[np.int64]) -> B
             cells = np.hstack([lengths, angles])
             wrong = np.logical_or(~np.isfinite(cells).all(axis=1), (lengths < 0).any(axis=1))
         _refuse(info, frames, wrong, "an impossible unit cell")
-    # Of a TRR frame without a cell, mdtraj gives whatever was in the memory; PDB has cells that are none.
-    elif lengths is not None and lengths.any() and info.format.name not in ("TRR", "PDB"):
+    # Of a TRR frame without a cell, mdtraj gives whatever was in the memory; PDB has cells that are none,
+    # and of NetCDF all cells were looked at.
+    elif lengths is not None and lengths.any() and info.format.name not in ("TRR", "PDB", "Amber NetCDF"):
         raise mixed_cells(info.path, frames[int(np.argmax(lengths.any(axis=1)))], has_cell=True)
     if info.has_time and time is not None:
         _refuse(info, frames, ~np.isfinite(time), "a time that is no finite number")

@@ -97,7 +97,7 @@ def read_frames(
         topology = _BareTopology(n_atoms) if imager is None else shared_topology(images[0], images[2])  # type: ignore[index]
         if position and entry.name in ("XTC", "TRR"):
             find_frames(path, entry)
-        for part in iterload(path, entry, topology, chunk=chunk, skip=position):
+        for part in _parts(path, entry, topology, chunk=chunk, position=position, stop=stop):
             first, last = np.searchsorted(wanted, [position, position + part.n_frames])
             rows = wanted[first:last] - position
             position += part.n_frames
@@ -110,6 +110,20 @@ def read_frames(
                 f"{path} ends before frame {position}, and frame {stop - 1} was asked for. Restore the file, "
                 "or start anew with it as it is."
             )
+
+
+def _parts(
+    path: str, entry: TrajectoryFormat, topology: md.Topology, *, chunk: int, position: int, stop: int
+) -> Iterator[md.Trajectory]:
+    """Yield so many frames at once, up to `stop`: what follows may be cut off, which is an error to read."""
+    try:
+        for part in iterload(path, entry, topology, chunk=chunk, skip=position):
+            position += part.n_frames
+            yield part
+    except Exception:
+        if not 0 < stop - position < chunk:
+            raise
+        yield from iterload(path, entry, topology, chunk=stop - position, skip=position)
 
 
 def _stretches(wanted: NDArray[np.int64], gap: int, entry: TrajectoryFormat) -> list[NDArray[np.int64]]:
