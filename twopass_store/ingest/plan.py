@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from .origins import Origin, Origins
 from .request import JUMPS, requested
 from .runs import Run, Source
 from .sources import Inputs, find_inputs
-from .systems import SystemTable, listed
+from .systems import SystemTable, listed, short_hash
 
 __all__ = [
     "IngestPlan",
@@ -182,7 +181,7 @@ def _parameters(
         "select": reference,
         "stride": config.stride,
         "discard_first": config.discard_first,
-        "topology": _hash(topology_to_json(stored_topology).encode()),
+        "topology": short_hash(topology_to_json(stored_topology).encode()),
         "trajectories": [describe_file(source, reference) for source in sources],
     }
     # Integers on the files' own grid and float32 are the same values: only rounding makes others.
@@ -261,7 +260,7 @@ def atom_columns(topology: md.Topology) -> dict[str, NDArray[Any]]:
 
 def _timing(source: Source) -> str:
     """Describe which frames times have chosen, and what times the user gave."""
-    frames, given = _hash(source.kept.to_array().tobytes()), ""
+    frames, given = short_hash(source.kept.to_array().tobytes()), ""
     if source.user_time is not None:
         a_step = " a step" if source.info.format.has_steps else ""
         given = ", from {} every {} ps{}".format(*source.user_time, a_step)
@@ -351,7 +350,3 @@ def _renamed(sources: Sequence[Source]) -> Iterator[str]:
             found.setdefault(info.format.name, []).append(file.name)
     for name, files in found.items():
         yield f"read as {name}: {listed(files)}"
-
-
-def _hash(data: bytes) -> str:
-    return blake2b(data, digest_size=6).hexdigest()

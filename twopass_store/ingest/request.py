@@ -15,11 +15,10 @@ __all__ = ["JUMPS", "as_before", "is_requested", "kept_choices", "requested"]
 JUMPS = "jumps"
 """Where a request keeps in how many frames atoms were seen to jump across the box."""
 
+# What an append doesn't take from the options of a store; topology and groups are in other places.
+_NOT_RECORDED = {"trajectories", "from_list", "top", "ndx", "memory", "workers"}
 # What `trajectories` and `top` say already, or has no influence on the frames.
-_NO_CHOICES = {"trajectories", "from_list", "top", "ndx", "memory", "workers", "wide", "codec", "shard"}
-
-_NOT_RECORDED = ("trajectories", "from_list", "top", "ndx", "memory", "workers")
-"""What an append doesn't take from the options of a store; topology and groups are in other places."""
+_NO_CHOICES = _NOT_RECORDED | {"wide", "codec", "shard"}
 
 
 def is_requested(plan: Plan, config: IngestConfig, files: Sequence[InputFile]) -> bool:

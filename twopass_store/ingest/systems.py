@@ -30,7 +30,7 @@ from ..trajectory import (
     unclear_bonds,
 )
 
-__all__ = ["System", "SystemTable", "listed"]
+__all__ = ["System", "SystemTable", "listed", "short_hash"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +82,7 @@ class System:
 
     def fingerprint(self) -> str:
         """Digest of which atoms are kept."""
-        return f"{self.n_kept} of {self.n_atoms} atoms ({_hash(self.kept_atoms().tobytes())})"
+        return f"{self.n_kept} of {self.n_atoms} atoms ({short_hash(self.kept_atoms().tobytes())})"
 
 
 class SystemTable:
@@ -151,7 +151,7 @@ class SystemTable:
                 f"warning: {records} of {top.name} left out, as several atoms have the same number. Where "
                 "`image` needs these bonds, give a topology that has them (prmtop, psf)"
             ] = []
-        content = _hash(topology_to_json(topology).encode())
+        content = short_hash(topology_to_json(topology).encode())
         # Files of their own topologies mostly hold the same one.
         system = self._by_content.get(content)
         if system is None:
@@ -253,5 +253,6 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _hash(data: bytes) -> str:
+def short_hash(data: bytes) -> str:
+    """Hash for parameters that people may read."""
     return blake2b(data, digest_size=6).hexdigest()

@@ -37,7 +37,7 @@ ELEMENT_WORDS = frozenset(["type", "element", "symbol", "mass"])
 NUMBER_WORDS = frozenset(["index", "n_bonds", "residue", "resSeq", "resid", "resi", "chainid", "mass"])
 """Words that are compared with numbers."""
 
-# What words and operators are: flag, word for numbers or names, comparison, joint, not, bracket, to.
+# A letter for each word and operator: f stands alone, w takes names, n numbers, c compares, j joins.
 _KINDS = {
     **dict.fromkeys(["all", "everything", "none", "nothing", *KIND_WORDS], "f"),
     **dict.fromkeys(["name", "code", "rescode", "resc", "resname", "resn", "segment_id", "segname"], "w"),
@@ -52,7 +52,7 @@ _KINDS = {
 }
 _WORDS = sorted(word for word, kind in _KINDS.items() if kind in "fwn")
 
-# What is wrong where a token of such a kind stands. Whatever else is a value: v.
+# What is wrong where such a pattern of tokens begins; v is any other token, a value.
 _UNKNOWN = ""
 _RULES = {
     r"(?:^|(?<=[(!jc]))[)jc]|(?<=c)!": 'something is missing before "{token}"',

@@ -99,8 +99,8 @@ _ARRAYS: dict[str, Any] = {"has_time": True, "bytes_per_atom": 96}
 _STREAM: dict[str, Any] = {"is_text": True, "can_seek": False}
 _STRUCTURE: dict[str, Any] = {"is_text": True, "has_topology": True}
 
-# A file is of the first whose start it has: those of text go on with those in which lines count, whatever the
-# title says.
+# The first whose start matches counts. Of text, those that the structure of lines tells apart come first, so
+# that a title may say anything.
 FORMATS = (
     TrajectoryFormat("XTC", (".xtc",), rb"\x00\x00\x07\xcb", "XTC", **_TIMED),
     TrajectoryFormat("TRR", (".trr",), rb"\x00\x00\x07\xc9(?s:.{8})GMX_trn_file", "TRR", **_TIMED),
