@@ -53,7 +53,7 @@ def test_kill_at_a_step__resumes_to_the_same_bytes_and_does_no_recorded_unit_twi
     said: list[str] = []
     try:
         ended = kill_until_done(bench, scenario, workers, folder, rng, said)
-        if "--restart" not in scenario.arguments:  # that begins anew
+        if not scenario.begins_anew:
             assert_done_twice_at_most_a_batch(ended, scenario.in_flight * (workers or 2))
     except AssertionError as error:
         raise AssertionError(
@@ -100,7 +100,7 @@ def kill_until_done(
             # A ledger speaks of what is damaged until that is discarded.
             if scenario.name != "repair" or stamps([file]):
                 assert stamps([file]) == {file: stamp}, f"{file} was in the ledger and was written again"
-        if "--restart" not in scenario.arguments:
+        if not scenario.begins_anew:
             settled = finished_files(store, reference.folder / "run.zarr")
     assert differences(folder, reference.folder) == []
     return ended

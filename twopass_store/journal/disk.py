@@ -8,6 +8,7 @@ import errno
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -112,6 +113,32 @@ class Writer:
             # A disk that has become read-only doesn't let go of it; the lock's next holder sweeps.
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+            raise self._refused(path, error) from error
+
+    def copy(self, source: Path, path: Path, *, but: Mapping[str, bytes]) -> None:
+        """Put a copy of a folder at `path`, whole or not at all; `but` has the content of files that differ.
+
+        Raises
+        ------
+        StoreWriteError, StoreLockedError
+            As `write` does.
+        """
+        temporary = self.staging / uuid.uuid4().hex
+        self._require_right(path.parent)
+        try:
+            for folder, _, files in os.walk(source):
+                inner = Path(folder).relative_to(source)
+                self.disk.make_folder(temporary / inner)
+                for name in sorted(files):
+                    content = but.get((inner / name).as_posix())
+                    content = (source / inner / name).read_bytes() if content is None else content
+                    with (temporary / inner / name).open("wb") as file:
+                        self.disk.write(file, content)
+                        self.disk.sync(file)
+                self.disk.sync_folder(temporary / inner)
+            self.disk.rename(temporary, path)
+            self.disk.sync_folder(path.parent)
+        except OSError as error:
             raise self._refused(path, error) from error
 
     def make_folder(self, path: Path) -> None:

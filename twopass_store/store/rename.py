@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ..config import ClusterConfig, validated
 from ..errors import ConfigError, StageIncompleteError
-from ..journal import Lock, Plan, StageJournal, Writer, hold, naming_writer
-from .places import METADATA_FILE, metadata_key
+from ..journal import ABSENT, Lock, Plan, StageJournal, Writer, hold, naming_writer
+from .places import METADATA_FILE
 from .stage import discard, require_clustering
 from .store import Store, lock_folder, medoids_path, store_path
 
@@ -60,9 +60,7 @@ def rename_clustering(store: str | os.PathLike[str], name: str, to: str, *, brea
         opened = Store.open(path, writer=writer)
         if _is_renamed(opened, name, to):
             return False
-        # Its ledger is the last that is written.
-        copied = opened.journal(f"clustering-{to}")
-        if copied is None or not copied.complete:
+        if any(_lacks(opened, f"{kind}-{to}", f"{kind}-{name}") for kind in KINDS):
             _copy(opened, name, to, writer)
         _rename_medoids(path, name, to, writer)
         discard(opened, *(f"{kind}-{name}" for kind in reversed(KINDS)))
@@ -88,22 +86,25 @@ def _is_renamed(store: Store, name: str, to: str) -> bool:
     return False
 
 
+def _lacks(store: Store, stage: str, other: str) -> bool:
+    """Tell whether a stage's ledger lacks what another's has; while that is discarded, it has nothing."""
+    ours, theirs = store.read_ledger(stage), store.read_ledger(other)
+    if theirs is None or not theirs.any():
+        return False
+    return ours is None or len(ours) != len(theirs) or bool(((theirs != ABSENT) & (ours != theirs)).any())
+
+
 def _copy(store: Store, name: str, to: str, writer: Writer) -> None:
-    """Copy a clustering's folder, then its ledgers; so all that the folder has comes along."""
+    """Copy a clustering: its plans, its folder with all that is in it, and then its ledgers."""
     journals = [journal for kind in KINDS if (journal := store.journal(f"{kind}-{name}")) is not None]
     plans = [_renamed(journal.plan, name, to) for journal in journals]
+    discard(store, *(plan.stage for plan in reversed(plans)))  # what a call that was stopped has left
     for plan in plans:
-        StageJournal.begin(store, plan, hint=f"Remove clustering {to!r}, and rename again.")
-    source, target = store.at(f"clusterings/{name}"), store.at(f"clusterings/{to}")
-    own = {store.at(metadata_key(f"clusterings/{to}")): plans[0].metadata[f"clusterings/{to}"].encode()}
-    for folder, _, files in os.walk(source):
-        into = target / Path(folder).relative_to(source)
-        writer.make_folder(into)
-        for file in sorted(files, key=lambda file: (file != METADATA_FILE, file)):
-            content = own.get(into / file) or (Path(folder) / file).read_bytes()
-            if not (into / file).is_file() or (into / file).read_bytes() != content:
-                writer.write(into / file, content)
-    for journal, plan in reversed([*zip(journals, plans, strict=True)]):
+        StageJournal.begin(store, plan, hint="")
+    group = f"clusterings/{to}"
+    own = {METADATA_FILE: plans[0].metadata[group].encode()}
+    writer.copy(store.at(f"clusterings/{name}"), store.at(group), but=own)
+    for journal, plan in zip(journals, plans, strict=True):
         entries = store.read_ledger(journal.plan.stage)
         if entries is not None:
             store.write_ledger(plan.stage, entries)

@@ -239,7 +239,8 @@ class Store(Arrays):
         """
         journal = StageJournal.begin(self, plan, hint=hint)
         kept, group = journal.plan.metadata, group_of(plan.stage)
-        if group is not None and group not in kept:
+        # A discard that was stopped leaves the plan without the group.
+        if group is not None and (group not in kept or not self.has(group)):
             if group:
                 self.ensure_group(group, attrs or {})
             kept[group] = self._files.read_metadata(group).decode()

@@ -50,6 +50,11 @@ class Scenario:
     workers: tuple[int, ...] = (1, 2)
 
     @property
+    def begins_anew(self) -> bool:
+        """Whether it doesn't go on where a kill has stopped it."""
+        return "--restart" in self.arguments or self.name == "rename"
+
+    @property
     def in_flight(self) -> int:
         """Units that each worker has under way at any moment, at most."""
         # A worker of ingest writes two, and one more waits for them.
