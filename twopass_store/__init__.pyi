@@ -10,7 +10,7 @@ from .cluster import (
 )
 from .config import AssignConfig, ClusterConfig, IngestConfig, RunConfig, load_config
 from .estimator import TwoPassClustering, nearest, rmsd_matrix
-from .export import ExportResult, export_coordinates, export_dtrajs, export_structures
+from .export import ExportResult, export_clusters, export_coordinates, export_dtrajs, export_structures
 from .ingest import (
     IngestEstimate,
     IngestResult,
@@ -49,6 +49,7 @@ __all__ = [
     "cluster_subset",
     "compare_labels",
     "estimate_ingest",
+    "export_clusters",
     "export_coordinates",
     "export_dtrajs",
     "export_structures",

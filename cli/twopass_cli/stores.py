@@ -272,13 +272,21 @@ def export(
         ),
     ],
     to: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FILE",
             help="Where to. The extension says the format: xtc, trr, dcd, h5, nc, mdcrd, xyz, lammpstrj, "
             "gro, pdb, cif.",
         ),
-    ],
+    ] = None,
+    each_cluster: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Instead of --to: write the coordinates of each cluster to a file of its own in this "
+            "folder, cluster_1.xtc and so on.",
+        ),
+    ] = None,
     form: Annotated[
         str | None,
         typer.Option(
@@ -286,7 +294,7 @@ def export(
             metavar="NAME",
             help="What to write, if not what the extension of --to says. structures: pdb; or pml, vmd or cxc "
             "for a script, too, with which PyMOL, VMD or ChimeraX loads and colours them. dtrajs: npy, npz, "
-            "csv or xvg.",
+            "csv or xvg. With --each-cluster, the extension of its files.",
         ),
     ] = None,
     **options: Any,
@@ -300,7 +308,7 @@ def export(
     """
     from twopass_store.config import ExportConfig, StructuresConfig
     from twopass_store.errors import ConfigError
-    from twopass_store.export import export_coordinates, export_dtrajs, export_structures
+    from twopass_store.export import export_clusters, export_coordinates, export_dtrajs, export_structures
 
     from .tables import count
 
@@ -314,12 +322,21 @@ def export(
         for name, field in model.model_fields.items()
         if name not in known and str(options.pop(name, field.default)) != str(field.default)
     ]
-    wrong += ["format"] if form and what == "coordinates" else []
+    wrong += ["format"] if form and what == "coordinates" and each_cluster is None else []
+    wrong += ["each_cluster"] if each_cluster and what != "coordinates" else []
     if wrong:
         names = " and ".join(f"`{name}`" for name in wrong)
         raise ConfigError(
             f"{names} can't be given for {what}: `twopass export --help` says what they go with."
         )
+    if each_cluster is not None and to is None:
+        results = export_clusters(store, each_cluster, format=form or "xtc", **options)
+        n_frames = count(sum(result.n_frames for result in results), "frame")
+        sizes = f"{count(len(results), 'file')} of {n_frames}, {results[0].format}"
+        print(f"{each_cluster}: {sizes}, from clustering {results[0].clustering}")
+        return
+    if to is None or each_cluster is not None:
+        raise ConfigError("Say where to: `to` a file, or `each_cluster` for a folder, not both.")
     if what == "dtrajs":
         paths = export_dtrajs(
             store, to, name=options.get("name"), format=form, overwrite=options["overwrite"]

@@ -66,6 +66,29 @@ def test_from_source__is_what_mdtraj_loads(extension, tmp_path):
     assert (tmp_path / "m.pdb").read_text().count("REMARK   6 FRAME") == 2
 
 
+@pytest.mark.parametrize("options", [[], ["--from-source", "--stride", 3]], ids=["stored", "source"])
+def test_each_cluster__has_a_file(options, tmp_path, twopass):
+    solvated = make_solvated()
+    file = write(solvated, tmp_path / "in.xtc")
+    store = make_store([file], write(solvated[:1], tmp_path / "top.pdb"))
+    with open_results(store) as results:
+        label, atoms = results.label.values, results.sizes["atom"]
+    twopass("export", store, "coordinates", "--each-cluster", "all", "--top-to", "out.pdb", *options)
+    original = md.load(file, top=solvated.topology)[1::2]
+    assert sorted(each.name for each in (tmp_path / "all").iterdir()) == ["cluster_1.xtc", "cluster_2.xtc"]
+    for cluster in (1, 2):
+        found = md.load(tmp_path / "all" / f"cluster_{cluster}.xtc", top=tmp_path / "out.pdb")
+        assert found.n_atoms == (solvated.n_atoms if options else atoms)
+        expected = original[np.flatnonzero(label == cluster)[:: 3 if options else 1]]
+        np.testing.assert_array_equal(found.xyz, expected.xyz[:, : found.n_atoms])
+        np.testing.assert_array_equal(found.time, expected.time)
+    words = "exists already"
+    assert words in twopass("export", store, "coordinates", "--each-cluster", "all", code=2).stderr
+    twopass("export", store, "coordinates", "--each-cluster", "all", "--format", "trr", "--cluster", 2)
+    assert (tmp_path / "all" / "cluster_2.trr").exists()
+    assert "--to a file" in twopass("export", store, "coordinates", code=2).stderr
+
+
 def test_from_source__in_any_order(tmp_path):
     solvated = make_solvated()
     files = [write(solvated[part], tmp_path / f"{part.start}.xtc") for part in (slice(0, 40), slice(40, 60))]

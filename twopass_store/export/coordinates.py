@@ -1,7 +1,9 @@
 """Frames of a store as a trajectory file."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,8 +12,8 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import ExportConfig, ExportOptions, validated
-from ..errors import ConfigError
+from ..config import ExportConfig, ExportOptions, expanded, validated
+from ..errors import ConfigError, StoreWriteError
 from ..ingest import SourceFrames
 from ..progress import Progress, Silent
 from ..report import finished_assign
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from ..trajectory import Block, TrajectoryFormat
 
 __all__ = [
+    "TOGETHER",
     "ExportResult",
+    "export_clusters",
     "export_coordinates",
     "named_clustering",
     "stored_topology",
@@ -42,6 +46,12 @@ __all__ = [
     "write_frames",
 ]
 
+
+TOGETHER = 0
+"""Key of the file that all frames go to; clusters are numbered from 1."""
+
+MAX_FILES = 400
+"""Files that are open at once; systems often allow 1,024 of a process."""
 
 XTC_GRID_NM = 0.001
 """What most XTC files round to."""
@@ -109,48 +119,124 @@ def export_coordinates(
     StoreWriteError
         If the disk refuses.
     """
-    from ..trajectory import output_format
-
     config = validated(ExportConfig, options)
-    name, top_path = config.name, config.top_to
-    progress = progress or Silent()
     opened = Store.open(store_path(store))
     require_ingest(opened)
-    entry = output_format(path)
+    if config.name is not None and not config.cluster:
+        raise ConfigError("A clustering was named, but no cluster of it. Give `cluster` too.")
+    return _export(opened, {TOGETHER: path}, config, overwrite=overwrite, progress=progress or Silent())[0]
+
+
+def export_clusters(
+    store: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    format: str = "xtc",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **options: Unpack[ExportOptions],
+) -> tuple[ExportResult, ...]:
+    """Write the frames of each cluster to a file of its own, reading all of them once.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    folder
+        Where the files ``cluster_1.xtc``, … are written; it is made if it isn't there.
+    format
+        Their extension, as in `export_coordinates`.
+    overwrite
+        Replace files that exist.
+    progress
+        Progress reporter; it's also told what the format has no room for.
+    **options
+        See `ExportConfig`. Only the clusters of `cluster` are written, all if it is empty; `stride` counts in
+        each cluster.
+
+    Returns
+    -------
+    What was written, by cluster; clusters without a frame have no file.
+
+    Raises
+    ------
+    As `export_coordinates`.
+    """
+    config = validated(ExportConfig, options)
+    opened = Store.open(store_path(store))
+    require_ingest(opened)
+    name = named_clustering(opened, config.name)
+    labels = config.cluster or range(1, opened.attrs(f"clusterings/{name}")["n_clusters_found"] + 1)
+    if len(labels) > MAX_FILES:
+        raise ConfigError(
+            f"{len(labels)} clusters are {len(labels)} files, and at most {MAX_FILES} are written at once. "
+            "Choose some with `cluster`."
+        )
+    target = expanded(folder).absolute()
+    if not target.is_dir():
+        checked_target(target, store=opened.path, overwrite=False, sources=())
+        try:
+            target.mkdir()
+        except OSError as error:
+            raise StoreWriteError(f"Cannot make {target}: {error.strerror or error}.") from error
+    config = config.model_copy(update={"name": name, "cluster": tuple(labels)})
+    paths = {label: target / f"cluster_{label}.{format}" for label in labels}
+    return _export(opened, paths, config, overwrite=overwrite, progress=progress or Silent())
+
+
+def _export(
+    opened: Store,
+    paths: Mapping[int, str | os.PathLike[str]],
+    config: ExportConfig,
+    *,
+    overwrite: bool,
+    progress: Progress,
+) -> tuple[ExportResult, ...]:
+    """Write frames to one file for each cluster, or to that of the key `TOGETHER`."""
+    from ..trajectory import output_format
+
+    name, top_path = config.name, config.top_to
+    entry = output_format(next(iter(paths.values())))
     sources = [str(source) for source in opened.read("trajectory_path")]
-    target = checked_target(path, store=opened.path, overwrite=overwrite, sources=sources)
+    targets = {
+        key: checked_target(path, store=opened.path, overwrite=overwrite, sources=sources)
+        for key, path in paths.items()
+    }
     top_target = None
     if top_path is not None:
         output_format(top_path, with_topology=True)
         top_target = checked_target(top_path, store=opened.path, overwrite=overwrite, sources=sources)
-        if top_target == target:
-            raise ConfigError(f"Trajectory and topology can't both be {target}. Give two names.")
+        if top_target in targets.values():
+            raise ConfigError(f"Trajectory and topology can't both be {top_target}. Give two names.")
 
-    if name is not None and not config.cluster:
-        raise ConfigError("A clustering was named, but no cluster of it. Give `cluster` too.")
     name = named_clustering(opened, name) if config.cluster else None
     watch = Watch(opened.path, name)
     n_stored, _, _ = opened.shape("position")
     pieces = partial(frame_pieces, opened, chosen_frames(config.frames, n_stored), stride=config.stride)
-    keys = ["position"]
+    keys, is_split = ["position"], TOGETHER not in targets
     if name is not None:
         keys.append(f"clusterings/{name}/label")
         _require_clusters(opened, name, config.cluster)
-        pieces = partial(pieces, label_path=keys[-1], labels=config.cluster)
-    source = _FrameSource(opened, pieces, entry, config)
-    if not source.n_frames:
+        pieces = partial(pieces, label_path=keys[-1], labels=config.cluster, in_each=is_split)
+    source = _FrameSource(opened, pieces, entry, config, keys[-1] if is_split else None)
+    if not source.counts:
         raise ConfigError("No frame of these clusters is in the range asked for. Ask for a wider range.")
     if source.lost:
-        progress.note(f"{target.name}: {entry.name} files have {', '.join(source.lost)}")
+        first = next(iter(targets.values()))
+        progress.note(f"{first.name}: {entry.name} files have {', '.join(source.lost)}")
     # What came from an XTC goes back on its very grid; in its file that may be finer than in the store.
     grid = opened.attrs("position").get("scale_factor")
     grid = min(grid or XTC_GRID_NM, XTC_GRID_NM) if config.from_source else grid
+    files = {key: (target, source.counts[key]) for key, target in targets.items() if key in source.counts}
     blocks = unchanged(source.blocks(), watch, *keys)
-    write_frames(blocks, source.topology, target, source.n_frames, progress, xtc_grid_nm=grid)
+    write_frames(blocks, source.topology, files, progress, xtc_grid_nm=grid)
     if top_target is not None:
-        blocks = unchanged([next(source.blocks()).first()], watch, *keys)
-        write_frames(blocks, source.topology, top_target, 1, Silent())
-    return ExportResult(target, entry.name, source.n_frames, source.topology.n_atoms, top_target, name)
+        blocks = unchanged([(TOGETHER, next(source.blocks())[1].first())], watch, *keys)
+        write_frames(blocks, source.topology, {TOGETHER: (top_target, 1)}, Silent())
+    return tuple(
+        ExportResult(target, entry.name, n_frames, source.topology.n_atoms, top_target, name)
+        for target, n_frames in files.values()
+    )
 
 
 def named_clustering(store: Store, name: str | None) -> str:
@@ -173,8 +259,9 @@ def _require_clusters(store: Store, name: str, clusters: Sequence[int]) -> None:
 class _FrameSource:
     """The frames chosen of a store, as blocks to be written in a format, and what is `lost` with that.
 
-    `pieces` gives the indices of the frames. A format that must have times gets frame numbers if the store
-    has none.
+    `pieces` gives the indices of the frames; they go to files by their labels in `label_path`, or all to the
+    file `TOGETHER`; `counts` are the frames of each. A format that must have times gets frame numbers if the
+    store has none.
     """
 
     def __init__(
@@ -183,9 +270,11 @@ class _FrameSource:
         pieces: Callable[[], Iterator[NDArray[np.int64]]],
         entry: "TrajectoryFormat",
         config: ExportConfig,
+        label_path: str | None,
     ) -> None:
         self._store = store
         self._pieces = pieces
+        self._label_path = label_path
         self.lost = []
         has_time = store.attrs("time")["time_source"] != "index"
         self._time = "time" if has_time else "source_frame" if entry.needs_time else None
@@ -193,20 +282,23 @@ class _FrameSource:
             self.lost.append("no times")
         if not has_time and entry.needs_time:
             self.lost.append("frame numbers in place of times, since the input had none")
-        self.n_frames = n_with_cell = 0
+        self.counts = Counter[int]()
+        n_with_cell = 0
         has_cell = store.has("unitcell_lengths")
         files: set[int] = set()
         for piece in pieces():
-            self.n_frames += len(piece)
+            keys, counts = np.unique(self._keys(piece), return_counts=True)
+            self.counts.update(dict(zip(keys.tolist(), counts.tolist(), strict=True)))
             files.update(take(store, "trajectory", piece).tolist() if config.from_source else ())
             if has_cell:
                 n_with_cell += int(np.isfinite(take(store, "unitcell_lengths", piece)).all(axis=1).sum())
-        self._has_cell = 0 < n_with_cell == self.n_frames
-        if 0 < n_with_cell < self.n_frames:
-            self.lost.append(f"no unit cells, since {self.n_frames - n_with_cell} of the frames have none")
+        n_frames = self.counts.total()
+        self._has_cell = 0 < n_with_cell == n_frames
+        if 0 < n_with_cell < n_frames:
+            self.lost.append(f"no unit cells, since {n_frames - n_with_cell} of the frames have none")
         elif self._has_cell and entry.unitcell == "none":
             self.lost.append("no unit cells")
-        elif self._has_cell and entry.unitcell == "first" and self.n_frames > 1:
+        elif self._has_cell and entry.unitcell == "first" and n_frames > 1:
             self.lost.append("the unit cell of its first frame only")
         self._files = SourceFrames(store, files, image=config.image) if files else None
 
@@ -215,8 +307,14 @@ class _FrameSource:
         """The atoms of the frames."""
         return stored_topology(self._store) if self._files is None else self._files.topology
 
-    def blocks(self) -> Iterator["Block"]:
-        """Yield the frames, at most a chunk of positions at a time."""
+    def _keys(self, frames: NDArray[np.int64]) -> NDArray[np.integer]:
+        """Return the file that each frame goes to."""
+        if self._label_path is None:
+            return np.full(len(frames), TOGETHER, np.int8)
+        return take(self._store, self._label_path, frames)
+
+    def blocks(self) -> Iterator[tuple[int, "Block"]]:
+        """Yield the frames and the file that they go to, at most a chunk of positions at a time."""
         from ..trajectory import Block
 
         names = {"time": self._time} if self._time else {}
@@ -224,11 +322,14 @@ class _FrameSource:
             names |= {name: name for name in ("unitcell_lengths", "unitcell_angles")}
         for piece in self._pieces():
             columns = {key: take(self._store, name, piece) for key, name in names.items()}
-            start = 0
+            files, start = self._keys(piece), 0
             for xyz in self._positions(piece):
-                rows = slice(start, start + len(xyz))
-                yield Block(xyz, **{key: values[rows] for key, values in columns.items()})
-                start = rows.stop
+                here = files[start : start + len(xyz)]
+                for file in np.unique(here):
+                    rows = np.flatnonzero(here == file)
+                    part = {key: values[start + rows] for key, values in columns.items()}
+                    yield int(file), Block(xyz if len(rows) == len(xyz) else xyz[rows], **part)
+                start += len(xyz)
 
     def _positions(self, frames: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
         if self._files is not None:
@@ -247,38 +348,41 @@ def stored_topology(store: Store) -> "md.Topology":
     return topology_from_json(store.attrs()["topology"], n_atoms=store.shape("position")[1])
 
 
-def unchanged(blocks: "Iterable[Block]", watch: Watch, *keys: str) -> "Iterator[Block]":
+def unchanged(
+    blocks: "Iterable[tuple[int, Block]]", watch: Watch, *keys: str
+) -> "Iterator[tuple[int, Block]]":
     """Yield blocks; raises a `StoreError` unless what they come from is still there after the last one."""
     with watch.over(*keys):
         yield from blocks
 
 
 def write_frames(
-    blocks: "Iterable[Block]",
+    blocks: "Iterable[tuple[int, Block]]",
     topology: "md.Topology",
-    target: Path,
-    n_frames: int,
+    files: Mapping[int, tuple[Path, int]],
     progress: Progress,
     *,
     xtc_grid_nm: float | None = None,
     remarks: Sequence[str] = (),
 ) -> None:
-    """Write blocks of `n_frames` frames to a file, which appears when it is whole.
+    """Write blocks to the files of their keys, each of so many frames, which appear when all are whole.
 
     XTC rounds positions to `xtc_grid_nm`, by default 0.001; `remarks` are those of the models of a PDB file.
     """
     from ..trajectory import open_writer
 
-    progress.start("export", total=n_frames, done=0, unit="frames")
+    progress.start("export", total=sum(n for _, n in files.values()), done=0, unit="frames")
     try:
-        with (
-            replacing(target, name=f"frames{target.suffix.lower()}") as temporary,
-            open_writer(
-                temporary, topology, n_frames=n_frames, xtc_grid_nm=xtc_grid_nm, remarks=remarks
-            ) as writer,
-        ):
-            for block in blocks:
-                writer.write(block)
+        with ExitStack() as stack:
+            writers = {}
+            for key, (target, n_frames) in files.items():
+                temporary = stack.enter_context(replacing(target, name=f"frames{target.suffix.lower()}"))
+                writer = open_writer(
+                    temporary, topology, n_frames=n_frames, xtc_grid_nm=xtc_grid_nm, remarks=remarks
+                )
+                writers[key] = stack.enter_context(writer)
+            for key, block in blocks:
+                writers[key].write(block)
                 progress.advance(len(block.xyz))
     finally:
         progress.finish()

@@ -1,6 +1,7 @@
 """Which frames of a store are exported, and their values, piece by piece."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -67,12 +68,14 @@ def frame_pieces(
     label_path: str | None = None,
     labels: Collection[int] = (),
     stride: int = 1,
+    in_each: bool = False,
 ) -> Iterator[NDArray[np.int64]]:
     """Yield the indices of the frames to be written, in order, at most `FRAME_CHUNK` at a time.
 
-    They are every `stride`-th of those of `frames` whose label, in the array `label_path`, is in `labels`.
+    They are every `stride`-th of those of `frames` whose label, in the array `label_path`, is in `labels`;
+    with `in_each`, every `stride`-th of each label.
     """
-    n_before = start = 0
+    n_before, start = Counter[int](), 0
     while start < len(frames):
         stop = start + FRAME_CHUNK
         if isinstance(frames, range):
@@ -80,9 +83,15 @@ def frame_pieces(
             stop = start + -(-(FRAME_CHUNK - frames[start] % FRAME_CHUNK) // frames.step)
         piece = np.asarray(frames[start:stop], dtype=np.int64)
         start = stop
+        group = np.zeros(len(piece), np.int8)
         if label_path is not None:
-            piece = piece[np.isin(take(store, label_path, piece), list(labels))]
-        kept = piece[-n_before % stride :: stride]
-        n_before += len(piece)
-        if len(kept):
-            yield kept
+            label = take(store, label_path, piece)
+            is_chosen = np.isin(label, list(labels))
+            piece, group = piece[is_chosen], (label if in_each else group)[is_chosen]
+        is_kept = np.zeros(len(piece), np.bool_)
+        for each in np.unique(group).tolist():
+            members = np.flatnonzero(group == each)
+            is_kept[members[-n_before[each] % stride :: stride]] = True
+            n_before[each] += len(members)
+        if is_kept.any():
+            yield piece[is_kept]

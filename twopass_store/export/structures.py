@@ -20,7 +20,7 @@ from ..progress import Progress, Silent
 from ..report import ClusterTable, Runs, finished_assign, short_names
 from ..store import Store, Watch, medoids_path, require_ingest, store_path, take
 from .choice import Chosen, choose_structures, shares
-from .coordinates import ExportResult, named_clustering, stored_topology, unchanged, write_frames
+from .coordinates import TOGETHER, ExportResult, named_clustering, stored_topology, unchanged, write_frames
 from .scripts import SCRIPTS, script
 from .target import checked_target, replacing
 
@@ -126,9 +126,10 @@ def export_structures(
     if has_time or entry.needs_time:
         column = take(opened, "time" if has_time else "source_frame", np.maximum(chosen.frame, 0))
         time = np.where(chosen.frame < 0, 0, column)
-    blocks = unchanged([Block(_shifted(xyz), time)], watch, "position", group)
+    blocks = unchanged([(TOGETHER, Block(_shifted(xyz), time))], watch, "position", group)
     remarks = list(_remarks(opened, name, config, chosen, runs, n_averaged))
-    write_frames(blocks, topology, targets[0], len(xyz), progress or Silent(), remarks=remarks)
+    files = {TOGETHER: (targets[0], len(xyz))}
+    write_frames(blocks, topology, files, progress or Silent(), remarks=remarks)
     for target in targets[1:]:
         with replacing(target) as temporary:
             text = script(kind, targets[0].name, chosen.label)

@@ -80,6 +80,8 @@ def replacing(target: Path, *, name: str = "file") -> Iterator[Path]:
 
 def _raise_named(target: Path, error: Exception) -> NoReturn:
     """Raise an error of a write again, as one that names the target."""
+    if isinstance(error, TwopassError) and str(error).startswith("Cannot write "):
+        raise error  # named by another file that was written with this one
     if isinstance(error, OSError) and not isinstance(error, TwopassError):
         raise StoreWriteError(f"Cannot write {target}: {error.strerror or error}.") from error
     # The writers don't say, or say in words of their own, that there is no space left.
