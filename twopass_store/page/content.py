@@ -162,6 +162,8 @@ def _scan(store: Store, results: xr.Dataset) -> dict[str, Any] | None:
 
 
 def _tree(results: xr.Dataset) -> dict[str, Any] | None:
+    if results.attrs["n_clusters_found"] < 2:  # nothing is above the cut
+        return None
     try:
         found = dendrogram(results)
     except ConfigError:

@@ -51,7 +51,7 @@ function showTable() {
     ["mean RMSD to leader (nm)", (each) => [fixed(each.rmsd_mean_nm, 4)]],
     ["faithful", (each) => [percent(each.faithfulness)], has("faithfulness")],
     ["visits", (each) => [each.n_visits.toLocaleString("en")]],
-    [time[0], (each) => [fixed(each[time[1]], 2)]],
+    [time[0], (each) => [fixed(each[time[1]], 2)], has(time[1])],
     [`${noun}: file`, (each) => [each.medoid_path], true, "text file"],
     [content.map ? "frame (from 0)" : "model (from 0)", (each) => [String(each.medoid_source_frame)]],
     ["time (ps)", (each) => [fixed(each.medoid_time_ps, 1)], has("medoid_time_ps")],
@@ -66,7 +66,7 @@ function showTable() {
   byId("clusters").append(element("thead", {}, head), element("tbody", {}, ...rows));
   caption("clusters", (has("share_error") ? "±: standard error by bootstrap over runs. " : "")
     + (has("faithfulness") ? "Faithful: share of a cluster's first-pass frames that are nearest to a leader of their own cluster. " : "")
-    + "Residence: time in all visits by departures seen."
+    + (has(time[1]) ? "Residence: time in all visits by departures seen." : "")
     + (labels.length > most ? ` Clusters from ${most} on share the colour grey in all pictures.` : ""));
 }
 
