@@ -15,7 +15,7 @@ from typing import NoReturn, TextIO
 
 from twopass_store import errors
 
-from .plain import encode_all, plain, plain_lines, with_flags
+from .plain import encode_all, plain, plain_lines, with_flags, wrapped
 
 __all__ = ["EXIT_CODES", "guarded"]
 
@@ -83,7 +83,9 @@ def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
     again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     message = f"Interrupted; run the same command again to resume: {again}"
     with suppress(OSError):  # the terminal may be gone
-        os.write(2, f"{plain_lines(message)}\n".encode(errors="replace"))
+        # A bar that is being drawn hides the cursor, and stands on the line.
+        start = "\n\x1b[?25h" if sys.stderr.isatty() else ""
+        os.write(2, f"{start}{plain_lines(message)}\n".encode(errors="replace"))
     # Not through Python's own end, which waits for threads that are in the middle of their work.
     os._exit(INTERRUPTED)
 
@@ -115,7 +117,7 @@ def _explained(error: BaseException, *, debug: bool) -> tuple[str | None, int]:
 def _say(message: str) -> None:
     # The terminal may be gone, or the disk of a log be full.
     with suppress(OSError):
-        print(plain_lines(message), file=sys.stderr, flush=True)
+        print(wrapped(plain_lines(message), sys.stderr), file=sys.stderr, flush=True)
 
 
 def _open_standard_streams() -> None:

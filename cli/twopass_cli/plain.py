@@ -4,14 +4,16 @@ import codecs
 import io
 import json
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["encodable", "encode_all", "plain", "plain_console", "plain_lines", "with_flags"]
+__all__ = ["encodable", "encode_all", "plain", "plain_console", "plain_lines", "say", "with_flags", "wrapped"]
 
 ASCII = {"±": "+-", "–": "-", "−": "-", "…": "...", "×": "x", "Å": "A", "µ": "u", "²": "^2", "Σ": "sum"}
 """What is printed for characters that the terminal's encoding lacks; "?" for others."""
@@ -31,6 +33,27 @@ def plain_lines(text: str) -> str:
 def with_flags(text: str, flags: Mapping[str, str]) -> str:
     """Return a text in which options in backticks are the flags that they are on the command line."""
     return re.sub("`([a-z_]+)`", lambda found: flags.get(found[1], found[0]), text)
+
+
+def wrapped(text: str, stream: TextIO) -> str:
+    """Break lines between words for a terminal, which breaks them anywhere.
+
+    What stands in backticks stays whole, to be copied.
+    """
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    whole = re.sub("`[^`\n]*`", lambda found: found[0].replace(" ", "\0"), text)
+    lines = (
+        textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+        for line in whole.split("\n")
+    )
+    return "\n".join(lines).replace("\0", " ")
+
+
+def say(text: str) -> None:
+    """Print a text on stdout, on a terminal with lines broken between words."""
+    print(wrapped(plain_lines(text), sys.stdout))
 
 
 def plain_console(*, stderr: bool = False, width: int | None = None) -> "Console":

@@ -10,7 +10,7 @@ from twopass_store.config import format_bytes
 from twopass_store.schema import DEFAULT_METRIC
 
 from .command import NOTHING_NEW
-from .plain import plain
+from .plain import plain, say
 from .tables import count, csv_text, formatted, print_data, print_facts, print_table, records, stdout_console
 
 if TYPE_CHECKING:
@@ -83,21 +83,21 @@ def _wall_time(seconds: float) -> str:
 def print_clustering(store: Path, result: "ClusterResult", n_asked: str | None) -> None:
     """Print what a first pass found, and how faithful its leaders are."""
     asked = f" ({n_asked} asked for)" if n_asked and not result.n_clusters_reason else ""
-    print(
+    say(
         f"{store}: clustering {result.name} has {count(result.n_clusters, 'cluster')}{asked} of "
         f"{count(result.n_subset_frames, 'subset frame')} and {count(result.n_leaders, 'leader')}"
     )
     if result.n_clusters_reason:
-        print(f"So many since they have the {plain(result.n_clusters_reason)}.")
+        say(f"So many since they have the {plain(result.n_clusters_reason)}.")
     text = f"Faithfulness of the leaders: {result.faithfulness:.1%} of the subset frames keep their label"
     if not math.isnan(result.faithfulness_held_out):
         text += f", {result.faithfulness_held_out:.1%} with leaders chosen from the other half of the subset"
     if result.most_confused:
         pairs = (f"{a} with {b} ({count(frames, 'frame')})" for a, b, frames in result.most_confused)
         text += f"; most often confused: {', '.join(pairs)}"
-    print(f"{text}.")
+    say(f"{text}.")
     if result.was_complete:
-        print(NOTHING_NEW)
+        say(NOTHING_NEW)
 
 
 def print_scan(scan: "xr.Dataset", form: str) -> None:
@@ -121,7 +121,7 @@ def print_scan(scan: "xr.Dataset", form: str) -> None:
         console.print(f"{linkage} linkage, cophenetic correlation {shown}")
         print_table(console, [heading for heading, _ in FIGURES.values()], cells)
         suggested = f"Suggested: {verdict.suggested_n_clusters} clusters, {verdict.suggestion_reason}."
-        console.print(plain(suggested), "", sep="\n", soft_wrap=True)
+        say(f"{suggested}\n")
 
 
 def print_comparison(found: "xr.Dataset") -> None:
@@ -140,7 +140,7 @@ def print_comparison(found: "xr.Dataset") -> None:
             f"{attrs['adjusted_rand_all']:.4f} over all {count(n_frames, 'frame')}, those without a label "
             "taken as one more cluster"
         )
-    console.print(*map(plain, lines), "", sep="\n", soft_wrap=True)
+    say("\n".join([*lines, ""]))
     shown = table if compared < n_frames else table.iloc[:-1, :-1]
     if 16 + (2 + max(len(f"{n_frames:,}"), 4)) * len(table.columns) <= console.width:
         rows = [[_label(label), *(f"{one:,}" for one in counts)] for label, *counts in shown.itertuples()]
@@ -184,7 +184,9 @@ def print_status(status: "StoreStatus") -> None:
     for stage in status.stages:
         done = "complete" if stage.complete else f"{stage.units_done} of {count(stage.units, 'unit')}"
         rows.append([stage.stage, done, format_bytes(stage.size_bytes), _parameters(stage.parameters)])
-    headings = ["stage", "progress", "size", "parameters"]
+    # Parameters are too much for a narrow terminal.
+    headings = ["stage", "progress", "size", "parameters"][: 4 if console.width >= 100 else 3]
+    rows = [row[: len(headings)] for row in rows]
     print_table(console, headings, rows, text=["stage", "progress", "parameters"])
     for name, missing in status.n_frames_without_label.items():
         console.print(f"{name}: {missing:,} of {count(status.n_frames, 'frame')} have no label yet")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from .command import BREAK_LOCK, NOTHING_NEW, QUIET, RESTART, Format, StorePath, command
+from .plain import say
 
 __all__ = ["assign", "cluster", "ingest", "recut", "run", "scan"]
 
@@ -32,9 +33,9 @@ def run(
 
     result = run_pipeline(load_config(config, store=store, overrides=set_ or ()), **options)
     print_summary(result.table)
-    print(f"\nMedoids, one model per cluster: {result.medoids}")
+    say(f"\nMedoids, one model per cluster: {result.medoids}")
     if result.was_complete:
-        print(NOTHING_NEW)
+        say(NOTHING_NEW)
 
 
 @command(
@@ -83,11 +84,11 @@ def ingest(
         return
     result = ingest_trajectories(store, files, append=append, **options)
     sizes = f"{count(result.n_frames, 'frame')} of {count(result.n_atoms, 'atom')}"
-    print(f"{store}: {sizes} from {count(result.n_trajectories, 'file')}")
+    say(f"{store}: {sizes} from {count(result.n_trajectories, 'file')}")
     if result.rounded_by:
-        print(f"Coordinates were rounded, by at most {result.rounded_by:.4g} nm.")
+        say(f"Coordinates were rounded, by at most {result.rounded_by:.4g} nm.")
     if not result.n_frames_computed:
-        print(NOTHING_NEW)
+        say(NOTHING_NEW)
 
 
 @command("twopass cluster run.zarr --linkage average --cutoff 2A", model="ClusterConfig", flags=WRITES)
@@ -197,4 +198,4 @@ def assign(
     result = assign_frames(store, **options)
     print_summary(cluster_table(store, result.name))
     if not result.n_frames_computed + result.n_margins_computed:
-        print(f"\n{NOTHING_NEW}")
+        say(f"\n{NOTHING_NEW}")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from .command import BREAK_LOCK, NOTHING_NEW, QUIET, Format, Json, OnlyName, StorePath, command
+from .plain import say
 
 __all__ = [
     "compare",
@@ -84,10 +85,10 @@ def report(
         raise ConfigError("Say where to: `to` report.html, or `static` for a folder of pictures.")
     if to is not None:
         found = write_report(store, to, name=name, lag=lag, overwrite=overwrite)
-        print(f"{found.paths[0]}: {found.size_bytes / 1e6:.1f} MB, opens in any browser")
+        say(f"{found.paths[0]}: {found.size_bytes / 1e6:.1f} MB, opens in any browser")
     if static is not None:
         found = write_pictures(store, static, name=name, lag=lag)
-        print(f"{static}: {len(found.paths)} pictures")
+        say(f"{static}: {len(found.paths)} pictures")
 
 
 @command("twopass compare run.zarr --with cnumvtime.dat", model="CompareConfig")
@@ -168,16 +169,16 @@ def repair(store: StorePath, dry_run: DryRun = False, **options: Any) -> None:
 
     result = repair_store(store, dry_run=dry_run, **options)
     if result.was_whole:
-        print(f"{store}: all as recorded; nothing to repair.")
+        say(f"{store}: all as recorded; nothing to repair.")
     else:
         print_damage(result.damage)
     for source in result.sources:
         is_there = "" if Path(source).is_file() else ", WHICH IS NOT THERE: see twopass relocate"
-        print(f"Read again from {source}{is_there}")
+        say(f"Read again from {source}{is_there}")
     for number, line in enumerate(result.commands):
         print(f"{'Then' if number else 'Next'}: {line}")
     if dry_run and result.damage:
-        print("Nothing was changed.")
+        say("Nothing was changed.")
     if result.left:
         raise CorruptChunkError(f"{store}: {count(len(result.left), 'file')} can't be mended, see above.")
 
@@ -198,26 +199,26 @@ def relocate(
     from twopass_store.errors import TrajectoryError
     from twopass_store.ingest import relocate_trajectories
 
-    from .plain import plain
+    from .plain import plain, say
     from .tables import count
 
     result = relocate_trajectories(store, old, new, dry_run=dry_run, **options)
     moves = [*result.trajectories, *result.topologies]
     if dry_run:
         for move in moves:
-            print(plain(f"{move.old} -> {move.new}" + (f": {move.problem}" if move.problem else "")))
+            say(plain(f"{move.old} -> {move.new}" + (f": {move.problem}" if move.problem else "")))
         bad = sum(bool(move.problem) for move in moves)
         if bad:
             raise TrajectoryError(
                 f"{bad} of {count(len(moves), 'file')} can't be relocated. Mend these first"
             )
     if result.was_done:
-        print(NOTHING_NEW)
+        say(NOTHING_NEW)
         return
     tops = f" and {count(len(result.topologies), 'other file')}" if result.topologies else ""
     would = "would be recorded" if dry_run else "recorded"
     files = count(len(result.trajectories), "trajectory file")
-    print(f"{store}: {files}{tops} {would} at the new place")
+    say(f"{store}: {files}{tops} {would} at the new place")
 
 
 @command("twopass remove run.zarr --name coarse", flags=(BREAK_LOCK,))
@@ -341,7 +342,7 @@ def export(
         paths = export_dtrajs(
             store, to, name=options.get("name"), format=form, overwrite=options["overwrite"]
         )
-        print(f"{to}: {count(len(paths), 'file')}")
+        say(f"{to}: {count(len(paths), 'file')}")
         return
     if what == "coordinates":
         result = export_coordinates(store, to, **options)
@@ -353,7 +354,7 @@ def export(
         noun = "representative" if "representatives" in options else options["of"][:-1]
         sizes = count(result.n_frames, noun)
     origin = "" if result.clustering is None else f", from clustering {result.clustering}"
-    print(f"{result.path}: {sizes}, {result.format}{origin}{beside}")
+    say(f"{result.path}: {sizes}, {result.format}{origin}{beside}")
 
 
 def _print_json(found: Any) -> None:

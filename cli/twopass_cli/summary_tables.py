@@ -67,6 +67,7 @@ def print_summary(table: ClusterTable) -> None:
     print_facts(console, _facts(table.attrs))
     console.print()
     _print(console, "", _numbers(clusters) | _shown(clusters, ENDING) | _medoids(clusters, table.attrs))
+    _print_versions(console, table.attrs)
 
 
 def print_clusters(summary: "xr.Dataset") -> None:
@@ -115,6 +116,7 @@ def print_clusters(summary: "xr.Dataset") -> None:
         _print_groups(console, summary)
     if "stride" in summary.dims:
         _print_strides(console, summary)
+    _print_versions(console, attrs)
 
 
 def csv_table(summary: "xr.Dataset") -> "pd.DataFrame":
@@ -203,8 +205,13 @@ def _facts(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
         facts.append(("No label", f"{text} from every leader ({beyond / attrs['n_frames']:.1%})"))
     if attrs["n_not_finite"]:
         facts.append(("No label", f"{count(attrs['n_not_finite'], 'frame')} that are not finite"))
-    versions = json.loads(attrs["versions"])
-    return [*facts, ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items()))]
+    return facts
+
+
+def _print_versions(console: Console, attrs: Mapping[str, Any]) -> None:
+    versions = ", ".join(f"{name} {version}" for name, version in json.loads(attrs["versions"]).items())
+    console.print()
+    print_facts(console, [("Versions", versions)])
 
 
 def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -48,7 +48,7 @@ def print_table(
     title: str = "",
     note: str = "",
 ) -> None:
-    """Print a table; columns whose headings are in `text` are folded, the others are numbers."""
+    """Print a table; columns whose headings are in `text` are folded or shortened, the others are numbers."""
     if title:
         console.print("", Text(title, style="bold underline"), sep="\n")
     gap = 2 if console.width >= 100 else 1
@@ -58,11 +58,42 @@ def print_table(
             table.add_column(heading, overflow="fold")
         else:
             table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, map(plain, row)))
-    console.print(table)
+    cells = [[plain(cell) for cell in row] for row in rows]
+    if console.is_terminal:
+        _shorten(cells, headings, text, room=console.width - gap * len(headings))
+    for row in cells:
+        table.add_row(*map(Text, row))
+    _print(console, table)
     if note:
         console.print(note, style="dim")
+
+
+def _shorten(cells: list[list[str]], headings: Sequence[str], text: Sequence[str], *, room: int) -> None:
+    """Leave out the middle of names of one word that would be broken, down to 16 characters."""
+    columns = list(zip(*cells, strict=True))
+    widths = [
+        max(map(len, [*heading.split("\n"), *column]))
+        for heading, column in zip(headings, columns, strict=False)
+    ]
+    for place, column in enumerate(columns):
+        if headings[place] in text and not any(" " in cell for cell in column):
+            width = max(16, widths[place] - max(0, sum(widths) - room))
+            widths[place] = min(width, widths[place])
+            for row in cells:
+                name, half = row[place], (width - 1) // 2
+                if len(name) > width:
+                    row[place] = f"{name[: width - 1 - half]}…{name[-half:]}"
+
+
+def _print(console: Console, table: Table) -> None:
+    """Print a table; without the blanks that end its lines where it isn't shown on a terminal."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    lines = captured.get().splitlines()
+    console.file.write("".join(f"{line.rstrip()}\n" for line in lines))
 
 
 def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
@@ -72,7 +103,7 @@ def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for label, text in facts:
         table.add_row(label, Text(plain(text)))
-    console.print(table)
+    _print(console, table)
 
 
 def print_data(text: str) -> None:
