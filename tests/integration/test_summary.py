@@ -243,6 +243,6 @@ def test_what_is_not_there__is_refused_in_one_line(store, tmp_path, twopass):
         summarize(store, memory="200MiB")
     with pytest.raises(ConfigError, match="seed"):
         summarize(store, seed=-1)
-    with pytest.raises(StageIncompleteError, match="twopass assign"):
+    with pytest.raises(StageIncompleteError, match="there are: default"):
         summarize(store, "other")
     assert "blocks:N" in twopass("summary", store, "--by", "week", code=2).stderr
