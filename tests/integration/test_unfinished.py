@@ -84,6 +84,14 @@ def test_unfinished__whole_frames_now_and_the_rest_by_append(
         np.testing.assert_array_equal(appended.read(array), expected.read(array), err_msg=array)
 
 
+def test_format__that_is_wrong_is_what_the_error_names(
+    trajectory: md.Trajectory, top: Path, tmp_path: Path, twopass: Twopass
+) -> None:
+    path = write(trajectory, tmp_path / "run.xtc")
+    said = twopass("ingest", "s.zarr", path, "--top", top, "--format", "trr", code=3).stderr
+    assert "taken for trr; without --format, its content decides" in said
+
+
 @pytest.mark.parametrize("extension", ["xtc", "trr", "dcd", "nc", *TEXT])
 def test_unfinished__blocks_end_before_what_was_cut(
     extension: str, trajectory: md.Trajectory, tmp_path: Path

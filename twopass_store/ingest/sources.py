@@ -73,6 +73,8 @@ def find_inputs(config: IngestConfig, files: Sequence[InputFile], systems: Syste
             raise
         except TrajectoryError as error:
             other = other_reader(error, file.path, given) if config.reader == "mdtraj" else ""
+            if config.format is not None:
+                other = f"It was taken for {config.format}; without `format`, its content decides."
             raise type(error)(f"{error} {other}".strip()) from error
         if config.strict and (missing := sources[-1].info.unfinished):
             raise TruncatedTrajectoryError(
