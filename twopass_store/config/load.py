@@ -70,7 +70,7 @@ def load_config(
     except FileNotFoundError as error:
         raise ConfigError(f"There is no config file at {path}.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read {path}: {error}.") from error
+        raise ConfigError(f"Cannot read {path}: {getattr(error, 'strerror', error)}.") from error
     except ValueError as error:
         raise ConfigError(f"{path} is no valid TOML: {error}.") from error
     given: dict[str, Any] = {} if store is None else {"store": os.fspath(store)}

@@ -37,7 +37,7 @@ def read_labels(
             lines.seek(0)
             return _members(path, lines, times()) if is_log else _table(path, lines, column)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read labels from {path}: {error}.") from error
+        raise ConfigError(f"Cannot read labels from {path}: {getattr(error, 'strerror', error)}.") from error
 
 
 def _table(path: Path, lines: TextIO, column: int | None) -> NDArray[np.int64]:
