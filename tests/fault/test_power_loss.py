@@ -28,7 +28,7 @@ from twopass_store.executors import ThreadExecutor
 from twopass_store.journal import Disk, Writer
 from twopass_store.store import Store
 
-STAGES = NAMES[:9]
+STAGES = (*NAMES[:9], "rename")
 
 # Of xarray, where a power cut came between a folder and its metadata.
 pytestmark = pytest.mark.filterwarnings("ignore:Object at .* is not recognized")

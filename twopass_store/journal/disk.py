@@ -135,7 +135,8 @@ class Writer:
                     with (temporary / inner / name).open("wb") as file:
                         self.disk.write(file, content)
                         self.disk.sync(file)
-                self.disk.sync_folder(temporary / inner)
+            for folder, _, _ in os.walk(temporary):  # when all names are in them
+                self.disk.sync_folder(Path(folder))
             self.disk.rename(temporary, path)
             self.disk.sync_folder(path.parent)
         except OSError as error:

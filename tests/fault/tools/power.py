@@ -136,7 +136,9 @@ class PowerDisk(Disk):
 
     def make_folder(self, path: Path) -> None:
         with self._step():
-            if not path.exists():
+            if path.parent.name.startswith("staging."):
+                self._loose[path] = Folder()
+            elif not path.exists():
                 self._folder(path.parent).changes.append({path.name: Folder()})
             super().make_folder(path)
             self._look()
@@ -144,15 +146,11 @@ class PowerDisk(Disk):
     def write(self, file: BinaryIO, data: bytes | bytearray | memoryview) -> None:
         with self._step():
             super().write(file, data)
-            found = self._loose.setdefault(Path(file.name), File())
-            assert isinstance(found, File)
-            found.content += bytes(data)
+            self._file(Path(file.name)).content += bytes(data)
 
     def sync(self, file: BinaryIO) -> None:
         with self._step():
-            found = self._loose[Path(file.name)]
-            assert isinstance(found, File)
-            found.is_synced = True
+            self._file(Path(file.name)).is_synced = True
 
     def rename(self, source: Path, target: Path) -> None:
         with self._step():
@@ -193,12 +191,25 @@ class PowerDisk(Disk):
         return self._lock
 
     def _folder(self, path: Path) -> Folder:
-        node: File | Folder = self._home
-        for name in path.relative_to(self._store.parent).parts:
+        above = next((each for each in (path, *path.parents) if each in self._loose), self._store.parent)
+        node: File | Folder = self._loose.get(above, self._home)
+        for name in path.relative_to(above).parts:
             assert isinstance(node, Folder)
             node = node.names()[name]
         assert isinstance(node, Folder)
         return node
+
+    def _file(self, path: Path) -> File:
+        """Return a file that is being written: in the staging folder, or in a folder there."""
+        if self._loose.keys().isdisjoint(path.parents):
+            found = self._loose.setdefault(path, File())
+        else:
+            folder = self._folder(path.parent)
+            if path.name not in folder.names():
+                folder.changes.append({path.name: File()})
+            found = folder.names()[path.name]
+        assert isinstance(found, File)
+        return found
 
     def _place(self, path: Path, change: dict[str, File | Folder | None]) -> None:
         self._folder(path.parent).changes.append(change)

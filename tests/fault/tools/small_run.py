@@ -72,7 +72,7 @@ def check_readers(store: Path, results: dict[str, list[xr.Dataset]]) -> None:
         names = Store.open(store).members("clusterings")
     except TwopassError:
         return
-    assert damage == ()
+    assert damage == (), damage
     for name in names:
         try:
             found = open_results(store, name).load()
