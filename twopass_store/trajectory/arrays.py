@@ -141,6 +141,8 @@ def count_netcdf(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
         n_frames, n_atoms = int(file.n_frames), int(file.n_atoms)
         variables, has_unitcell = file._handle.variables, None
         has_time = "time" in variables and bool(_is_there(variables["time"][:1]).all())
+        if records is None and n_stored is None:
+            return Count(0, n_atoms, has_time)
         if "cell_lengths" in variables:
             lengths = variables["cell_lengths"][:]
             has_cell = np.asarray(np.ma.getdata(lengths).any(axis=1))
@@ -148,10 +150,8 @@ def count_netcdf(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
                 has_unitcell = False
             elif has_cell.any() and not has_cell.all():
                 raise mixed_cells(path, int(np.argmin(has_cell == has_cell[0])), has_cell=not has_cell[0])
-    if n_stored is not None:
-        return Count(n_stored, n_atoms, has_time, n_promised=n_frames, has_unitcell=has_unitcell)
     if records is None:
-        return Count(0, n_atoms, has_time)
+        return Count(n_stored or 0, n_atoms, has_time, n_promised=n_frames, has_unitcell=has_unitcell)
     n_frames, n_promised, end = records
     # A program that streams its output promises -1.
     return Count(n_frames, n_atoms, has_time, end, n_promised, has_unitcell=has_unitcell)
