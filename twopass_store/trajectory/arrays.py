@@ -255,7 +255,6 @@ def array_times(
     path: str, entry: TrajectoryFormat, _n_atoms: int, frames: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Times of frames of a NetCDF or HDF5 file, ps."""
-    mend_readers()
     with plain_name(path, entry.extensions) as name, md.open(name) as file:
         if entry.name == "Amber NetCDF":
             found = file.read_times()

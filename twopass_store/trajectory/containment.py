@@ -17,6 +17,7 @@ from types import GeneratorType, SimpleNamespace
 from typing import Any, NoReturn, TypeVar
 
 from ..errors import TrajectoryError, TwopassError, WorkerError
+from .arrays import mend_readers
 from .compressed import unpacked_bytes
 from .formats import reading
 
@@ -157,6 +158,7 @@ def serve() -> NoReturn:
     """Answer the questions that come on standard input until the driver closes it or ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the DCD library prints there
+    mend_readers()
     with suppress(EOFError, OSError):
         while True:
             function, arguments, path, what, seconds, more_bytes = pickle.load(sys.stdin.buffer)

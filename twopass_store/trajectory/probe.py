@@ -18,7 +18,7 @@ from ..errors import (
     UnreadableError,
 )
 from ..partition import FrameList
-from .arrays import count_hdf5, count_netcdf, count_restart, mend_readers
+from .arrays import count_hdf5, count_netcdf, count_restart
 from .compressed import unpacked_bytes
 from .containment import contained
 from .dcd import count_dcd
@@ -123,7 +123,6 @@ def examine(path: str, entry: TrajectoryFormat, n_atoms: int) -> TrajectoryInfo:
 
     Formats that don't say how many atoms they hold are taken to have `n_atoms`.
     """
-    mend_readers()
     status = Path(path).stat()
     if entry.mdanalysis is not None:
         count = count_frames(path, n_atoms, entry.mdanalysis)

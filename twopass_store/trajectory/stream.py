@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import TruncatedTrajectoryError
 from ..partition import FrameList
-from .arrays import array_times, mend_readers
+from .arrays import array_times
 from .dcd import mended_cells
 from .formats import TrajectoryFormat, plain_name
 from .imaging import Imager, make_imager
@@ -145,7 +145,6 @@ def iterload(
         return
     # Never `stride`: an XTC file with `skip` then has no end, and HDF5 counts otherwise.
     options: dict[str, Any] = {"chunk": chunk, "skip": skip}
-    mend_readers()
     if not entry.has_topology:
         options["top"] = topology
     with plain_name(path, entry.extensions) as name:
