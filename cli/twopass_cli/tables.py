@@ -75,9 +75,12 @@ def _shorten(cells: list[list[str]], headings: Sequence[str], text: Sequence[str
         max(map(len, [*heading.split("\n"), *column]))
         for heading, column in zip(headings, columns, strict=False)
     ]
-    for place, column in enumerate(columns):
-        if headings[place] in text and not any(" " in cell for cell in column):
-            width = max(16, widths[place] - max(0, sum(widths) - room))
+    has_words = [any(" " in cell for cell in column) for column in columns]
+    # Words are folded.
+    widths = [min(width, 30) if words else width for width, words in zip(widths, has_words, strict=False)]
+    for place, width in enumerate(widths):
+        if headings[place] in text and not has_words[place]:
+            width = max(16, width - max(0, sum(widths) - room))
             widths[place] = min(width, widths[place])
             for row in cells:
                 name, half = row[place], (width - 1) // 2
