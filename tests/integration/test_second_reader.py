@@ -232,6 +232,7 @@ def test_what_mdtraj_does_not_read__is_read_as_the_error_says(file, top, tmp_pat
         universe.atoms.write(str(tmp_path / file))
     error = twopass("ingest", "run.zarr", file, "--top", top, code=3).stderr
     assert error.endswith("MDAnalysis can read it: use --reader mdanalysis.\n")
+    assert "damaged" not in error
     assert "file is damaged" not in error
     result = twopass("ingest", "run.zarr", file, "--top", top, "--reader", "mdanalysis")
     assert f"of {n_atoms} atoms from 1 file" in result.stdout

@@ -14,7 +14,7 @@ from ..errors import (
     TruncatedTrajectoryError,
 )
 from ..partition import FrameList
-from ..trajectory import TrajectoryInfo, other_reader, probe, read_times, require_reader
+from ..trajectory import MAY_BE, TrajectoryInfo, other_reader, probe, read_times, require_reader
 from .choice import Choice, choose_by_time
 from .runs import Part, Run, Source, cut_at_seams, group_runs, order_parts, short_name
 from .systems import SystemTable, listed
@@ -73,9 +73,10 @@ def find_inputs(config: IngestConfig, files: Sequence[InputFile], systems: Syste
             raise
         except TrajectoryError as error:
             other = other_reader(error, file.path, given) if config.reader == "mdtraj" else ""
+            said = str(error).replace(MAY_BE, "").strip() if other else str(error)
             if config.format is not None:
                 other = f"It was taken for {config.format}; without `format`, its content decides."
-            raise type(error)(f"{error} {other}".strip()) from error
+            raise type(error)(f"{said} {other}".strip()) from error
         if config.strict and (missing := sources[-1].info.unfinished):
             raise TruncatedTrajectoryError(
                 f"{file.path} is unfinished: {missing}. Wait until it is written, copy it again, or take its "

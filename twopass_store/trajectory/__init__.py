@@ -8,7 +8,7 @@ from .advice import selection_remarks, solvent_remark
 from .atoms import default_rmsd_atoms, describe_selection
 from .bonds import BondCheck, OddBonds
 from .containment import READER_BYTES, end_readers
-from .formats import TrajectoryFormat, output_format
+from .formats import MAY_BE, TrajectoryFormat, output_format
 from .imaging import ANCHOR, JumpCheck, make_imager, with_bonds
 from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
@@ -32,6 +32,7 @@ from .xdr import grid_step
 
 __all__ = [
     "ANCHOR",
+    "MAY_BE",
     "READER_BYTES",
     "TOPOLOGY_BYTES_PER_ATOM",
     "AtomMatch",

@@ -15,6 +15,7 @@ from .compressed import teach_mdtraj
 
 __all__ = [
     "FORMATS",
+    "MAY_BE",
     "TrajectoryFormat",
     "check_file",
     "output_format",
@@ -293,6 +294,13 @@ def check_file(path: str | Path) -> Path:
     return file
 
 
+MAY_BE = (
+    "The file may be damaged, of a kind that its reader doesn't know, or of another format than it was taken "
+    "for."
+)
+"""Why a reader may fail; not said where another reader is known to succeed."""
+
+
 @contextmanager
 def reading(path: str | Path, what: str) -> Iterator[None]:
     """Turn whatever mdtraj raises into one :class:`TrajectoryError` that names the file.
@@ -319,10 +327,7 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
             f"Cannot read {what} of {path}: {_reason(error)}. Install what is missing."
         ) from error
     except Exception as error:
-        raise UnreadableError(
-            f"Cannot read {what} of {path}: {_reason(error)}. The file may be damaged, of a kind that its "
-            "reader doesn't know, or of another format than it was taken for."
-        ) from error
+        raise UnreadableError(f"Cannot read {what} of {path}: {_reason(error)}. {MAY_BE}") from error
 
 
 def _reason(error: Exception) -> str:
