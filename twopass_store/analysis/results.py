@@ -55,4 +55,6 @@ def open_results(
             # What sorts, compares and groups strings knows those of fixed width.
             found[key] = values.copy(data=np.array(values.values.tolist(), dtype=np.str_))
     found = found.set_coords([key for key in found if key not in _MEASURED])
-    return found.assign_coords(frame=pd.RangeIndex(found.sizes["frame"]))
+    found = found.assign_coords(frame=pd.RangeIndex(found.sizes["frame"]))
+    found.frame.attrs |= {"units": "1", "long_name": "frame of the store"}
+    return found
