@@ -213,19 +213,19 @@ def test_what_does_not_fit__is_refused_and_leaves_nothing(ingested, options, wor
 
 
 def test_other_parameters_under_one_name__are_refused_then_restarted(ingested):
-    cluster_subset(ingested, name="again", stride=50, n_clusters=3)
-    assign_frames(ingested, name="again")
+    cluster_subset(ingested, name="anew", stride=50, n_clusters=3)
+    assign_frames(ingested, name="anew")
     with pytest.raises(FingerprintMismatchError, match="stored 3, requested 4"):
-        cluster_subset(ingested, name="again", stride=50, n_clusters=4)
-    assert open_results(ingested, "again").attrs["n_clusters_found"] == 3
-    cluster_subset(ingested, name="again", stride=50, n_clusters=4, restart=True)
-    with open_results(ingested, "again") as results:
+        cluster_subset(ingested, name="anew", stride=50, n_clusters=4)
+    assert open_results(ingested, "anew").attrs["n_clusters_found"] == 3
+    cluster_subset(ingested, name="anew", stride=50, n_clusters=4, restart=True)
+    with open_results(ingested, "anew") as results:
         assert results.attrs["n_clusters_found"] == 4
         assert "label" not in results
-    assert assign_frames(ingested, name="again").n_frames_computed == 4000
-    again = cluster_subset(ingested, name="again", stride=50, n_clusters=4, restart=True)
+    assert assign_frames(ingested, name="anew").n_frames_computed == 4000
+    again = cluster_subset(ingested, name="anew", stride=50, n_clusters=4, restart=True)
     assert (again.was_complete, again.n_pairs_computed) == (False, 0)
-    assert assign_frames(ingested, name="again").n_frames_computed == 4000
+    assert assign_frames(ingested, name="anew").n_frames_computed == 4000
 
 
 def test_too_little_memory__names_the_largest_subset_that_fits(ingested):

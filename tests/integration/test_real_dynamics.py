@@ -93,4 +93,4 @@ def test_results__open_plainly_without_a_warning(run):
         assert variable.attrs["long_name"], variable
     always = {spec.name for spec in (*FRAME, *TRAJECTORY_FILE, *ATOM, *SUBSET, *CLUSTERING, *ASSIGNMENT)}
     assert always | {"linkage"} <= set(results.variables)
-    assert not set(results.dims) & set(results.variables)
+    assert set(results.dims) & set(results.variables) == {"frame"}

@@ -266,7 +266,9 @@ class AnyOrder(RuleBasedStateMachine):
         assert name in {damage.file for damage in found.damage} or self.killed, (
             f"damage of {name} isn't found"
         )
-        if undo or self.killed:
+        # A plan can't be made again: only a copy of the store has it.
+        is_plan = file.parent.parent.name == "journal" and file.name == "zarr.json"
+        if undo or self.killed or is_plan:
             self.results_are_right()
             file.unlink(missing_ok=True)
             file.write_bytes(content)

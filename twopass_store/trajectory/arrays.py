@@ -13,7 +13,6 @@ from mdtraj.formats import gro, hdf5
 from mdtraj.formats.registry import FormatRegistry
 from mdtraj.utils import in_units_of
 from numpy.typing import NDArray
-from scipy.io import netcdf_file
 
 from ..errors import TrajectoryError
 from .formats import TrajectoryFormat, plain_name
@@ -70,17 +69,17 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else str(value).strip()
 
 
-class _Records(netcdf_file):  # type: ignore[misc]
-    """A classic NetCDF file read as one of so many records, whatever its header says."""
+def _records(path: str, n_records: int) -> Any:
+    """Open a classic NetCDF file as one of so many records, whatever its header says."""
+    from scipy.io import netcdf_file  # takes 0.1 s to import
 
-    def __init__(self, path: str, n_records: int) -> None:
-        self.__dict__["_n_records"] = n_records
-        super().__init__(path, mmap=True, maskandscale=True)
+    class Records(netcdf_file):  # type: ignore[misc]
+        def _read_numrecs(self) -> None:
+            super()._read_numrecs()
+            self.__dict__["n_promised"] = self._recs
+            self.__dict__["_recs"] = n_records
 
-    def _read_numrecs(self) -> None:
-        super()._read_numrecs()
-        self.__dict__["n_promised"] = self._recs
-        self.__dict__["_recs"] = self._n_records
+    return Records(path, mmap=True, maskandscale=True)
 
 
 def _find_records(path: str) -> tuple[int, int, int] | None:
@@ -92,7 +91,7 @@ def _find_records(path: str) -> tuple[int, int, int] | None:
         if file.read(3) != b"CDF":
             return None
     try:
-        with _Records(path, 1) as opened:
+        with _records(path, 1) as opened:
             records = [each for each in opened.variables.values() if each.isrec]
             if not records:
                 n_records = opened.variables["coordinates"].shape[0]
@@ -210,7 +209,7 @@ class _NetCDF(md.formats.NetCDFTrajectoryFile):  # type: ignore[misc]
         records = _find_records(filename)
         if records is not None and records[0] != self.n_frames:
             self._handle.close()
-            self._handle = _Records(filename, records[0])
+            self._handle = _records(filename, records[0])
         self._units = _check_units(filename, self._handle.variables)
         if (unit := self._units.get("coordinates", "angstrom")).rstrip("s") != "angstrom":
             self.distance_unit = unit

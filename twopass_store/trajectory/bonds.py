@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 if TYPE_CHECKING:
     from .stream import Block
@@ -120,6 +119,8 @@ class BondCheck:
         positions = block.xyz[0, np.unique(self._pairs)]
         if not np.isfinite(positions).all():
             return False
+        from scipy.spatial import KDTree  # takes 0.15 s to import
+
         nearest = KDTree(positions).query(positions, k=2)[0][:, 1]
         low, high = (0.09, 0.17) if self._has_bonds else (0.36, 0.40)
         return bool(((nearest > low) & (nearest < high)).mean() > 0.7)
