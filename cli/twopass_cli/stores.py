@@ -225,16 +225,17 @@ def relocate(
 def remove(
     store: StorePath,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Clustering to remove, with what only it used.")
+        str | None, typer.Option(metavar="NAME", help="Clustering to remove, with its labels.")
     ] = None,
     unused: Annotated[
         bool, typer.Option("--unused", help="Remove distances that no clustering uses, with their scans.")
     ] = False,
     **options: Any,
 ) -> None:
-    """Remove a clustering with its labels, and the distances and trees that only it used.
+    """Remove a clustering with its labels, or the distances that no clustering uses.
 
-    Frames stay, and so do other clusterings and what they use.
+    Frames and other clusterings stay. Distances stay with a clustering's removal, so that another cut of them
+    takes seconds; `twopass status` lists those that none uses.
     """
     from twopass_store.store import remove_clustering
 

@@ -1,4 +1,4 @@
-"""`remove`: a clustering goes with what only it used, whole or not at all, and all else stays as it is."""
+"""`remove`: a clustering goes whole, then the distances that none uses; all else stays as it is."""
 
 import pytest
 
@@ -55,17 +55,23 @@ def test_remove__leaves_what_was_there_before_the_clustering(made, tmp_path, mon
             patch.setattr(Writer, name, counted(getattr(Writer, name)))
         try:
             remove_clustering(store, "b")
+            assert list(store_status(store).unused_subsets)
+            remove_clustering(store, unused=True)
         except _StopError:
             assert verify_store(store, workers=1).is_whole
             open_results(store, "default").load()
-    if stops_after is not None and n_steps > stops_after:
+    if (
+        "b" in {path.name for path in (store / "clusterings").iterdir()}
+        or (store / "journal" / "clustering-b").exists()
+    ):
         remove_clustering(store, "b")
+    remove_clustering(store, unused=True)
     assert files_of(store) == files_of(small)
     with pytest.raises(StageIncompleteError, match="no clustering 'b'"):
         remove_clustering(store, "b")
 
 
-def test_removed_clustering_of_a_scan__leaves_distances_to_be_removed(made, tmp_path, twopass):
+def test_removed_clusterings__leave_distances_to_be_removed(made, tmp_path, twopass):
     _, more = made
     store = copied(more, tmp_path / "copy")
     with pytest.raises(ConfigError, match="`unused`"):
