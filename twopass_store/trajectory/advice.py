@@ -9,7 +9,7 @@ from mdtraj.core.element import Element
 from numpy.typing import NDArray
 
 from .atoms import counted, is_missed, is_solvent, symbol_of
-from .expression import ELEMENT_WORDS, KIND_WORDS, quoted, replaced, words_of
+from .expression import ELEMENT_WORDS, KIND_WORDS, matching, quoted, replaced, words_of
 
 __all__ = ["explain_kinds", "selection_remarks", "solvent_remark"]
 
@@ -44,7 +44,7 @@ def selection_remarks(
     remark, better = explain_kinds(topology, selection)
     remarks = [_explain_guesses(topology, selection, guessed()) if by_element else "", remark]
     if selection.strip() not in ("all", "everything"):
-        solvent, advice = solvent_remark(topology, np.asarray(topology.select(better), np.int64), better)
+        solvent, advice = solvent_remark(topology, matching(topology, better), better)
         remarks.append(solvent + (f'; to leave it out, use "{advice}"' if advice else ""))
     return [f"warning: {remark}" for remark in remarks if remark]
 
@@ -68,7 +68,7 @@ def explain_kinds(topology: md.Topology, selection: str) -> tuple[str, str]:
     better = replaced(selection, lambda word: wider.get(word) or word)
     if better == selection:
         return "", selection
-    taken, meant = set(topology.select(selection).tolist()), set(topology.select(better).tolist())
+    taken, meant = set(matching(topology, selection).tolist()), set(matching(topology, better).tolist())
     texts = []
     for verb, atoms in (("leaves out", meant - taken), ("takes", taken - meant)):
         if atoms:
@@ -117,14 +117,14 @@ def solvent_remark(
     )
     # A ligand may have the name of an ion.
     for outside in (f"not resname {residues}", f"not (resname {residues} and name {atoms})"):
-        if len(dry) and np.array_equal(topology.select(within + outside), dry):
+        if len(dry) and np.array_equal(matching(topology, within + outside), dry):
             return remark, within + outside
     return remark, ""
 
 
 def _explain_guesses(topology: md.Topology, selection: str, guessed: Collection[int]) -> str:
     """Say which elements are guesses: first of residues that are selected, and those that may be wrong."""
-    chosen = {topology.atom(index).residue for index in topology.select(selection).tolist()}
+    chosen = {topology.atom(index).residue for index in matching(topology, selection).tolist()}
     guesses: dict[str, tuple[bool, int]] = {}
     for index in sorted(guessed):
         atom = topology.atom(index)

@@ -1,9 +1,15 @@
 """The words of mdtraj's selection language, and what is wrong with an expression."""
 
 import re
+import sys
+import warnings
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import NoReturn
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import SelectionError
 
@@ -12,6 +18,7 @@ __all__ = [
     "KIND_WORDS",
     "NUMBER_WORDS",
     "check_expression",
+    "matching",
     "quoted",
     "refuse",
     "replaced",
@@ -189,3 +196,17 @@ def _explain_unknown(word: str, names: dict[str, set[str]]) -> str:
 def _is_plain(text: str) -> bool:
     """Tell whether mdtraj reads a text as one name."""
     return re.fullmatch("[A-Za-z][A-Za-z0-9]*", text) is not None and _KINDS.get(text, "v") in "fwnv"
+
+
+def matching(topology: md.Topology, selection: str) -> NDArray[np.int64]:
+    """Return the atoms that mdtraj selects, shape (n_selected,), with whatever error it has."""
+    limit = sys.getrecursionlimit()
+    # The parser goes some hundred calls deep for each pair of parentheses.
+    sys.setrecursionlimit(max(limit, 20_000))
+    try:
+        with warnings.catch_warnings():
+            # mdtraj makes Python strings of regular expressions, and Python warns of escapes such as \d.
+            warnings.simplefilter("ignore")
+            return np.asarray(topology.select(selection), np.int64)
+    finally:
+        sys.setrecursionlimit(limit)

@@ -1,7 +1,6 @@
 """Atoms by an expression of mdtraj's selection language, or by a group of a GROMACS index file (.ndx)."""
 
 import re
-import warnings
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import SelectionError
 from .advice import explain_kinds
 from .atoms import counted
-from .expression import NUMBER_WORDS, check_expression, quoted, refuse, words_of
+from .expression import NUMBER_WORDS, check_expression, matching, quoted, refuse, words_of
 from .formats import check_file, reading
 
 __all__ = ["read_index_group", "select_atoms"]
@@ -43,10 +42,7 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
     }
     compared = check_expression(selection, names=names)
     try:
-        with warnings.catch_warnings():
-            # mdtraj makes Python strings of regular expressions, and Python warns of escapes such as \d.
-            warnings.simplefilter("ignore")
-            found = topology.select(selection)
+        found = matching(topology, selection)
     except Exception as error:  # mdtraj lets through whatever parsing and comparing raise
         if isinstance(error, AttributeError):
             problem = "it asks for elements, and some atoms have none in the topology file: select by name"
@@ -59,7 +55,7 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
             f"The selection {selection!r:.120} matches none of the {topology.n_atoms} atoms"
             f": {_why_none(topology, selection, compared, names)}"
         )
-    return np.asarray(found, np.int64)
+    return found
 
 
 def _why_none(
