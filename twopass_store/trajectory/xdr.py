@@ -20,6 +20,7 @@ __all__ = ["XdrFrames", "count_xdr", "find_frames", "grid_step", "is_zero_from",
 
 _CACHE_BYTES = 32 << 20
 
+_WINDOW_BYTES = 64 << 20
 _XTC_HEADER = 92
 _XTC_UNPACKED_HEADER, _XTC_UNPACKED_ATOMS = 56, 9
 _XTC_BOX = 16
@@ -199,12 +200,16 @@ def grid_step(path: str, entry: TrajectoryFormat) -> float | None:
 
 
 def numbers_at(path: str, places: NDArray[np.int64], dtype: str, *, count: int = 1) -> NDArray[Any]:
-    """Numbers that begin at some bytes of a file, shape (n_places, count)."""
+    """Numbers that begin at some bytes of a file, ascending, shape (n_places, count)."""
     size = count * np.dtype(dtype).itemsize
-    # Not mapped: a file of any size is read within a limit of address space.
-    with Path(path).open("rb") as file:
-        found = b"".join(os.pread(file.fileno(), size, place) for place in places.tolist())
-    return np.frombuffer(found, dtype).reshape(-1, count).copy()
+    found = np.empty((len(places), size), np.uint8)
+    # A window at a time: a file of any size is read within a limit of address space.
+    edges = np.flatnonzero(np.diff(places // _WINDOW_BYTES)) + 1
+    for rows in np.split(np.arange(len(places)), edges) if len(places) else ():
+        start = int(places[rows[0]])
+        window = np.memmap(path, np.uint8, "r", offset=start, shape=(int(places[rows[-1]]) + size - start,))
+        found[rows] = window[(places[rows] - start)[:, np.newaxis] + np.arange(size)]
+    return found.view(dtype)
 
 
 def is_zero_from(path: str, place: int) -> bool:
