@@ -69,6 +69,8 @@ def verify_locked(root: Path, *, progress: Progress) -> Verification:
 def _verified(root: Path, workers: int | None, progress: Progress, *, rechecks: int) -> Verification:
     _require_store(root)
     journals = Journals(root)
+    for stage in journals.stages:
+        journals.get(stage)  # before threads take what files may be open: zarr's event loop needs three
     n_files = n_bytes = 0
     suspects: list[Check] = []
     found: dict[Check, Damage] = {}
