@@ -19,25 +19,11 @@ __all__ = ["SourceFrames"]
 
 
 class SourceFrames:
-    """Source files of a store, which must hold what was ingested.
+    """Source files of a store, which must hold what was ingested, with all atoms.
 
-    Parameters
-    ----------
-    store
-        The store.
-    files
-        Indices of those that are read.
-    image
-        How periodic images are undone, see `IngestConfig`; None as at ingest.
-
-    Raises
-    ------
-    TrajectoryError
-        If what was ingested from a file isn't in it any more.
-    FingerprintMismatchError
-        If its topology names other atoms than before.
-    ConfigError
-        If the files don't have the same atoms.
+    `files` are the indices of those that are read; `image` says how periodic images are undone; None as at
+    ingest. Raises a `TrajectoryError` or `FingerprintMismatchError` if a file or its topology has changed, a
+    `ConfigError` if the files don't have the same atoms.
     """
 
     def __init__(self, store: Store, files: Collection[int], *, image: str | None) -> None:
@@ -72,8 +58,7 @@ class SourceFrames:
     ) -> Iterator[NDArray[np.float32]]:
         """Yield positions of frames, given by file and index in it, in this order and a few at a time.
 
-        Each has shape (n_frames, n_atoms, 3), nm. A file is opened anew where another follows, or an earlier
-        frame of it.
+        Each has shape (n_frames, n_atoms, 3), nm.
         """
         system = self._system
         images = None if system.image is None else (system.topology_path, system.image, system.reader)

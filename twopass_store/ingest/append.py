@@ -29,17 +29,6 @@ def plan_append(store: Store, config: IngestConfig, files: Sequence[InputFile]) 
     """Plan to add what the files have and the store hasn't; None if there is nothing new.
 
     Options that aren't given are as they were when the store was made.
-
-    Raises
-    ------
-    StageIncompleteError
-        If the store's ingest has not finished.
-    FingerprintMismatchError
-        If parameters differ from the store's, or frames that are in it would be others now.
-    TrajectoryError
-        If a file can't be used, or what was ingested of it has changed.
-    StoreError
-        If there are arrays along ``frame`` that the format doesn't have.
     """
     journal = store.journal("ingest")
     origins = None if journal is None else Origins.of(journal.plan)

@@ -19,28 +19,14 @@ _DIGITS = range(-3, 13)
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The frames kept of one run.
+    """The frames kept of one run."""
 
-    Attributes
-    ----------
-    kept
-        Ascending indices for each part, in the order given.
-    n_repeated
-        Frames of each part at times that a later part covers again, whether they are kept or not; empty if
-        frames were chosen by number.
-    n_beyond
-        Those of them that lie after the end of all later parts.
-    spacing
-        Usual time between the frames of the run, ps; NaN for a single frame.
-    kept_spacing
-        The same of the frames kept.
-    """
-
-    kept: tuple[NDArray[np.int64], ...]
+    kept: tuple[NDArray[np.int64], ...]  # ascending indices for each part, in the order given
+    # Frames of each part at times that a later part covers again, kept or not; empty if chosen by number.
     n_repeated: tuple[int, ...]
-    n_beyond: int
-    spacing: float
-    kept_spacing: float
+    n_beyond: int  # those of them that lie after the end of all later parts
+    spacing: float  # usual time between the frames of the run, ps; NaN for a single frame
+    kept_spacing: float  # the same of the frames kept
 
 
 def choose_by_time(parts: Sequence[Times], config: IngestConfig) -> Choice:

@@ -78,10 +78,7 @@ def _stored_frames(plan: IngestPlan, store: Store, frames: FrameRange) -> Iterat
 def read_frames(
     plan: IngestPlan, frames: FrameRange, *, block_frames: int | None = None
 ) -> Iterator[Columns]:
-    """Yield what the files hold of some of the store's frames, at most `block_frames` at once.
-
-    Raises a `TrajectoryError` as `read_chunks` does.
-    """
+    """Yield what the files hold of some of the store's frames, at most `block_frames` at once."""
     for source, trajectory, wanted in _parts(plan, frames):
         system, offset = source.system, 0
         given = None if source.user_time is None else times_by_user(source)

@@ -35,8 +35,7 @@ COLUMN_SHARE = 0.5
 def estimate(config: IngestConfig, progress: Progress, *, append_to: Path | None = None) -> IngestEstimate:
     """Plan an ingest, read and encode a sample of each format in it, and multiply.
 
-    With `append_to`, a store, only the frames that are added to it count. Raises what the ingest would before
-    its first frame, and a `ConfigError` if there is nothing to add.
+    With `append_to`, a store, only the frames that are added to it count; a `ConfigError` if there are none.
     """
     files = list_inputs(config, progress.note)
     if append_to is None:

@@ -22,14 +22,7 @@ __all__ = ["begin_growth", "finish_growth"]
 def begin_growth(store: Store, ingest: Plan, lengths: dict[str, int], *, n_before: int) -> None:
     """Write down the burst, and carry it out; the store is complete, and locked exclusively.
 
-    Parameters
-    ----------
-    ingest
-        The longer plan of the ingest.
-    lengths
-        Of the root's arrays that become longer, by path.
-    n_before
-        Frames in the store.
+    `ingest` is its longer plan, `lengths` are those of the root's arrays that become longer, by path.
     """
     journal = store.journal("ingest")
     assert journal is not None

@@ -22,32 +22,19 @@ FRAMES_LOOKED_AT = 32
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look has shown.
+    """What a look has shown."""
 
-    Attributes
-    ----------
-    jumps
-        In how many frames atoms jump across the box, such as ``3 of 32``; empty for none.
-    remarks
-        What the user should see.
-    """
-
-    jumps: str
-    remarks: tuple[str, ...]
+    jumps: str  # in how many frames atoms jump across the box, such as "3 of 32"; empty for none
+    remarks: tuple[str, ...]  # what the user should see
 
 
 def look_at_frames(
     sources: Sequence[Source], kept_topology: md.Topology, guessed: NDArray[np.int64], *, for_jumps: bool
 ) -> Look:
-    """Look at a few frames each of at most 32 files.
+    """Look at a few frames each of at most 32 files, `for_jumps` across the box, too.
 
-    `guessed` are the atoms kept whose elements are guesses. With `for_jumps`, it is also looked whether bonds
-    and chains jump across the box.
-
-    Raises
-    ------
-    TopologyMismatchError
-        If most bonds of a file have lengths of no bond: its atoms are in another order.
+    `guessed` are the atoms kept whose elements are guesses. Raises a `TopologyMismatchError` if most bonds of
+    a file have lengths of no bond: its atoms are in another order.
     """
     usable = [source for source in sources if len(source.kept)]
     bonded = with_bonds(kept_topology)

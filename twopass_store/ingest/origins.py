@@ -19,24 +19,11 @@ ORIGINS = "origins"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
-    """One source file.
+    """One source file."""
 
-    Attributes
-    ----------
-    info
-        The fields of its `TrajectoryInfo`, as it was when its last frames were taken; the format by an
-        extension.
-    topology
-        The file that names its atoms.
-    label, run, user_time
-        As in `Source`.
-    kept
-        Its frames in the store.
-    """
-
-    info: Mapping[str, Any]
-    topology: str
-    label: str
+    info: Mapping[str, Any]  # of its `TrajectoryInfo` when its last frames were taken; format by extension
+    topology: str  # the file that names its atoms
+    label: str  # this and the others as in `Source`
     run: int
     user_time: tuple[float, float] | None
     kept: FrameList
@@ -44,21 +31,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origins:
-    """All source files of a store.
+    """All source files of a store."""
 
-    Attributes
-    ----------
-    files
-        In the order of the store's table of files.
-    order
-        Indices of files, and how many frames follow of each, in the order of the frames in the store.
-    time_source
-        See the schema.
-    """
-
-    files: tuple[Origin, ...]
-    order: tuple[tuple[int, int], ...]
-    time_source: str
+    files: tuple[Origin, ...]  # in the order of the store's table of files
+    order: tuple[tuple[int, int], ...]  # files and how many frames follow of each, as frames lie in the store
+    time_source: str  # see the schema
 
     @classmethod
     def of(cls, plan: Plan) -> Self | None:

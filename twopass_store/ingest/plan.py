@@ -54,31 +54,7 @@ TIMED_BYTES_PER_FRAME = 100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IngestPlan:
-    """All that an ingest does, fixed before its first frame is read.
-
-    Attributes
-    ----------
-    sources, trajectories
-        The files to read in the order of their frames in the store, and their indices in its table of files.
-    stored_topology, guessed
-        The atoms kept, as the first file names them, and those of them whose elements it doesn't have.
-    n_frames, n_stored
-        Frames in the store, and those at its beginning that are there already: 0 unless more are appended.
-    tables
-        Columns of the tables of files, atoms and runs by name.
-    time_source
-        ``file``, ``user`` or ``index``; see the schema.
-    arrays
-        Specs and shapes of the root's arrays.
-    journal
-        The plan as the journal keeps it.
-    shard_chunks
-        Chunks of positions in one file, which is what a unit writes.
-    shared_bytes, worker_bytes
-        Upper bounds of the memory of the stage: of the driver, and of each worker beside it.
-    messages
-        What the user should see: what was matched.
-    """
+    """All that an ingest does, fixed before its first frame is read."""
 
     sources: tuple[Source, ...]
     trajectories: tuple[int, ...]
@@ -107,11 +83,10 @@ class IngestPlan:
 
 
 def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store | None = None) -> IngestPlan:
-    """Probe the files and fix what will be done, without a look at what a store has of them.
+    """Probe the files that the config stands for and fix what will be done, whatever a store has of them.
 
-    `files` are the inputs that the config stands for, see `list_inputs`.
-    Raises a `TrajectoryError` if a file can't be used, or the files' atoms differ; a `ConfigError`
-    if the options leave nothing, or most atoms are solvent and no selection says that this is meant.
+    Raises a `TrajectoryError` if a file can't be used, or the files' atoms differ; a `ConfigError` if the
+    options leave nothing, or most atoms are solvent and no selection says that this is meant.
     """
     request = requested(config, files)
     systems = SystemTable(config)
@@ -319,9 +294,6 @@ def _messages(config: IngestConfig, inputs: Inputs, systems: SystemTable, look: 
         yield f"{len(inputs.runs)} run{'s' if len(inputs.runs) > 1 else ''} of {len(sources)} files"
     yield from inputs.remarks
     yield from _renamed(sources)
-    if inputs.timeless:
-        rest = "" if len(inputs.timeless) == len(sources) else ", and those of the other files are left out"
-        yield f"no times in {listed(inputs.timeless)}: frames are numbered instead{rest}"
     unfinished = [
         f"{Path(source.info.path).name} ({source.info.unfinished})"
         for source in sources

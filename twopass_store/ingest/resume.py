@@ -31,10 +31,7 @@ __all__ = ["plan_rest", "recorded_files", "recorded_source"]
 
 
 def recorded_files(store: Store, **given: Any) -> tuple[Plan, Origins, IngestConfig]:
-    """Return the plan of a store's ingest, its files, and its options, with those `given` in their place.
-
-    Raises a `StageIncompleteError` if nothing was planned yet.
-    """
+    """Return the plan of a store's ingest, its files, and its options, with those `given` in their place."""
     journal = store.journal("ingest")
     origins = None if journal is None else Origins.of(journal.plan)
     if journal is None or origins is None:
@@ -50,17 +47,8 @@ def recorded_files(store: Store, **given: Any) -> tuple[Plan, Origins, IngestCon
 def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestConfig]:
     """Plan to finish an ingest or append that was begun, or of which a repair has discarded something.
 
-    Only files whose frames are missing are needed; they may have grown since. Of `config` only memory and
-    workers count; the config that is returned is the store's.
-
-    Raises
-    ------
-    StageIncompleteError
-        If nothing was planned yet.
-    TrajectoryError
-        If what the store has of a file isn't in it any more.
-    FingerprintMismatchError
-        If other atoms of a file would be read than before.
+    Only files whose frames are missing are needed; they may have grown since, but must hold what they held.
+    Of `config` only memory and workers count; the config that is returned is the store's.
     """
     given = config.model_dump(include={"memory", "workers"}, exclude_none=True)
     recorded, origins, asked = recorded_files(store, **given)

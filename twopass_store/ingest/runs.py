@@ -31,44 +31,25 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """One trajectory file, small enough to be handed to another process.
-
-    Attributes
-    ----------
-    info
-        What the file holds.
-    system
-        Its atoms, and which of them are kept.
-    kept
-        The frames kept.
-    label
-        What a list calls it; empty for nothing.
-    run
-        The simulation that it is a part of, an index into the table of runs.
-    user_time
-        Time of its first frame and time between its frames, or of step 0 and between steps, ps, if the user
-        gives them; else None.
-    """
+    """One trajectory file, small enough to be handed to another process."""
 
     info: TrajectoryInfo
     system: System
     kept: FrameList
-    label: str = ""
-    run: int = -1
+    label: str = ""  # what a list calls it
+    run: int = -1  # an index into the table of runs
+    # Time of its first frame and between frames, or of step 0 and between steps, ps, if the user gives them.
     user_time: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A simulation: its name, its files as indices into the list of all, and what a list says of it.
-
-    `temperature` is in K; it and `replica` are None and empty if nothing is known.
-    """
+    """A simulation."""
 
     label: str
-    members: tuple[int, ...]
-    replica: str = ""
-    temperature: float | None = None
+    members: tuple[int, ...]  # its files as indices into the list of all
+    replica: str = ""  # this and the next as a list says
+    temperature: float | None = None  # K
 
 
 def group_runs(files: Sequence[InputFile], config: IngestConfig) -> list[Run]:
@@ -130,26 +111,12 @@ def _label(path: str, pattern: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Frames of a file through which time goes on: a part of a run.
-
-    Attributes
-    ----------
-    info
-        The file.
-    file
-        Which file of its run that is.
-    start
-        The first of its frames.
-    first, last
-        Times of its first and last frame: in ps, or numbers of the simulation's steps.
-    is_steps
-        Whether they are.
-    """
+    """Frames of a file through which time goes on: a part of a run."""
 
     info: TrajectoryInfo
-    file: int
-    start: int
-    first: float
+    file: int  # which file of its run that is
+    start: int  # the first of its frames
+    first: float  # time of its first frame, ps, or number of its step
     last: float
     is_steps: bool
 

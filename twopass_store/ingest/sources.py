@@ -30,30 +30,13 @@ LIKE_SPACING = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that goes in.
+    """All that goes in."""
 
-    Attributes
-    ----------
-    sources
-        The files in the order of their frames in the store.
-    runs
-        The simulations that they are parts of; None if nothing tells them apart.
-    time_source
-        ``file``, ``user`` or ``index``; see the schema.
-    timeless
-        Names of the files without times.
-    n_timed
-        Frames whose times are looked at together: all of the longest run, or file.
-    remarks
-        What the user should see.
-    """
-
-    sources: tuple[Source, ...]
-    runs: tuple[Run, ...] | None
-    time_source: str
-    timeless: tuple[str, ...]
-    n_timed: int
-    remarks: tuple[str, ...]
+    sources: tuple[Source, ...]  # in the order of their frames in the store
+    runs: tuple[Run, ...] | None  # None if nothing tells them apart
+    time_source: str  # see the schema
+    n_timed: int  # frames whose times are looked at together: all of the longest run, or file
+    remarks: tuple[str, ...]  # what the user should see
 
 
 def find_inputs(config: IngestConfig, files: Sequence[InputFile], systems: SystemTable) -> Inputs:
@@ -94,6 +77,9 @@ def find_inputs(config: IngestConfig, files: Sequence[InputFile], systems: Syste
         sources = [replace(source, kept=_by_number(source.info, config)) for source in sources]
         remarks += _untimed(sources, config)
     timeless = [short_name(one.info) for one in sources if not one.info.has_time and one.user_time is None]
+    if timeless:
+        rest = "" if len(timeless) == len(sources) else ", and those of the other files are left out"
+        remarks.append(f"no times in {listed(timeless)}: frames are numbered instead{rest}")
     n_timed = [0 for _ in runs]
     for one in sources if runs else ():
         n_timed[one.run] += one.info.n_frames
@@ -103,7 +89,6 @@ def find_inputs(config: IngestConfig, files: Sequence[InputFile], systems: Syste
         sources=tuple(sources),
         runs=tuple(runs) if is_grouped else None,
         time_source="index" if timeless else "user" if is_users else "file",
-        timeless=tuple(timeless),
         n_timed=max(n_timed or [source.info.n_frames for source in sources]),
         remarks=tuple(remarks),
     )

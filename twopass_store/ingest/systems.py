@@ -35,27 +35,13 @@ __all__ = ["System", "SystemTable", "listed", "short_hash"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class System:
-    """The atoms of one or more trajectory files, small enough to be sent to another process.
+    """The atoms of one or more trajectory files, small enough to be sent to another process."""
 
-    Attributes
-    ----------
-    topology_path
-        File that names them.
-    n_atoms
-        All atoms.
-    atom_indices
-        Those kept, ascending; None keeps all.
-    image
-        How their periodic images are undone, see `make_imager`; None to take them as they are.
-    reader
-        What reads the file that names them.
-    """
-
-    topology_path: str
+    topology_path: str  # the file that names them
     n_atoms: int
-    atom_indices: NDArray[np.int64] | None
-    image: str | None = None
-    reader: str = "mdtraj"
+    atom_indices: NDArray[np.int64] | None  # those kept, ascending; None keeps all
+    image: str | None = None  # how their periodic images are undone, see `make_imager`
+    reader: str = "mdtraj"  # what reads the file that names them
 
     @property
     def n_kept(self) -> int:
@@ -86,13 +72,7 @@ class System:
 
 
 class SystemTable:
-    """The systems of an ingest, each topology read once; the others must match the first.
-
-    Parameters
-    ----------
-    config
-        Which atoms are kept.
-    """
+    """The systems of an ingest, each topology read once; the others must match the first."""
 
     def __init__(self, config: IngestConfig) -> None:
         self._config = config

@@ -17,16 +17,12 @@ __all__ = ["Receipt", "ingest_chunks"]
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of one chunk of positions, which is durable.
-
-    The driver writes the small per-frame arrays in `columns`. `rounded_by` is the most that a coordinate was
-    moved by rounding, nm.
-    """
+    """What became of one chunk of positions, which is durable."""
 
     frames: FrameRange
     record: Record
-    columns: Columns
-    rounded_by: float
+    columns: Columns  # small per-frame arrays, which the driver writes
+    rounded_by: float  # the most that a coordinate was moved by rounding, nm
 
 
 def ingest_chunks(

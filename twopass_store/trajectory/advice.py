@@ -24,21 +24,9 @@ _SYMBOLS = frozenset(symbol.upper() for symbol in Element._elements_by_symbol if
 def selection_remarks(
     topology: md.Topology, selection: str, guessed: Callable[[], Collection[int]] = tuple
 ) -> list[str]:
-    """Say what a selection leaves out or takes in that its words don't let expect.
+    """Warn of what a selection unexpectedly leaves out or takes in, with better ones, which were tried.
 
-    Parameters
-    ----------
-    topology
-        The atoms.
-    selection
-        An expression that `select_atoms` takes.
-    guessed
-        Returns the atoms whose elements aren't in the topology file, see `guessed_elements`; only asked for
-        if the selection is by elements.
-
-    Returns
-    -------
-    Warnings with a better selection, each of which was tried on these atoms.
+    `guessed` returns the atoms whose elements aren't in the topology file, see `guessed_elements`.
     """
     by_element = words_of(selection) & ELEMENT_WORDS
     remark, better = explain_kinds(topology, selection)
@@ -50,10 +38,9 @@ def selection_remarks(
 
 
 def explain_kinds(topology: md.Topology, selection: str) -> tuple[str, str]:
-    """Say which residues the words for kinds of them miss, as ``protein`` does HIE.
+    """Say which residues words miss, as ``protein`` does HIE; returns a remark, and a better selection.
 
-    Returns a remark with a selection that takes them for what they look like, empty if that changes nothing;
-    and that selection.
+    That takes them for what they look like; the remark is empty if it changes nothing.
     """
     wider = dict.fromkeys(words_of(selection) & KIND_WORDS.keys(), "")
     for word in wider:
@@ -83,21 +70,10 @@ def explain_kinds(topology: md.Topology, selection: str) -> tuple[str, str]:
 def solvent_remark(
     topology: md.Topology, atom_indices: NDArray[np.int64], selection: str | None = None
 ) -> tuple[str, str]:
-    """Say that most of the atoms are solvent, and how to leave it out.
+    """Say that most of some atoms are solvent, and how to leave it out of the `selection` of them, if any.
 
-    Parameters
-    ----------
-    topology
-        All atoms.
-    atom_indices
-        Those selected, shape (n_selected,).
-    selection
-        The expression that selects them, if any.
-
-    Returns
-    -------
-    A remark, empty if at most half of the atoms are solvent; and a selection of the others, empty if there
-    are none, or names alone don't tell them apart.
+    Returns a remark, empty if at most half of the atoms are solvent; and a selection of the others, empty if
+    there are none, or names alone don't tell them apart.
     """
     is_wet = np.zeros(topology.n_atoms, bool)
     for residue in topology.residues:

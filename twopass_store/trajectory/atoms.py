@@ -91,27 +91,12 @@ def _is_water(residue: Any) -> bool:
 
 
 def default_rmsd_atoms(topology: md.Topology, guessed: Collection[int] = ()) -> tuple[NDArray[np.int64], str]:
-    """Atoms for the RMSD if the user names none.
+    """Atoms for the RMSD if the user names none: ascending indices, and what they are.
 
     The C-alphas if there is a protein of at least 10 residues (without calcium, whose name is CA too);
-    otherwise all heavy atoms, without water and ions if there is anything else. Atoms without an element are
-    heavy unless they have the name of a hydrogen.
-
-    Parameters
-    ----------
-    topology
-        The atoms.
-    guessed
-        Those whose elements aren't in the topology file, see `guessed_elements`.
-
-    Returns
-    -------
-    Ascending indices, shape (n_selected,), and what they are, such as "C-alphas of 214 protein residues".
-
-    Raises
-    ------
-    SelectionError
-        If nothing is left.
+    otherwise all heavy atoms, without water and ions if there is anything else. Atoms without an element, or
+    with one of those `guessed`, are heavy unless they have the name of a hydrogen. Raises a `SelectionError`
+    if nothing is left.
     """
     known = {atom.index for atom in topology.atoms if atom.element is not None}.difference(guessed)
     if not any(symbol_of(topology.atom(index)) for index in known):

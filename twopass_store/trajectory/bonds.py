@@ -32,15 +32,12 @@ CHAIN_BREAKS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class OddBonds:
-    """Bonds of one file whose lengths are implausible in most frames.
-
-    `is_other_order` says that most are, though the atoms lie as close to each other as in a molecule.
-    """
+    """Bonds of one file whose lengths are implausible in most frames."""
 
     n_odd: int
     n_pairs: int
     worst: str
-    is_other_order: bool
+    is_other_order: bool  # most are odd, though the atoms lie as close to each other as in a molecule
 
     @property
     def share(self) -> float:
@@ -49,18 +46,10 @@ class OddBonds:
 
 
 class BondCheck:
-    """Compares bonds, and neighbouring C-alphas, with lengths that they can have.
+    """Compares bonds, and neighbouring C-alphas, of the atoms kept with lengths that they can have.
 
     Judged are bonds between non-metals within a residue or to the next one. Beads and virtual sites, which
-    have no true elements, aren't.
-
-    Parameters
-    ----------
-    topology
-        The atoms kept, with bonds.
-    guessed
-        Those of them whose elements are guesses: bonds of these are judged in proteins and nucleic acids
-        only.
+    have no true elements, aren't; bonds of `guessed` elements only in proteins and nucleic acids.
     """
 
     def __init__(self, topology: md.Topology, guessed: NDArray[np.int64]) -> None:

@@ -49,9 +49,9 @@ def streamed(
 ) -> Generator[Result, None, None]:
     """Run a generator function of a module in a reader process and yield what it yields.
 
-    `path` and `what` are the file that it reads, and what of it, for messages; `needs_bytes` is the memory
-    that it may take beyond that of the libraries. Where it raises, crashes, takes too long or needs more
-    memory, that is a `TrajectoryError`; if the process is killed from outside, a `WorkerError`.
+    Where it raises, crashes, takes too long or needs `needs_bytes` more memory than the libraries, that is a
+    `TrajectoryError` that names the file, `path`, and `what` is read of it; if the process is killed from
+    outside, a `WorkerError`.
     """
     try:
         reader = _idle.pop()

@@ -26,61 +26,26 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TrajectoryFormat:
-    """What must be known of a format before a file of it is opened.
+    """What must be known of a format before a file of it is opened."""
 
-    Attributes
-    ----------
-    name
-        Name for messages.
-    extensions
-        Lower case, with the dot.
-    start
-        Regular expression of the first bytes of a file; empty if they don't tell.
-    in_mdanalysis
-        What MDAnalysis calls it; empty if it doesn't read it.
-    topology
-        Extension by which mdtraj reads the atoms that such a file names; empty if it can't.
-    mend
-        How to get at the frames, if files of it aren't read.
-    has_topology
-        Whether a trajectory says which atoms it holds.
-    has_time
-        Whether frames carry times.
-    has_steps
-        Whether they carry the numbers of the simulation's steps instead.
-    needs_time
-        Whether frames must carry times.
-    unitcell
-        Whether each frame has a unit cell in a file that is written, only the first has, or none.
-    is_text
-        Whether it is text, which may be compressed.
-    can_seek
-        Whether a frame is found without parsing those before it.
-    is_written
-        Whether files of it are written.
-    bytes_per_atom
-        Peak memory of mdtraj for one atom of one frame while it decodes, in bytes; 12 is the float32 result
-        alone. Measured; a test holds it.
-    mdanalysis
-        What MDAnalysis reads the file as; empty if the file's name tells it. None if mdtraj reads it.
-    """
-
-    name: str
-    extensions: tuple[str, ...] = ()
-    start: bytes = b""
-    in_mdanalysis: str = ""
-    topology: str = ""
-    mend: str = ""
-    has_topology: bool = False
-    has_time: bool = False
-    has_steps: bool = False
-    needs_time: bool = False
-    unitcell: Literal["each", "first", "none"] = "each"
-    is_text: bool = False
-    can_seek: bool = True
+    name: str  # for messages
+    extensions: tuple[str, ...] = ()  # in lower case, with the dot
+    start: bytes = b""  # regular expression of the first bytes; empty if they don't tell
+    in_mdanalysis: str = ""  # what MDAnalysis calls it; empty if it doesn't read it
+    topology: str = ""  # extension by which mdtraj reads the atoms in such a file; empty if it can't
+    mend: str = ""  # how to get at the frames, if files of it aren't read
+    has_topology: bool = False  # a trajectory says which atoms it holds
+    has_time: bool = False  # frames carry times
+    has_steps: bool = False  # they carry the numbers of the simulation's steps instead
+    needs_time: bool = False  # frames must carry times
+    unitcell: Literal["each", "first", "none"] = "each"  # which frames have one in a file that is written
+    is_text: bool = False  # so it may be compressed
+    can_seek: bool = True  # a frame is found without parsing those before it
     is_written: bool = True
+    # Peak memory of mdtraj for one atom of one frame while it decodes; 12 is the float32 result alone.
+    # Measured; a test holds it.
     bytes_per_atom: int = 12
-    mdanalysis: str | None = None
+    mdanalysis: str | None = None  # what MDAnalysis reads it as; "" if the name tells; None for mdtraj
 
 
 _CONVERT = "Convert it, as with MDAnalysis or VMD, to XTC or DCD."
@@ -230,19 +195,9 @@ del _WRITTEN[".hdf5"]  # mdtraj warns of any name but .h5
 
 
 def output_format(path: str | os.PathLike[str], *, with_topology: bool = False) -> TrajectoryFormat:
-    """Format in which a file is written, by its extension in any case.
+    """Format in which a file is written, by its extension in any case; a `ConfigError` if there is none.
 
-    Parameters
-    ----------
-    path
-        The file.
-    with_topology
-        Whether it has to say which atoms it holds.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such format, or it holds no topology; the message lists those that there are.
+    `with_topology` asks for one that says which atoms it holds.
     """
     suffix = Path(path).suffix.lower()
     known = [name for name, each in _WRITTEN.items() if each.has_topology or not with_topology]
@@ -257,10 +212,9 @@ def output_format(path: str | os.PathLike[str], *, with_topology: bool = False) 
 
 @contextmanager
 def plain_name(path: str, extensions: tuple[str, ...]) -> Iterator[str]:
-    """Yield a name under which mdtraj opens a file: in ASCII, with an extension of its format.
+    """Yield a name under which mdtraj opens a file, compressed or not: in ASCII, with a known extension.
 
     mdtraj chooses its reader or writer by the extension; those of XTC, TRR and DCD take no other letters.
-    What it opens so may be compressed.
     """
     suffix = Path(path).suffix
     teach_mdtraj()
@@ -303,11 +257,10 @@ MAY_BE = (
 
 @contextmanager
 def reading(path: str | Path, what: str) -> Iterator[None]:
-    """Turn whatever mdtraj raises into one :class:`TrajectoryError` that names the file.
+    """Turn whatever mdtraj raises into one `TrajectoryError` that names the file and `what` is being read.
 
     mdtraj's readers raise OSError, RuntimeError, ValueError, KeyError, AssertionError, IndexError,
-    ``tables.HDF5ExtError`` and bare ``Exception``, without saying of which file. `what` is being
-    read, such as ``"the topology"``.
+    ``tables.HDF5ExtError`` and bare ``Exception``, without saying of which file.
     """
     try:
         yield

@@ -33,23 +33,10 @@ def make_imager(
 ) -> Imager:
     """Find the molecules that some atoms belong to, and return what undoes their periodic images with mdtraj.
 
-    Parameters
-    ----------
-    topology
-        All atoms. Where it names no bonds, those of standard residues are taken.
-    image
-        ``whole``, or ``anchor=`` and a selection of atoms whose molecules are brought together.
-    atom_indices
-        The atoms that matter; None for all. Molecules without one of them are left as they are.
-    path
-        Where the topology is from; for messages.
-
-    Raises
-    ------
-    TrajectoryError
-        If an atom that matters isn't bonded to the rest of its residue.
-    SelectionError
-        If the selection can't be used.
+    `image` is ``whole``, or ``anchor=`` and a selection of atoms whose molecules are brought together.
+    Molecules without one of `atom_indices` (None is all) are left as they are. Where the topology, from the
+    file `path`, names no bonds, those of standard residues are taken. Raises a `TrajectoryError` if an atom
+    that matters isn't bonded to the rest of its residue.
     """
     bonded = with_bonds(topology)
     chosen = np.empty(0, np.int64) if image == "whole" else select_atoms(topology, image.removeprefix(ANCHOR))
@@ -144,12 +131,7 @@ def _refuse_loose_atoms(
 class JumpCheck:
     """Looks for bonds, and for chains against their neighbours, that jump across the box.
 
-    Chains are compared with the first frame that was looked at.
-
-    Parameters
-    ----------
-    topology
-        The atoms kept, with bonds.
+    Chains are compared with the first frame that was looked at. `topology` has the atoms kept, with bonds.
     """
 
     def __init__(self, topology: md.Topology) -> None:
@@ -170,12 +152,7 @@ class JumpCheck:
         self._first: NDArray[np.float64] | None = None
 
     def look(self, block: "Block") -> dict[int, str]:
-        """Find the first jump of each frame of the atoms kept, which must have a unit cell.
-
-        Returns
-        -------
-        By index of the frame, as in "ALA5-C and ALA6-N lie 4.1 nm apart, 0.13 nm by the nearest image".
-        """
+        """Find the first jump of each frame, which must have a unit cell; by index of the frame."""
         found = {}
         vectors = np.asarray(block.unitcell_vectors)
         for frame, (positions, box) in enumerate(zip(block.xyz.astype(np.float64), vectors, strict=True)):

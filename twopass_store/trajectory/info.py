@@ -23,49 +23,23 @@ _N_SAMPLES = 64
 
 @dataclass(frozen=True, slots=True)
 class TrajectoryInfo:
-    """What a trajectory file holds.
+    """What a trajectory file holds."""
 
-    Attributes
-    ----------
-    path
-        Absolute path.
-    format
-        What it is read as.
-    n_frames, n_atoms
-        Whole frames with positions in the file, atoms in each.
-    has_unitcell
-        Whether its frames have unit cells.
-    has_time
-        Whether it carries times. DCD, mdcrd, XYZ, LAMMPS and PDB files don't; GRO files do if every title
-        says ``t=``.
-    size_bytes
-        Bytes of these frames.
-    modified_ns
-        From the file system.
-    digest
-        Hexadecimal, see :func:`digest_file`.
-    n_without_positions, positions_at
-        Other frames, of velocities or forces alone, and the numbers in the file of those with positions;
-        None if all have them.
-    n_promised
-        Frames that its header promises; -1 if it says nothing.
-    bytes_left
-        Bytes behind the last whole frame.
-    """
-
-    path: str
+    path: str  # absolute
     format: TrajectoryFormat
-    n_frames: int
+    n_frames: int  # whole frames with positions
     n_atoms: int
     has_unitcell: bool
-    has_time: bool
-    size_bytes: int
+    has_time: bool  # GRO files have it if every title says ``t=``
+    size_bytes: int  # of these frames
     modified_ns: int
-    digest: str
-    n_without_positions: int = 0
-    positions_at: FrameList | None = None
-    n_promised: int = -1
-    bytes_left: int = 0
+    digest: str  # see `digest_file`
+    n_without_positions: int = 0  # other frames, of velocities or forces alone
+    positions_at: FrameList | None = (
+        None  # numbers in the file of those with positions; None if all have them
+    )
+    n_promised: int = -1  # frames that its header promises; -1 if it says nothing
+    bytes_left: int = 0  # behind the last whole frame
 
     @property
     def unfinished(self) -> str:
@@ -99,23 +73,9 @@ class Count(NamedTuple):
 def check_unchanged(info: TrajectoryInfo, found_same: tuple[int, int] | None = None) -> tuple[int, int]:
     """Make sure that a file holds what it held when it was looked at; it may have grown since.
 
-    Its size and time are looked at, and its content where they differ.
-
-    Parameters
-    ----------
-    info
-        What it held.
-    found_same
-        Size and time with which its content was found to be the same before.
-
-    Returns
-    -------
-    Its size in bytes, and the time of its last change in ns.
-
-    Raises
-    ------
-    TrajectoryError
-        If it is another one now, or shorter, or gone.
+    Its size and time are looked at, and its content where they differ from those and from `found_same`, with
+    which it was found to be the same before. Returns them: bytes, and ns. Raises a `TrajectoryError` if it is
+    another file now, or shorter, or gone.
     """
     status = check_file(info.path).stat()
     stamp = status.st_size, status.st_mtime_ns
@@ -135,24 +95,13 @@ def check_unchanged(info: TrajectoryInfo, found_same: tuple[int, int] | None = N
 
 
 def digest_file(path: str | Path, *, size_bytes: int | None = None) -> str:
-    """Digest of a file's content that costs little on a file of any size.
+    """Digest of a file's content that costs little on a file of any size: hexadecimal BLAKE2b of 20 bytes.
 
     How many frames the headers of DCD and NetCDF files promise doesn't count: programs write it anew as the
-    file grows. Up to 16 MiB all other bytes go in; beyond that the size, the first and last MiB, and
-    64 evenly spaced pieces of 64 KiB. It tells files apart that differ as trajectories do; it is no proof
-    against a forger.
-
-    Parameters
-    ----------
-    path
-        The file.
-    size_bytes
-        How much of its beginning counts; all where None. A file that has only grown since keeps the digest
-        of what it was.
-
-    Returns
-    -------
-    Hexadecimal BLAKE2b of 20 bytes.
+    file grows. Up to 16 MiB all other bytes go in; beyond that the size, the first and last MiB, and 64
+    evenly spaced pieces of 64 KiB. It tells files apart that differ as trajectories do; it is no proof
+    against a forger. With `size_bytes`, only so much of the beginning counts, so that a file that has only
+    grown keeps its digest.
     """
     file = Path(path)
     with reading(file, "the bytes"), file.open("rb") as handle:

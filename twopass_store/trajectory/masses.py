@@ -31,24 +31,13 @@ _FORMAT = (
 
 
 def guessed_elements(path: str | Path, topology: md.Topology, *, reader: str = "mdtraj") -> NDArray[np.bool_]:
-    """Atoms whose element isn't written in the topology file, so that mdtraj guessed it or left it out.
+    """Tell which atoms' elements aren't in the topology file, so that mdtraj guessed or left them out.
+
+    `topology` is what `reader` gave of the file; MDAnalysis guesses none. Returns shape (n_atoms,).
 
     A guess serves to tell hydrogens from heavy atoms, but gives beads of coarse-grained models and virtual
-    sites elements, and so masses, that they don't have.
-
-    Parameters
-    ----------
-    path
-        The file that `load_topology` read.
-    topology
-        What it gave.
-    reader
-        What read it; MDAnalysis guesses none.
-
-    Returns
-    -------
-    Shape (n_atoms,). Formats that keep elements count as written, whatever made them; so do the elements of a
-    PSF file whose masses they have.
+    sites elements, and so masses, that they don't have. Formats that keep elements count as written, whatever
+    made them; so do the elements of a PSF file whose masses they have.
     """
     if reader == "mdanalysis":
         return np.array([atom.element is None for atom in topology.atoms], dtype=bool)
@@ -82,26 +71,7 @@ def _of_other_masses(lines: Iterable[str], topology: md.Topology) -> NDArray[np.
 def element_masses(
     topology: md.Topology, atom_indices: NDArray[np.int64], guessed: Collection[int]
 ) -> NDArray[np.float64]:
-    """Masses of the atoms' elements.
-
-    Parameters
-    ----------
-    topology
-        All atoms.
-    atom_indices
-        Those whose masses are wanted, shape (n_selected,).
-    guessed
-        Atoms whose elements mdtraj guessed, see `guessed_elements`.
-
-    Returns
-    -------
-    Shape (n_selected,), Da.
-
-    Raises
-    ------
-    ConfigError
-        If an element is missing or guessed.
-    """
+    """Masses of some atoms by their elements, Da; a `ConfigError` if one is missing or `guessed`."""
     is_guessed = frozenset(guessed)
     for index in atom_indices:
         atom = topology.atom(int(index))
@@ -125,28 +95,12 @@ def element_masses(
 def read_masses(
     path: str | Path, topology: md.Topology, atom_indices: NDArray[np.int64], *, n_selected: int | None = None
 ) -> NDArray[np.float64]:
-    """Masses from a text file.
+    """Masses of some atoms from a text file, Da, shape (n_wanted,).
 
     Empty lines and what follows a ``#`` are ignored. Either every line is a number, one for each atom of the
-    topology or one for each selected atom, in their order; or every line is ``NAME MASS`` or ``RESIDUE:NAME
-    MASS``, the residue being a name (``ALA:BB``) or a name and a number (``ALA12:BB``). The most specific
-    line counts, and lines for other atoms are ignored.
-
-    Parameters
-    ----------
-    path
-        The file.
-    topology
-        All atoms.
-    atom_indices
-        Those whose masses are wanted, shape (n_wanted,).
-    n_selected
-        How many numbers make a list of the selected atoms, which are then those wanted; None if a list
-        must be of all atoms.
-
-    Returns
-    -------
-    Shape (n_wanted,), Da.
+    topology, or one for each of `n_selected` atoms, which are then those wanted; or every line is ``NAME
+    MASS`` or ``RESIDUE:NAME MASS``, the residue being a name (``ALA:BB``) or a name and a number
+    (``ALA12:BB``). The most specific line counts, and lines for other atoms are ignored.
 
     Raises
     ------

@@ -18,21 +18,11 @@ __all__ = ["AtomMatch", "match_atoms", "place_atoms"]
 
 @dataclass(frozen=True, slots=True)
 class AtomMatch:
-    """How the chosen atoms of a topology compare with those of a reference.
+    """How the chosen atoms of a topology compare with those of a reference."""
 
-    Attributes
-    ----------
-    difference
-        The first difference, such as ``"atom 17 is ALA3-CX and atom 12 is ALA3-CA"``; None if they match.
-    mutated
-        Residues of the same number whose names differ, such as ``"ALA12→VAL"``.
-    is_renumbered
-        Whether residues of the same name have other numbers.
-    """
-
-    difference: str | None
-    mutated: tuple[str, ...] = ()
-    is_renumbered: bool = False
+    difference: str | None  # the first, such as "atom 17 is ALA3-CX and atom 12 is ALA3-CA"; None: they match
+    mutated: tuple[str, ...] = ()  # residues of the same number whose names differ, such as "ALA12→VAL"
+    is_renumbered: bool = False  # residues of the same name have other numbers
 
 
 def match_atoms(
@@ -45,14 +35,7 @@ def match_atoms(
 
     A residue of the same number with another name is a mutation, one of the same name with another number is
     renumbered: both match. If number and name differ, the sequences are shifted against each other, and
-    nothing says which atoms correspond.
-
-    Parameters
-    ----------
-    topology, reference
-        All atoms of both.
-    atom_indices, reference_indices
-        Those chosen, ascending; None for all.
+    nothing says which atoms correspond. Indices ascend; None is all atoms.
     """
     mutated: dict[str, None] = {}
     is_renumbered = False
@@ -107,32 +90,14 @@ def place_atoms(
     required: NDArray[np.int64],
     name: str,
 ) -> NDArray[np.float32]:
-    """Order the atoms of structures as the same atoms of another topology.
+    """Order the atoms of structures, shape (n_models, n_structure_atoms, 3), as in another topology.
 
     Atoms are matched by chain, residue number, residue name and atom name; if chains have other names, by the
-    other three; in mutants, by residue number and atom name. Each match must be unambiguous.
+    other three; in mutants, by residue number and atom name. Each match must be unambiguous. Atoms of
+    `topology` that the structures lack are NaN.
 
-    Parameters
-    ----------
-    xyz
-        Positions, shape (n_models, n_structure_atoms, 3), nm.
-    structure, topology
-        Their atoms, and those to match.
-    required
-        Atoms of `topology` that must be there and finite, indices.
-    name
-        Name of the structures in errors.
-
-    Returns
-    -------
-    Positions, shape (n_models, n_atoms, 3), nm, NaN for atoms that the structures lack.
-
-    Raises
-    ------
-    TopologyMismatchError
-        If a required atom is missing.
-    TrajectoryError
-        If the position of one isn't finite.
+    Raises a `TopologyMismatchError` if one that is `required` (indices) is missing, a `TrajectoryError` if
+    its position isn't finite; `name` is what they call the structures.
     """
     source = np.full(topology.n_atoms, -1, np.int64)
     for key in _KEYS:

@@ -61,31 +61,17 @@ def probe(
 ) -> TrajectoryInfo:
     """Find out what a trajectory file holds, and that it is whole and fits its topology.
 
-    Parameters
-    ----------
-    path
-        The file.
-    topology
-        Its atoms; None for formats that carry their own (HDF5, PDB, GRO).
-    topology_path
-        Where the topology comes from; for messages only.
-    format_name
-        What to read it as, see `format_of`; found out if None.
-    reader
-        What to read it with: ``mdtraj`` or ``mdanalysis``.
+    Without a `topology`, its format must have its own. `topology_path` is for messages only; `format_name`
+    and `reader` are as for `format_of`.
 
     Raises
     ------
     TrajectoryNotFoundError
         If there is no such file.
-    TruncatedTrajectoryError
-        If it ends within a frame, or before the frames that it promises.
     TopologyMismatchError
         If it has another number of atoms than the topology.
     TrajectoryError
-        If it can't be read, is of an unknown format, or holds no frames.
-    ConfigError
-        If there is no format of this name.
+        If it can't be read, is of an unknown format, or holds no whole frame.
     """
     file = check_file(path)
     entry = format_of(file, format_name, reader=reader)
@@ -166,19 +152,7 @@ def require_reader(reader: str) -> None:
 
 
 def other_reader(error: TrajectoryError, path: str | Path, topology_path: str | Path | None) -> str:
-    """Say how to read a file that mdtraj failed on, if MDAnalysis can: its ends are read to find out.
-
-    Parameters
-    ----------
-    error
-        What mdtraj failed with.
-    path, topology_path
-        The file, and the topology given for it.
-
-    Returns
-    -------
-    A sentence; empty if there is no other way.
-    """
+    """Say how to read a file that mdtraj failed on, if MDAnalysis can: its ends are read to find out."""
     if find_spec("MDAnalysis") is None:
         other = f"MDAnalysis may read it: {_INSTALL}, and use `reader` mdanalysis."
         return other if isinstance(error, UnreadableError) else ""

@@ -58,10 +58,6 @@ def read_blocks(
     block_frames
         Bound on the frames of a block, beside that of its size.
 
-    Yields
-    ------
-    Blocks of at least one frame, ``len(frames)`` frames in all.
-
     Raises
     ------
     TruncatedTrajectoryError
@@ -141,25 +137,9 @@ def _refuse(info: TrajectoryInfo, frames: NDArray[np.int64], wrong: NDArray[np.b
 
 
 def load_structures(path: str | Path, *, only_first: bool = False) -> tuple[md.Topology, NDArray[np.float32]]:
-    """Atoms and positions of the structures in a file that has both: PDB, GRO or MDTraj HDF5.
+    """Atoms, and positions in nm, shape (n_models, n_atoms, 3), of a file that has both, as PDB, GRO or HDF5.
 
-    Parameters
-    ----------
-    path
-        The file.
-    only_first
-        Read the first structure only.
-
-    Returns
-    -------
-    The topology, and the positions, shape (n_models, n_atoms, 3), nm.
-
-    Raises
-    ------
-    TrajectoryNotFoundError
-        If there is no such file.
-    TrajectoryError
-        If its format is another, or it can't be read.
+    Raises a `TrajectoryError` if it has not, can't be read or isn't whole.
     """
     try:
         topology = load_topology(path)
@@ -175,18 +155,10 @@ def load_structures(path: str | Path, *, only_first: bool = False) -> tuple[md.T
 
 
 def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
-    """Times of the frames, bit for bit those that are read with their positions.
+    """Times of the frames, ps, shape (n_frames,), bit for bit those that are read with their positions.
 
-    No positions are decoded, but by MDAnalysis: times stand in headers, titles, or an array of their own.
-
-    Returns
-    -------
-    Shape (n_frames,), ps; None if the file has none, or the same for all frames.
-
-    Raises
-    ------
-    TrajectoryError
-        If the file can't be read.
+    None if the file has none, or the same for all frames. No positions are decoded, but by MDAnalysis: times
+    stand in headers, titles, or an array of their own.
     """
     if not info.has_time:
         return None
@@ -196,17 +168,7 @@ def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
 
 
 def read_steps(info: TrajectoryInfo) -> NDArray[np.float64] | None:
-    """Numbers of the simulation's steps at which the frames were written, for formats that have these alone.
-
-    Returns
-    -------
-    Shape (n_frames,), whole numbers; None if the format has none.
-
-    Raises
-    ------
-    TrajectoryError
-        If the file can't be read.
-    """
+    """Numbers of the simulation's steps, shape (n_frames,), of formats that have these alone; else None."""
     return _numbers(info, "the steps") if info.format.has_steps else None
 
 
@@ -217,19 +179,7 @@ def _numbers(info: TrajectoryInfo, what: str) -> NDArray[np.float64]:
 
 
 def reading_bytes(info: TrajectoryInfo, *, n_selected: int) -> int:
-    """Upper bound of the memory that `read_blocks` needs, its current block included, in bytes.
-
-    Parameters
-    ----------
-    info
-        The file.
-    n_selected
-        Atoms that are selected.
-
-    Returns
-    -------
-    Bytes above what the processes take without reading.
-    """
+    """Upper bound of the memory that `read_blocks` needs beyond that of the idle processes, in bytes."""
     entry = info.format
     n_frames = min(info.n_frames, _block_frames(info))
     needed = n_frames * (info.n_atoms * entry.bytes_per_atom + 12 * n_selected + _FRAME_BYTES)

@@ -22,21 +22,9 @@ _LIKE_PDB = (".pqr", ".pdbqt", ".xpdb")
 def format_of(path: str | Path, name: str | None = None, *, reader: str = "mdtraj") -> TrajectoryFormat:
     """Format of a trajectory file to be read, by its content, or by its extension if that tells nothing.
 
-    Parameters
-    ----------
-    path
-        The file.
-    name
-        An extension without its dot, such as ``nc``, of the format to take it for instead.
-    reader
-        ``mdtraj``, or ``mdanalysis``, which reads more formats and has other names for them.
-
-    Raises
-    ------
-    ConfigError
-        If there is no format of this name.
-    TrajectoryError
-        If its format isn't one of those that are read, or it is compressed and not text.
+    `name` is an extension without its dot, such as ``nc``, of the format to take it for instead. MDAnalysis
+    reads more formats and has other names for them. Raises a `ConfigError` if there is no format of this
+    name, a `TrajectoryError` if the file's isn't read, or it is compressed and not text.
     """
     if reader == "mdanalysis":
         known = name or mdanalysis_name(path)

@@ -18,23 +18,9 @@ __all__ = ["read_index_group", "select_atoms"]
 
 
 def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
-    """Atoms that match an expression of mdtraj's selection language.
+    """Atoms that match an expression of mdtraj's selection language: ascending indices, shape (n_selected,).
 
-    Parameters
-    ----------
-    topology
-        The atoms.
-    selection
-        Such as ``"all"``, ``"name CA"``, ``"protein and not element H"``, ``"resid 0 to 9"``.
-
-    Returns
-    -------
-    Ascending indices, shape (n_selected,).
-
-    Raises
-    ------
-    SelectionError
-        If the expression can't be parsed or matches no atom.
+    Raises a `SelectionError` if it can't be parsed or matches no atom.
     """
     names = {
         "name": {atom.name for atom in topology.atoms},
@@ -75,28 +61,13 @@ def _why_none(
 
 
 def read_index_group(path: str | Path, group: str, *, n_atoms: int) -> tuple[NDArray[np.int64], str]:
-    """Atoms of a group, in the order of the topology.
+    """Atoms of a group of an index file, and a remark if its order or duplicates are not kept, or "".
 
-    Parameters
-    ----------
-    path
-        An index file: ``[ name ]`` lines, each followed by the numbers of its atoms, from 1.
-    group
-        Name of the group, the first of them counts; or its number from 0, if no group has that name.
-    n_atoms
-        Number of atoms in the topology.
+    The file has ``[ name ]`` lines, each followed by the numbers of its atoms, from 1. `group` is a name, of
+    which the first counts, or a number from 0 if no group has that name. Returns ascending indices from 0.
 
-    Returns
-    -------
-    Ascending indices from 0, shape (n_selected,), and a remark if the file's order or duplicates are not
-    kept, otherwise empty.
-
-    Raises
-    ------
-    TrajectoryError
-        If the file is missing or is no index file.
-    SelectionError
-        If there is no such group, or it is empty or beyond the topology.
+    Raises a `TrajectoryError` if the file is missing or is no index file, a `SelectionError` if there is no
+    such group, or it is empty or beyond the `n_atoms` of the topology.
     """
     file = check_file(path)
     wanted = group.strip()

@@ -42,22 +42,12 @@ _TIMES = {
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Successive frames of a trajectory.
+    """Successive frames of a trajectory."""
 
-    Attributes
-    ----------
-    xyz
-        Positions, shape (n_frames, n_selected_atoms, 3), nm.
-    time
-        Shape (n_frames,), ps; None if the file has no times.
-    unitcell_lengths, unitcell_angles
-        Shape (n_frames, 3), nm and degrees; None if the file has no unit cell.
-    """
-
-    xyz: NDArray[np.float32]
-    time: NDArray[np.float64] | None = None
-    unitcell_lengths: NDArray[np.float64] | None = None
-    unitcell_angles: NDArray[np.float64] | None = None
+    xyz: NDArray[np.float32]  # nm, shape (n_frames, n_selected_atoms, 3)
+    time: NDArray[np.float64] | None = None  # ps, shape (n_frames,); None if the file has no times
+    unitcell_lengths: NDArray[np.float64] | None = None  # nm, shape (n_frames, 3); None without unit cells
+    unitcell_angles: NDArray[np.float64] | None = None  # degrees, likewise
 
     @property
     def n_frames(self) -> int:

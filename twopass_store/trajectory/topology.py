@@ -57,19 +57,7 @@ _HEAD_BYTES = 1 << 20
 def count_atoms(path: str | Path, reader: str = "mdtraj") -> int:
     """About how many atoms a topology file names, told by its header or its size, without parsing it.
 
-    Parameters
-    ----------
-    path
-        The file.
-    reader
-        As for `load_topology`. Of formats that mdtraj doesn't know the count isn't either, and 0 is returned.
-
-    Raises
-    ------
-    TrajectoryNotFoundError
-        If there is no such file.
-    TrajectoryError
-        If its format holds no topology.
+    0 for a format that only MDAnalysis knows. Raises a `TrajectoryError` if the format holds no topology.
     """
     file = check_file(path)
     try:
@@ -102,19 +90,8 @@ def count_hdf5(path: str) -> int:
 def load_topology(path: str | Path, reader: str = "mdtraj") -> md.Topology:
     """Topology of a file that holds one: PDB, GRO, MDTraj HDF5, Amber prmtop, PSF, mmCIF and others.
 
-    Parameters
-    ----------
-    path
-        The file.
-    reader
-        What reads it: ``mdtraj``, or ``mdanalysis``, which knows more formats and guesses no elements.
-
-    Raises
-    ------
-    TrajectoryNotFoundError
-        If there is no such file.
-    TrajectoryError
-        If its format holds no topology, or it can't be read.
+    The reader ``mdanalysis`` knows more formats than ``mdtraj`` and guesses no elements. Raises a
+    `TrajectoryError` if the format holds no topology, or it can't be read.
     """
     file = check_file(path)
     size = file.stat().st_size
@@ -164,10 +141,9 @@ def unclear_bonds(path: str) -> int:
 
 @remembered(2)
 def shared_topology(path: str, reader: str = "mdtraj") -> md.Topology:
-    """Topology of a file as :func:`load_topology` reads it, the same object while the file is unchanged.
+    """Topology of a file, the same object while the file is unchanged; not to be modified.
 
-    Not to be modified. At most two are kept, so that files with topologies of their own don't fill the
-    memory.
+    At most two are kept, so that files with topologies of their own don't fill the memory.
     """
     return load_topology(path, reader)
 
@@ -176,9 +152,6 @@ def topology_to_json(topology: md.Topology) -> str:
     """Deterministic JSON text of a topology.
 
     Unlike mdtraj's own (in its HDF5 files) it keeps atom serials, and tells "no element" from "virtual site".
-
-    Returns
-    -------
     An object of ``format``, ``version``, ``chains`` (``id``, ``residues``: ``name``, ``resSeq``,
     ``segment_id``, ``atoms``: [name, element symbol, serial, formal charge]) and ``bonds`` ([index, index,
     type, order]).
@@ -224,25 +197,12 @@ def _int_or_none(value: Any) -> int | None:
 
 
 def topology_bytes(text: str) -> int:
-    """Upper bound of the memory that :func:`topology_from_json` takes beside the text, in bytes."""
+    """Upper bound of the memory that `topology_from_json` takes beside the text, in bytes."""
     return _JSON_FACTOR * len(text)
 
 
 def topology_from_json(text: str, *, n_atoms: int | None = None) -> md.Topology:
-    """Topology from the text of :func:`topology_to_json`.
-
-    Parameters
-    ----------
-    text
-        The text.
-    n_atoms
-        Number of atoms that it must have.
-
-    Raises
-    ------
-    TrajectoryError
-        If the text is anything other than such a topology.
-    """
+    """Topology from its JSON text; a `TrajectoryError` if it is none, or not of `n_atoms`."""
     try:
         document = json.loads(text)
         if (document["format"], document["version"]) != (_JSON_FORMAT, _JSON_VERSION):

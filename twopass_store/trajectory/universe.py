@@ -40,10 +40,9 @@ _ATOM_STYLES = {
 
 
 def count_frames(path: str, n_atoms: int, format_name: str) -> Count:
-    """Count the whole frames of a file; raises a `TrajectoryError` if MDAnalysis leaves some out.
+    """Count the whole frames of a file of `n_atoms`, unless it says; what MDAnalysis leaves out is an error.
 
-    Formats that don't say how many atoms they hold are taken to have `n_atoms`; a frame that is cut off
-    counts as promised.
+    A frame that is cut off counts as promised.
     """
     reader = _open(path, n_atoms, format_name)
     name = str(np.ravel(reader.format)[0]).upper()

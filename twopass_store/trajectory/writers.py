@@ -172,7 +172,7 @@ def open_writer(
     xtc_grid_nm: float | None = None,
     remarks: Sequence[str] = (),
 ) -> Iterator[_Writer]:
-    """Open a new trajectory file for writing; closes it, and checks that the frames are in it.
+    """Open a new trajectory file for writing; closes it, and checks that all `n_frames` are in it.
 
     Parameters
     ----------
