@@ -5,11 +5,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .cluster.choice import choose_as, label_as
+from .cluster.choice import choose_as
+from .cluster.methods import METHODS, label_as, link_as
 from .config import ClusterConfig, validated
 from .errors import ConfigError, TopologyMismatchError
 from .executors import PROCESS_BYTES, ThreadExecutor, available_cpus, memory_budget, require_within
-from .linkage import link_in_place, link_rows, linkage_bytes
+from .linkage import choosing_bytes
 from .partition import n_pairs, stride_for_subset
 from .rmsd import Nearest, PairwiseRmsd, nearest_leaders, prepare_leaders
 
@@ -113,7 +114,7 @@ class TwoPassClustering:
     leaders_
         Their positions, shape (n_leaders, n_atoms, 3), nm.
     linkage_
-        scipy's linkage of the subset, shape (n_subset - 1, 4); None with the method gromos.
+        scipy's linkage of the subset, shape (n_subset - 1, 4); None if the method makes no tree.
     """
 
     def __init__(
@@ -153,29 +154,34 @@ class TwoPassClustering:
             name: value for name, value in self._given.items() if name != "noise_cutoff" and value is not None
         }
         config = validated(ClusterConfig, given)
-        if not isinstance(config.n_clusters, int) and config.cutoff is None:
+        if (
+            METHODS[config.method].makes_tree
+            and not isinstance(config.n_clusters, int)
+            and config.cutoff is None
+        ):
             raise ConfigError("Say where to cut the tree: give `n_clusters` (a number) or `cutoff` (in nm).")
         positions, threads = _positions(X), available_cpus()
         stride = config.stride or stride_for_subset(len(positions), config.subset_frames or DEFAULT_SUBSET)
         subset = np.arange(0, len(positions), stride)
-        rows = config.linkage_input == "rows"
-        needed = n_pairs(len(subset)) * 4 + linkage_bytes(len(subset), rows=rows, itemsize=4 if rows else 8)
+        in_method = n_pairs(len(subset)) * 4 + METHODS[config.method].n_bytes(config, len(subset), threads)
+        needed = max(in_method, choosing_bytes(len(subset), n_threads=threads))
         require_within(
             memory_budget(None), PROCESS_BYTES + needed, stage="fit", mend="Use a larger `stride`."
         )
         distances = _distances(positions[subset])
-        self.linkage_ = None
-        if config.method == "linkage":
-            if rows:
-                self.linkage_ = link_rows(distances.copy(), method=config.linkage, n_threads=threads)
-            else:
-                self.linkage_ = link_in_place(distances.astype(np.float64), method=config.linkage)
-        n_clusters = config.n_clusters if isinstance(config.n_clusters, int) else None
-        labels, medoids = label_as(config, distances, self.linkage_, n_clusters)
-        leaders = choose_as(config, threads, distances, labels, medoids)
-        self.subset_indices_, self.subset_labels_ = subset, labels
-        self.medoid_indices_ = subset[medoids]
-        self.leader_indices_, self.leader_labels_ = subset[leaders.subset_index], leaders.label
+        self.linkage_ = link_as(config, distances, threads)
+        found = label_as(config, distances, self.linkage_)
+        clustered = subset[found.members]
+        leaders = choose_as(
+            config,
+            threads,
+            found.distances,
+            found.labels[found.members],
+            np.searchsorted(found.members, found.medoids),
+        )
+        self.subset_indices_, self.subset_labels_ = subset, found.labels
+        self.medoid_indices_ = subset[found.medoids]
+        self.leader_indices_, self.leader_labels_ = clustered[leaders.subset_index], leaders.label
         self.leaders_ = positions[self.leader_indices_].copy()
         self.labels_, self.rmsd_to_leader_ = self._assign(positions)
         return self

@@ -115,7 +115,7 @@ def test_gromos__goes_through_leaders_and_the_second_pass(ingested):
     assert summarize(ingested, "gromos").attrs["method"] == "gromos"
     finer = recut_clustering(ingested, name="gromos", new_name="gromos-fine", cutoff="0.5A")
     assert finer.n_clusters > result.n_clusters
-    with pytest.raises(ConfigError, match="as many clusters as its cutoff"):
+    with pytest.raises(ConfigError, match="is for method linkage"):
         recut_clustering(ingested, name="gromos", new_name="no", n_clusters=3)
 
 
@@ -123,9 +123,9 @@ def test_gromos__goes_through_leaders_and_the_second_pass(ingested):
     ("options", "words"),
     [
         ({}, "needs `cutoff`"),
-        ({"n_clusters": 3}, "as many clusters"),
-        ({"cutoff": 0.1, "linkage_input": "rows"}, "makes no tree"),
-        ({"cutoff": 0.1, "label_order": "linkage"}, "makes no tree"),
+        ({"n_clusters": 3}, "is for method linkage"),
+        ({"cutoff": 0.1, "linkage_input": "rows"}, "is for method linkage"),
+        ({"cutoff": 0.1, "label_order": "linkage"}, "is for method linkage"),
     ],
 )
 def test_gromos__is_refused_with_options_of_a_tree(ingested, options, words):

@@ -33,12 +33,13 @@ def test_gromos__equals_brute_force_with_ties(seed, n_frames, cutoff, ties):
     xyz = rng.integers(0, 4, size=(n_frames, 2)) if ties else rng.normal(size=(n_frames, 3))
     condensed = pdist(xyz.astype(float)).astype(np.float32) if n_frames > 1 else np.empty(0, np.float32)
     square = squareform(condensed) if n_frames > 1 else np.zeros((1, 1), np.float32)
-    labels = gromos(condensed, cutoff=cutoff)
+    labels, centres = gromos(condensed, cutoff=cutoff)
+    assert labels[centres].tolist() == list(range(1, len(centres) + 1))
     assert labels.dtype == np.int32
     assert labels.tolist() == brute(square, np.float32(cutoff))
 
 
 def test_gromos__neighbours_are_nearer_than_the_cutoff_not_at_it():
     condensed = pdist(np.array([[0.0], [1.0], [2.0], [7.0]])).astype(np.float32)
-    assert gromos(condensed, cutoff=1.0).tolist() == [1, 2, 3, 4]
-    assert gromos(condensed, cutoff=1.001).tolist() == [1, 1, 1, 2]
+    assert gromos(condensed, cutoff=1.0)[0].tolist() == [1, 2, 3, 4]
+    assert gromos(condensed, cutoff=1.001)[0].tolist() == [1, 1, 1, 2]

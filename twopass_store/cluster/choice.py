@@ -9,23 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ClusterConfig
+from ..errors import ConfigError
 from ..linkage import (
     Faithfulness,
     Leaders,
     choose_leaders,
-    choose_medoids,
-    cut,
-    gromos,
     halves,
     held_out_labels,
     measure_faithfulness,
-    number_by_share,
     second_pass_labels,
 )
 from ..store import Store, take
+from .methods import FirstPass
 from .plan import DEFAULT_FAITHFULNESS, ClusterPlan
 
-__all__ = ["LOW_FAITHFULNESS", "Choice", "choose", "choose_as", "label_as", "warning"]
+__all__ = ["LOW_FAITHFULNESS", "Choice", "choose", "choose_as", "warning"]
 
 LOW_FAITHFULNESS = 0.8
 """Below this, labels of frames outside the subset are too often wrong to pass without a warning."""
@@ -84,28 +82,31 @@ def _pairs(measured: Faithfulness, count: int = 3) -> str:
 
 def choose(
     store: Store,
-    distances: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    medoids: NDArray[np.int64],
+    found: FirstPass,
     plan: ClusterPlan,
 ) -> Choice:
-    """Choose leaders as planned, and judge them on frames that they weren't chosen from.
-
-    `distances` are condensed, shape (n_pairs,), nm; `labels` those of the first pass, shape (n_subset,), and
-    `medoids` the subset indices of their medoids, shape (n_clusters,).
-    """
+    """Choose leaders as planned, and judge them on frames that they weren't chosen from, noise aside."""
     config, by_method = plan.config, partial(choose_as, plan.config, plan.workers)
+    members, distances = found.members, found.distances
+    labels, frames = found.labels[members], plan.subset_frame[members]
     held_out = split_by = None
     if config.leader_frames is not None:
-        index = np.searchsorted(plan.subset_frame, config.leader_frames)
+        noise = np.setdiff1d(config.leader_frames, frames)
+        if noise.size:
+            raise ConfigError(
+                f"--leader-frames: the first pass left {', '.join(map(str, noise[:5]))} in no cluster, and a "
+                "leader stands for one. Choose frames of clusters."
+            )
+        index = np.searchsorted(frames, config.leader_frames)
         leaders = Leaders(index, labels[index])
     else:
-        leaders = by_method(distances, labels, medoids)
-        split_by, groups = _groups(store, plan)
+        leaders = by_method(distances, labels, np.searchsorted(members, found.medoids))
+        split_by, groups = _groups(store, frames)
         given = held_out_labels(distances, labels, halves(groups), by_method)
         held_out = measure_faithfulness(labels, given)
     measured = measure_faithfulness(labels, second_pass_labels(distances, leaders))
-    return Choice(leaders, medoids, measured, held_out, split_by)
+    leaders = Leaders(members[leaders.subset_index], leaders.label)
+    return Choice(leaders, found.medoids, measured, held_out, split_by)
 
 
 def choose_as(
@@ -127,24 +128,6 @@ def choose_as(
         medoids=medoids,
         n_threads=n_threads,
     )
-
-
-def label_as(
-    config: ClusterConfig,
-    distances: NDArray[np.float32],
-    tree: NDArray[np.float64] | None,
-    n_clusters: int | None,
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Label a subset by the cut and the order of a config; returns the medoids, too.
-
-    `tree` is None if neighbours are counted instead.
-    """
-    if tree is not None:
-        labels = cut(tree, n_clusters=n_clusters, cutoff=config.cutoff)
-    else:
-        labels = gromos(distances, cutoff=config.cutoff or 0.0)
-    medoids = choose_medoids(distances, labels)
-    return number_by_share(labels, medoids) if config.label_order == "share" else (labels, medoids)
 
 
 def warning(choice: Choice, config: ClusterConfig) -> str | None:
@@ -169,15 +152,15 @@ def warning(choice: Choice, config: ClusterConfig) -> str | None:
     )
 
 
-def _groups(store: Store, plan: ClusterPlan) -> tuple[str, NDArray[np.int64]]:
-    """Return what the subset is split by to judge leaders on frames that they weren't chosen from.
+def _groups(store: Store, frames: NDArray[np.int64]) -> tuple[str, NDArray[np.int64]]:
+    """Return what frames are split by to judge leaders on others than they were chosen from.
 
-    That is ``runs`` or ``trajectories``, and the one of each subset frame, shape (n_subset,); if there is but
-    one, ``blocks of time``, and zeros.
+    That is ``runs`` or ``trajectories``, and the one of each frame, shape (n_frames,); if there is but one,
+    ``blocks of time``, and zeros.
     """
     for path, kind in (("run", "runs"), ("trajectory", "trajectories")):
         if store.has(path):
-            of_frame = take(store, path, plan.subset_frame)
+            of_frame = take(store, path, frames)
             if (of_frame != of_frame[0]).any():
                 return kind, of_frame
-    return "blocks of time", np.zeros(len(plan.subset_frame), np.int64)
+    return "blocks of time", np.zeros(len(frames), np.int64)

@@ -12,13 +12,14 @@ from ..config import ClusterConfig, format_length
 from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, available_cpus, memory_budget, require_room, require_within
 from ..journal import Plan
-from ..linkage import FAITHFUL_PER_CLUSTER, choosing_bytes, linkage_bytes, scanning_bytes
+from ..linkage import FAITHFUL_PER_CLUSTER, choosing_bytes, scanning_bytes
 from ..metric import ClusterMetric, read_metric
 from ..partition import PAIR_CHUNK, format_ranges, largest_subset, n_pairs, stride_for_subset
 from ..rmsd import pairwise_bytes
 from ..schema import LEADER_CHUNK_BYTES, SUBSET, ArraySpec, linkage_spec
 from ..store import Store, present_journal, provenance, require_ingest
 from ..trajectory import topology_bytes
+from .methods import METHODS
 from .metric import choose_atoms, remarks_on, resolve_metric
 
 __all__ = [
@@ -147,7 +148,7 @@ def plan_cluster(
     source = {"ingest": (made_from or {}).get("ingest", require_ingest(store).plan.fingerprint), **key_of}
     shapes = {"subset_frame": (n_subset,), "rmsd": (n_pairs(n_subset),)}
     linkage = tree = None
-    if config.method == "linkage":
+    if METHODS[config.method].makes_tree:
         linkage = linkage_spec(config.linkage, rows=config.linkage_input == "rows")
         product = store.product(f"subsets/{key}", linkage, (n_subset - 1, 4))
         tree = Plan(f"linkage-{key}-{linkage.name}", {**source, "linkage": linkage.name}, (product,), {})
@@ -214,11 +215,9 @@ def _check_counts(config: ClusterConfig, subset_frame: NDArray[np.int64], n_fram
 
 
 def _parameters(config: ClusterConfig, source: dict[str, Any], n_selected: int) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"method": config.method}
-    if config.method == "linkage":
-        # Without the method, as those of before there was another.
-        chosen = {"linkage": config.linkage, "linkage_input": config.linkage_input}
-        chosen["n_clusters"] = config.n_clusters
+    # The linkages go without their method, as those of before there was another.
+    chosen: dict[str, Any] = {} if config.method == "linkage" else {"method": config.method}
+    chosen |= config.method_options()
     chosen["label_order"] = config.label_order
     chosen["cutoff"] = None if config.cutoff is None else format_length(config.cutoff)
     if config.leader_frames is not None:
@@ -239,7 +238,6 @@ def _affordable_workers(
 ) -> int:
     """Return the threads to use, fewer than asked if memory is short; refuse if one is too much."""
     budget = memory_budget(config.memory)
-    rows = config.linkage_input == "rows"
     stage = "cluster" if n_judged is None else "scan"
     if config.n_clusters == "auto":
         n_judged = DEFAULT_RANGE[1]
@@ -257,15 +255,16 @@ def _affordable_workers(
         one = pairwise(n_frames, PAIR_CHUNK)
         needs = [
             gathered + one + (workers - 1) * (one - pairwise(n_frames, 0)),
+            METHODS[config.method].n_bytes(config, n_frames, workers) + a_chunk,
             choosing_bytes(n_frames, n_threads=workers) + a_chunk,
             # Distances, and one chunk of leaders with all their atoms.
             n_pairs(n_frames) * 4 + block + 3 * max(LEADER_CHUNK_BYTES, 12 * n_atoms),
         ]
-        if config.method == "linkage":
-            itemsize = 4 if rows else 8
-            needs.append(linkage_bytes(n_frames, rows=rows, itemsize=itemsize, n_threads=workers) + a_chunk)
         if n_judged is not None:
-            needs.append(scanning_bytes(n_frames, min(n_judged, n_frames), rows=rows) + a_chunk)
+            needs.append(
+                scanning_bytes(n_frames, min(n_judged, n_frames), rows=config.linkage_input == "rows")
+                + a_chunk
+            )
         # What the threads wrote from isn't given back to the system before the linkage begins.
         writing = workers * PAIR_CHUNK * 4 * (2 + chunks_at_once(n_frames))
         return fixed_bytes + max(gathered + block, writing + max(needs))

@@ -194,13 +194,13 @@ class _Cluster(Stage[int]):
             note(doubt)
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> int:
-        from .steps import compute_distances, cut_and_choose, link
+        from .steps import compute_distances, label_and_choose, link
 
         assert self.planned is not None
         computed = compute_distances(store, self.planned, self.progress)
         tree = link(store, self.planned, self.progress)
         if not is_complete(store, steps[-1].plan):
-            cut_and_choose(store, self.planned, tree, steps[-1].plan, self.progress)
+            label_and_choose(store, self.planned, tree, steps[-1].plan, self.progress)
         return computed
 
 

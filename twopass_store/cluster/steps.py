@@ -1,8 +1,9 @@
 """The persisted steps of a first pass: distances, linkage, and the cut with its leaders."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +12,23 @@ from ..config import HEIGHT_IS_RMSD, ClusterConfig, WithUnit, doubt_of_unit, for
 from ..errors import ConfigError
 from ..executors import ThreadExecutor
 from ..journal import Plan, Record
-from ..linkage import link_in_place, link_rows, suggest_n_clusters
+from ..linkage import suggest_n_clusters
 from ..metric import named_after
 from ..partition import FrameRange, chunk_range, consecutive_runs, n_pairs
 from ..progress import Progress
 from ..rmsd import PairwiseRmsd
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET
 from ..store import Rows, Store, is_complete, provenance, take
-from .choice import choose, label_as, warning
+from .choice import choose, warning
 from .judge import scan_tree
+from .methods import METHODS, FirstPass, Tree, label_as, link_as, tree_input
 from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options
 from .stage import HINT, cut_in_words
 from .stored import StoredPositions, read_distances, write_group
 
-__all__ = ["compute_distances", "cut_and_choose", "link"]
+__all__ = ["compute_distances", "label_and_choose", "link"]
+
+Result = TypeVar("Result")
 
 
 def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> int:
@@ -74,7 +78,7 @@ def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> in
     return n_missing
 
 
-def link(store: Store, plan: ClusterPlan, progress: Progress) -> NDArray[np.float64] | None:
+def link(store: Store, plan: ClusterPlan, progress: Progress) -> Tree | None:
     """Link the distances, or read the tree if it is there already; None if the method makes none."""
     if plan.linkage is None or plan.tree is None:
         return None
@@ -85,25 +89,26 @@ def link(store: Store, plan: ClusterPlan, progress: Progress) -> NDArray[np.floa
     progress.note(f"linking {len(plan.subset_frame)} frames ({plan.config.linkage})")
     with store.step(plan.tree, hint=HINT) as journal:
         store.ensure_array(plan.subset_group, plan.linkage, [len(plan.subset_frame) - 1, 4])
-        if plan.config.linkage_input == "rows":
-            gathered = read_distances(store, plan.rmsd)
-            linking = partial(link_rows, gathered, method=plan.config.linkage, n_threads=plan.workers)
-        else:
-            gathered = read_distances(store, plan.rmsd, np.float64)
-            linking = partial(link_in_place, gathered, method=plan.config.linkage)
-        # On a thread, since Ctrl-C can't end a process whose main thread is in the middle of C code.
-        (tree,) = ThreadExecutor(1).map_unordered(lambda call: call(), [linking])
+        distances = read_distances(store, plan.rmsd, tree_input(plan.config))
+        tree = _on_a_thread(partial(link_as, plan.config, distances, plan.workers))
+        assert tree is not None
         journal.commit(store.write_all(path, tree))
     return tree
 
 
-def cut_and_choose(
-    store: Store, plan: ClusterPlan, tree: NDArray[np.float64] | None, as_planned: Plan, progress: Progress
-) -> None:
-    """Cut the tree, choose leaders and write the clustering.
+def _on_a_thread(work: Callable[[], Result]) -> Result:
+    """Work where Ctrl-C can end it: it can't if the main thread is in the middle of C code."""
+    (result,) = ThreadExecutor(1).map_unordered(lambda call: call(), [work])
+    return result
 
-    `tree` is None if neighbours are counted instead; `as_planned` has no products, since their shapes are
-    known only now. Raises a `ConfigError` that suggests where to cut if the plan doesn't say.
+
+def label_and_choose(
+    store: Store, plan: ClusterPlan, tree: Tree | None, as_planned: Plan, progress: Progress
+) -> None:
+    """Label the subset, choose leaders and write the clustering.
+
+    `as_planned` has no products, since their shapes are known only now. Raises a `ConfigError` that suggests
+    where to cut the tree if the plan doesn't say.
     """
     config = plan.config
     if tree is not None and config.n_clusters is None and config.cutoff is None:
@@ -114,23 +119,27 @@ def cut_and_choose(
             "Distances and linkage are kept: the next call takes seconds."
         )
     distances = read_distances(store, plan.rmsd)
-    n_clusters, reason = config.n_clusters, None
-    if n_clusters == "auto":
+    reason = None
+    if config.n_clusters == "auto":
         assert tree is not None
         low, high = DEFAULT_RANGE
         auto = scan_tree(store, plan, tree, distances, low, min(high, len(plan.subset_frame)), progress)
-        n_clusters, reason = auto.n_clusters, auto.reason
-        progress.note(f"{n_clusters} clusters: {reason}")
-    labels, medoids = label_as(config, distances, tree, n_clusters)
-    chosen = choose(store, distances, labels, medoids, plan)
+        config, reason = config.model_copy(update={"n_clusters": auto.n_clusters}), auto.reason
+        progress.note(f"{config.n_clusters} clusters: {reason}")
+    found = _on_a_thread(partial(label_as, config, distances, tree))
+    heights = distances if tree is None else tree[:, 2]
+    doubt = _doubt_of_cutoff(config, found, heights)
+    del distances, heights
+    chosen = choose(store, found, plan)
     leaders = chosen.leaders
-    unled = labels.max() - len(set(leaders.label.tolist()))
+    n_found = len(found.medoids)
+    unled = n_found - len(set(leaders.label.tolist()))
     if unled:
-        progress.note(f"no leader for {unled} of {labels.max()} clusters: they get no frames")
+        progress.note(f"no leader for {unled} of {n_found} clusters: they get no frames")
     leader_frame = plan.subset_frame[leaders.subset_index]
     values: dict[str, Rows] = {
         "selected_atom_index": plan.metric.atoms,
-        "subset_label": labels,
+        "subset_label": found.labels,
         "leader_frame": leader_frame,
         "leader_label": leaders.label,
         "leader_position": StoredPositions(store, leader_frame),
@@ -141,7 +150,6 @@ def cut_and_choose(
     arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in (*FAITHFULNESS, *CLUSTERING))]
     group = f"clusterings/{config.name}"
     products = tuple(store.product(group, spec, array.shape) for spec, array in arrays)
-    found = int(labels.max())
     attrs = {
         "subset": plan.subset,
         "method": config.method,
@@ -151,10 +159,10 @@ def cut_and_choose(
         "select": config.select,
         "atoms": plan.atoms_text,
         **plan.metric.attrs(),
-        "n_clusters_asked": n_clusters,
+        "n_clusters_asked": config.n_clusters,
         "n_clusters_reason": reason,
         "cutoff_nm": config.cutoff,
-        "n_clusters_found": found,
+        "n_clusters_found": n_found,
         "label_order": config.label_order,
         "leader_method": config.chosen_by,
         **({} if config.chosen_by == "frames" else leader_options(config)),
@@ -162,28 +170,30 @@ def cut_and_choose(
         "provenance": provenance(),
     }
     write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
-    asked = f"{n_clusters} asked for" if n_clusters else cut_in_words(config)
-    progress.note(f"clusters found: {found} ({asked}); leaders: {len(leader_frame)}")
-    heights = distances if tree is None else tree[:, 2]
-    for doubt in (_doubt_of_cutoff(config, found, len(labels), heights), warning(chosen, config)):
-        if doubt:
-            progress.note(doubt)
+    asked = f"{config.n_clusters} asked for" if config.n_clusters else cut_in_words(config)
+    progress.note(f"clusters found: {n_found} ({asked}); leaders: {len(leader_frame)}")
+    for warned in (doubt, warning(chosen, config)):
+        if warned:
+            progress.note(warned)
 
 
 def _doubt_of_cutoff(
-    config: ClusterConfig, found: int, n_subset: int, heights: NDArray[np.floating[Any]]
+    config: ClusterConfig, found: FirstPass, heights: NDArray[np.floating[Any]]
 ) -> str | None:
     """Say in which range a cutoff makes sense if it left all frames together, or nearly all alone."""
-    if config.cutoff is None or 1 < found <= n_subset / 2:
+    n_found, n_subset = len(found.medoids), len(found.labels)
+    if config.cutoff is None or 1 < n_found <= n_subset / 2:
         return None
     low, high = float(heights.min()), float(heights.max())
-    joined = "the tree joins frames at" if config.method == "linkage" else "the RMSDs of the frames are"
+    joined = (
+        "the tree joins frames at" if METHODS[config.method].makes_tree else "the RMSDs of the frames are"
+    )
     # Once is enough: implausible ones were doubted before.
     is_bare = not isinstance(config.cutoff, WithUnit) and not doubt_of_unit("cutoff", config.cutoff)
     unit = "; a number without a unit is in nm (for Å, write --cutoff 2A)" if is_bare else ""
     return (
-        f"warning: the cutoff of {format_length(config.cutoff)} gives {found} cluster{'s' * (found > 1)} of "
-        f"{n_subset} frames; {joined} {low:.3g} to {high:.3g} nm ({10 * low:.3g} to {10 * high:.3g} Å). "
+        f"warning: the cutoff of {format_length(config.cutoff)} gives {n_found} cluster{'s' * (n_found > 1)} "
+        f"of {n_subset} frames; {joined} {low:.3g} to {high:.3g} nm ({10 * low:.3g} to {10 * high:.3g} Å). "
         f"Choose one in between{unit}"
     )
 

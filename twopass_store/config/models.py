@@ -48,6 +48,15 @@ LINKAGE_METHODS: tuple[str, ...] = get_args(Linkage)
 HEIGHT_IS_RMSD = ("average", "complete", "single", "weighted")
 """Linkages whose heights are RMSDs, so that a cutoff in nm means something."""
 
+METHODS_WITH: dict[str, tuple[str, ...]] = {
+    "n_clusters": ("linkage",),
+    "cutoff": ("linkage", "gromos"),
+    "linkage": ("linkage",),
+    "linkage_input": ("linkage",),
+    "label_order": ("linkage",),
+}
+"""Fields of `ClusterConfig` that not every method of the first pass takes, with the methods that do."""
+
 METRIC_OPTIONS = ("mass_weighted", "masses", "no_fit", "align_to", "align_select")
 """Fields of `ClusterConfig` that choose another metric than the minimal RMSD of atoms of equal weight."""
 
@@ -373,9 +382,8 @@ class ClusterConfig(_Model):
             )
         self._takes_one_of("subset_frames", "stride")
         self._takes_one_of("n_clusters", "cutoff")
-        if self.method == "gromos":
-            self._has_what_gromos_needs()
-        elif self.cutoff is not None and self.linkage not in HEIGHT_IS_RMSD:
+        self._fits_the_method()
+        if self.method == "linkage" and self.cutoff is not None and self.linkage not in HEIGHT_IS_RMSD:
             raise ValueError(
                 f"`cutoff`: with linkage {self.linkage} a height in the tree isn't an RMSD, so a length "
                 f"can't cut it; use `n_clusters`, or one of the linkages {', '.join(HEIGHT_IS_RMSD)}"
@@ -406,18 +414,22 @@ class ClusterConfig(_Model):
         values = self.model_dump(mode="json", include=set(METRIC_OPTIONS))
         return {name: value for name, value in values.items() if value is not None and value is not False}
 
-    def _has_what_gromos_needs(self) -> None:
-        if self.n_clusters is not None:
-            raise ValueError(
-                "`n_clusters`: method gromos finds as many clusters as its cutoff makes; give `cutoff`, or "
-                "use `method` linkage"
-            )
-        if self.cutoff is None:
+    def method_options(self) -> dict[str, Any]:
+        """Return the options that the method of the first pass takes and some other doesn't."""
+        return {
+            option: getattr(self, option) for option, takers in METHODS_WITH.items() if self.method in takers
+        }
+
+    def _fits_the_method(self) -> None:
+        for option, takers in METHODS_WITH.items():
+            default = type(self).model_fields[option].default
+            if self.method not in takers and getattr(self, option) != default:
+                raise ValueError(
+                    f"`{option}` is for method {' or '.join(takers)}, not {self.method}: leave it out, or "
+                    "choose another `method`"
+                )
+        if self.method == "gromos" and self.cutoff is None:
             raise ValueError("method gromos needs `cutoff`, the RMSD below which frames are neighbours")
-        if self.linkage_input == "rows":
-            raise ValueError("`linkage_input`: method gromos makes no tree; leave it out")
-        if self.label_order == "linkage":
-            raise ValueError("`label_order`: method gromos makes no tree to number clusters by; leave it out")
 
     @property
     def chosen_by(self) -> str:

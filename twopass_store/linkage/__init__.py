@@ -3,7 +3,7 @@
 Plain arrays in, arrays out.
 """
 
-from .condensed import Condensed, count_frames, iter_rows
+from .condensed import Condensed, count_frames, iter_rows, pairs_among
 from .cut import Gap, cut, number_by_share, suggest_n_clusters
 from .faithfulness import Faithfulness, halves, held_out_labels, measure_faithfulness, second_pass_labels
 from .gromos import gromos
@@ -42,6 +42,7 @@ __all__ = [
     "linkage_bytes",
     "measure_faithfulness",
     "number_by_share",
+    "pairs_among",
     "scanning_bytes",
     "second_pass_labels",
     "stability_of_cuts",

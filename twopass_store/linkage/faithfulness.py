@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ._passes import copy_part, copy_row
-from .condensed import Int64Array, count_frames
+from ._passes import copy_row
+from .condensed import Int64Array, count_frames, pairs_among
 from .leaders import Leaders
 
 __all__ = ["Faithfulness", "halves", "held_out_labels", "measure_faithfulness", "second_pass_labels"]
@@ -134,8 +134,7 @@ def held_out_labels(
         if not is_judged.any():
             continue
         members = np.flatnonzero(is_chosen_from)
-        part = np.empty(members.size * (members.size - 1) // 2, np.float32)
-        copy_part(condensed, members, labels.size, part)
+        part = pairs_among(condensed, members)
         compact = (np.searchsorted(known, labels[members]) + 1).astype(np.int32)
         leaders = choose(part, compact)
         leaders = Leaders(members[leaders.subset_index], known[leaders.label - 1])

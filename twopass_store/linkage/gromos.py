@@ -4,12 +4,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ._passes import copy_row, count_neighbours
-from .condensed import count_frames
+from .condensed import Int64Array, count_frames
 
 __all__ = ["gromos"]
 
 
-def gromos(condensed: npt.NDArray[np.float32], *, cutoff: float) -> npt.NDArray[np.int32]:
+def gromos(condensed: npt.NDArray[np.float32], *, cutoff: float) -> tuple[npt.NDArray[np.int32], Int64Array]:
     """Daura's clustering, as ``gmx cluster -method gromos`` does it.
 
     The frame with most neighbours nearer than the cutoff makes a cluster with all of them; they are taken
@@ -24,7 +24,8 @@ def gromos(condensed: npt.NDArray[np.float32], *, cutoff: float) -> npt.NDArray[
 
     Returns
     -------
-    Labels, shape (n_frames,), from 1 in the order in which clusters are found. The lowest index wins a tie.
+    Labels, shape (n_frames,), from 1 in the order in which clusters are found, and the index of each one's
+    centre, shape (n_clusters,). The lowest index wins a tie.
 
     References
     ----------
@@ -36,16 +37,15 @@ def gromos(condensed: npt.NDArray[np.float32], *, cutoff: float) -> npt.NDArray[
     count_neighbours(condensed, below, n_neighbours)
     labels = np.zeros(n_frames, np.int32)
     row = np.empty(n_frames, np.float32)
-    label = 0
+    centres: list[int] = []
     while (labels == 0).any():
-        label += 1
-        centre = int(n_neighbours.argmax())
-        copy_row(condensed, centre, row)
+        centres.append(int(n_neighbours.argmax()))
+        copy_row(condensed, centres[-1], row)
         members = np.flatnonzero((row < below) & (labels == 0))
-        labels[members] = label
+        labels[members] = len(centres)
         for member in members.tolist():
             copy_row(condensed, member, row)
             n_neighbours -= row < below
         # Never again the largest, whatever else is subtracted.
         n_neighbours[members] = -n_frames
-    return labels
+    return labels, np.array(centres, dtype=np.int64)

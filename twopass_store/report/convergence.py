@@ -1,26 +1,21 @@
 """Was the stride of the first pass fine enough? The same cut of every 2nd and 4th frame of its subset."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from ..cluster.methods import METHODS, label_as, link_as
 from ..cluster.stored import StoredDistances
+from ..config import ClusterConfig, validated
 from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..linkage import (
     Condensed,
     adjusted_rand,
-    cut,
-    gromos,
     iter_rows,
-    link_in_place,
-    link_rows,
-    linkage_bytes,
 )
 from ..partition import PAIR_CHUNK, n_pairs
+from ..store import require_clustering
 from .columns import Clusters, Variables, described
 
 __all__ = ["first_pass_at_strides"]
@@ -47,18 +42,21 @@ def first_pass_at_strides(clusters: Clusters) -> Variables:
             f"The leaders of {clusters.name} are structures from outside: without a subset, no stride can be "
             "too coarse. Leave out --convergence."
         )
-    labels, clustering = clusters.subset_label, clusters.clustering
-    n_subset, rows = len(labels), clustering["linkage_input"] == "rows"
-    needed = PROCESS_BYTES + linkage_bytes(-(-n_subset // 2), rows=rows) + 12 * PAIR_CHUNK + 32 * n_subset
+    labels, asked = clusters.subset_label, clusters.clustering["n_clusters_asked"]
+    request = require_clustering(clusters.store, clusters.name).plan.request
+    config = validated(ClusterConfig, {**request, "n_clusters": asked})
+    n_subset, n_half = len(labels), -(-len(labels) // 2)
+    needed = 4 * n_pairs(n_half) + METHODS[config.method].n_bytes(config, n_half, 1)
+    needed += PROCESS_BYTES + 12 * PAIR_CHUNK + 32 * n_subset
     budget = memory_budget(clusters.config.memory)
     require_within(budget, needed, stage="summary --convergence", mend="Or leave out --convergence.")
     condensed = StoredDistances(clusters.store, f"{clusters.subset}/rmsd")
     strides, sizes, n_clusters, rand, shares = [], [], [], [], []
     for factor in FACTORS:
         first = labels[::factor]
-        if len(first) < max(2, clustering["n_clusters_asked"] or 2):
+        if len(first) < max(2, asked or 2):
             break
-        own = first if factor == 1 else _labelled(condensed, n_subset, factor, clustering)
+        own = first if factor == 1 else _labelled(condensed, n_subset, factor, config)
         strides.append(clusters.store.attrs(clusters.subset)["stride"] * factor)
         sizes.append(len(first))
         n_clusters.append(int(own.max()))
@@ -87,25 +85,13 @@ def _matched_shares(
     return shares[1:]
 
 
-def _labelled(
-    condensed: Condensed, n_subset: int, factor: int, clustering: Mapping[str, Any]
-) -> NDArray[np.int32]:
+def _labelled(condensed: Condensed, n_subset: int, factor: int, config: ClusterConfig) -> NDArray[np.int32]:
     """Cluster every nth frame."""
-    is_tree = clustering["method"] == "linkage"
-    rows = clustering["linkage_input"] == "rows"
-    dtype = np.float64 if is_tree and not rows else np.float32
-    kept: NDArray[Any] = np.empty(n_pairs(-(-n_subset // factor)), dtype)
+    kept = np.empty(n_pairs(-(-n_subset // factor)), np.float32)
     filled = 0
     for index, row in iter_rows(condensed):
         if index % factor == 0:
             part = row[factor - 1 :: factor]
             kept[filled : filled + len(part)] = part
             filled += len(part)
-    if not is_tree:
-        return gromos(kept, cutoff=clustering["cutoff_nm"])
-    method = clustering["linkage_method"]
-    tree = link_rows(kept, method=method) if rows else link_in_place(kept, method=method)
-    # A cutoff decides if there is one, and the number of clusters follows.
-    if clustering["cutoff_nm"] is not None:
-        return cut(tree, cutoff=clustering["cutoff_nm"])
-    return cut(tree, n_clusters=clustering["n_clusters_asked"])
+    return label_as(config, kept, link_as(config, kept, 1)).labels
