@@ -1,15 +1,70 @@
-"""The second pass on the workers of a Dask cluster: two processes of this machine."""
+"""Stages on the workers of a Dask cluster: processes of this machine."""
 
+import os
 import shutil
-import warnings
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
 
 import mdtraj as md
 import numpy as np
 import pytest
 
-from twopass_store import cluster_subset, ingest_trajectories
+from small_stores import files_of, flip
+from twopass_store import assign_frames, cluster_subset, ingest_trajectories
+from twopass_store.errors import WorkerError
 
 distributed = pytest.importorskip("distributed")
+# Workers can't import this file.
+pytest.importorskip("cloudpickle").register_pickle_by_value(sys.modules[__name__])
+
+# The sockets of a client whose cluster ends.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+class Cluster:
+    """A scheduler and its workers, each a process that nobody starts again."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self.scheduler = self._start("scheduler", "--port", 0, "--scheduler-file", folder / "file.json")
+        self.file = folder / "file.json"
+        self.workers = []
+
+    def add_worker(self):
+        limits = ("--nthreads", 1, "--no-nanny", "--host", "127.0.0.1")
+        self.workers.append(self._start("worker", "--scheduler-file", self.file, *limits))
+
+    def _start(self, *arguments):
+        log = (self._folder / "log").open("ab")
+        command = [sys.executable, "-m", "dask", *map(str, arguments), "--no-dashboard"]
+        with log:
+            return subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
+
+    def client(self, n_workers):
+        client = distributed.Client(scheduler_file=str(self.file), set_as_default=False)
+        client.wait_for_workers(n_workers, timeout=30)
+        return client
+
+    def close(self):
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    cluster = Cluster(tmp_path)
+    try:
+        for _ in range(2):
+            cluster.add_worker()
+        yield cluster
+    finally:
+        cluster.close()
 
 
 @pytest.fixture
@@ -28,21 +83,63 @@ def store(tmp_path, example_xtc, example_top):
     return tmp_path
 
 
-def contents(store):
-    return {str(file.relative_to(store)): file.read_bytes() for file in store.rglob("*") if file.is_file()}
+def pretend(version):
+    from twopass_store.store import identity
+
+    identity()["zarr"] = version
 
 
-def test_assign__on_two_worker_processes_gives_the_same_bytes(store, twopass):
+def die_within_a_unit(number=0):
+    """Kill a process, that of the worker unless another is given, in the middle of each unit."""
+    from twopass_store.assign.unit import AssignUnit
+
+    def kill(*_):
+        os.kill(number or os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+
+    AssignUnit.__call__ = kill
+
+
+def test_assign__on_worker_processes_gives_the_same_bytes_whatever_befalls_them(
+    store, twopass, cluster, monkeypatch
+):
     twopass("assign", "threads.zarr", "--margin", "--workers", 2)
-    with warnings.catch_warnings():
-        # The cluster's own sockets, closed while it shuts down.
-        warnings.simplefilter("ignore")
-        cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
-        )
-        with cluster:
-            twopass("assign", "dask.zarr", "--margin", "--scheduler", cluster.scheduler_address)
-    ours, theirs = contents(store / "threads.zarr"), contents(store / "dask.zarr")
+    ours = files_of(store / "threads.zarr")
+    on_dask = ("assign", "dask.zarr", "--margin", "--scheduler", cluster.file)
+    client = cluster.client(2)
+    one = min(client.nthreads())
+
+    client.run(pretend, "3.0.0", workers=[one])
+    said = twopass(*on_dask, code=2).stderr
+    assert f"The Dask worker {one} can't be used" in said
+    assert "has zarr 3.0.0 instead of" in said
+    client.run(pretend, version("zarr"), workers=[one])
+
+    chunk = sorted((store / "dask.zarr" / "position").glob("c.*"))[-1]
+    flip(chunk, 100)
+    assert str(chunk) in twopass(*on_dask, code=9).stderr.replace("\n", "")
+    flip(chunk, 100)
+
+    client.run(die_within_a_unit, workers=[one])
+    twopass(*on_dask)
+    assert len(client.nthreads()) == 1
+    theirs = files_of(store / "dask.zarr")
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []
     assert not (store / "dask.zarr.lock").exists()
+
+    for name, seconds in (("POLL_SECONDS", 0.2), ("PATIENCE_SECONDS", 0.5)):
+        monkeypatch.setattr(f"twopass_store.executors.dask.{name}", seconds)
+    client.run(die_within_a_unit)
+    with pytest.raises(WorkerError, match="No Dask worker is left"):
+        assign_frames(store / "dask.zarr", scheduler=str(cluster.file), margin=True, restart=True)
+
+    cluster.add_worker()
+    client.wait_for_workers(1, timeout=30)
+    client.run(die_within_a_unit, cluster.scheduler.pid)
+    client.close()
+    said = twopass(*on_dask, code=13).stderr
+    assert "doesn't answer any more" in said
+    twopass("assign", "dask.zarr", "--margin")
+    theirs = files_of(store / "dask.zarr")
+    assert [name for name in ours if ours[name] != theirs[name]] == []

@@ -106,4 +106,4 @@ def test_scheduler_that_is_not_there__is_a_clear_error(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("twopass_store.executors.dask.CONNECT_SECONDS", 0.5)
     with pytest.raises(ConfigError, match="No Dask scheduler answers at"):
-        make_executor(workers=1, scheduler="tcp://127.0.0.1:9")
+        make_executor(workers=1, scheduler="tcp://127.0.0.1:9", probe=str, note=print)

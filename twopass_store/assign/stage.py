@@ -1,15 +1,15 @@
 """The stage itself: plan, map units, commit."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from ..config import AssignConfig, AssignOptions, doubt_of_unit, validated
-from ..executors import PROCESS_BYTES, affordable_workers, available_cpus, make_executor, memory_budget
+from ..executors import PROCESS_BYTES, affordable_workers, available_cpus, memory_budget
 from ..journal import Lock, Plan, StageJournal, Writer
 from ..partition import FRAME_CHUNK, chunk_range
 from ..progress import Progress, Silent
@@ -25,9 +25,7 @@ from ..store import (
     run_stage,
     store_path,
 )
-
-if TYPE_CHECKING:
-    from .unit import AssignUnit
+from ..units import Units, carry_out
 
 __all__ = ["AssignResult", "assign_frames", "frames_left"]
 
@@ -130,46 +128,52 @@ class _Assign(Stage[tuple[int, int]]):
         self.workers = _affordable_workers(store, self.name, self.config, self.progress)
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> tuple[int, int]:
+        done = {
+            units.journal.plan.stage: carry_out(
+                store, units, workers=self.workers, scheduler=self.config.scheduler, progress=self.progress
+            )
+            for units in self.units(store, steps, writer)
+        }
+        labelled = done.pop(steps[0].plan.stage, 0)
+        return labelled, sum(done.values())
+
+    def units(self, store: Store, steps: Sequence[Step], writer: Writer) -> Iterator[Units]:
+        """Begin each step that isn't complete, when the one before has been done; yield its units."""
         # numba takes a second to import: not for a command that finds all done.
+        from ..metric import named_after
         from .unit import AssignUnit
 
-        group, fingerprint = f"clusterings/{self.name}", steps[0].plan.fingerprint
-        unit = AssignUnit(self.path, writer.staging, group, fingerprint, self.config.noise_cutoff)
-        labelled = self._run(store, steps[0].plan, unit)
-        measured = sum(self._run(store, step.plan, replace(unit, margin=True)) for step in steps[1:])
-        return labelled, measured
-
-    def _run(self, store: Store, plan: Plan, unit: "AssignUnit") -> int:
-        """Do what is missing of a step; returns how many frames that was."""
-        if is_complete(store, plan):
-            return 0
-        from ..metric import named_after
-
-        metric, cutoff = store.attrs(unit.group)["metric"], self.config.noise_cutoff
-        with store.step(plan, hint=HINT) as journal:
-            for spec in MARGIN if unit.margin else ASSIGNMENT:
+        group, metric = f"clusterings/{self.name}", store.attrs(f"clusterings/{self.name}")["metric"]
+        for step in steps:
+            if is_complete(store, step.plan):
+                continue
+            journal = store.begin(step.plan, hint=HINT)
+            is_margin = step.plan.stage.startswith("margin-")
+            for spec in MARGIN if is_margin else ASSIGNMENT:
                 attrs: dict[str, Any] = dict(named_after(metric, spec))
-                if spec.name == "label_status" and cutoff is not None:
-                    attrs["noise_cutoff_nm"] = cutoff
-                store.ensure_array(unit.group, spec, [self.n_frames], attrs)
+                if spec.name == "label_status" and self.config.noise_cutoff is not None:
+                    attrs["noise_cutoff_nm"] = self.config.noise_cutoff
+                store.ensure_array(group, spec, [self.n_frames], attrs)
             covered = _covered(store, journal)
             left = frames_left(journal, covered)
-            n_left = sum(left.values())
-            title = "assign: margins" if unit.margin else "assign"
-            self.progress.start(title, total=self.n_frames, done=self.n_frames - n_left, unit="frames")
-            # Threads go to units first; where there are fewer units, to the blocks within them.
-            at_once = max(1, min(self.workers, len(left)))
-            unit = replace(unit, covered=covered, threads=max(1, self.workers // at_once))
-            executor = make_executor(workers=at_once, scheduler=self.config.scheduler)
-            try:
-                with journal.batches() as finished:
-                    for chunk, records in executor.map_unordered(unit, list(left)):
-                        finished(*records)
-                        self.progress.advance(left[chunk])
-            finally:
-                self.progress.finish()
-                executor.close()
-        return n_left
+            unit = AssignUnit(
+                path=self.path,
+                staging=writer.staging,
+                group=group,
+                fingerprint=steps[0].plan.fingerprint,
+                noise_cutoff=self.config.noise_cutoff,
+                margin=is_margin,
+                covered=covered,
+            )
+            yield Units(
+                journal=journal,
+                unit=unit,
+                chunks=list(left),
+                title="assign: margins" if is_margin else "assign",
+                measure="frames",
+                total=self.n_frames,
+                left=sum(left.values()),
+            )
 
 
 def frames_left(journal: StageJournal, covered: int | None = None) -> dict[int, int]:

@@ -1,5 +1,6 @@
 """One unit of the second pass: a chunk of the per-frame arrays, read, compared with the leaders, written."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,26 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..journal import Record, Writer
+from ..journal import Writer
 from ..metric import read_metric
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range
 from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, nearest_other_leaders, prepare_leaders
 from ..schema import LABEL_STATUS
 from ..store import Store
+from ..units import Receipt, Unit
 
 __all__ = ["AssignUnit"]
 
 Columns = dict[str, NDArray[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class AssignUnit:
-    """The work on one chunk, as a function that can be sent to another process.
+@dataclass(frozen=True, kw_only=True)
+class AssignUnit(Unit):
+    """The work on chunks of a second pass.
 
     Attributes
     ----------
-    path, staging, group
-        The store, the folder for temporary files from the driver's lock, and the clustering's group.
+    group
+        The clustering's group.
     fingerprint
         Of the plan of the labels; tells clusterings of one name apart in a process that has seen both.
     noise_cutoff
@@ -38,33 +40,30 @@ class AssignUnit:
         Whether to find the nearest leader of another cluster, for frames that have a label already.
     covered
         Frames at the beginning of the store that have values already; the rest of their last chunk is added.
-    threads
-        Threads that share the blocks of the chunk. The result doesn't depend on them.
     """
 
-    path: Path
-    staging: Path
     group: str
     fingerprint: str
     noise_cutoff: float | None = None
     margin: bool = False
     covered: int = 0
-    threads: int = 1
 
-    def __call__(self, chunk: int) -> tuple[int, list[Record]]:
-        """Do the frames of one chunk and write it; returns the chunk and the ledger's entries."""
+    def __call__(self, chunks: FrameRange) -> Receipt:
+        """Do the frames of chunks and write these; returns the ledger's entries."""
         inputs = _read_inputs(self.path, self.staging, self.group, self.fingerprint)
-        store = inputs.store
-        frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=store.shape("position")[0])
-        first = self.covered if frames.start < self.covered < frames.stop else frames.start
-        columns = (self._margins if self.margin else self._labels)(inputs, FrameRange(first, frames.stop))
-        records = []
-        for name, values in columns.items():
-            path = f"{self.group}/{name}"
-            if first > frames.start:
-                values = np.concatenate([store.read(path, FrameRange(frames.start, first)), values])
-            records.append(store.write_chunk(path, chunk, values))
-        return chunk, records
+        records, count = [], 0
+        for chunk in range(chunks.start, chunks.stop):
+            frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=inputs.store.shape("position")[0])
+            first = self.covered if frames.start < self.covered < frames.stop else frames.start
+            columns = (self._margins if self.margin else self._labels)(inputs, FrameRange(first, frames.stop))
+            for name, values in columns.items():
+                path = f"{self.group}/{name}"
+                if first > frames.start:
+                    there = inputs.store.read(path, FrameRange(frames.start, first))
+                    values = np.concatenate([there, values])
+                records.append(inputs.store.write_chunk(path, chunk, values))
+            count += frames.stop - first
+        return Receipt(tuple(records), count)
 
     def _labels(self, inputs: "_Inputs", frames: FrameRange) -> Columns:
         found = self._each_block(inputs, frames, lambda _, xyz: nearest_leaders(xyz, inputs.leaders))
@@ -125,8 +124,16 @@ class _Inputs:
     leader_label: NDArray[np.int32]
 
 
+_preparing = threading.Lock()
+
+
+def _read_inputs(*key: Any) -> _Inputs:
+    with _preparing:  # threads would all prepare them at once
+        return _prepared(*key)
+
+
 @lru_cache(maxsize=2)
-def _read_inputs(path: Path, staging: Path, group: str, fingerprint: str) -> _Inputs:
+def _prepared(path: Path, staging: Path, group: str, fingerprint: str) -> _Inputs:
     """Open the store and prepare the leaders, once for all units of a process."""
     store = Store.open(path, writer=Writer(staging))
     metric = read_metric(store, group)

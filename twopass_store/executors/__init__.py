@@ -1,5 +1,7 @@
 """Where units of work run, threads or a Dask cluster, and what they may use."""
 
+from collections.abc import Callable
+
 from ..errors import ConfigError
 from .budget import (
     PROCESS_BYTES,
@@ -27,10 +29,13 @@ __all__ = [
 ]
 
 
-def make_executor(*, workers: int, scheduler: str | None = None) -> Executor:
+def make_executor(
+    *, workers: int, scheduler: str | None, probe: Callable[[], str], note: Callable[[str], None]
+) -> Executor:
     """Return threads of this process, or the workers of a `dask.distributed` scheduler at an address.
 
-    Raises a `ConfigError` if the scheduler can't be used.
+    `probe` says on each worker of a scheduler why it can't be used, or nothing; `note` takes what the user
+    should see. Raises a `ConfigError` if the scheduler or a worker can't be used.
     """
     if scheduler is None:
         return ThreadExecutor(workers)
@@ -41,4 +46,4 @@ def make_executor(*, workers: int, scheduler: str | None = None) -> Executor:
             "A scheduler was given, but dask.distributed is not installed. "
             "Install it with: pip install dask distributed"
         ) from error
-    return DaskExecutor(scheduler)
+    return DaskExecutor(scheduler, probe, note)

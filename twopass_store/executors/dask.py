@@ -1,17 +1,28 @@
 """Units of work on a `dask.distributed` cluster (extra ``[dask]``)."""
 
+import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
-from distributed import Client, as_completed
+from distributed import Client, wait
+from distributed.scheduler import KilledWorker
 
-from ..errors import ConfigError
+from ..errors import ConfigError, WorkerError
 
 __all__ = ["DaskExecutor"]
 
 CONNECT_SECONDS = 10.0
 """How long to wait for the scheduler's answer."""
+
+POLL_SECONDS = 2.0
+"""How often to look whether there are workers, and how many."""
+
+PATIENCE_SECONDS = 60.0
+"""How long to wait for a worker when the last one has gone: a nanny, or the cluster, may start another."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -20,11 +31,27 @@ Result = TypeVar("Result")
 class DaskExecutor:
     """The workers of a running cluster, which must see the store under the same path.
 
-    The address is that of the scheduler, such as ``tcp://10.0.0.1:8786``, or the path of its scheduler file,
-    a name that ends in ``.json``. Raises a `ConfigError` if it doesn't answer, or has no worker.
+    Parameters
+    ----------
+    address
+        Of the scheduler, such as ``tcp://10.0.0.1:8786``, or the path of its scheduler file, a name that ends
+        in ``.json``.
+    probe
+        Called on each worker; says why the worker can't be used, or nothing.
+    note
+        Takes what the user should see meanwhile.
+
+    Raises
+    ------
+    ConfigError
+        If the scheduler doesn't answer, has no worker, or one that can't be used.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, probe: Callable[[], str], note: Callable[[str], None]) -> None:
+        for name in ("distributed", *filter(_is_of_dask, logging.root.manager.loggerDict)):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are told here, in one line
+        self._address = address
+        self._note = note
         where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
         try:
             self._client: Any = Client(**where, set_as_default=False, timeout=CONNECT_SECONDS)
@@ -33,35 +60,111 @@ class DaskExecutor:
                 f"No Dask scheduler answers at {address}: {error}. Start one with `dask scheduler`, "
                 "or leave --scheduler out to run on this machine."
             ) from error
-        self._workers = int(sum(self._client.nthreads().values()))
-        if self._workers == 0:
-            self._client.close()
-            raise ConfigError(
-                f"The Dask scheduler at {address} has no workers. Start some with `dask worker {address}`."
-            )
+        try:
+            self._n_threads = self._count_threads()
+            if self._n_threads == 0:
+                raise ConfigError(
+                    f"The Dask scheduler at {address} has no workers. Start some with "
+                    f"`dask worker {address}`."
+                )
+            for worker, answer in sorted(self._client.run(probe, on_error="return").items()):
+                if isinstance(answer, BaseException):
+                    answer = f"it can't run this version of twopass-store ({answer!r})"
+                if answer:
+                    raise ConfigError(f"The Dask worker {worker} can't be used: {answer}")
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError | CancelledError):
+                raise self._lost() from error
+            raise
 
     def map_unordered(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """Yield the results as they come, drawing tasks lazily."""
+        """Yield the results as they come, drawing tasks lazily.
+
+        Tasks must be idempotent: those of a worker that goes are done again by another.
+
+        Raises
+        ------
+        WorkerError
+            If the scheduler is lost, no worker is left, or a task ends one worker after the other.
+        """
         source = iter(tasks)
-
-        def submitted(n_tasks: int) -> list[Any]:
-            # Pure functions with equal arguments would be merged into one run, and its result kept.
-            return [self._client.submit(function, task, pure=False) for task in islice(source, n_tasks)]
-
+        running: set[Any] = set()
         failure: Exception | None = None
-        running = as_completed(submitted(2 * self._workers), loop=self._client.loop)
-        for future in running:
+        looked, deserted = time.monotonic(), 0.0
+        while True:
             try:
-                result = future.result()
-            except Exception as error:
-                failure = failure or error
-                continue
-            yield result
-            if failure is None:
-                running.update(submitted(1))
+                if failure is None:
+                    for task in islice(source, max(0, max(1, 2 * self._n_threads) - len(running))):
+                        # Pure functions with equal arguments would be merged into one run.
+                        running.add(self._client.submit(function, task, pure=False))
+                if not running:
+                    break
+                done: set[Any] = set()
+                with suppress(TimeoutError), self._client.as_current():
+                    done, running = wait(running, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
+                if time.monotonic() - looked > POLL_SECONDS:
+                    looked, self._n_threads = time.monotonic(), self._count_threads()
+                    deserted = self._patience(deserted)
+                for future in done:
+                    try:
+                        result = future.result()
+                    except KilledWorker as error:
+                        failure = failure or _killed(error)
+                    except CancelledError:
+                        raise
+                    except Exception as error:
+                        failure = failure or error
+                    else:
+                        yield result
+            except (CancelledError, OSError) as error:
+                if isinstance(error, OSError) and self._client.status == "running":
+                    raise
+                raise self._lost() from error
         if failure is not None:
             raise failure
+
+    def _count_threads(self) -> int:
+        return int(sum(self._client.nthreads().values()))
+
+    def _patience(self, deserted: float) -> float:
+        """Return since when there is no worker, 0 while there is one."""
+        if self._n_threads:
+            return 0.0
+        if not deserted:
+            self._note(
+                f"the Dask scheduler at {self._address} has no worker any more; waiting for one for "
+                f"{PATIENCE_SECONDS:g} s (start one with `dask worker {self._address}`)"
+            )
+            return time.monotonic()
+        if time.monotonic() - deserted > PATIENCE_SECONDS:
+            raise WorkerError(
+                f"No Dask worker is left at {self._address}: all have ended, perhaps since their memory was "
+                f"full or their time was up. {_GOES_ON}"
+            )
+        return deserted
+
+    def _lost(self) -> WorkerError:
+        return WorkerError(f"The Dask scheduler at {self._address} doesn't answer any more. {_GOES_ON}")
 
     def close(self) -> None:
         """Leave the cluster; it goes on running."""
         self._client.close()
+
+
+_GOES_ON = (
+    "What was committed stays. Start Dask anew and run the same command again, or without --scheduler to go "
+    "on with this machine."
+)
+
+
+def _killed(error: KilledWorker) -> WorkerError:
+    return WorkerError(
+        f"{error.allowed_failures + 1} Dask workers ended one after the other while they did the same unit, "
+        f"the last at {getattr(error.last_worker, 'address', error.last_worker)}: perhaps their memory was "
+        f"full. Give them more, or fewer threads. {_GOES_ON}"
+    )
+
+
+def _is_of_dask(logger: str) -> bool:
+    return logger.startswith("distributed.")

@@ -5,7 +5,7 @@ from .journal_files import JournalFiles
 from .local import CHECKSUM_BYTES, DurableLocalStore, inside
 from .packing import LOSSLESS, Misfit, Packing
 from .places import CHUNK_PREFIX, HOLDERS, METADATA_FILE, chunk_name, group_of, metadata_key, spec_at
-from .provenance import note_versions, provenance
+from .provenance import identity, note_versions, provenance
 from .reading import GROWTH, Watch, at_one_state, naming_restart
 from .removal import RemoveResult, remove_clustering, unused_subsets
 from .rename import rename_clustering
@@ -47,6 +47,7 @@ __all__ = [
     "empty_group",
     "encoded_bytes",
     "group_of",
+    "identity",
     "inside",
     "is_complete",
     "ledger_metadata",

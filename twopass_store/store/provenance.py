@@ -5,13 +5,15 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
+from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ..progress import Progress
 
-__all__ = ["note_versions", "provenance"]
+__all__ = ["identity", "note_versions", "provenance"]
 
 PACKAGES = ("twopass-store", "mdtraj", "numpy", "scipy", "fastcluster", "numba", "zarr", "numcodecs")
 
@@ -28,6 +30,18 @@ def provenance(*, also: Iterable[str] = ()) -> dict[str, Any]:
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+@cache
+def identity() -> dict[str, str]:
+    """Return what must be the same wherever units of one result are done: versions, and our own sources.
+
+    The processor isn't in it: where it differs, the last bit of a distance may.
+    """
+    digest, package = blake2b(digest_size=8), Path(__file__).parents[1]
+    for source in sorted(package.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return {**{name: _version(name) for name in PACKAGES}, "sources": digest.hexdigest()}
 
 
 def note_versions(stored: Mapping[str, Any], progress: Progress) -> None:

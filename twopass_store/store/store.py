@@ -237,6 +237,12 @@ class Store(Arrays):
         attrs
             Attributes of the group that the stage makes, if it makes one.
         """
+        journal = self.begin(plan, hint=hint, attrs=attrs)
+        yield journal
+        self.complete(journal)
+
+    def begin(self, plan: Plan, *, hint: str, attrs: Mapping[str, Any] | None = None) -> StageJournal:
+        """Begin or go on with a stage's plan, see `step`."""
         journal = StageJournal.begin(self, plan, hint=hint)
         kept, group = journal.plan.metadata, group_of(plan.stage)
         # A discard that was stopped leaves the plan without the group.
@@ -245,9 +251,13 @@ class Store(Arrays):
                 self.ensure_group(group, attrs or {})
             kept[group] = self._files.read_metadata(group).decode()
             journal.amend(journal.plan.with_metadata(kept))
-        yield journal
+        return journal
+
+    def complete(self, journal: StageJournal) -> None:
+        """Mark the products of a stage complete whose chunks are all in its ledger."""
         paths = [product.path for product in journal.plan.products]
         records = [self.mark_complete(path) for path in paths]
+        kept = journal.plan.metadata
         kept |= {path: self._files.read_metadata(path).decode() for path in paths}
         if kept != journal.plan.metadata:
             journal.amend(journal.plan.with_metadata(kept))
