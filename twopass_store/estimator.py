@@ -72,12 +72,18 @@ def nearest(X: Any, references: Any) -> Nearest:
     NonFiniteError
         If a reference isn't finite.
     """
-    positions, leaders = _positions(X), prepare_leaders(_positions(references))
+    return _nearest(_positions(X), _positions(references), None)
+
+
+def _nearest(
+    positions: NDArray[np.float32], references: NDArray[np.float32], first_within: float | None
+) -> Nearest:
+    leaders = prepare_leaders(references)
     index, rmsd = np.empty(len(positions), np.int32), np.empty(len(positions), np.float32)
 
     def compare(start: int) -> None:
         rows = slice(start, start + FRAMES_AT_ONCE)
-        found = nearest_leaders(positions[rows], leaders)
+        found = nearest_leaders(positions[rows], leaders, first_within=first_within)
         index[rows], rmsd[rows] = found.index, found.rmsd
 
     _on_threads(compare, range(0, len(positions), FRAMES_AT_ONCE))
@@ -85,7 +91,7 @@ def nearest(X: Any, references: Any) -> Nearest:
 
 
 class TwoPassClustering:
-    """Cluster every N-th frame, then give every frame the label of its nearest leader.
+    """Cluster every N-th frame, then give every frame the label of a leader, by default the nearest.
 
     Parameters
     ----------
@@ -96,8 +102,8 @@ class TwoPassClustering:
         Frames farther than this from every leader get the label -1, nm.
     **options
         Further options of the first pass by the names of `ClusterConfig`: ``stride`` or ``subset_frames``,
-        ``method``, ``linkage``, ``label_order``, ``leader_method`` and others. Those that need a store or
-        files (``select``, ``masses``, ``align_to``, …) aren't for arrays.
+        ``method``, ``linkage``, ``label_order``, ``leader_method``, ``rule`` and others. Those that need a
+        store or files (``select``, ``masses``, ``align_to``, …) aren't for arrays.
 
     Attributes
     ----------
@@ -160,6 +166,12 @@ class TwoPassClustering:
             and config.cutoff is None
         ):
             raise ConfigError("Say where to cut the tree: give `n_clusters` (a number) or `cutoff` (in nm).")
+        noise = self._given["noise_cutoff"]
+        if noise is not None and config.within_nm is not None and noise < config.within_nm:
+            raise ConfigError(
+                f"`noise_cutoff` {noise} is less than the `cutoff` within which leaders take frames (`rule` "
+                "first-within): these have their label. Give at least that, or `rule` nearest."
+            )
         positions, threads = _positions(X), available_cpus()
         stride = config.stride or stride_for_subset(len(positions), config.subset_frames or DEFAULT_SUBSET)
         subset = np.arange(0, len(positions), stride)
@@ -183,11 +195,14 @@ class TwoPassClustering:
         self.medoid_indices_ = subset[found.medoids]
         self.leader_indices_, self.leader_labels_ = clustered[leaders.subset_index], leaders.label
         self.leaders_ = positions[self.leader_indices_].copy()
+        self._within = config.within_nm
         self.labels_, self.rmsd_to_leader_ = self._assign(positions)
+        if config.keep_subset_labels:
+            self.labels_[subset] = self.subset_labels_
         return self
 
     def predict(self, X: Any) -> NDArray[np.int32]:
-        """Return the label of each frame's nearest leader, shape (n_frames,); `X` as in `rmsd_matrix`."""
+        """Return the label of each frame by the leaders, shape (n_frames,); `X` as in `rmsd_matrix`."""
         if not hasattr(self, "leaders_"):
             raise ConfigError("This clustering has no leaders yet: call `fit` first.")
         return self._assign(_positions(X))[0]
@@ -197,7 +212,7 @@ class TwoPassClustering:
         return self.fit(X).labels_
 
     def _assign(self, positions: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        found = nearest(positions, self.leaders_)
+        found = _nearest(positions, self.leaders_, self._within)
         labels = np.where(found.index >= 0, self.leader_labels_[found.index], -1).astype(np.int32)
         if self._given["noise_cutoff"] is not None:
             labels[found.rmsd > np.float32(self._given["noise_cutoff"])] = -1

@@ -49,7 +49,7 @@ FORMAT_VERSION = 1
 """Written to the root as ``twopass_format``; a store of another format is refused."""
 
 LABEL_STATUS: Mapping[str, int] = MappingProxyType(
-    {"pending": 0, "assigned": 1, "beyond_noise_cutoff": 2, "not_finite": 3}
+    {"pending": 0, "assigned": 1, "beyond_noise_cutoff": 2, "not_finite": 3, "kept_from_first_pass": 4}
 )
 """Values of ``label_status``."""
 
@@ -301,7 +301,7 @@ FAITHFULNESS = (
         "float64",
         _NAN,
         "1",
-        "share of the cluster's subset frames whose nearest leader carries its label",
+        "share of the cluster's subset frames to which the leaders give its label back",
     ),
     ArraySpec(
         "faithfulness_held_out",
@@ -312,9 +312,7 @@ FAITHFULNESS = (
         "the same where the leaders were chosen without the frames judged; NaN where none could be",
     ),
     ArraySpec("confused_label", ("confusion",), "int32", -1, "1", "first-pass label of confused frames"),
-    ArraySpec(
-        "confused_with", ("confusion",), "int32", -1, "1", "label that the nearest leader of these carries"
-    ),
+    ArraySpec("confused_with", ("confusion",), "int32", -1, "1", "label that the leaders give these instead"),
     ArraySpec(
         "n_confused", ("confusion",), "int64", 0, "1", "subset frames confused so; the most frequent first"
     ),
@@ -357,9 +355,15 @@ ASSIGNMENT = (
         {"flag_values": list(LABEL_STATUS.values()), "flag_meanings": " ".join(LABEL_STATUS)},
     ),
     ArraySpec(
-        "leader_index", ("frame",), "int32", -1, "1", "nearest leader, an index along leader; -1 for none"
+        "leader_index",
+        ("frame",),
+        "int32",
+        -1,
+        "1",
+        "leader by the clustering's rule (the nearest, or the first within its cutoff), an index along "
+        "leader; -1 for none",
     ),
-    ArraySpec("rmsd_to_leader", ("frame",), "float32", _NAN, "nm", "minimal RMSD to the nearest leader"),
+    ArraySpec("rmsd_to_leader", ("frame",), "float32", _NAN, "nm", "minimal RMSD to that leader"),
 )
 
 MARGIN = (

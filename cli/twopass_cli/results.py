@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twopass_store.assign import Rule
 from twopass_store.config import format_bytes
 from twopass_store.schema import DEFAULT_METRIC
 
@@ -89,7 +90,7 @@ def print_clustering(store: Path, result: "ClusterResult", n_asked: str | None) 
     )
     if result.n_clusters_reason:
         say(f"So many since they have the {plain(result.n_clusters_reason)}.")
-    text = f"Faithfulness of the leaders: {result.faithfulness:.1%} of the subset frames keep their label"
+    text = f"Faithfulness of the leaders: {result.faithfulness:.1%} of the subset frames get their label back"
     if not math.isnan(result.faithfulness_held_out):
         text += f", {result.faithfulness_held_out:.1%} with leaders chosen from the other half of the subset"
     if result.most_confused:
@@ -179,6 +180,9 @@ def print_status(status: "StoreStatus") -> None:
         rows = [_clustering(status, name) for name in status.clusterings]
         headings = ["clustering", "first pass", "cut", "clusters", "faithful", "held out", "labelled", "size"]
         print_table(console, headings, rows, text=headings[:3])
+        for name, attrs in status.clusterings.items():
+            if (rule := Rule.of(attrs)) != Rule():
+                say(f"{name}: {rule.text}")
     console.print()
     rows = []
     for stage in status.stages:

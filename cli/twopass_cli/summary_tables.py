@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
+from twopass_store.assign import Rule
 from twopass_store.config import format_length
 from twopass_store.report import ClusterTable
 from twopass_store.schema import DEFAULT_METRIC
@@ -234,13 +235,17 @@ def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     method = {
         "frames": "chosen by frame",
         "faithful": "faithful",
+        "centres": "centres in the order found",
         "medoid": "medoids" if attrs.get("leaders_per_cluster") == 1 else "medoids, then farthest first",
         "random": f"random, seed {attrs.get('seed')}",
     }[attrs["leader_method"]]
-    second = (
-        f"{count(attrs['n_leaders'], 'leader')} ({method}), {attrs['recovered_share']:.1%} of the subset "
-        "frames got their first-pass label back"
-    )
+    rule = Rule.of(attrs)
+    second = f"{count(attrs['n_leaders'], 'leader')} ({method}), "
+    second += "" if rule == Rule() else f"{rule.text}; "
+    share, got = attrs["recovered_share"], "got"
+    if rule.keeps_subset:
+        share, got = attrs["faithfulness_overall"], "would get"
+    second += f"{share:.1%} of the subset frames {got} their first-pass label back"
     if "faithfulness_held_out_overall" in attrs:
         second += f", {attrs['faithfulness_held_out_overall']:.1%} with leaders of the other half"
     if attrs.get("most_confused"):

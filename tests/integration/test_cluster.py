@@ -93,7 +93,9 @@ def test_clusters__are_numbered_by_their_share_of_the_subset(ingested, options):
         assert sum(map(len, members)) == 400
         middles = [10 * each[square[np.ix_(each, each)].sum(axis=0).argmin()] for each in members]
         assert medoids.tolist() == middles
-        keys = [(-len(each), medoid) for each, medoid in zip(members, medoids, strict=True)]
+        # Of equals, gromos found the first one first.
+        is_tree = "linkage" in results
+        keys = [(-len(each), medoid * is_tree) for each, medoid in zip(members, medoids, strict=True)]
         assert keys == sorted(keys)
         leaders = np.searchsorted(results.subset_frame.values, results.leader_frame.values)
         np.testing.assert_array_equal(results.leader_label.values, labels[leaders])

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distances import rmsd_to_leaders
 from kabsch import kabsch_matrix
 from twopass_store.errors import ConfigError, TopologyMismatchError
 from twopass_store.rmsd import Metric, nearest_leaders, nearest_other_leaders, prepare_leaders
@@ -42,6 +43,31 @@ def test_nearest_other__is_the_least_distance_among_other_labels(seed, n_frames,
     assert np.isnan(found.rmsd[~is_found]).all()
     np.testing.assert_array_equal(found.index[is_found], distances.argmin(axis=1)[is_found])
     np.testing.assert_allclose(found.rmsd[is_found], expected[is_found], atol=1e-6)
+
+
+@PROFILE
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_leaders=st.integers(1, 70),
+    is_collinear=st.booleans(),
+    fit=st.booleans(),
+)
+def test_first_within__is_strictly_below_as_the_distances_in_float32_are(seed, n_leaders, is_collinear, fit):
+    frames, leaders = structures(seed, 40, n_leaders, 6)
+    if is_collinear:
+        frames[..., 1:] = leaders[..., 1:] = 0
+    frames[3, 2, 1] = np.nan
+    prepared = prepare_leaders(leaders, Metric(fit=fit))
+    distances, nearest = rmsd_to_leaders(frames, prepared), nearest_leaders(frames, prepared)
+    # A cutoff that is the distance of a pair.
+    cutoff = distances[seed % 3, seed % n_leaders]
+    found = nearest_leaders(frames, prepared, first_within=float(cutoff))
+    near = distances < cutoff
+    expected = np.where(near.any(axis=1), near.argmax(axis=1), nearest.index)
+    np.testing.assert_array_equal(found.index, expected)
+    np.testing.assert_array_equal(
+        found.rmsd[found.index >= 0], distances[np.arange(40), expected][found.index >= 0]
+    )
 
 
 @pytest.mark.parametrize("metric", [Metric(), Metric(fit=False), Metric(weights=np.arange(1.0, 8.0))])

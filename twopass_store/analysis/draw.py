@@ -150,7 +150,7 @@ class Plots:
         cutoff = self._results["label_status"].attrs.get("noise_cutoff_nm")
         if cutoff is not None:
             ax.axvline(cutoff, color="0.2", linestyle="--", label="noise cutoff")
-        ax.set(xlabel="RMSD to the nearest leader (nm)", ylabel="frames", xlim=(0, edges[-1]))
+        ax.set(xlabel="RMSD to the leader (nm)", ylabel="frames", xlim=(0, edges[-1]))
         return _legend(ax, self._results)
 
     def transitions(self, ax: Any = None, *, lag: int = 1) -> Any:

@@ -1,5 +1,6 @@
-"""The stage `assign`, the second pass: the nearest leader of every frame."""
+"""The stage `assign`, the second pass: every frame gets its label from a leader."""
 
+from .rule import Rule
 from .stage import AssignResult, assign_frames, frames_left
 
-__all__ = ["AssignResult", "assign_frames", "frames_left"]
+__all__ = ["AssignResult", "Rule", "assign_frames", "frames_left"]

@@ -8,7 +8,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from ..config import AssignConfig, AssignOptions, doubt_of_unit, validated
+from ..config import AssignConfig, AssignOptions, doubt_of_unit, format_length, validated
+from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, affordable_workers, available_cpus, memory_budget
 from ..journal import Lock, Plan, StageJournal, Writer
 from ..partition import FRAME_CHUNK, chunk_range
@@ -26,6 +27,7 @@ from ..store import (
     store_path,
 )
 from ..units import Units, carry_out
+from .rule import Rule
 
 __all__ = ["AssignResult", "assign_frames", "frames_left"]
 
@@ -68,7 +70,9 @@ def assign_frames(
     progress: Progress | None = None,
     **options: Unpack[AssignOptions],
 ) -> AssignResult:
-    """Give every frame the label of its nearest leader, resuming an earlier call that was stopped.
+    """Give every frame a label by the clustering's leaders, resuming an earlier call that was stopped.
+
+    It is that of the nearest leader, or of another where the clustering has another rule (`ClusterConfig`).
 
     Parameters
     ----------
@@ -89,7 +93,8 @@ def assign_frames(
     StageIncompleteError
         If the clustering is missing or not finished.
     ConfigError, MemoryBudgetError
-        If a name is needed and not given, or it needs more memory than allowed.
+        If a name is needed and not given, the noise cutoff doesn't fit the rule, or it needs more memory than
+        allowed.
     StoreError
         If the store is missing, damaged or locked, can't be written, or has labels with another noise
         cutoff.
@@ -201,6 +206,13 @@ def _plans(store: Store, name: str, config: AssignConfig) -> list[Plan]:
     require_ingest(store)
     clustering = require_clustering(store, name)
     n_frames = store.shape("position")[0]
+    within = Rule.of(store.attrs(f"clusterings/{name}")).within_nm
+    if config.noise_cutoff is not None and within is not None and config.noise_cutoff < within:
+        raise ConfigError(
+            f"--noise-cutoff {format_length(config.noise_cutoff)} is less than the {format_length(within)} "
+            f"within which a leader of {name} takes frames (--rule first-within): these have their label. "
+            "Give at least that, or cluster with --rule nearest under another --name."
+        )
     labels, margins = (
         tuple(store.product(f"clusterings/{name}", spec, (n_frames,)) for spec in specs)
         for specs in (ASSIGNMENT, MARGIN)
@@ -233,6 +245,8 @@ def _affordable_workers(store: Store, name: str, config: AssignConfig, progress:
     per_worker += assign_bytes(block, n_compared, n_leaders, n_frame_atoms=metric.n_frame_atoms)
     per_worker += 2 * FRAME_CHUNK * 13
     shared = PROCESS_BYTES + store.metadata_bytes + 2 * n_leaders * n_atoms * 12 + 64 * n_leaders * n_selected
+    if Rule.of(store.attrs(f"clusterings/{name}")).keeps_subset:
+        shared += 12 * store.shape(f"clusterings/{name}/subset_label")[0]
     return affordable_workers(
         1 if config.scheduler is not None else config.workers or available_cpus(),
         memory_budget(config.memory),

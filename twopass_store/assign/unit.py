@@ -18,6 +18,7 @@ from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, nearest_other_lead
 from ..schema import LABEL_STATUS
 from ..store import Store
 from ..units import Receipt, Unit
+from .rule import Rule
 
 __all__ = ["AssignUnit"]
 
@@ -66,15 +67,22 @@ class AssignUnit(Unit):
         return Receipt(tuple(records), count)
 
     def _labels(self, inputs: "_Inputs", frames: FrameRange) -> Columns:
-        found = self._each_block(inputs, frames, lambda _, xyz: nearest_leaders(xyz, inputs.leaders))
+        within = inputs.rule.within_nm
+        found = self._each_block(
+            inputs, frames, lambda _, xyz: nearest_leaders(xyz, inputs.leaders, first_within=within)
+        )
         status = np.full(len(found.index), LABEL_STATUS["assigned"], np.int8)
         if self.noise_cutoff is not None:
             # In float32, as whoever compares the stored distances with the cutoff does.
             status[found.rmsd > np.float32(self.noise_cutoff)] = LABEL_STATUS["beyond_noise_cutoff"]
         status[found.index < 0] = LABEL_STATUS["not_finite"]
         is_assigned = status == LABEL_STATUS["assigned"]
+        label = np.where(is_assigned, inputs.leader_label[found.index], np.int32(-1))
+        inside = slice(*np.searchsorted(inputs.kept_frame, [frames.start, frames.stop]))
+        kept = inputs.kept_frame[inside] - frames.start
+        label[kept], status[kept] = inputs.kept_label[inside], LABEL_STATUS["kept_from_first_pass"]
         return {
-            "label": np.where(is_assigned, inputs.leader_label[found.index], np.int32(-1)),
+            "label": label,
             "label_status": status,
             "leader_index": found.index,
             "rmsd_to_leader": found.rmsd,
@@ -122,6 +130,9 @@ class _Inputs:
     atoms: NDArray[np.int64] | None
     leaders: PreparedLeaders
     leader_label: NDArray[np.int32]
+    rule: Rule
+    kept_frame: NDArray[np.int64]
+    kept_label: NDArray[np.int32]
 
 
 _preparing = threading.Lock()
@@ -140,4 +151,10 @@ def _prepared(path: Path, staging: Path, group: str, fingerprint: str) -> _Input
     atoms = metric.read_atoms
     leaders = prepare_leaders(store.read(f"{group}/leader_position")[:, atoms], metric.for_kernels())
     is_all = np.array_equal(atoms, np.arange(store.shape("position")[1]))
-    return _Inputs(store, None if is_all else atoms, leaders, store.read(f"{group}/leader_label"))
+    attrs = store.attrs(group)
+    rule = Rule.of(attrs)
+    kept = np.empty(0, np.int64), np.empty(0, np.int32)
+    if rule.keeps_subset:
+        kept = store.read(f"subsets/{attrs['subset']}/subset_frame"), store.read(f"{group}/subset_label")
+    leader_label = store.read(f"{group}/leader_label")
+    return _Inputs(store, None if is_all else atoms, leaders, leader_label, rule, *kept)

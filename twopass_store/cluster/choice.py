@@ -102,9 +102,9 @@ def choose(
     else:
         leaders = by_method(distances, labels, np.searchsorted(members, found.medoids))
         split_by, groups = _groups(store, frames)
-        given = held_out_labels(distances, labels, halves(groups), by_method)
+        given = held_out_labels(distances, labels, halves(groups), by_method, within=config.within_nm)
         held_out = measure_faithfulness(labels, given)
-    measured = measure_faithfulness(labels, second_pass_labels(distances, leaders))
+    measured = measure_faithfulness(labels, second_pass_labels(distances, leaders, within=config.within_nm))
     leaders = Leaders(members[leaders.subset_index], leaders.label)
     return Choice(leaders, found.medoids, measured, held_out, split_by)
 
@@ -125,6 +125,7 @@ def choose_as(
         seed=config.seed,
         faithfulness=config.faithfulness or DEFAULT_FAITHFULNESS,
         max_leaders=config.max_leaders,
+        cutoff=config.cutoff or 0.0,
         medoids=medoids,
         n_threads=n_threads,
     )
@@ -138,16 +139,18 @@ def warning(choice: Choice, config: ClusterConfig) -> str | None:
     if min(shares) >= LOW_FAITHFULNESS:
         return None
     where = "subset" if min(shares) == shares[0] else "held-out subset"
-    advice = ["ask for fewer clusters or another linkage", "take a larger subset (--subset-frames)"]
+    is_gromos = config.method == "gromos"
+    advice = ["use a larger --cutoff" if is_gromos else "ask for fewer clusters or another linkage"]
+    advice.append("take a larger subset (--subset-frames)")
     if config.chosen_by == "faithful":
         advice.insert(0, "allow more leaders (--max-leaders)")
-    else:
+    elif config.chosen_by != "centres":
         advice.insert(0, "use --leader-method faithful")
     pairs = zip(choice.measured.confused_label, choice.measured.confused_with, strict=True)
     confused = ", ".join(f"{label} with {other}" for label, other in list(pairs)[:3])
     return (
-        f"warning: only {min(shares):.1%} of the {where} frames are nearest to a leader of their own "
-        "cluster, so the second pass will often give another label than the first (most often confused: "
+        f"warning: only {min(shares):.1%} of the {where} frames get their label back from the leaders, so "
+        "the second pass will often give another label than the first (most often confused: "
         f"{confused}). To mend it, {'; or '.join(advice)}."
     )
 

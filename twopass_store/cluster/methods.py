@@ -25,8 +25,6 @@ __all__ = ["METHODS", "FirstPass", "Method", "Tree", "label_as", "link_as", "tre
 Tree = NDArray[np.float64]
 """scipy's linkage, shape (n_frames − 1, 4)."""
 
-Found = tuple[NDArray[np.int32], NDArray[np.int64] | None]
-
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -36,17 +34,19 @@ class Method:
     ----------
     label
         Clusters frames by a config, their condensed distances (float32, nm) and the tree, if there is one.
-        Returns labels, shape (n_frames,), from 1 without a gap and -1 for noise; and the index of a centre of
-        each cluster in the order of the method, or None.
+        Returns labels, shape (n_frames,), from 1 without a gap and -1 for noise.
     n_bytes
         Memory that a config needs for so many frames on so many threads, distances included.
     makes_tree
         Whether the frames are linked before; the tree is kept, for other cuts.
+    is_ordered
+        Whether it numbers clusters by share itself, in the order in which leaders are then asked.
     """
 
-    label: Callable[[ClusterConfig, NDArray[np.float32], Tree | None], Found]
+    label: Callable[[ClusterConfig, NDArray[np.float32], Tree | None], NDArray[np.int32]]
     n_bytes: Callable[[ClusterConfig, int, int], int]
     makes_tree: bool = False
+    is_ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +59,6 @@ class FirstPass:
         Shape (n_subset,), from 1; -1 is noise.
     medoids
         Subset index of each cluster's medoid, shape (n_clusters,): of label 1 first.
-    centres
-        Subset indices of the clusters' centres in the order of the method; None if it has none.
     members
         Subset indices of the frames that aren't noise, shape (n_members,).
     distances
@@ -69,7 +67,6 @@ class FirstPass:
 
     labels: NDArray[np.int32]
     medoids: NDArray[np.int64]
-    centres: NDArray[np.int64] | None
     members: NDArray[np.int64]
     distances: NDArray[np.float32]
 
@@ -79,16 +76,17 @@ def label_as(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree |
 
     `distances` are condensed, float32; `tree` is that of `link_as`.
     """
-    labels, centres = METHODS[config.method].label(config, distances, tree)
+    method = METHODS[config.method]
+    labels = method.label(config, distances, tree)
     members = np.flatnonzero(labels > 0)
     if len(members) < len(labels):
         distances = pairs_among(distances, members)
     own = labels[members]
     medoids = choose_medoids(distances, own)
-    if config.label_order == "share":
+    if config.label_order == "share" and not method.is_ordered:
         own, medoids = number_by_share(own, medoids)
     labels[members] = own
-    return FirstPass(labels, members[medoids], centres, members, distances)
+    return FirstPass(labels, members[medoids], members, distances)
 
 
 def link_as(config: ClusterConfig, distances: NDArray[Any], n_threads: int) -> Tree | None:
@@ -105,10 +103,10 @@ def tree_input(config: ClusterConfig) -> type[np.floating[Any]]:
     return np.float32 if config.linkage_input == "rows" else np.float64
 
 
-def _cut(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree | None) -> Found:
+def _cut(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree | None) -> NDArray[np.int32]:
     assert tree is not None
     assert config.n_clusters != "auto"
-    return cut(tree, n_clusters=config.n_clusters, cutoff=config.cutoff), None
+    return cut(tree, n_clusters=config.n_clusters, cutoff=config.cutoff)
 
 
 def _linkage_bytes(config: ClusterConfig, n_frames: int, n_threads: int) -> int:
@@ -116,8 +114,8 @@ def _linkage_bytes(config: ClusterConfig, n_frames: int, n_threads: int) -> int:
     return linkage_bytes(n_frames, rows=rows, itemsize=itemsize, n_threads=n_threads)
 
 
-def _gromos(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree | None) -> Found:
-    return gromos(distances, cutoff=config.cutoff or 0.0)
+def _gromos(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree | None) -> NDArray[np.int32]:
+    return gromos(distances, cutoff=config.cutoff or 0.0)[0]
 
 
 def _gromos_bytes(config: ClusterConfig, n_frames: int, n_threads: int) -> int:
@@ -126,5 +124,5 @@ def _gromos_bytes(config: ClusterConfig, n_frames: int, n_threads: int) -> int:
 
 METHODS = {
     "linkage": Method(_cut, _linkage_bytes, makes_tree=True),
-    "gromos": Method(_gromos, _gromos_bytes),
+    "gromos": Method(_gromos, _gromos_bytes, is_ordered=True),
 }

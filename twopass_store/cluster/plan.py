@@ -225,6 +225,9 @@ def _parameters(config: ClusterConfig, source: dict[str, Any], n_selected: int) 
     else:
         chosen["leader_method"] = config.chosen_by
         chosen |= leader_options(config)
+    # Without the defaults, as those of before there was another rule.
+    chosen |= {"rule": config.assigned_by} if config.assigned_by != "nearest" else {}
+    chosen |= {"keep_subset_labels": True} if config.keep_subset_labels else {}
     return {**chosen, **source, "atoms": f"{n_selected} atoms ({source['atoms']})"}
 
 
@@ -293,6 +296,8 @@ def leader_options(config: ClusterConfig) -> dict[str, Any]:
             "faithfulness": config.faithfulness or DEFAULT_FAITHFULNESS,
             "max_leaders": config.max_leaders or f"{FAITHFUL_PER_CLUSTER} per cluster",
         }
+    if config.chosen_by == "centres":
+        return {}
     options: dict[str, Any] = {"leaders_per_cluster": config.leaders_per_cluster or 1}
     if config.chosen_by == "random":
         options["seed"] = config.seed

@@ -47,13 +47,12 @@ class ClusterResult:
     n_clusters_reason
         Why so many, if that was left to be found out; else None.
     faithfulness
-        Share of the subset frames whose nearest leader carries their own label, so that the second pass gives
-        it back.
+        Share of the subset frames whose label the leaders give back in the second pass.
     faithfulness_held_out
         The same with leaders chosen from one half of the subset and judged on the other: what to expect of
         frames outside the subset. NaN if leaders were given.
     most_confused
-        The labels that are confused most: first-pass label, label of the nearest leader, subset frames.
+        The labels that are confused most: first-pass label, label from the leaders, subset frames.
     n_pairs_computed
         Distances that this call computed.
     was_complete

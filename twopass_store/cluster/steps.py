@@ -166,12 +166,17 @@ def label_and_choose(
         "label_order": config.label_order,
         "leader_method": config.chosen_by,
         **({} if config.chosen_by == "frames" else leader_options(config)),
+        "rule": config.assigned_by,
+        "keep_subset_labels": config.keep_subset_labels,
         **chosen.attrs(),
         "provenance": provenance(),
     }
     write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
     asked = f"{config.n_clusters} asked for" if config.n_clusters else cut_in_words(config)
     progress.note(f"clusters found: {n_found} ({asked}); leaders: {len(leader_frame)}")
+    if config.keep_subset_labels:
+        changed = 1 - chosen.measured.overall
+        progress.note(f"subset frames keep their labels; the leaders would change {changed:.1%} of them")
     for warned in (doubt, warning(chosen, config)):
         if warned:
             progress.note(warned)

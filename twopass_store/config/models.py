@@ -340,12 +340,12 @@ class ClusterConfig(_Model):
     """
     label_order: Literal["share", "linkage"] = "share"
     """How clusters are numbered. share: by their share of the subset, 1 is the largest, and of equals the one
-    with the earlier medoid. linkage: as scipy's fcluster numbers them.
+    with the earlier medoid, or that gromos found first. linkage: as scipy's fcluster numbers them.
     """
-    leader_method: Literal["faithful", "medoid", "random"] | None = None
+    leader_method: Literal["faithful", "medoid", "random", "centres"] | None = None
     """faithful: the medoids, then the frames that bring back most first-pass labels. medoid: the medoid, then
-    farthest first. random: drawn without replacement. By default faithful, or medoid with
-    `leaders_per_cluster`.
+    farthest first. random: drawn without replacement. centres: those of gromos, in the order in which it
+    found them. By default centres for gromos, else faithful; with `leaders_per_cluster` medoid.
     """
     leaders_per_cluster: Count | None = None
     """Leaders of each cluster, for medoid and random; 1 if not given."""
@@ -357,6 +357,15 @@ class ClusterConfig(_Model):
     """Faithful leaders at most, in all; 5 for each cluster if not given."""
     leader_frames: Annotated[tuple[Frame, ...] | None, BeforeValidator(_split), Written("I,J,...")] = None
     """Frames of the store that lead instead, in this order; they must lie in the subset."""
+    rule: Literal["nearest", "first-within"] | None = None
+    """Which leader gives a frame its label. nearest: the nearest. first-within: the first in the order of the
+    leaders that is within `cutoff`, as gromos takes frames out, and the nearest where none is. By default
+    first-within for leader method centres, else nearest.
+    """
+    keep_subset_labels: bool = False
+    """Frames of the subset keep their first-pass label in the second pass, whatever leader is near, and the
+    others get theirs by `rule`.
+    """
     seed: Seed = 0
     """Seed of random leaders."""
     linkage_input: Literal["condensed", "rows"] = "condensed"
@@ -398,6 +407,8 @@ class ClusterConfig(_Model):
                 "`leaders_per_cluster`: leader method faithful takes as many leaders as it needs; limit them "
                 "with `max_leaders`, or use `leader_method` medoid or random"
             )
+        if self.leaders_per_cluster is not None and self.leader_method == "centres":
+            raise ValueError("`leaders_per_cluster`: each cluster of gromos has one centre; leave it out")
         if self.chosen_by != "faithful":
             for option in ("faithfulness", "max_leaders"):
                 if getattr(self, option) is not None:
@@ -407,6 +418,15 @@ class ClusterConfig(_Model):
                 raise ValueError("`leader_frames` is empty: list frames, or leave it out")
             if len(set(self.leader_frames)) < len(self.leader_frames):
                 raise ValueError("`leader_frames` lists a frame twice: a second copy can never be nearest")
+        if self.chosen_by == "centres" and self.method != "gromos":
+            raise ValueError(
+                f"`leader_method` centres: method {self.method} finds none; take faithful or medoid"
+            )
+        if self.assigned_by == "first-within" and self.cutoff is None:
+            raise ValueError(
+                "`rule` first-within needs `cutoff`, within which a leader takes frames: give it instead of "
+                "`n_clusters`, or use `rule` nearest"
+            )
         return self
 
     def metric_options(self) -> dict[str, Any]:
@@ -433,10 +453,23 @@ class ClusterConfig(_Model):
 
     @property
     def chosen_by(self) -> str:
-        """How leaders are chosen: ``frames``, ``faithful``, ``medoid`` or ``random``."""
+        """How leaders are chosen: ``frames``, or a value of ``leader_method``."""
         if self.leader_frames is not None:
             return "frames"
-        return self.leader_method or ("faithful" if self.leaders_per_cluster is None else "medoid")
+        if self.leader_method is not None or self.leaders_per_cluster is not None:
+            return self.leader_method or "medoid"
+        limits_faithful = self.faithfulness is not None or self.max_leaders is not None
+        return "centres" if self.method == "gromos" and not limits_faithful else "faithful"
+
+    @property
+    def assigned_by(self) -> Literal["nearest", "first-within"]:
+        """The rule by which leaders give frames their labels."""
+        return self.rule or ("first-within" if self.chosen_by == "centres" else "nearest")
+
+    @property
+    def within_nm(self) -> float | None:
+        """Distance below which the first leader takes a frame, nm; None if the nearest does."""
+        return self.cutoff if self.assigned_by == "first-within" else None
 
 
 class LeadersConfig(_Model):

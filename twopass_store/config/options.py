@@ -85,6 +85,8 @@ class ClusterOptions(_Subset, total=False):
     faithfulness: float | None
     max_leaders: int | None
     leader_frames: Sequence[int] | str | None
+    rule: str | None
+    keep_subset_labels: bool
     seed: int
 
 

@@ -46,8 +46,10 @@ class Faithfulness:
     n_confused: Int64Array
 
 
-def second_pass_labels(condensed: Float32Array, leaders: Leaders) -> npt.NDArray[np.int32]:
-    """The label of the nearest leader of every frame of the subset, as the second pass would give it.
+def second_pass_labels(
+    condensed: Float32Array, leaders: Leaders, *, within: float | None = None
+) -> npt.NDArray[np.int32]:
+    """The label of every frame of the subset, as the second pass would give it by the leaders.
 
     Parameters
     ----------
@@ -55,20 +57,23 @@ def second_pass_labels(condensed: Float32Array, leaders: Leaders) -> npt.NDArray
         Condensed distances, shape (n_pairs,), float32.
     leaders
         At least one leader. The first in their order wins a tie.
+    within
+        The first leader nearer than this takes a frame, the nearest only where there is none.
 
     Returns
     -------
     Labels, shape (n_frames,).
     """
     n_frames = count_frames(condensed)
+    below = np.float32(0.0 if within is None else within)
     nearest = np.full(n_frames, np.inf, np.float32)
     given = np.zeros(n_frames, np.int32)
     row = np.empty(n_frames, np.float32)
     for index, label in zip(leaders.subset_index.tolist(), leaders.label.tolist(), strict=True):
         copy_row(condensed, index, row)
-        is_nearer = row < nearest
+        is_nearer = (row < nearest) & (nearest >= below)
         given[is_nearer] = label
-        np.minimum(nearest, row, out=nearest)
+        nearest[is_nearer] = row[is_nearer]
     return given
 
 
@@ -106,6 +111,8 @@ def held_out_labels(
     labels: npt.NDArray[np.int32],
     half: npt.NDArray[np.bool_],
     choose: Callable[[Float32Array, npt.NDArray[np.int32]], Leaders],
+    *,
+    within: float | None = None,
 ) -> npt.NDArray[np.int32]:
     """The second pass's labels of frames that had no part in the choice of the leaders.
 
@@ -121,6 +128,8 @@ def held_out_labels(
         Which half a frame is in, shape (n_frames,).
     choose
         Chooses leaders from the condensed distances of a half and its labels, from 1 without a gap.
+    within
+        As for `second_pass_labels`.
 
     Returns
     -------
@@ -138,7 +147,7 @@ def held_out_labels(
         compact = (np.searchsorted(known, labels[members]) + 1).astype(np.int32)
         leaders = choose(part, compact)
         leaders = Leaders(members[leaders.subset_index], known[leaders.label - 1])
-        given[is_judged] = second_pass_labels(condensed, leaders)[is_judged]
+        given[is_judged] = second_pass_labels(condensed, leaders, within=within)[is_judged]
     return given
 
 

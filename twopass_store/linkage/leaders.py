@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError
-from ._passes import add_row_to_sums
+from ._passes import add_row_to_sums, copy_row
 from .condensed import Condensed, Int64Array, iter_rows, pair_positions
 from .faithful import choose_faithful
 
@@ -81,6 +81,7 @@ def choose_leaders(
     seed: int = 0,
     faithfulness: float = 0.95,
     max_leaders: int | None = None,
+    cutoff: float = 0.0,
     medoids: Int64Array | None = None,
     n_threads: int = 1,
 ) -> Leaders:
@@ -89,7 +90,8 @@ def choose_leaders(
     Parameters
     ----------
     condensed
-        Condensed distances, shape (n_pairs,); float32 for ``"faithful"``. Not looked at for ``"random"``.
+        Condensed distances, shape (n_pairs,); float32 for ``"faithful"`` and ``"centres"``. Not looked at for
+        ``"random"``.
     labels
         Labels, shape (n_frames,), from 1 without a gap.
     method
@@ -97,7 +99,8 @@ def choose_leaders(
         ``"medoid"``: the medoid first, then always the member farthest from the leaders that its cluster
         already has; the lowest index wins a tie. ``"random"``: a draw without replacement. It depends on
         the seed, the label and the cluster's members, not on other clusters, and a draw of fewer is the
-        beginning of a draw of more.
+        beginning of a draw of more. ``"centres"``: the member with the most others of its cluster nearer than
+        the cutoff, which is the frame that `gromos` took out with them; the lowest index wins a tie.
     per_cluster
         Leaders of a cluster by ``"medoid"`` and ``"random"``; one with fewer members gives them all.
     seed
@@ -105,6 +108,8 @@ def choose_leaders(
     faithfulness, max_leaders
         Of ``"faithful"``: the share of labels brought back that is enough, and how many leaders there may
         be of all clusters together, `FAITHFUL_PER_CLUSTER` times the number of clusters if None.
+    cutoff
+        Of ``"centres"``, as for `gromos`.
     medoids
         What `choose_medoids` gives for these labels, if it is known already.
     n_threads
@@ -115,7 +120,7 @@ def choose_leaders(
     ConfigError
         If there may be fewer leaders than clusters, or a distance isn't finite.
     """
-    if method != "random":
+    if method in ("faithful", "medoid"):
         medoids = choose_medoids(condensed, labels) if medoids is None else medoids
     if method == "faithful":
         assert medoids is not None
@@ -130,6 +135,8 @@ def choose_leaders(
     elif method == "medoid":
         assert medoids is not None
         chosen = _farthest_first(condensed, labels, medoids, per_cluster=per_cluster)
+    elif method == "centres":
+        chosen = _centres(np.asarray(condensed, np.float32), labels, below=np.float32(cutoff))
     else:
         chosen = _draw(labels, per_cluster=per_cluster, seed=seed)
     return Leaders(
@@ -190,6 +197,14 @@ def _farthest_first(
             latest[k] = members[k][nearest[members[k]].argmax()]
             chosen[k].append(int(latest[k]))
     return [np.array(each, dtype=np.int64) for each in chosen]
+
+
+def _centres(condensed: npt.NDArray[np.float32], labels: Labels, *, below: np.float32) -> list[Int64Array]:
+    n_neighbours, row = np.empty(labels.size, np.int64), np.empty(labels.size, np.float32)
+    for frame in range(labels.size):
+        copy_row(condensed, frame, row)
+        n_neighbours[frame] = np.count_nonzero((row < below) & (labels == labels[frame]))
+    return [each[[n_neighbours[each].argmax()]] for each in _members(labels)]
 
 
 def _draw(labels: Labels, *, per_cluster: int, seed: int) -> list[Int64Array]:

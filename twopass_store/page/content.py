@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..analysis import COLORS, OTHERS, brief, dendrogram, distance_map, rmsd_histogram, timeline, transitions
+from ..assign import Rule
 from ..cluster import stored_scan
 from ..errors import ConfigError
 from ..store import Store
@@ -73,7 +74,11 @@ def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag:
 
 def _facts(summary: xr.Dataset) -> dict[str, Any]:
     names = "n_trajectories n_frames n_atoms n_leaders n_clusters_found recovered_share n_beyond_noise_cutoff"
-    return {name: _plain(summary.attrs[name]) for name in names.split() if name in summary.attrs}
+    found = {name: _plain(summary.attrs[name]) for name in names.split() if name in summary.attrs}
+    rule = Rule.of(summary.attrs)
+    if rule.keeps_subset:
+        del found["recovered_share"]
+    return found if rule == Rule() else {**found, "rule": rule.text}
 
 
 def _methods(store: Store, summary: xr.Dataset) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..assign import Rule
+
 __all__ = ["methods"]
 
 
@@ -24,7 +26,7 @@ def methods(facts: Mapping[str, Any]) -> str:
     ]
     rule = f"each frame was given the label of the nearest of {_count(facts['n_leaders'], 'leader')}"
     if facts.get("subset"):
-        text += [_first_pass(facts), f"In the second pass, {rule}{_leaders(facts)}."]
+        text += [_first_pass(facts), *_second_pass(facts)]
     else:
         text.append(f"{rule.capitalize()}, which are structures from elsewhere.")
     if facts.get("noise_cutoff_nm"):
@@ -39,7 +41,8 @@ def methods(facts: Mapping[str, Any]) -> str:
             "" if held_out is None else f" ({held_out:.1%} with leaders chosen from the other half of them)"
         )
         share = f"{facts['faithfulness_overall']:.1%} of the first-pass frames"
-        text.append(f"{share} were nearest to a leader of their own cluster{other}.")
+        verb = "would have got" if Rule.of(facts).keeps_subset else "got"
+        text.append(f"{share} {verb} the label of their own cluster from the leaders{other}.")
     if facts["n_runs"] > 1:
         text.append(
             f"Standard errors of populations are from a bootstrap over {facts['n_runs']:,} runs "
@@ -73,12 +76,26 @@ def _first_pass(facts: Mapping[str, Any]) -> str:
     )
 
 
+def _second_pass(facts: Mapping[str, Any]) -> list[str]:
+    rule, leaders = Rule.of(facts), _count(facts["n_leaders"], "leader")
+    text = f"In the second pass, each frame was given the label of the nearest of {leaders}{_leaders(facts)}."
+    if rule.within_nm is not None:
+        text = (
+            f"In the second pass, there were {leaders}{_leaders(facts)}. Each frame was given the label of "
+            f"the first of them, in this order, to which its RMSD was below {rule.within_nm:.6g} nm, or of "
+            "the nearest if there was none."
+        )
+    kept = "The frames of the first pass kept the labels that it had given them."
+    return [text, kept] if rule.keeps_subset else [text]
+
+
 def _leaders(facts: Mapping[str, Any]) -> str:
     share = facts.get("faithfulness")
     return {
         "frames": ", which are frames chosen by hand",
         "medoid": ": medoids of the clusters"
         + ("" if facts.get("leaders_per_cluster") == 1 else ", then frames farthest from them"),
+        "centres": ": the centres of the clusters, in the order in which the method found them",
         "random": f", drawn at random from the clusters (seed {facts.get('seed')})",
         "faithful": ": medoids of the clusters, then frames that bring back most first-pass labels"
         + ("" if share is None else f", up to {share:.0%}, at most {facts.get('max_leaders')}"),

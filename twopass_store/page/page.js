@@ -31,6 +31,7 @@ function showText() {
   byId("heading").textContent = `${content.store}: ${content.name}`;
   const parts = [count(facts.n_frames, "frame"), count(facts.n_trajectories, "file"), count(facts.n_atoms, "atom"),
     count(facts.n_clusters_found, "cluster"), count(facts.n_leaders, "leader")];
+  if (facts.rule) parts.push(facts.rule);
   if (facts.recovered_share !== undefined && facts.recovered_share !== null) {
     parts.push(`${percent(facts.recovered_share)} of the subset got their first-pass label back`);
   }
@@ -65,7 +66,7 @@ function showTable() {
   })));
   byId("clusters").append(element("thead", {}, head), element("tbody", {}, ...rows));
   caption("clusters", (has("share_error") ? "±: standard error by bootstrap over runs. " : "")
-    + (has("faithfulness") ? "Faithful: share of a cluster's first-pass frames that are nearest to a leader of their own cluster. " : "")
+    + (has("faithfulness") ? "Faithful: share of a cluster's first-pass frames that get its label from the leaders. " : "")
     + (has(time[1]) ? "Residence: time in all visits by departures seen." : "")
     + (labels.length > most ? ` Clusters from ${most} on share the colour grey in all pictures.` : ""));
 }
@@ -178,7 +179,7 @@ const plots = {
     })).filter((trace) => trace.y.some((each) => each > 0));
     const line = variable("--ink");
     draw("rmsd", traces, {
-      barmode: "stack", bargap: 0, xaxis: { title: { text: "RMSD to the nearest leader (nm)" } }, yaxis: { title: { text: "frames" } },
+      barmode: "stack", bargap: 0, xaxis: { title: { text: "RMSD to the leader (nm)" } }, yaxis: { title: { text: "frames" } },
       shapes: cutoff ? [{ type: "line", x0: cutoff, x1: cutoff, y0: 0, y1: 1, yref: "paper", line: { color: line, dash: "dash" } }] : [],
     });
     caption("rmsd", cutoff ? `The ${count(content.facts.n_beyond_noise_cutoff, "frame")} beyond the noise cutoff of ${Number(cutoff.toPrecision(6))} nm (dashed) have no label (white).`

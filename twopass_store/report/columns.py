@@ -110,20 +110,20 @@ class Clusters:
         yield "n_runs", (counts > 0).sum(axis=0), "1", "runs with frames of the cluster"
         mean = _ratio(self.totals.rmsd_sum[: self.n_clusters], n_frames)
         variance = _ratio(self.totals.rmsd_squares[: self.n_clusters], n_frames) - mean**2
-        yield "rmsd_mean_nm", mean, "nm", "mean RMSD to the nearest leader"
+        yield "rmsd_mean_nm", mean, "nm", "mean RMSD to the leader"
         deviation = np.sqrt(np.maximum(variance, 0.0))
-        yield "rmsd_sd_nm", deviation, "nm", "standard deviation of the RMSD to the nearest leader"
+        yield "rmsd_sd_nm", deviation, "nm", "standard deviation of the RMSD to the leader"
         if self.totals.rmsd is not None:
             quantiles = self.totals.rmsd.quantiles(RMSD_SHARES)
             for share, values in zip(RMSD_SHARES, quantiles[: self.n_clusters].T, strict=True):
-                meaning = f"RMSD to the nearest leader: {share:.0%} of the frames are nearer"
+                meaning = f"RMSD to the leader: {share:.0%} of the frames are nearer"
                 yield f"rmsd_q{round(100 * share):02d}_nm", values, "nm", meaning
 
     def _first_pass(self) -> Iterator[Column]:
         subset_frames = np.bincount(self.subset_label, minlength=self.n_clusters + 1)[1:]
         yield "n_subset_frames", subset_frames, "1", "subset frames that the first pass put into the cluster"
         for name, meaning in (
-            ("faithfulness", "share of the subset frames whose nearest leader has their label"),
+            ("faithfulness", "share of the subset frames to which the leaders give their label"),
             ("faithfulness_held_out", "the same with leaders chosen from other frames"),
         ):
             path, unknown = f"{self.group}/{name}", np.full(self.n_clusters, np.nan)

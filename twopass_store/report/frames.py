@@ -94,7 +94,7 @@ def walk_frames(
         label = store.read(f"{group}/label", frames).astype(np.int64) - 1
         inside = slice(*np.searchsorted(subset[0], [frames.start, frames.stop]))
         found.n_recovered += int((label[subset[0][inside] - frames.start] + 1 == subset[1][inside]).sum())
-        label[status == LABEL_STATUS["beyond_noise_cutoff"]] = n_clusters
+        label[label < 0] = n_clusters
         label[status == LABEL_STATUS["not_finite"]] = n_clusters + 1
         place = (time - runs.start) / max(runs.stop - runs.start, 1e-300) * N_TIME_BINS
         codes = {

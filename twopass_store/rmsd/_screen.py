@@ -15,7 +15,9 @@ the library sums up a matrix product. With u = 2⁻²⁴, in units of E = (Σ|x|
   taken as smaller and the slope as larger by `NOISE`, ends above λ.
 
 Then RMSD² ≥ 2E(1 − λ − slack)/A. The leader with the lowest bound is compared first; the others follow whose
-bound reaches the distance found, so ties are found too. Of few leaders, all are compared in float64.
+bound reaches the distance found, so ties are found too. Of few leaders, all are compared in float64. Where
+the first leader within a cutoff is wanted, those are compared in order whose bound lies within it, up to the
+first whose distance, rounded to float32 as those of the first pass are, does.
 
 References
 ----------
@@ -31,7 +33,7 @@ import numpy.typing as npt
 from ..jit import inlined, kernel
 from ._pair import fitted_squared, invariants, plain_squared
 
-__all__ = ["LANES", "NO_LABEL", "nearest_fitted", "nearest_plain"]
+__all__ = ["LANES", "NO_LABEL", "ZERO", "nearest_fitted", "nearest_plain"]
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -123,13 +125,14 @@ def nearest_fitted(
     column_traces: Float32Array,
     leader_label: Int32Array,
     label: Int32Array,
+    below: np.float32,
     singles: Float32Array,
     products: Float32Array,
     bounds: Float32Array,
     index: Int32Array,
     rmsd: Float32Array,
 ) -> None:
-    """Nearest leader of other label by minimal RMSD; the first of equals.
+    """First leader of other label that is near enough, else the nearest by minimal RMSD; the first of equals.
 
     Parameters
     ----------
@@ -142,6 +145,8 @@ def nearest_fitted(
         (n_blocks * LANES,).
     leader_label, label
         Labels of leaders and frames, shapes (n_leaders,) and (n_frames,); a frame below 0 is passed over.
+    below
+        Distance below which a leader is near enough, nm; 0 where the nearest is wanted.
     singles, products, bounds
         Scratch for so many frames and blocks at once: shapes (3 * frames, n_atoms), (3 * frames * width,)
         where width is a multiple of 3 * LANES, and (frames, n_blocks * LANES).
@@ -178,9 +183,35 @@ def nearest_fitted(
             if label[frame] >= 0 and not math.isnan(traces[frame]):
                 of_frame = bounds[frame - start, : leaders.shape[0]]
                 one = frames[frame], traces[frame]
-                index[frame], rmsd[frame] = _settled(
-                    one[0], one[1], leaders, leader_traces, leader_label, label[frame], of_frame
-                )
+                if below > ZERO:
+                    index[frame], rmsd[frame] = _first_within(
+                        one[0], one[1], leaders, leader_traces, leader_label, label[frame], below, of_frame
+                    )
+                if index[frame] < 0:
+                    index[frame], rmsd[frame] = _settled(
+                        one[0], one[1], leaders, leader_traces, leader_label, label[frame], of_frame
+                    )
+
+
+@inlined
+def _first_within(
+    frame: Float64Array,
+    trace: float,
+    leaders: Float64Array,
+    leader_traces: Float64Array,
+    leader_label: Int32Array,
+    own: int,
+    below: np.float32,
+    bounds: Float32Array,
+) -> tuple[int, float]:
+    """Index and distance of the first leader that is near enough; -1 and NaN if there is none."""
+    limit = below * below * np.float32(1.0 + 8.0 * U)
+    for k in range(bounds.size):
+        if bounds[k] <= limit and leader_label[k] != own:
+            distance = math.sqrt(fitted_squared(frame, leaders[k], trace + leader_traces[k]))
+            if np.float32(distance) < below:
+                return k, distance
+    return -1, np.nan
 
 
 @inlined
@@ -234,22 +265,25 @@ def nearest_plain(
     leader_traces: Float64Array,
     leader_label: Int32Array,
     label: Int32Array,
+    below: np.float32,
     index: Int32Array,
     rmsd: Float32Array,
 ) -> None:
-    """Nearest leader of other label, of structures as they are; parameters as for `nearest_fitted`."""
+    """The same of structures as they are; parameters as for `nearest_fitted`."""
     n_frames, _, n_atoms = frames.shape
     flat = frames.reshape(n_frames, 3 * n_atoms)
     flat_leaders = leaders.reshape(leaders.shape[0], 3 * n_atoms)
     best = np.full(n_frames, np.inf)
+    near_enough = np.zeros(n_frames, np.bool_)
     index[:] = -1
     # A leader stays in the first-level cache for all frames.
     for k in range(leaders.shape[0]):
         for frame in range(n_frames):
-            if label[frame] >= 0 and leader_label[k] != label[frame]:
+            if label[frame] >= 0 and leader_label[k] != label[frame] and not near_enough[frame]:
                 squared = plain_squared(flat[frame], flat_leaders[k], n_atoms)
                 if squared < best[frame]:
                     best[frame] = squared
                     index[frame] = k
+                    near_enough[frame] = np.float32(math.sqrt(squared)) < below
     for frame in range(n_frames):
         rmsd[frame] = math.sqrt(best[frame]) if index[frame] >= 0 else np.nan

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ..errors import ConfigError, NonFiniteError
 from ._blas import one_blas_thread
 from ._packing import Float64Array, frames_at_once, pack
-from ._screen import LANES, NO_LABEL, nearest_fitted, nearest_plain
+from ._screen import LANES, NO_LABEL, ZERO, nearest_fitted, nearest_plain
 from .metric import Metric, as_positions
 
 __all__ = ["Nearest", "PreparedLeaders", "nearest_leaders", "nearest_other_leaders", "prepare_leaders"]
@@ -63,7 +63,7 @@ class PreparedLeaders:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """The nearest leader of each frame.
+    """The leader of each frame: the nearest, or the first that is near enough.
 
     Attributes
     ----------
@@ -127,7 +127,9 @@ def prepare_leaders(xyz: npt.ArrayLike, metric: Metric | None = None) -> Prepare
     return PreparedLeaders(rows, traces, columns, column_traces, positions.shape[1], metric)
 
 
-def nearest_leaders(xyz: npt.ArrayLike, leaders: PreparedLeaders) -> Nearest:
+def nearest_leaders(
+    xyz: npt.ArrayLike, leaders: PreparedLeaders, *, first_within: float | None = None
+) -> Nearest:
     """Nearest leader of every frame, by the metric that the leaders were prepared for.
 
     Runs on the calling thread and releases the GIL. Neither the cutting of frames into calls nor the number
@@ -139,11 +141,14 @@ def nearest_leaders(xyz: npt.ArrayLike, leaders: PreparedLeaders) -> Nearest:
         Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted. Not modified.
     leaders
         From `prepare_leaders`.
+    first_within
+        Take the first leader that is nearer than this, nm, and the nearest only where there is none.
 
     Returns
     -------
-    Index and distance of the nearest leader, the lowest index of equals. Distances are compared in float64,
-    before they are rounded to float32.
+    Index and distance of the leader; of equally near ones, that with the lowest index. Distances are compared
+    with each other in float64, and with `first_within` after rounding both to float32, as the first pass
+    compares the distances of `PairwiseRmsd` with its cutoff.
 
     Raises
     ------
@@ -152,7 +157,8 @@ def nearest_leaders(xyz: npt.ArrayLike, leaders: PreparedLeaders) -> Nearest:
     """
     positions = as_positions(xyz, n_atoms=leaders.n_frame_atoms)
     any_label = np.full(len(positions), NO_LABEL)
-    return _nearest(positions, leaders, np.zeros(leaders.n_leaders, np.int32), any_label)
+    of_leaders = np.zeros(leaders.n_leaders, np.int32)
+    return _nearest(positions, leaders, of_leaders, any_label, below=np.float32(first_within or 0.0))
 
 
 def nearest_other_leaders(
@@ -201,6 +207,8 @@ def _nearest(
     leaders: PreparedLeaders,
     leader_label: npt.NDArray[np.int32],
     label: npt.NDArray[np.int32],
+    *,
+    below: np.float32 = ZERO,
 ) -> Nearest:
     n_frames, n_atoms = len(positions), leaders.n_atoms
     index, rmsd = np.empty(n_frames, np.int32), np.empty(n_frames, np.float32)
@@ -222,7 +230,7 @@ def _nearest(
             answer = index[part], rmsd[part]
             if leaders.metric.fit:
                 columns = leaders.columns, leaders.column_traces
-                nearest_fitted(*some, *columns, leader_label, label[part], *scratch, *answer)
+                nearest_fitted(*some, *columns, leader_label, label[part], below, *scratch, *answer)
             else:
-                nearest_plain(*some, leader_label, label[part], *answer)
+                nearest_plain(*some, leader_label, label[part], below, *answer)
     return Nearest(index=index, rmsd=rmsd)

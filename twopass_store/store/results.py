@@ -114,8 +114,9 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
 
 
 def plain_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return attributes that NetCDF can hold: dictionaries as JSON, and no None."""
+    """Return attributes that NetCDF can hold: dictionaries as JSON, truth values as integers, and no None."""
     plain = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in attrs.items()}
+    plain |= {key: int(value) for key, value in plain.items() if isinstance(value, bool)}
     return {key: value for key, value in plain.items() if value is not None}
 
 
