@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -38,6 +40,14 @@ def kept_readers() -> Iterator[None]:
     """Ingests of this process leave their reader to the next: one takes half a second to start."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("twopass_store.trajectory.end_readers", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_syncs() -> Iterator[None]:
+    """Nobody cuts this machine's power: writes needn't wait for its disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 
@@ -97,39 +107,47 @@ def forked() -> Iterator[Forked | None]:
         yield forked
 
 
-@pytest.fixture
-def twopass(tmp_path: Path, forked: Forked | None, started_twopass: Twopass) -> Twopass:
-    """Runs ``twopass`` with arguments, in the test's folder; `code` is the exit code expected.
+@pytest.fixture(scope="session")
+def twopass_in(forked: Forked | None) -> Twopass:
+    """Runs ``twopass`` in a folder, `cwd`, as the fixture `twopass` does: for fixtures of a module."""
 
-    The process is forked with all imports done where it is to have this one's environment.
-    """
-
-    def run(*arguments: object, code: int | None = 0, **options: object) -> subprocess.CompletedProcess[str]:
-        if forked is None or options.keys() - {"cwd"} or not forked.fits:
-            return started_twopass(*arguments, code=code, **options)
-        return _checked(forked.command(*arguments, cwd=Path(str(options.get("cwd", tmp_path)))), code)
+    def run(
+        *arguments: object, cwd: Path, code: int | None = 0, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        if forked is None:
+            return _started(*arguments, cwd=cwd, code=code, env=env)
+        return _checked(forked.command(*arguments, cwd=cwd, env=env), code)
 
     return run
+
+
+@pytest.fixture
+def twopass(tmp_path: Path, twopass_in: Twopass) -> Twopass:
+    """Runs ``twopass`` with arguments, in the test's folder; `code` is the exit code expected.
+
+    The process is forked with all imports done where the system can do that.
+    """
+    return partial(twopass_in, cwd=tmp_path)
 
 
 @pytest.fixture
 def started_twopass(tmp_path: Path) -> Twopass:
     """Runs ``twopass`` likewise, in a process that is started anew as a user's is."""
+    return partial(_started, cwd=tmp_path)
 
-    def run(
-        *arguments: object, code: int | None = 0, prefix: Sequence[str] = (), **options: object
-    ) -> subprocess.CompletedProcess[str]:
-        result = subprocess.run(
-            [*prefix, command(), *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            cwd=options.pop("cwd", tmp_path),
-            **options,
-        )
-        return _checked(result, code)
 
-    return run
+def _started(
+    *arguments: object, cwd: Path, code: int | None = 0, prefix: Sequence[str] = (), **options: Any
+) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [*prefix, command(), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=cwd,
+        **options,
+    )
+    return _checked(result, code)
 
 
 def _checked(result: subprocess.CompletedProcess[str], code: int | None) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,7 @@ as a lock, the child would never get.
 """
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -18,6 +19,7 @@ import time
 import traceback
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn, Self
 
 __all__ = ["KILLED", "Forked"]
@@ -25,6 +27,7 @@ __all__ = ["KILLED", "Forked"]
 KILLED = "killed"
 
 _IMPORTS = (
+    "dask.array",
     "fastcluster",
     "mdtraj",
     "netCDF4",
@@ -58,7 +61,6 @@ class Forked:
     """
 
     def __init__(self, chunks: dict[str, int] | None = None) -> None:
-        self._environment = _environment()
         self._server = subprocess.Popen(
             [sys.executable, __file__, json.dumps(chunks)],
             stdin=subprocess.PIPE,
@@ -72,13 +74,13 @@ class Forked:
     def __exit__(self, *_: object) -> None:
         self._server.communicate(timeout=60)
 
-    @property
-    def fits(self) -> bool:
-        """Whether the environment is the one that everything was imported in."""
-        return _environment() == self._environment
-
     def command(
-        self, *arguments: object, cwd: Path, kill_after: float | None = None, **disk: Any
+        self,
+        *arguments: object,
+        cwd: Path,
+        env: dict[str, str] | None = None,
+        kill_after: float | None = None,
+        **disk: Any,
     ) -> "subprocess.CompletedProcess[str]":
         """Run ``twopass`` as `subprocess.run` does with its output captured.
 
@@ -88,13 +90,15 @@ class Forked:
             What follows ``twopass``.
         cwd
             Where.
+        env
+            Its environment, by default this one; what libraries read when they are imported, they have read.
         kill_after
             After how many seconds it is killed.
         disk
             Parameters of `SteppingDisk` to write by, and ``commit_seconds`` between two writes of a ledger.
         """
         argv = [str(Path(sys.executable).with_name("twopass")), *map(str, arguments)]
-        return self._run({"argv": argv, "cwd": str(cwd), "disk": disk}, kill_after)
+        return self._run({"argv": argv, "cwd": str(cwd), "env": env, "disk": disk}, kill_after)
 
     def call(self, function: str, *arguments: Any, kill_at: int | None = None, **options: Any) -> str | None:
         """Call a function of `twopass_store` with JSON values; at that moment of its disk it is killed.
@@ -107,6 +111,7 @@ class Forked:
         asked = {
             "call": [function, arguments, options],
             "cwd": os.fspath(Path.cwd()),
+            "env": None,
             "disk": {"kill_at": kill_at},
         }
         done = self._run(asked, None)
@@ -120,6 +125,7 @@ class Forked:
             said = [Path(folder) / name for name in ("stdout", "stderr")]
             for path in said:
                 path.touch()
+            asked["env"] = asked["env"] or dict(os.environ)
             asked |= {"said": list(map(str, said)), "seconds": kill_after or 240.0}
             print(json.dumps(asked, default=str), file=self._server.stdin, flush=True)
             code, is_late = json.loads(self._server.stdout.readline())
@@ -130,21 +136,16 @@ class Forked:
         return subprocess.CompletedProcess(argv, code, *texts)
 
 
-def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
-
-
 def _serve() -> dict[str, Any] | None:
     """Fork for each line of JSON on stdin; returns what was asked in the child, None at the end."""
     for name in _IMPORTS:
         importlib.import_module(name)
     _load_kernels()
-    for name in _SINGLE:
-        del os.environ[name]
+    gc.freeze()  # children need not look at all that
+    os.fsync = lambda descriptor: None  # as for the tests themselves
     for line in sys.stdin:
         asked: dict[str, Any] = json.loads(line)
-        n_threads = len(list(Path("/proc/self/task").iterdir()))
-        assert n_threads == 1, "a thread is there that a child would not have"
+        assert _n_threads() == 1, "a thread is there that a child would not have"
         child = os.fork()
         if not child:
             return asked
@@ -184,6 +185,11 @@ def _become(asked: dict[str, Any]) -> NoReturn:
         opened = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_TRUNC)
         os.dup2(opened, number)
         os.close(opened)
+    from twopass_store.trajectory import containment
+
+    containment.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": _popen_of_reader})
+    os.environ.clear()
+    os.environ.update(asked["env"])
     os.chdir(asked["cwd"])
     code = 1
     try:
@@ -202,6 +208,48 @@ def _become(asked: dict[str, Any]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _popen_of_reader(*arguments: Any, **options: Any) -> Any:
+    return _ForkedReader() if _n_threads() == 1 else subprocess.Popen(*arguments, **options)
+
+
+class _ForkedReader:
+    """A reader process that need not do its imports either, with what its driver uses of `Popen`."""
+
+    def __init__(self) -> None:
+        questions, answers = os.pipe(), os.pipe()
+        self._pid, self._code = os.fork(), None
+        if not self._pid:
+            os.setpgid(0, 0)
+            null = os.open(os.devnull, os.O_WRONLY)
+            for number, opened in enumerate((questions[0], answers[1], null)):
+                os.dup2(opened, number)
+            os.closerange(3, 1 << 10)
+            from twopass_store.trajectory.containment import serve
+
+            serve()
+        os.close(questions[0])
+        os.close(answers[1])
+        self.stdin, self.stdout = os.fdopen(questions[1], "wb"), os.fdopen(answers[0], "rb")
+
+    def kill(self) -> None:
+        if self._code is None:
+            os.kill(self._pid, signal.SIGKILL)
+
+    def communicate(self) -> None:
+        self.stdout.close()
+        self.wait()
+        self.stdin.close()
+
+    def wait(self) -> int:
+        if self._code is None:
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self._code
+
+
+def _n_threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
 
 
 def _change_disk(commit_seconds: float | None = None, **disk: Any) -> None:
@@ -238,8 +286,7 @@ def _called(function: str, arguments: list[Any], options: dict[str, Any]) -> int
 
 if __name__ == "__main__":
     # Libraries that begin threads when they are imported do without.
-    _SINGLE = {"OPENBLAS_NUM_THREADS", "NUMEXPR_MAX_THREADS"}.difference(os.environ)
-    os.environ.update(dict.fromkeys(_SINGLE, "1"))
+    os.environ.update(OPENBLAS_NUM_THREADS="1", NUMEXPR_MAX_THREADS="1")
     from small_chunks import small_chunks
 
     chunks = json.loads(sys.argv[1])

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,29 +69,22 @@ class Measured:
     stderr: str
 
 
-def measure(
-    *arguments: object, folder: Path, env: dict[str, str] | None = None, timeout: float = 240
-) -> Measured:
-    """Run ``twopass`` in a folder and measure its peak."""
-    out, err = folder / "stdout.txt", folder / "stderr.txt"
-    result = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _MEASURE, out, err, COMMAND, *map(str, arguments)],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        cwd=folder,
-        env={**os.environ, **(env or {})},
-    )
-    code, peak_kib, seconds, cpu_seconds = json.loads(result.stdout)
-    return Measured(code, peak_kib << 10, seconds, cpu_seconds, out.read_text(), err.read_text())
-
-
 class Runs:
-    """Runs of the command in one folder, each measured and printed (to be read with ``pytest -s``)."""
+    """Runs of the command in one folder, each measured and printed (to be read with ``pytest -s``).
 
-    def __init__(self, folder: Path, env: dict[str, str] | None = None, *, timeout: float = 240) -> None:
+    A refusal, whose peak is of no interest, is a run of the fixture `twopass`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        twopass: Callable[..., subprocess.CompletedProcess[str]],
+        *,
+        env: dict[str, str] | None = None,
+        timeout: float = 240,
+    ) -> None:
         self.folder = folder
+        self._twopass = twopass
         self._env = env
         self._timeout = timeout
 
@@ -109,9 +103,7 @@ class Runs:
 
     def refused(self, *arguments: object, memory: int) -> str:
         """Run with so many MiB, which must be too little; returns what it said."""
-        refused = self._run(*arguments, memory=memory)
-        assert refused.code == REFUSED, refused.stderr
-        return refused.stderr
+        return self._twopass(*arguments, "--memory", f"{memory}MiB", code=REFUSED).stderr
 
     def within(self, *arguments: object, memory: int) -> Measured:
         """Run with so many MiB and assert that it keeps to them."""
@@ -140,4 +132,15 @@ class Runs:
 
     def _run(self, *arguments: object, memory: int | None = None) -> Measured:
         option = () if memory is None else ("--memory", f"{memory}MiB")
-        return measure(*arguments, *option, folder=self.folder, env=self._env, timeout=self._timeout)
+        out, err = self.folder / "stdout.txt", self.folder / "stderr.txt"
+        result = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _MEASURE, out, err, COMMAND, *map(str, arguments), *option],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=self._timeout,
+            cwd=self.folder,
+            env={**os.environ, **(self._env or {})},
+        )
+        code, peak_kib, seconds, cpu_seconds = json.loads(result.stdout)
+        return Measured(code, peak_kib << 10, seconds, cpu_seconds, out.read_text(), err.read_text())

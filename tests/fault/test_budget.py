@@ -60,9 +60,9 @@ def read_all(runs: Runs, store: str, n_frames: int) -> None:
     runs.bounded("compare", store, "--with", "labels.txt", "--name", "default", memory=READING)
 
 
-def test_budget__as_many_leaders_as_subset_frames(tmp_path: Path) -> None:
+def test_budget__as_many_leaders_as_subset_frames(tmp_path: Path, twopass: Twopass) -> None:
     """And every frame is beyond the noise cutoff, but those that lead."""
-    runs = Runs(tmp_path)
+    runs = Runs(tmp_path, twopass)
     top = write_shape(tmp_path / "few.xtc", n_frames=70_000, n_atoms=3)
     store = ingest_trajectories(tmp_path / "few.zarr", tmp_path / "few.xtc", top=top, wide=True).store
     runs.exactly("cluster", store, "--select", "all", "--stride", 234, "--n-clusters", 300)
@@ -107,8 +107,8 @@ def test_topology__takes_no_more_memory_than_its_bound(atoms_of_residue: int) ->
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("extension", ["xtc", "dcd"])
-def test_budget__ten_million_frames_of_one_atom(extension: str, tmp_path: Path) -> None:
-    runs = Runs(tmp_path, timeout=1800)
+def test_budget__ten_million_frames_of_one_atom(extension: str, tmp_path: Path, twopass: Twopass) -> None:
+    runs = Runs(tmp_path, twopass, timeout=1800)
     trajectory = tmp_path / f"long.{extension}"
     all_stages(runs, trajectory, n_frames=10_000_000, n_atoms=1, n_clusters=10, subset_frames=2_000)
     more = tmp_path / f"more.{extension}"
@@ -119,8 +119,8 @@ def test_budget__ten_million_frames_of_one_atom(extension: str, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_budget__a_hundred_thousand_atoms(tmp_path: Path) -> None:
-    runs = Runs(tmp_path, timeout=1800)
+def test_budget__a_hundred_thousand_atoms(tmp_path: Path, twopass: Twopass) -> None:
+    runs = Runs(tmp_path, twopass, timeout=1800)
     all_stages(runs, tmp_path / "wide.xtc", n_frames=50, n_atoms=100_000, n_clusters=5, subset_frames=50)
     three = ["cluster", "wide.zarr", "--select", "index < 3", "--n-clusters", 3, "--name", "three"]
     runs.exactly(*three)
@@ -128,7 +128,9 @@ def test_budget__a_hundred_thousand_atoms(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", ["pdb", "gro", "h5"])
-def test_topology__too_large_is_refused_at_first_sight(extension: str, tmp_path: Path) -> None:
+def test_topology__too_large_is_refused_at_first_sight(
+    extension: str, tmp_path: Path, twopass: Twopass
+) -> None:
     top = tmp_path / f"many.{extension}"
     few = write_shape(tmp_path / "few.xtc", n_frames=9, n_atoms=3)
     ingest_trajectories(tmp_path / "few.zarr", tmp_path / "few.xtc", top=few)
@@ -137,7 +139,7 @@ def test_topology__too_large_is_refused_at_first_sight(extension: str, tmp_path:
     for _ in range(30_000):
         topology.add_atom("O", md.element.oxygen, residue)
     md.Trajectory(np.zeros((1, 30_000, 3), np.float32), topology).save(str(top))
-    runs = Runs(tmp_path)
+    runs = Runs(tmp_path, twopass)
     ingest = ["ingest", "s.zarr", top]
     for words in (ingest, [*ingest, "--plan"], ["assign", "few.zarr", "--leaders", top]):
         said = runs.refused(*words, memory=350)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import EXAMPLE
+from conftest import EXAMPLE, Twopass
 from faults import (
     Stage,
     assert_opens,
@@ -31,7 +31,7 @@ Stages = dict[str, tuple[Stage, Path | None, Path]]
 
 
 @pytest.fixture(scope="module")
-def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
+def stages(tmp_path_factory: pytest.TempPathFactory, twopass_in: Twopass) -> Iterator[Stages]:
     """Stages with the store that each finds and leaves; 80,000 frames, and as many that are appended."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     files = [str(file) for file in write_trajectories(folder, XTC, TOP, files=4, frames=40_000)]
@@ -48,7 +48,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
         after.parent.mkdir()
         if before is not None:
             shutil.copytree(before, after)
-        stage.finish(after)
+        twopass_in(stage.name, after, *stage.options, cwd=folder)
         found[name] = stage, before, after
         before = after
     yield found
@@ -57,7 +57,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
 
 @pytest.mark.parametrize("name", ["ingest", "cluster", "assign", "append"])
 def test_kill__resumes_with_the_same_bytes_and_never_does_a_unit_twice(
-    name: str, stages: Stages, tmp_path: Path
+    name: str, stages: Stages, tmp_path: Path, twopass: Twopass
 ) -> None:
     rng = random.Random(name)
     stage, before, after = stages[name]
@@ -79,7 +79,7 @@ def test_kill__resumes_with_the_same_bytes_and_never_does_a_unit_twice(
             assert_shows_what_was_there(store, before)
     assert in_time >= 1
     recorded = recorded_units(store) if name != "append" else {}
-    stage.finish(store)
+    twopass(stage.name, store, *stage.options)
     assert stamps(list(recorded)) == recorded, "a unit in the ledger was written again"
     assert_same(store, after)
     assert_opens(store)
@@ -97,7 +97,9 @@ def assert_shows_what_was_there(store: Path, before: Path | None) -> None:
             np.testing.assert_array_equal(found.label, old.label)
 
 
-def test_kill__in_the_last_instant_leaves_nothing_beside_the_store(stages: Stages, tmp_path: Path) -> None:
+def test_kill__in_the_last_instant_leaves_nothing_beside_the_store(
+    stages: Stages, tmp_path: Path, twopass: Twopass
+) -> None:
     """All is complete, but the lock was not given back: the next run has to do that."""
     stage, _, after = stages["assign"]
     store = tmp_path / "run.zarr"
@@ -107,5 +109,5 @@ def test_kill__in_the_last_instant_leaves_nothing_beside_the_store(stages: Stage
     staging.mkdir(parents=True)
     (staging / "half-written").write_bytes(bytes(10))
     lock.write_text(f'{{"host": "here", "pid": 1, "since": "just now", "staging": "{staging.name}"}}')
-    stage.finish(store)
+    twopass(stage.name, store, *stage.options)
     assert_same(store, after)

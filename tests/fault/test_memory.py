@@ -1,14 +1,16 @@
 """The peak of each command against the figure that its plan names: at 1x and 10x the frames, and cold."""
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from conftest import EXAMPLE
+from conftest import EXAMPLE, Twopass
 from faults import write_trajectories
 from measuring import MEBIBYTE, Runs
+from twopass_store import ingest_trajectories
 from twopass_store.partition import n_pairs
 
 SUBSET_FRAMES = 2_000
@@ -32,12 +34,29 @@ def peptide(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     return Inputs(top, example, ten_times)
 
 
+@pytest.fixture
+def runs(tmp_path: Path, twopass: Twopass) -> Runs:
+    return Runs(tmp_path, twopass)
+
+
+@pytest.fixture(scope="module")
+def ten_times(peptide: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("ingested") / "run.zarr"
+    ingest_trajectories(store, peptide.ten_times, top=peptide.top)
+    return store
+
+
+@pytest.fixture
+def ingested(ten_times: Path, tmp_path: Path) -> None:
+    """The longer trajectory is in ``run.zarr``."""
+    shutil.copytree(ten_times, tmp_path / "run.zarr")
+
+
 def cluster_arguments(store: str, *, subset_frames: int = SUBSET_FRAMES) -> list[object]:
     return ["cluster", store, "--select", "all", "--subset-frames", subset_frames, "--n-clusters", 10]
 
 
-def test_memory__peaks_stay_below_the_figures_at_1x_and_10x(peptide: Inputs, tmp_path: Path) -> None:
-    runs = Runs(tmp_path)
+def test_memory__peaks_stay_below_the_figures_at_1x_and_10x(peptide: Inputs, runs: Runs) -> None:
     figures = []
     for store, trajectory in (("once.zarr", peptide.once), ("ten-times.zarr", peptide.ten_times)):
         ingest = runs.exactly("ingest", store, trajectory, "--top", peptide.top)
@@ -51,31 +70,26 @@ def test_memory__peaks_stay_below_the_figures_at_1x_and_10x(peptide: Inputs, tmp
     assert others_ten == others_once
 
 
-def test_memory__superposing_on_a_reference_keeps_to_the_figures(peptide: Inputs, tmp_path: Path) -> None:
-    runs = Runs(tmp_path)
-    runs.within("ingest", "run.zarr", peptide.ten_times, "--top", peptide.top, memory=2_000)
+@pytest.mark.usefixtures("ingested")
+def test_memory__superposing_on_a_reference_keeps_to_the_figures(runs: Runs) -> None:
     chosen = ["--select", "resid 0", "--align-to", 0, "--align-select", "resid > 0", "--mass-weighted"]
     for arguments in ([*cluster_arguments("run.zarr"), *chosen], ["assign", "run.zarr"]):
         runs.within(*arguments, memory=runs.figure(*arguments))
 
 
-def test_memory__first_run_compiles_within_the_figures(peptide: Inputs, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ingested")
+def test_memory__first_run_compiles_within_the_figures(runs: Runs, tmp_path: Path, twopass: Twopass) -> None:
     """A user's first run has no machine code cached yet."""
-    runs = Runs(tmp_path)
-    runs.within("ingest", "run.zarr", peptide.ten_times, "--top", peptide.top, memory=2_000)
     cache = tmp_path / "cache"
     cache.mkdir()
-    cold = Runs(tmp_path, env={"NUMBA_CACHE_DIR": str(cache)})
+    cold = Runs(tmp_path, twopass, env={"NUMBA_CACHE_DIR": str(cache)})
     arguments = cluster_arguments("run.zarr")
     cold.within(*arguments, memory=cold.figure(*arguments))
     assert any(cache.rglob("*.nbi")), "nothing was compiled"
 
 
-def test_memory__refused_subset_names_the_largest_that_fits_and_it_does(
-    peptide: Inputs, tmp_path: Path
-) -> None:
-    runs = Runs(tmp_path)
-    runs.within("ingest", "run.zarr", peptide.ten_times, "--top", peptide.top, memory=2_000)
+@pytest.mark.usefixtures("ingested")
+def test_memory__refused_subset_names_the_largest_that_fits_and_it_does(runs: Runs) -> None:
     budget = runs.figure(*cluster_arguments("run.zarr", subset_frames=5_000)) + 10
     said = runs.refused(*cluster_arguments("run.zarr", subset_frames=20_000), memory=budget)
     named = re.search(r"the largest that fits has (\d+) frames \(--subset-frames (\d+)\)", said)
@@ -88,9 +102,8 @@ def test_memory__refused_subset_names_the_largest_that_fits_and_it_does(
     runs.within(*cluster_arguments("run.zarr", subset_frames=largest), memory=budget)
 
 
-def test_memory__workers_are_fewer_where_memory_is_short(peptide: Inputs, tmp_path: Path) -> None:
-    runs = Runs(tmp_path)
-    runs.within("ingest", "run.zarr", peptide.ten_times, "--top", peptide.top, memory=2_000)
+@pytest.mark.usefixtures("ingested")
+def test_memory__workers_are_fewer_where_memory_is_short(runs: Runs) -> None:
     cluster, assign = cluster_arguments("run.zarr"), ["assign", "run.zarr", "--workers", 8]
     runs.within(*cluster, "--workers", 8, memory=runs.figure(*cluster))
     budget = runs.figure(*assign)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import EXAMPLE, command
+from conftest import EXAMPLE, Twopass, command
 from faults import Stage, assert_same, wait_for
 
 XTC, TOP = EXAMPLE / "alanine-dipeptide.xtc", EXAMPLE / "alanine-dipeptide.pdb"
@@ -18,15 +18,15 @@ INGEST = Stage("ingest", (str(XTC), "--top", str(TOP)), "ingest")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory, twopass_in: Twopass) -> Path:
     store = tmp_path_factory.mktemp("whole") / "run.zarr"
-    INGEST.finish(store)
+    twopass_in("ingest", store, *INGEST.options, cwd=store.parent)
     return store
 
 
 @pytest.mark.parametrize("numbers", [("INT",), ("TERM", "TERM"), ("HUP", "TERM")])
 def test_signal__ends_a_run_at_once_that_the_same_command_resumes(
-    numbers: tuple[str, ...], whole: Path, tmp_path: Path
+    numbers: tuple[str, ...], whole: Path, tmp_path: Path, twopass: Twopass
 ) -> None:
     """One or several, as `timeout` sends them to the process and to its group, and a closed terminal does."""
     store = tmp_path / "run.zarr"
@@ -41,7 +41,7 @@ def test_signal__ends_a_run_at_once_that_the_same_command_resumes(
     again = shlex.join(["ingest", str(store), *INGEST.options])
     assert err.splitlines()[-1] == f"Interrupted; run the same command again to resume: -c {again}"
     assert "Traceback" not in err
-    INGEST.finish(store)
+    twopass("ingest", store, *INGEST.options)
     assert_same(store, whole)
 
 

@@ -221,23 +221,23 @@ def test_traceback__comes_only_with_debug(tmp_path):
     assert result.stderr.splitlines()[-1].startswith("Error: ")
 
 
-def test_no_permission__is_one_clear_line_and_loses_nothing(demo, twopass, unprivileged):
+def test_no_permission__is_one_clear_line_and_loses_nothing(demo, twopass, started_twopass, unprivileged):
     (demo / "closed").mkdir(mode=0o500)
-    refused = twopass("run", "demo.toml", "--store", "closed/demo.zarr", code=10, prefix=unprivileged)
+    refused = started_twopass("run", "demo.toml", "--store", "closed/demo.zarr", code=10, prefix=unprivileged)
     assert "Permission denied" in refused.stderr.splitlines()[-1]
     shutil.copy(md_example(".pdb"), demo / "secret.pdb")
     (demo / "secret.pdb").chmod(0o000)
-    refused = twopass("ingest", "s.zarr", "secret.pdb", code=3, prefix=unprivileged)
+    refused = started_twopass("ingest", "s.zarr", "secret.pdb", code=3, prefix=unprivileged)
     assert "permission denied" in refused.stderr.splitlines()[-1]
 
     twopass("run", "demo.toml")
     before = files_of(demo / "demo.zarr")
     (demo / "demo.zarr" / "clusterings").chmod(0o500)
     other = ["cluster", "demo.zarr", "--name", "other", "--stride", 8, "--n-clusters", 3]
-    assert "Cannot write" in twopass(*other, code=10, prefix=unprivileged).stderr.splitlines()[-1]
+    assert "Cannot write" in started_twopass(*other, code=10, prefix=unprivileged).stderr.splitlines()[-1]
     assert before.keys() <= files_of(demo / "demo.zarr").keys()
     (demo / "demo.zarr" / "clusterings").chmod(0o700)
-    twopass(*other, prefix=unprivileged)
+    started_twopass(*other, prefix=unprivileged)
 
 
 def test_help__is_there_for_every_command_with_an_example(twopass):

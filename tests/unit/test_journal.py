@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -121,6 +123,13 @@ def test_writer__replaces_whole_files(writer, tmp_path):
     writer.write(target, b"two")
     assert target.read_bytes() == b"two"
     assert not list(writer.staging.iterdir())
+
+
+def test_writer__syncs_the_file_and_then_its_folder(writer, tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    writer.write(tmp_path / "file", b"content")
+    assert synced == [path.stat().st_ino for path in (tmp_path / "file", tmp_path)]
 
 
 def test_writer__makes_no_folder_of_a_store_that_is_gone(writer, tmp_path):

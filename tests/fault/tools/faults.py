@@ -75,13 +75,6 @@ class Stage:
             cwd=store.parent,
         )
 
-    def finish(self, store: Path) -> None:
-        """Run the command to its end."""
-        process = self.start(store)
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == 0, f"exit {process.returncode}\n{out}\n{err}"
-        assert "Traceback" not in err
-
     def works(self, process: subprocess.Popen[str], store: Path) -> bool:
         """Tell whether the process holds the lock: its imports and its plan are behind it."""
         try:
