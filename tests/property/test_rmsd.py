@@ -1,6 +1,6 @@
 """What holds of minimal RMSD whatever the structures, and of the kernels however they are called."""
 
-from itertools import pairwise
+from itertools import pairwise, permutations, product
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from distances import rmsd_to_leaders
-from kabsch import kabsch_matrix, random_rotations
-from twopass_store.rmsd import PairwiseRmsd, nearest_leaders, prepare_leaders
+from kabsch import aligned_positions, kabsch_matrix, plain_rmsd, random_rotations, weighted_kabsch_rmsd
+from twopass_store.rmsd import (
+    Alignment,
+    Metric,
+    PairwiseRmsd,
+    best_permutations,
+    nearest_leaders,
+    prepare_leaders,
+)
 
 Positions = npt.NDArray[np.float32]
 
@@ -128,3 +135,56 @@ def test_rmsd__inputs_are_not_changed(xyz: Positions) -> None:
     prepared.pairs(0, prepared.n_pairs)
     np.testing.assert_array_equal(xyz, before)
     np.testing.assert_array_equal(leaders.rows, rows)
+
+
+@settings(PROFILE, max_examples=30)
+@given(
+    coordinates(st.integers(3, 5), st.just(7)),
+    st.lists(st.integers(0, 3), min_size=7, max_size=7),
+    st.sampled_from(["fit", "mass", "none", "aligned"]),
+)
+def test_rmsd__is_the_least_over_a_group_and_a_metric(xyz: Positions, colours: list[int], kind: str) -> None:
+    classes = [np.flatnonzero(np.equal(colours, colour)) for colour in set(colours)]
+    # All exchanges of the first three of each colour.
+    group = np.tile(np.arange(7), (int(np.prod([len(list(permutations(c[:3]))) for c in classes])), 1))
+    for order, images in zip(group, product(*(permutations(c[:3]) for c in classes)), strict=True):
+        for members, image in zip(classes, images, strict=True):
+            order[members[:3]] = image
+    masses = 1.0 + np.array(colours)
+    on, fitted = np.eye(3), np.array([0, 2, 5])
+    metric = {
+        "fit": Metric(permutations=group),
+        "mass": Metric(weights=masses, permutations=group),
+        "none": Metric(fit=False, permutations=group),
+        "aligned": Metric(False, None, Alignment(fitted, np.arange(7), on), group),
+    }[kind]
+    frames = aligned_positions(xyz, on, fitted) if kind == "aligned" else xyz.astype(np.float64)
+    of_pair = {"fit": kabsch_matrix, "mass": lambda x, y: weighted_kabsch_rmsd(x[:, None], y, masses)}
+    plain = of_pair.get(kind, lambda x, y: plain_rmsd(x[:, None], y))
+    each = np.array([plain(frames, frames[:, order]) for order in group])
+    expected = each.min(axis=0)
+    leaders = prepare_leaders(xyz, metric)
+    found = rmsd_to_leaders(xyz, leaders).astype(np.float64)
+    # Where three atoms on a line are superposed, any turn about it will do.
+    if (
+        kind != "aligned"
+        or np.linalg.svd(xyz[:, fitted] - xyz[:, fitted].mean(1)[:, None])[1][:, 1].min() > 1e-3
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+        best = best_permutations(xyz, xyz[0], metric)
+        np.testing.assert_allclose(each[best, range(len(xyz)), 0], expected[:, 0], rtol=1e-6, atol=1e-6)
+    above = np.triu_indices(len(xyz), 1)
+    pairs = PairwiseRmsd(xyz, metric)
+    np.testing.assert_allclose(pairs.pairs(0, pairs.n_pairs), found[above], rtol=1e-6, atol=1e-6)
+    nearest = nearest_leaders(xyz, leaders)
+    np.testing.assert_array_equal(nearest.rmsd, found.min(axis=1).astype(np.float32))
+    assert (found[range(len(xyz)), nearest.index] == found.min(axis=1)).all()
+    values = np.unique(found)
+    cutoff = float(values[len(values) // 2 :][:2].mean())
+    within = np.where(found < cutoff, 0, 1).argmin(axis=1)
+    within = np.where((found < cutoff).any(axis=1), within, nearest.index)
+    first = nearest_leaders(xyz, leaders, first_within=cutoff)
+    if len(values) > 1 and abs(values - cutoff).min() > 1e-5:
+        np.testing.assert_array_equal(first.index, within)
+        np.testing.assert_array_equal(first.rmsd, found[range(len(xyz)), within].astype(np.float32))
+    assert (found[:, :, None] <= found[:, None, :] + found.T[None] + 1e-6).all()

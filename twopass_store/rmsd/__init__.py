@@ -6,7 +6,14 @@ differ: not all can fuse a product with a sum.
 Every function runs on the calling thread alone and releases the GIL, and none changes its input.
 """
 
-from .leaders import Nearest, PreparedLeaders, nearest_leaders, nearest_other_leaders, prepare_leaders
+from .leaders import (
+    Nearest,
+    PreparedLeaders,
+    best_permutations,
+    nearest_leaders,
+    nearest_other_leaders,
+    prepare_leaders,
+)
 from .memory import assign_bytes, pairwise_bytes
 from .metric import Alignment, Metric
 from .pairwise import PairwiseRmsd
@@ -19,6 +26,7 @@ __all__ = [
     "PairwiseRmsd",
     "PreparedLeaders",
     "assign_bytes",
+    "best_permutations",
     "nearest_leaders",
     "nearest_other_leaders",
     "pairwise_bytes",

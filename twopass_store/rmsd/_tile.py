@@ -26,6 +26,7 @@ __all__ = ["COLUMNS", "ROWS", "condensed_fitted", "condensed_plain"]
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
 
 ROWS, COLUMNS = 64, 64
 """Frames of a tile on either side."""
@@ -121,6 +122,7 @@ def condensed_fitted(
     n_frames: int,
     start: int,
     row: int,
+    order: Int64Array,
     left: Float64Array,
     products: Float64Array,
     out: Float32Array,
@@ -136,6 +138,8 @@ def condensed_fitted(
         Frames that are there.
     start, row
         Index of the first pair in the condensed vector, and its i.
+    order
+        Atom of frame i that stands for each atom of frame j, shape (n_atoms,).
     left, products
         Scratch, shapes (3 * ROWS, n_atoms) and (3 * ROWS, 3 * COLUMNS).
     out
@@ -145,13 +149,16 @@ def condensed_fitted(
     right = blocks.reshape(n_blocks, 3 * COLUMNS, n_atoms)
     singles = np.empty(4 * COLUMNS, np.float32)
     distances = singles[3 * COLUMNS :]
+    rows = left.reshape(3, ROWS, n_atoms)
     stop = start + out.size
     first = row // ROWS * ROWS
     while first < n_frames and _pair(first, first + 1, n_frames) < stop:
         for axis in range(3):
             for k in range(ROWS):
                 block, lane = divmod(first + k, COLUMNS)
-                left[axis * ROWS + k] = blocks[block, axis, lane]
+                source, target = blocks[block, axis, lane], left[axis * ROWS + k]
+                for atom in range(n_atoms):
+                    target[atom] = source[order[atom]]
         for block in range(first // COLUMNS, n_blocks):
             from_column, to_column = block * COLUMNS, min((block + 1) * COLUMNS, n_frames)
             is_computed = False
@@ -174,7 +181,7 @@ def condensed_fitted(
                     for j in range(low, high):
                         if of_row[j - low] == UNCERTAIN:
                             total = traces[i] + traces[j]
-                            a, b = blocks[i // COLUMNS, :, i % COLUMNS], blocks[block, :, j - from_column]
+                            a, b = rows[:, k], blocks[block, :, j - from_column]
                             squared = np.nan if math.isnan(total) else fitted_squared(a, b, total)
                             of_row[j - low] = math.sqrt(squared)
                 wanted = out[origin + low - start : origin + high - start]
@@ -185,17 +192,29 @@ def condensed_fitted(
 
 @kernel
 def condensed_plain(
-    blocks: Float64Array, traces: Float64Array, n_frames: int, start: int, row: int, out: Float32Array
+    blocks: Float64Array,
+    traces: Float64Array,
+    n_frames: int,
+    start: int,
+    row: int,
+    order: Int64Array,
+    out: Float32Array,
 ) -> None:
     """RMSDs of structures as they are; parameters as for `condensed_fitted`, in blocks of one frame."""
     n_atoms = blocks.shape[3]
     flat = blocks.reshape(blocks.shape[0], 3 * n_atoms)
-    i, j = row, start - _pair(row, 0, n_frames)
+    one = np.empty(3 * n_atoms)
+    i, j, filled = row, start - _pair(row, 0, n_frames), -1
     for k in range(out.size):
         if j == n_frames:
             i += 1
             j = i + 1
-        out[k] = math.sqrt(plain_squared(flat[i], flat[j], n_atoms) + 0.0 * (traces[i] + traces[j]))
+        if filled != i:
+            filled = i
+            for atom in range(n_atoms):
+                for axis in range(3):
+                    one[axis * n_atoms + atom] = blocks[i, axis, 0, order[atom]]
+        out[k] = math.sqrt(plain_squared(one, flat[j], n_atoms) + 0.0 * (traces[i] + traces[j]))
         j += 1
 
 

@@ -11,7 +11,14 @@ from ._packing import Float64Array, frames_at_once, pack
 from ._screen import LANES, NO_LABEL, ZERO, nearest_fitted, nearest_plain
 from .metric import Metric, as_positions
 
-__all__ = ["Nearest", "PreparedLeaders", "nearest_leaders", "nearest_other_leaders", "prepare_leaders"]
+__all__ = [
+    "Nearest",
+    "PreparedLeaders",
+    "best_permutations",
+    "nearest_leaders",
+    "nearest_other_leaders",
+    "prepare_leaders",
+]
 
 PRODUCT_BYTES = 256 * 1024
 """Inner products that are worked on together; they stay in the second-level cache."""
@@ -27,9 +34,10 @@ class PreparedLeaders:
     Attributes
     ----------
     rows
-        Centred (and weighted) positions, shape (n_leaders, 3, n_atoms), nm.
+        Centred (and weighted) positions, shape (n_leaders * n_permutations, 3, n_atoms), nm: each leader by
+        each permutation of equivalent atoms.
     traces
-        Σ|y|² of each leader, shape (n_leaders,), nm².
+        Σ|y|² of each row, shape (n_leaders * n_permutations,), nm².
     columns, column_traces
         The same in float32, in blocks; no blocks if frames are compared without a fit.
     n_frame_atoms
@@ -46,9 +54,19 @@ class PreparedLeaders:
     metric: Metric
 
     @property
+    def n_permutations(self) -> int:
+        """Rows of each leader."""
+        return len(self.metric.orders(self.n_atoms))
+
+    @property
     def n_leaders(self) -> int:
         """Number of leaders."""
-        return int(self.rows.shape[0])
+        return len(self.rows) // self.n_permutations
+
+    def only(self, leader: int) -> "PreparedLeaders":
+        """One of the leaders."""
+        rows = slice(leader * self.n_permutations, (leader + 1) * self.n_permutations)
+        return _laid_out(self.rows[rows], self.traces[rows], self.n_frame_atoms, self.metric)
 
     @property
     def n_atoms(self) -> int:
@@ -114,17 +132,30 @@ def prepare_leaders(xyz: npt.ArrayLike, metric: Metric | None = None) -> Prepare
             f"{bad.size} of {n_leaders} leaders hold coordinates that are not finite numbers, the first at "
             f"index {bad[0]}: no frame can be compared with them, leave them out."
         )
-    n_blocks = -(-n_leaders // LANES) if metric.fit else 0
-    columns = np.zeros((n_blocks, 3, LANES, n_atoms), np.float32)
+    orders = metric.orders(n_atoms)
+    if len(orders) > 1:
+        expanded = np.empty((n_leaders, len(orders), 3, n_atoms))
+        for number, order in enumerate(orders):
+            expanded[:, number] = rows[:, :, order]
+        rows, traces = expanded.reshape(-1, 3, n_atoms), np.repeat(traces, len(orders))
+    return _laid_out(rows, traces, positions.shape[1], metric)
+
+
+def _laid_out(
+    rows: Float64Array, traces: Float64Array, n_frame_atoms: int, metric: Metric
+) -> PreparedLeaders:
+    n_rows, _, n_atoms = rows.shape
+    n_blocks = -(-n_rows // LANES) if metric.fit else 0
+    columns: npt.NDArray[np.float32] = np.zeros((n_blocks, 3, LANES, n_atoms), np.float32)
     column_traces = np.zeros(n_blocks * LANES, np.float32)
     with np.errstate(over="ignore"):  # to infinity, which the kernel sorts out
         for block in range(n_blocks):
-            some = slice(block * LANES, min((block + 1) * LANES, n_leaders))
+            some = slice(block * LANES, min((block + 1) * LANES, n_rows))
             n_lanes = some.stop - some.start
             columns[block, :, :n_lanes] = rows[some].transpose(1, 0, 2)
             column_traces[some] = traces[some]
     columns = columns.reshape(n_blocks * 3 * LANES, n_atoms)
-    return PreparedLeaders(rows, traces, columns, column_traces, positions.shape[1], metric)
+    return PreparedLeaders(rows, traces, columns, column_traces, n_frame_atoms, metric)
 
 
 def nearest_leaders(
@@ -156,9 +187,40 @@ def nearest_leaders(
         If the atom counts differ.
     """
     positions = as_positions(xyz, n_atoms=leaders.n_frame_atoms)
-    any_label = np.full(len(positions), NO_LABEL)
-    of_leaders = np.zeros(leaders.n_leaders, np.int32)
-    return _nearest(positions, leaders, of_leaders, any_label, below=np.float32(first_within or 0.0))
+    found = _of_leaders(_nearest(positions, leaders, below=np.float32(first_within or 0.0)), leaders)
+    if first_within is not None and leaders.n_permutations > 1:
+        # The first permutation within isn't the nearest one.
+        for leader in np.unique(found.index[found.index >= 0]).tolist():
+            here = found.index == leader
+            found.rmsd[here] = _nearest(positions[here], leaders.only(leader)).rmsd
+    return found
+
+
+def best_permutations(xyz: npt.ArrayLike, reference: npt.ArrayLike, metric: Metric) -> npt.NDArray[np.int32]:
+    """Permutation of a reference's equivalent atoms that is nearest to each frame.
+
+    Parameters
+    ----------
+    xyz
+        Positions, shape (n_frames, n_atoms, 3), nm. Not modified.
+    reference
+        Positions, shape (n_atoms, 3), nm. Not modified.
+    metric
+        How they are compared.
+
+    Returns
+    -------
+    Index into ``metric.permutations``, shape (n_frames,); -1 for a frame that isn't finite.
+
+    Raises
+    ------
+    TopologyMismatchError
+        If the atom counts differ.
+    NonFiniteError
+        If the reference isn't finite.
+    """
+    prepared = prepare_leaders(np.asarray(reference)[np.newaxis], metric)
+    return _nearest(as_positions(xyz, n_atoms=prepared.n_frame_atoms), prepared).index
 
 
 def nearest_other_leaders(
@@ -199,18 +261,27 @@ def nearest_other_leaders(
             f"There are {leaders.n_leaders} leaders with labels of shape {of_leaders.shape}, and "
             f"{positions.shape[0]} frames with labels of shape {of_frames.shape}: give one label for each."
         )
-    return _nearest(positions, leaders, of_leaders, of_frames)
+    return _of_leaders(_nearest(positions, leaders, of_leaders, of_frames), leaders)
+
+
+def _of_leaders(rows: Nearest, leaders: PreparedLeaders) -> Nearest:
+    # Rounded down, so that -1 stays.
+    return Nearest(rows.index // np.int32(leaders.n_permutations), rows.rmsd)
 
 
 def _nearest(
     positions: npt.NDArray[np.float32],
     leaders: PreparedLeaders,
-    leader_label: npt.NDArray[np.int32],
-    label: npt.NDArray[np.int32],
+    leader_label: npt.NDArray[np.int32] | None = None,
+    label: npt.NDArray[np.int32] | None = None,
     *,
     below: np.float32 = ZERO,
 ) -> Nearest:
+    """Find the nearest row: a leader by one of the permutations."""
     n_frames, n_atoms = len(positions), leaders.n_atoms
+    if leader_label is None or label is None:
+        leader_label, label = np.zeros(leaders.n_leaders, np.int32), np.full(n_frames, NO_LABEL)
+    leader_label = np.repeat(leader_label, leaders.n_permutations)
     index, rmsd = np.empty(n_frames, np.int32), np.empty(n_frames, np.float32)
     step = max(1, min(frames_at_once(n_atoms), n_frames))
     frames, traces = np.empty((step, 3, n_atoms)), np.empty(step)
@@ -233,4 +304,4 @@ def _nearest(
                 nearest_fitted(*some, *columns, leader_label, label[part], below, *scratch, *answer)
             else:
                 nearest_plain(*some, leader_label, label[part], below, *answer)
-    return Nearest(index=index, rmsd=rmsd)
+    return Nearest(index, rmsd)

@@ -88,6 +88,9 @@ class Metric:
         fit. Only their ratios matter. Equal if None.
     alignment
         Superposes every frame on one reference instead; then ``fit`` must be False.
+    permutations
+        A group of permutations of the compared atoms, shape (n_permutations, n_measured): the RMSD is the
+        least over them. Atoms that it exchanges must have equal weights. None if no atoms are equivalent.
 
     Raises
     ------
@@ -98,6 +101,7 @@ class Metric:
     fit: bool = True
     weights: Float64Array | None = None
     alignment: Alignment | None = None
+    permutations: IndexArray | None = None
 
     def __post_init__(self) -> None:
         if self.fit and self.alignment is not None:
@@ -130,7 +134,16 @@ class Metric:
                 f"There are {self.weights.size} weights for {compared} atoms: give one for each, in their "
                 "order."
             )
+        if self.permutations is not None and self.permutations.shape[1] != compared:
+            raise TopologyMismatchError(
+                f"There are permutations of {self.permutations.shape[1]} atoms for {compared} atoms: permute "
+                "those compared."
+            )
         return compared
+
+    def orders(self, n_measured: int) -> IndexArray:
+        """The permutations, shape (n_permutations, n_measured); the identity alone if there are none."""
+        return np.arange(n_measured)[np.newaxis] if self.permutations is None else self.permutations
 
     def root_weights(self, n_measured: int) -> Float64Array:
         """Square roots of the weights, scaled to a mean of 1, shape (n_measured,).

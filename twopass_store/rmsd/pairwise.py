@@ -36,9 +36,9 @@ class PairwiseRmsd:
     def __init__(self, xyz: npt.ArrayLike, metric: Metric | None = None) -> None:
         positions = as_positions(xyz)
         metric = metric or Metric()
-        self._fit = metric.fit
+        self._metric = metric
         self._n_frames, self._n_atoms = int(positions.shape[0]), metric.n_measured(positions.shape[1])
-        columns = COLUMNS if self._fit else 1
+        columns = COLUMNS if metric.fit else 1
         n_blocks = -(-self._n_frames // columns)
         self._blocks = np.zeros((n_blocks, 3, columns, self._n_atoms))
         self._traces = np.full(n_blocks * columns, np.nan)
@@ -93,14 +93,22 @@ class PairwiseRmsd:
         out = np.empty(stop - start, np.float32)
         if not out.size:
             return out
-        of_pairs = self._blocks, self._traces, self._n_frames, start, self._row_of(start)
-        if self._fit:
+        first, *others = self._metric.orders(self._n_atoms)
+        self._fill(start, first, out)
+        other = np.empty_like(out) if others else out
+        for order in others:
+            self._fill(start, order, other)
+            np.minimum(out, other, out=out)
+        return out
+
+    def _fill(self, start: int, order: npt.NDArray[np.int64], out: npt.NDArray[np.float32]) -> None:
+        of_pairs = self._blocks, self._traces, self._n_frames, start, self._row_of(start), order
+        if self._metric.fit:
             left, products = np.empty((3 * ROWS, self._n_atoms)), np.empty((3 * ROWS, 3 * COLUMNS))
             with one_blas_thread():
                 condensed_fitted(*of_pairs, left, products, out)
         else:
             condensed_plain(*of_pairs, out)
-        return out
 
     def _row_of(self, pair: int) -> int:
         """Row i of a pair, in exact integers: counted from the end, rows have 1, 2, 3, … pairs."""
