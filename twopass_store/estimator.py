@@ -11,8 +11,9 @@ from .config import ClusterConfig, validated
 from .errors import ConfigError, TopologyMismatchError
 from .executors import PROCESS_BYTES, ThreadExecutor, available_cpus, memory_budget, require_within
 from .linkage import choosing_bytes
+from .metric import ClusterMetric
 from .partition import n_pairs, stride_for_subset
-from .rmsd import Nearest, PairwiseRmsd, nearest_leaders, prepare_leaders
+from .rmsd import Metric, Nearest, PairwiseRmsd, nearest_leaders, prepare_leaders
 
 __all__ = ["TwoPassClustering", "nearest", "rmsd_matrix"]
 
@@ -21,7 +22,7 @@ FRAMES_AT_ONCE = 4096
 DEFAULT_SUBSET = 5_000
 
 
-def rmsd_matrix(X: Any) -> NDArray[np.float32]:
+def rmsd_matrix(X: Any, *, symmetry: str | None = None) -> NDArray[np.float32]:
     """Minimal RMSDs of all pairs of frames.
 
     Parameters
@@ -29,6 +30,8 @@ def rmsd_matrix(X: Any) -> NDArray[np.float32]:
     X
         Positions in nm, shape (n_frames, n_atoms, 3); or an `mdtraj.Trajectory`; or an MDAnalysis AtomGroup
         or Universe, of which all frames are read. All atoms count: select them before.
+    symmetry
+        ``auto`` or ``auto,chains``, see `ClusterConfig`; then `X` is an `mdtraj.Trajectory`.
 
     Returns
     -------
@@ -48,17 +51,19 @@ def rmsd_matrix(X: Any) -> NDArray[np.float32]:
         stage="rmsd_matrix",
         mend="Give fewer frames, or cluster them with `TwoPassClustering`.",
     )
-    matrix: NDArray[np.float32] = squareform(_distances(positions))
+    matrix: NDArray[np.float32] = squareform(_distances(positions, _metric(X, symmetry)))
     return matrix
 
 
-def nearest(X: Any, references: Any) -> Nearest:
+def nearest(X: Any, references: Any, *, symmetry: str | None = None) -> Nearest:
     """Nearest of some structures to each frame.
 
     Parameters
     ----------
     X, references
         Frames of the same atoms, see `rmsd_matrix`.
+    symmetry
+        See `rmsd_matrix`.
 
     Returns
     -------
@@ -72,13 +77,16 @@ def nearest(X: Any, references: Any) -> Nearest:
     NonFiniteError
         If a reference isn't finite.
     """
-    return _nearest(_positions(X), _positions(references), None)
+    return _nearest(_positions(X), _positions(references), _metric(X, symmetry))
 
 
 def _nearest(
-    positions: NDArray[np.float32], references: NDArray[np.float32], first_within: float | None
+    positions: NDArray[np.float32],
+    references: NDArray[np.float32],
+    metric: Metric,
+    first_within: float | None = None,
 ) -> Nearest:
-    leaders = prepare_leaders(references)
+    leaders = prepare_leaders(references, metric)
     index, rmsd = np.empty(len(positions), np.int32), np.empty(len(positions), np.float32)
 
     def compare(start: int) -> None:
@@ -180,7 +188,8 @@ class TwoPassClustering:
         require_within(
             memory_budget(None), PROCESS_BYTES + needed, stage="fit", mend="Use a larger `stride`."
         )
-        distances = _distances(positions[subset])
+        self._metric = _metric(X, config.symmetry)
+        distances = _distances(positions[subset], self._metric)
         self.linkage_ = link_as(config, distances, threads)
         found = label_as(config, distances, self.linkage_)
         clustered = subset[found.members]
@@ -212,7 +221,7 @@ class TwoPassClustering:
         return self.fit(X).labels_
 
     def _assign(self, positions: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        found = _nearest(positions, self.leaders_, self._within)
+        found = _nearest(positions, self.leaders_, self._metric, self._within)
         labels = np.where(found.index >= 0, self.leader_labels_[found.index], -1).astype(np.int32)
         if self._given["noise_cutoff"] is not None:
             labels[found.rmsd > np.float32(self._given["noise_cutoff"])] = -1
@@ -249,9 +258,25 @@ def _positions(X: Any) -> NDArray[np.float32]:
     return found
 
 
-def _distances(positions: NDArray[np.float32]) -> NDArray[np.float32]:
+def _metric(X: Any, symmetry: str | None) -> Metric:
+    """Return the minimal RMSD, the least over equivalent atoms if asked for."""
+    if symmetry is None:
+        return Metric()
+    config = validated(ClusterConfig, {"symmetry": symmetry})
+    if not hasattr(X, "topology"):
+        raise ConfigError("`symmetry` needs the atoms and bonds: give an `mdtraj.Trajectory`.")
+    from .trajectory import find_symmetry
+
+    atoms = np.arange(X.n_atoms)
+    found, _ = find_symmetry(X.topology, atoms, chains=config.symmetry == "auto,chains")
+    if found is None:
+        return Metric()
+    return ClusterMetric(atoms, symmetry_atoms=found.atoms, permutations=found.permutations).for_kernels()
+
+
+def _distances(positions: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:
     """Return the minimal RMSDs of all pairs, condensed."""
-    kernel = PairwiseRmsd(positions)
+    kernel = PairwiseRmsd(positions, metric)
     distances = np.empty(kernel.n_pairs, np.float32)
 
     def compute(start: int) -> None:

@@ -35,6 +35,12 @@ class ClusterMetric:
         None if there is none.
     align_text
         The reference and its atoms in words.
+    symmetry_atoms, permutations
+        Atoms that permutations of equivalent atoms move, indices along ``atom``, and the atom that each puts
+        in the place of each, shape (n_permutations, n_symmetry_atoms): a group on the atoms of the RMSD, the
+        identity first. None if there is none.
+    symmetry_text
+        How many they are, and of what.
     """
 
     atoms: NDArray[np.int64]
@@ -44,6 +50,9 @@ class ClusterMetric:
     align_masses: NDArray[np.float64] | None = None
     reference: NDArray[np.float32] | None = None
     align_text: str = ""
+    symmetry_atoms: NDArray[np.int64] | None = None
+    permutations: NDArray[np.int64] | None = None
+    symmetry_text: str = ""
 
     @property
     def read_atoms(self) -> NDArray[np.int64]:
@@ -58,12 +67,30 @@ class ClusterMetric:
     @property
     def text(self) -> str:
         """What the attribute ``metric`` says."""
-        return metric_text(self.fit, weighted=self.masses is not None)
+        return metric_text(
+            self.fit, weighted=self.masses is not None, symmetric=self.permutations is not None
+        )
 
     @property
     def is_default(self) -> bool:
         """Whether it is the minimal RMSD of atoms of equal weight."""
-        return self.fit == "pairs" and self.masses is None
+        return self.fit == "pairs" and self.masses is None and self.permutations is None
+
+    @property
+    def n_permutations(self) -> int:
+        """Number of permutations, 1 if there is none but the identity."""
+        return 1 if self.permutations is None else len(self.permutations)
+
+    @property
+    def orders(self) -> NDArray[np.int64] | None:
+        """The permutations of the atoms of the RMSD, indices into these, shape (n_permutations, n_atoms)."""
+        if self.permutations is None or self.symmetry_atoms is None:
+            return None
+        orders = np.tile(np.arange(len(self.atoms)), (len(self.permutations), 1))
+        chosen = np.isin(self.symmetry_atoms, self.atoms)
+        places = np.searchsorted(self.atoms, self.symmetry_atoms[chosen])
+        orders[:, places] = np.searchsorted(self.atoms, self.permutations[:, chosen])
+        return orders
 
     def for_kernels(self) -> Metric:
         """The metric of frames that consist of `read_atoms`."""
@@ -72,7 +99,7 @@ class ClusterMetric:
             fitted, measured = (np.searchsorted(self.read_atoms, a) for a in (self.align_atoms, self.atoms))
             reference = self.reference.astype(np.float64)
             alignment = Alignment(fitted, measured, reference, weights=self.align_masses)
-        return Metric(fit=self.fit == "pairs", weights=self.masses, alignment=alignment)
+        return Metric(self.fit == "pairs", self.masses, alignment, self.orders)
 
     def parameters(self) -> dict[str, Any]:
         """All that determines distances beside the atoms of the RMSD, for keys and fingerprints."""
@@ -84,12 +111,14 @@ class ClusterMetric:
             found["reference"] = _digest(self.reference)
             if self.align_masses is not None:
                 found["align_masses"] = _digest(self.align_masses)
+        if (orders := self.orders) is not None:
+            found |= {"n_permutations": len(orders), "symmetry": _digest(orders)}
         return found
 
     def attrs(self) -> dict[str, Any]:
         """Attributes of the clustering's group."""
-        found = {"metric": self.text, "fit": self.fit}
-        return {**found, "alignment": self.align_text} if self.align_text else found
+        told = {"alignment": self.align_text, "symmetry": self.symmetry_text}
+        return {"metric": self.text, "fit": self.fit, **{key: text for key, text in told.items() if text}}
 
     def arrays(self) -> list[tuple[ArraySpec, NDArray[Any]]]:
         """Arrays that it adds to the clustering's group, none for the default."""
@@ -98,6 +127,8 @@ class ClusterMetric:
             "align_atom_index": self.align_atoms,
             "align_atom_mass": self.align_masses,
             "reference_position": self.reference,
+            "symmetry_atom_index": self.symmetry_atoms,
+            "symmetry_permutation": self.permutations,
         }
         return [(spec, value) for spec in METRIC if (value := values[spec.name]) is not None]
 
@@ -116,6 +147,9 @@ def read_metric(store: Store, group: str) -> ClusterMetric:
         align_masses=found.get("align_atom_mass"),
         reference=found.get("reference_position"),
         align_text=str(attrs.get("alignment", "")),
+        symmetry_atoms=found.get("symmetry_atom_index"),
+        permutations=found.get("symmetry_permutation"),
+        symmetry_text=str(attrs.get("symmetry", "")),
     )
 
 

@@ -285,6 +285,22 @@ METRIC = (
         "nm",
         "positions in the reference of the atoms that frames are superposed by",
     ),
+    ArraySpec(
+        "symmetry_atom_index",
+        ("symmetry_atom",),
+        "int64",
+        -1,
+        "1",
+        "atoms that permutations of equivalent atoms move, indices along atom",
+    ),
+    ArraySpec(
+        "symmetry_permutation",
+        ("permutation", "symmetry_atom"),
+        "int64",
+        -1,
+        "1",
+        "the atom that each permutation puts in the place of each, an index along atom",
+    ),
 )
 """Arrays of a clustering's group that are there where its metric needs them."""
 
@@ -433,7 +449,7 @@ def position_spec(dtype: str, scale: float | None, *, rounds: bool = False) -> A
     return replace(spec, dtype=dtype, fill_value=unwritten, attrs=attrs)
 
 
-def metric_text(fit: str, *, weighted: bool) -> str:
+def metric_text(fit: str, *, weighted: bool, symmetric: bool = False) -> str:
     """Return what the attribute ``metric`` says.
 
     Parameters
@@ -443,13 +459,16 @@ def metric_text(fit: str, *, weighted: bool) -> str:
         a ``reference``.
     weighted
         Whether atoms are weighted by their masses.
+    symmetric
+        Whether it is the least over permutations of equivalent atoms.
     """
     superposition = {
         "pairs": "minimal RMSD after optimal superposition",
         "none": "RMSD of positions as they are, without superposition",
         "reference": "RMSD after superposition of every frame on one reference",
     }[fit]
-    return f"{superposition}, atoms {'weighted by mass' if weighted else 'of equal weight'}"
+    least = ", the least over permutations of equivalent atoms" if symmetric else ""
+    return f"{superposition}, atoms {'weighted by mass' if weighted else 'of equal weight'}{least}"
 
 
 DEFAULT_METRIC = metric_text("pairs", weighted=False)

@@ -220,7 +220,7 @@ def _clustering(status: "StoreStatus", name: str) -> list[str]:
 
 def _parameters(parameters: Mapping[str, Any]) -> str:
     # Digests tell runs apart, but nothing to a reader.
-    hidden = ("ingest", "clustering", "assign", "topology", "masses", "align_masses", "reference")
+    hidden = "ingest", "clustering", "assign", "topology", "masses", "align_masses", "reference", "symmetry"
     shown = {key: value for key, value in parameters.items() if key not in hidden and value is not None}
     if shown.get("metric") == DEFAULT_METRIC:
         del shown["metric"]

@@ -12,6 +12,9 @@ __all__ = ["assign", "cluster", "ingest", "recut", "run", "scan"]
 
 WRITES = (RESTART, BREAK_LOCK, QUIET)
 
+OF_LEADERS = ("select", "leader_labels", "symmetry")
+"""Options that only leaders from outside have."""
+
 
 @command("twopass run configs/demo.toml --set cluster.n_clusters=5", flags=WRITES)
 def run(
@@ -187,14 +190,16 @@ def assign(
 
     from .summary_tables import print_summary
 
-    of_leaders = {name: options.pop(name) for name in ("select", "leader_labels") if name in options}
+    of_leaders = {name: options.pop(name) for name in OF_LEADERS if name in options}
     if leaders:
         options.setdefault("name", "default")
         names = ("name", "restart", "break_lock", "progress", "memory")
         shared = {name: options[name] for name in names if name in options}
         adopt_leaders(store, leaders, **of_leaders, **shared)
-    elif "select" in of_leaders:
-        raise ConfigError("`select` goes with `leaders`: other clusterings have their atoms already.")
+    elif foreign := of_leaders.keys() - {"leader_labels"}:
+        raise ConfigError(
+            f"`{min(foreign)}` goes with `leaders`: other clusterings have their metric already."
+        )
     result = assign_frames(store, **options)
     print_summary(cluster_table(store, result.name))
     if not result.n_frames_computed + result.n_margins_computed:

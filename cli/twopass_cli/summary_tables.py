@@ -197,8 +197,8 @@ def _facts(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("RMSD", f"{attrs['n_selected_atoms']:,} of {count(attrs['n_atoms'], 'atom')} ({attrs['atoms']})"),
     ]
     if attrs.get("metric", DEFAULT_METRIC) != DEFAULT_METRIC:
-        alignment = f" ({attrs['alignment']})" if "alignment" in attrs else ""
-        facts.append(("Metric", f"{attrs['metric']}{alignment}"))
+        more = "; ".join(attrs[key] for key in ("alignment", "symmetry") if key in attrs)
+        facts.append(("Metric", f"{attrs['metric']}{more and f' ({more})'}"))
     facts += _passes(attrs)
     if "noise_cutoff_nm" in attrs:
         beyond = attrs["n_beyond_noise_cutoff"]

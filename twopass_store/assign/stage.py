@@ -238,7 +238,8 @@ def _affordable_workers(store: Store, name: str, config: AssignConfig, progress:
     n_atoms = store.shape("position")[1]
     metric = read_metric(store, f"clusterings/{name}")
     n_selected, n_compared = len(metric.read_atoms), len(metric.atoms)
-    n_leaders = store.shape(f"clusterings/{name}/leader_frame")[0]
+    # The kernel compares with each leader by each permutation of equivalent atoms.
+    n_leaders = store.shape(f"clusterings/{name}/leader_frame")[0] * metric.n_permutations
     block = store.chunk_length("position")
     # A block as it lies on disk, decoded, and cut to the atoms needed; then the kernel's own.
     per_worker = block * (2 * n_atoms + n_selected) * 12

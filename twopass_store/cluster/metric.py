@@ -1,5 +1,6 @@
 """From the options of a metric to what is measured, resolved once, in the first pass."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mdtraj as md
@@ -18,6 +19,7 @@ from ..trajectory import (
     default_rmsd_atoms,
     describe_selection,
     element_masses,
+    find_symmetry,
     load_structures,
     match_atoms,
     read_masses,
@@ -26,18 +28,54 @@ from ..trajectory import (
     topology_from_json,
 )
 
-__all__ = ["choose_atoms", "load_within", "remarks_on", "resolve_metric"]
+__all__ = ["choose_atoms", "load_within", "remarks_on", "resolve_metric", "with_symmetry"]
 
 
 def resolve_metric(
     store: Store, topology: md.Topology, config: ClusterConfig, atoms: NDArray[np.int64]
-) -> ClusterMetric:
-    """Find out what a config's metric means for the atoms of a store.
+) -> tuple[ClusterMetric, list[str]]:
+    """Find out what a config's metric means for the atoms of a store, and what the user should know of it.
 
     `atoms` are those of the RMSD, ascending indices along ``atom``. Raises a `ConfigError` if masses are
-    wanted that aren't known, or the atoms to superpose by leave a rotation open; a `TrajectoryError` if a
-    file isn't there or can't be read, its atoms don't match, or a position isn't finite.
+    wanted that aren't known, the atoms to superpose by leave a rotation open, or there are too many
+    permutations; a `TrajectoryError` if a file isn't there or can't be read, its atoms don't match, or a
+    position isn't finite.
     """
+    metric = _without_symmetry(store, topology, config, atoms)
+    return with_symmetry(store, topology, metric, config.symmetry, config.select)
+
+
+def with_symmetry(
+    store: Store, topology: md.Topology, metric: ClusterMetric, symmetry: str | None, select: str | None
+) -> tuple[ClusterMetric, list[str]]:
+    """Add the permutations of equivalent atoms to a metric whose atoms a selection chose."""
+    if symmetry is None:
+        return metric, []
+    chains, guessed = symmetry == "auto,chains", _guessed(store) or ()
+    found, remarks = find_symmetry(topology, metric.atoms, chains=chains, guessed=guessed, select=select)
+    if found is None:
+        remarks.append("symmetry: none of the selected atoms are equivalent, so --symmetry changes nothing")
+        return metric, remarks
+    cost = f"each RMSD is the least of {len(found.permutations)} and takes so many times as long"
+    remarks.append(f"symmetry: {found.text}; {cost}")
+    symmetric = replace(
+        metric, symmetry_atoms=found.atoms, permutations=found.permutations, symmetry_text=found.text
+    )
+    if (masses := metric.masses) is not None and (orders := symmetric.orders) is not None:
+        unlike = np.argwhere(~np.isclose(masses[orders], masses, rtol=1e-6))
+        if len(unlike):
+            pair = [unlike[0, 1], orders[tuple(unlike[0])]]
+            one, other = (f"{topology.atom(int(metric.atoms[row]))} ({masses[row]:g} Da)" for row in pair)
+            raise ConfigError(
+                f"--symmetry: {one} and {other} are equivalent and can't have different --masses. Give them "
+                "the same mass, or leave --symmetry out."
+            )
+    return symmetric, remarks
+
+
+def _without_symmetry(
+    store: Store, topology: md.Topology, config: ClusterConfig, atoms: NDArray[np.int64]
+) -> ClusterMetric:
     align_atoms = None if config.align_select is None else select_atoms(topology, config.align_select)
     fit = "none" if config.no_fit else "pairs" if align_atoms is None else "reference"
     masses = align_masses = None

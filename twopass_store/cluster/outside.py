@@ -123,6 +123,7 @@ class _Adopt(Stage[bool]):
         self.values: dict[str, NDArray[Any]] = {}
         self.attrs: dict[str, Any] = {}
         self.remarks: list[str] = []
+        self.of_metric: list[tuple[ArraySpec, NDArray[Any]]] = []
         self.group = f"clusterings/{config.name}"
 
     def locks(self) -> Sequence[Lock]:
@@ -139,6 +140,7 @@ class _Adopt(Stage[bool]):
                 "structures": parameters["structures"],
                 "select": self.config.select,
                 "labels_by": self.config.leader_labels,
+                **({} if self.config.symmetry is None else {"symmetry": self.config.symmetry}),
             },
         )
         return [Step(plan, (f"margin-{name}", f"assign-{name}"))]
@@ -156,17 +158,20 @@ class _Adopt(Stage[bool]):
     @property
     def arrays(self) -> list[tuple[ArraySpec, NDArray[Any]]]:
         specs = (*OUTSIDE, *CLUSTERING)
-        return [(spec, self.values[spec.name]) for spec in specs if spec.name in self.values]
+        found = [(spec, self.values[spec.name]) for spec in specs if spec.name in self.values]
+        return [*self.of_metric, *found]
 
     def _read(self, store: Store) -> dict[str, Any]:
         """Read the structures and match their atoms to the store's; returns the parameters."""
         # mdtraj takes a second to import.
         from ..trajectory import place_atoms
-        from .metric import choose_atoms, load_within, remarks_on
+        from .metric import choose_atoms, load_within, remarks_on, with_symmetry
 
         topology, atoms, text = choose_atoms(store, self.config.select)
-        self.remarks = remarks_on(store, topology, self.config.select)
-        metric = ClusterMetric(atoms)
+        select, symmetry = self.config.select, self.config.symmetry
+        metric, self.remarks = with_symmetry(store, topology, ClusterMetric(atoms), symmetry, select)
+        self.remarks += remarks_on(store, topology, select)
+        self.of_metric = metric.arrays()
         positions: list[NDArray[np.float32]] = []
         paths: list[str] = []
         models: list[int] = []
@@ -195,7 +200,7 @@ class _Adopt(Stage[bool]):
             "linkage": None,
             "linkage_method": None,
             "linkage_input": None,
-            "select": self.config.select,
+            "select": select,
             "atoms": text,
             **metric.attrs(),
             "n_clusters_asked": None,

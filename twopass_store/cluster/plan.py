@@ -125,8 +125,8 @@ def plan_cluster(
         stage, mend = "cluster" if n_judged is None else "scan", "The subset comes on top."
         require_room(memory_budget(config.memory), fixed_bytes, stage=stage, mend=mend)
         topology, atoms, atoms_text = choose_atoms(store, config.select)
-        metric = resolve_metric(store, topology, config, atoms)
-        remarks = remarks_on(store, topology, config.select, config.align_select)
+        metric, remarks = resolve_metric(store, topology, config, atoms)
+        remarks += remarks_on(store, topology, config.select, config.align_select)
     else:
         attrs = store.attrs(f"clusterings/{like}")
         n_frames = store.attrs(f"subsets/{attrs['subset']}")["frame_stop"]
@@ -253,8 +253,13 @@ def _affordable_workers(
         sizes = n_frames, len(metric.atoms), n_pairs_at_once
         return pairwise_bytes(*sizes, n_frame_atoms=metric.n_frame_atoms)
 
+    # As stored, of the atoms of the RMSD, and while they are made.
+    permutations = 0
+    if metric.permutations is not None:
+        permutations = 24 * (metric.permutations.size + len(metric.permutations) * len(metric.atoms))
+
     def projected(n_frames: int, workers: int) -> int:
-        gathered = n_frames * len(metric.read_atoms) * 12
+        gathered = n_frames * len(metric.read_atoms) * 12 + permutations
         one = pairwise(n_frames, PAIR_CHUNK)
         needs = [
             gathered + one + (workers - 1) * (one - pairwise(n_frames, 0)),

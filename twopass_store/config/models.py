@@ -57,7 +57,7 @@ METHODS_WITH: dict[str, tuple[str, ...]] = {
 }
 """Fields of `ClusterConfig` that not every method of the first pass takes, with the methods that do."""
 
-METRIC_OPTIONS = ("mass_weighted", "masses", "no_fit", "align_to", "align_select")
+METRIC_OPTIONS = ("mass_weighted", "masses", "no_fit", "align_to", "align_select", "symmetry")
 """Fields of `ClusterConfig` that choose another metric than the minimal RMSD of atoms of equal weight."""
 
 
@@ -172,6 +172,15 @@ SubsetFrames = Annotated[
 ]
 SubsetStride = Annotated[
     Count | None, Field(description="Cluster every nth frame of the store, instead of `subset_frames`.")
+]
+
+Equivalent = Annotated[
+    Literal["auto", "auto,chains"] | None,
+    Field(
+        description="Take the least RMSD over all exchanges of equivalent atoms, at most 1,000 permutations. "
+        "auto: the two ends of Arg, Asp, Glu, Leu, Phe, Tyr and Val, and what the bonds of a ligand make "
+        "alike. auto,chains: identical chains, too."
+    ),
 ]
 
 
@@ -320,6 +329,7 @@ class ClusterConfig(_Model):
     """
     align_select: Selection | None = None
     """Atoms to superpose by, with `align_to`."""
+    symmetry: Equivalent = None
     subset_frames: SubsetFrames = None
     stride: SubsetStride = None
     method: Literal["linkage", "gromos"] = "linkage"
@@ -485,6 +495,7 @@ class LeadersConfig(_Model):
     """With structures from outside: order makes each a cluster of its own, from 1; file makes those of a file
     one cluster. Clusters are numbered in the order given.
     """
+    symmetry: Equivalent = None
     memory: Memory = None
 
 

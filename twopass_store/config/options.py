@@ -74,6 +74,7 @@ class ClusterOptions(_Subset, total=False):
     no_fit: bool
     align_to: int | Path | None
     align_select: str | None
+    symmetry: str | None
     method: str
     linkage: str
     linkage_input: str
@@ -96,6 +97,7 @@ class LeadersOptions(TypedDict, total=False):
     name: str
     select: str | None
     leader_labels: str
+    symmetry: str | None
     memory: Size | None
 
 

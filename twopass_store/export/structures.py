@@ -157,12 +157,36 @@ def superposed(
     if metric.fit == "pairs":
         # Around the origin, since PDB has no room for coordinates far out.
         reference = xyz[0] - xyz[0].mean(axis=0, dtype=np.float64) if onto is None else onto
-        return _moved(xyz, reference, metric.atoms, metric.masses)
+        if metric.permutations is None or metric.symmetry_atoms is None:
+            return _moved(xyz, reference, metric.atoms, metric.masses)
+        to, renumbered = _renumbered(xyz, metric, reference)
+        moved = _moved(renumbered, reference, metric.atoms, metric.masses)
+        # Each atom is to have its own position.
+        moved[:, metric.symmetry_atoms] = np.take_along_axis(moved, to[:, :, np.newaxis], axis=1)
+        return moved
     if metric.align_atoms is not None and metric.reference is not None:
         reference = np.full(xyz.shape[1:], np.nan)
         reference[metric.align_atoms] = metric.reference
         return _moved(xyz, reference, metric.align_atoms, metric.align_masses)
     return xyz
+
+
+def _renumbered(
+    xyz: NDArray[np.float32], metric: ClusterMetric, reference: NDArray[np.floating]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Exchange equivalent atoms so that structures are nearest to a reference.
+
+    Returns the atom to which each of the metric's `symmetry_atoms` goes, shape (n_structures, n_atoms), and
+    the positions.
+    """
+    from ..rmsd import best_permutations
+
+    assert metric.permutations is not None
+    read = metric.read_atoms
+    best = best_permutations(xyz[:, read], reference[read], metric.for_kernels())
+    to, found = metric.permutations[np.maximum(best, 0)], xyz.copy()
+    np.put_along_axis(found, to[:, :, np.newaxis], xyz[:, metric.symmetry_atoms], axis=1)
+    return to, found
 
 
 def _moved(
@@ -213,7 +237,11 @@ def _from_source(
         start += len(part)
     kept, fitted = files.kept_atoms, metric.align_atoms
     fitted = None if fitted is None else kept[fitted]
-    return xyz, files.topology, replace(metric, atoms=kept[metric.atoms], align_atoms=fitted)
+    metric = replace(metric, atoms=kept[metric.atoms], align_atoms=fitted)
+    if metric.permutations is not None:
+        moved, permutations = kept[metric.symmetry_atoms], kept[metric.permutations]
+        metric = replace(metric, symmetry_atoms=moved, permutations=permutations)
+    return xyz, files.topology, metric
 
 
 def _averages(
@@ -226,6 +254,7 @@ def _averages(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Average all frames of each medoid's cluster, and run, superposed on it; and count them."""
     finished_assign(store, name)
+    as_numbered = replace(metric, symmetry_atoms=None, permutations=None)
     sums, counts = np.zeros(medoids.shape), np.zeros(len(medoids), np.int64)
     n_frames, chunk = store.shape("position")[0], store.chunk_length("position")
     for index in range(n_chunks(n_frames, chunk)):
@@ -237,7 +266,10 @@ def _averages(
             if chosen.run is not None:
                 here &= run == chosen.run[place]
             if here.any():
-                moved = superposed(xyz[here], metric, medoids[place])
+                frames_of = xyz[here]
+                if metric.permutations is not None:
+                    _, frames_of = _renumbered(frames_of, metric, medoids[place])
+                moved = superposed(frames_of, as_numbered, medoids[place])
                 sums[place] += moved.sum(axis=0, dtype=np.float64)
                 counts[place] += len(moved)
     if not counts.all():

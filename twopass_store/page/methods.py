@@ -22,7 +22,7 @@ def methods(facts: Mapping[str, Any]) -> str:
         f"{_count(n_frames, 'frame')} of {_count(facts['n_trajectories'], 'trajectory file')}{length} were "
         f"clustered with twopass-store {versions.pop('twopass-store', '')}.",
         f"Structures were compared by the {facts['metric']}, over "
-        f"{_count(facts['n_selected_atoms'], 'atom')} ({facts['atoms']}{_alignment(facts)}).",
+        f"{_count(facts['n_selected_atoms'], 'atom')} ({facts['atoms']}{_metric(facts)}).",
     ]
     rule = f"each frame was given the label of the nearest of {_count(facts['n_leaders'], 'leader')}"
     if facts.get("subset"):
@@ -52,8 +52,8 @@ def methods(facts: Mapping[str, Any]) -> str:
     return " ".join(text)
 
 
-def _alignment(facts: Mapping[str, Any]) -> str:
-    return f"; {facts['alignment']}" if facts.get("alignment") else ""
+def _metric(facts: Mapping[str, Any]) -> str:
+    return "".join(f"; {facts[key]}" for key in ("alignment", "symmetry") if facts.get(key))
 
 
 def _first_pass(facts: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from .probe import other_reader, probe, require_reader
 from .reader import Block, load_structures, read_blocks, read_steps, read_times, reading_bytes
 from .recognition import format_of
 from .selection import read_index_group, select_atoms
+from .symmetry import Symmetry, find_symmetry
 from .topology import (
     TOPOLOGY_BYTES_PER_ATOM,
     count_atoms,
@@ -40,6 +41,7 @@ __all__ = [
     "BondCheck",
     "JumpCheck",
     "OddBonds",
+    "Symmetry",
     "TrajectoryFormat",
     "TrajectoryInfo",
     "check_unchanged",
@@ -49,6 +51,7 @@ __all__ = [
     "digest_file",
     "element_masses",
     "end_readers",
+    "find_symmetry",
     "format_of",
     "grid_step",
     "guessed_elements",

@@ -16,6 +16,7 @@ __all__ = [
     "default_rmsd_atoms",
     "describe_selection",
     "element_of",
+    "has_polymer_name",
     "is_missed",
     "is_solvent",
     "symbol_of",
@@ -68,11 +69,18 @@ def is_missed(residue: Any, kind: str) -> bool:
     atoms = {atom.name.replace("*", "'") for atom in residue.atoms}
     if kind == "nucleic":
         return not residue.is_nucleic and (name in _NUCLEOTIDES or {"C1'", "C3'", "C4'"} <= atoms)
-    if residue.is_protein:
-        return False
+    return not residue.is_protein and (_is_amino(name) or {"N", "CA", "C"} <= atoms)
+
+
+def has_polymer_name(residue: Any) -> bool:
+    """Tell whether a residue has the name of an amino acid or a nucleotide."""
+    name = residue.name.strip()
+    return residue.is_protein or residue.is_nucleic or _is_amino(name) or name in _NUCLEOTIDES
+
+
+def _is_amino(name: str) -> bool:
     # Amber's residues at the ends of a chain are called NALA and CALA.
-    is_terminal = len(name) == 4 and name[0] in "NC" and name[1:] in _AMINO
-    return name in _AMINO or is_terminal or {"N", "CA", "C"} <= atoms
+    return name in _AMINO or (len(name) == 4 and name[0] in "NC" and name[1:] in _AMINO)
 
 
 def is_solvent(residue: Any) -> bool:

@@ -1,0 +1,365 @@
+"""Equivalent atoms: those that a renumbering of the same molecules exchanges.
+
+Permutations are products of levels, each a list of permutations of which one is taken: a residue swapped or
+not, or the images of one atom of a ligand while those before it stay (its transversal in a stabiliser chain).
+So their number is known before any is made, and no product comes twice.
+
+References
+----------
+Sims, in: Computational Problems in Abstract Algebra (1970) 169: a group from transversals.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from math import prod
+from typing import Any
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError
+from .atoms import has_polymer_name, is_solvent, symbol_of
+from .expression import quoted
+
+__all__ = ["MAX_PERMUTATIONS", "Symmetry", "find_symmetry"]
+
+MAX_PERMUTATIONS = 1_000
+
+_RING = (("CD1", "CD2"), ("CE1", "CE2"))
+_PAIRS = {
+    "ARG": (("NH1", "NH2"),),
+    "ASP": (("OD1", "OD2"),),
+    "GLU": (("OE1", "OE2"),),
+    "LEU": (("CD1", "CD2"),),
+    "PHE": _RING,
+    "TYR": _RING,
+    "VAL": (("CG1", "CG2"),),
+}
+
+Mapping = dict[int, int]
+"""A permutation: which atom comes to the place of which, without those that stay."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Symmetry:
+    """The permutations of equivalent atoms.
+
+    Attributes
+    ----------
+    atoms
+        Atoms that any of them moves, ascending indices, shape (n_moved,).
+    permutations
+        The atom that comes to the place of each, shape (n_permutations, n_moved): the identity first.
+    text
+        Their number, and what contributes how many.
+    """
+
+    atoms: NDArray[np.int64]
+    permutations: NDArray[np.int64]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Independent permutations of one residue, ligand or set of chains."""
+
+    kind: str
+    label: str
+    levels: list[list[Mapping]]
+
+    @property
+    def size(self) -> int:
+        return prod(map(len, self.levels))
+
+    @property
+    def moved(self) -> set[int]:
+        return {atom for level in self.levels for mapping in level for atom in mapping}
+
+
+def find_symmetry(
+    topology: md.Topology,
+    atom_indices: NDArray[np.int64],
+    *,
+    chains: bool = False,
+    guessed: Collection[int] = (),
+    select: str | None = None,
+) -> tuple[Symmetry | None, list[str]]:
+    """Permutations of equivalent atoms, each different on the chosen atoms, and none that leads out of them.
+
+    In the amino acids Arg, Asp, Glu, Leu, Phe, Tyr and Val, atoms are equivalent by name, together with their
+    hydrogens; in residues that are neither protein, nucleic acid, water nor single ions, by the bonds and the
+    elements: every automorphism counts. Atoms bonded to other molecules stay.
+
+    Parameters
+    ----------
+    topology
+        All atoms, with bonds.
+    atom_indices
+        The chosen atoms, ascending, shape (n_selected,).
+    chains
+        Whether chains with the same residues, atoms and bonds are exchanged, too.
+    guessed
+        Atoms whose elements aren't in the topology file: they are told apart by their names.
+    select
+        The selection that chose the atoms, to write a smaller one.
+
+    Returns
+    -------
+    The permutations, None if there is only the identity; and what the user should know.
+
+    Raises
+    ------
+    ConfigError
+        If there are more than `MAX_PERMUTATIONS`, or networkx is needed and isn't there.
+    """
+    parts, remarks = _find_parts(topology, atom_indices, chains, guessed)
+    n_permutations = _size(parts)
+    if n_permutations > MAX_PERMUTATIONS:
+        raise ConfigError(_too_many(topology, atom_indices, chains, guessed, parts, select))
+    if n_permutations == 1:
+        return None, remarks
+    moved = np.array(sorted(set().union(*(part.moved for part in parts))), np.int64)
+    place = {atom: number for number, atom in enumerate(moved.tolist())}
+    found = np.arange(len(moved))[np.newaxis]
+    for level in (level for part in parts for level in part.levels):
+        images = [[place[mapping.get(atom, atom)] for atom in place] for mapping in level]
+        found = found[:, images].reshape(-1, len(moved))
+    # In an order that doesn't depend on which of equal permutations was found first.
+    chosen = np.flatnonzero(np.isin(moved, atom_indices))
+    order = np.lexsort(found[:, chosen[::-1]].T)
+    ranked = sorted(parts, key=lambda part: part.size)
+    sizes = [(n, [part.label for part in some]) for n, some in groupby(ranked, key=lambda part: part.size)]
+    told = "; ".join(f"{', '.join(labels)}: {n}{' each' * (len(labels) > 1)}" for n, labels in sizes)
+    return Symmetry(moved, moved[found[order]], f"{n_permutations} permutations ({told})"), remarks
+
+
+def _find_parts(
+    topology: md.Topology, atom_indices: NDArray[np.int64], chains: bool, guessed: Collection[int]
+) -> tuple[list[_Part], list[str]]:
+    selected, unknown = set(atom_indices.tolist()), set(guessed)
+    neighbours: dict[int, set[int]] = {atom.index: set() for atom in topology.atoms}
+    for one, other in topology.bonds:
+        neighbours[one.index].add(other.index)
+        neighbours[other.index].add(one.index)
+    parts, loose = [], []
+    if chains:
+        parts = list(_chain_parts(topology, selected, neighbours))
+    for chain in topology.chains:
+        colours: dict[int, tuple[str, bool]] = {}
+        for residue in chain.residues:
+            swap = _named_swap(residue, selected)
+            if swap:
+                parts.append(_Part(residue.name, _label(residue), [[{}, swap]]))
+            if has_polymer_name(residue) or is_solvent(residue):
+                continue
+            for atom in residue.atoms:
+                symbol = "" if atom.index in unknown else symbol_of(atom)
+                colours[atom.index] = (symbol or f"named {atom.name}", atom.index in selected)
+            chosen = [atom.index for atom in residue.atoms if atom.index in selected]
+            if len(chosen) > 1 and not all(neighbours[index] for index in chosen):
+                loose.append(_label(residue))
+        parts += _ligand_parts(topology, colours, neighbours) if selected & colours.keys() else []
+    remarks = []
+    if loose:
+        shown = ", ".join(loose[:5]) + (", …" if len(loose) > 5 else "")
+        remarks.append(
+            f"warning: --symmetry: atoms of {shown} have no bonds in the topology, so it isn't known which "
+            "are equivalent: ingest with a topology that has bonds (prmtop, psf, mol2, a PDB with CONECT)"
+        )
+    if chains and not any(part.kind == "chains" for part in parts):
+        remarks.append(
+            "warning: --symmetry: no two chains with selected atoms have the same residues, atoms and bonds"
+        )
+    return parts, remarks
+
+
+def _label(residue: Any) -> str:
+    chain = residue.chain.chain_id if residue.chain.topology.n_chains > 1 else None
+    return f"{residue.name} {residue.resSeq}{f' {chain}' if chain and chain.strip() else ''}"
+
+
+def _named_swap(residue: Any, selected: set[int]) -> Mapping:
+    """Swap the named atoms with their hydrogens; empty if one side has others, as where it is protonated."""
+    name = residue.name.strip().upper()
+    name = name[1:] if len(name) == 4 and name[0] in "NC" else name
+    if name not in _PAIRS:
+        return {}
+    # 1HD1 is HD11, too.
+    index = {
+        (bare := atom.name.lstrip("0123456789")) + atom.name[: len(atom.name) - len(bare)]: atom.index
+        for atom in residue.atoms
+    }
+    swap: Mapping = {}
+    for pair in _PAIRS[name]:
+        one, other = (
+            [index[each] for each in sorted(index) if each == of or each.startswith(f"H{of[1:]}")]
+            for of in pair
+        )
+        if len(one) != len(other):
+            return {}
+        swap |= dict(zip(one + other, other + one, strict=True))
+    leads_out = any((one in selected) != (other in selected) for one, other in swap.items())
+    return {} if leads_out or selected.isdisjoint(swap) else swap
+
+
+def _ligand_parts(
+    topology: md.Topology, colours: dict[int, tuple[str, bool]], neighbours: dict[int, set[int]]
+) -> Iterator[_Part]:
+    """Yield the automorphisms of the molecules that some atoms of a chain make up."""
+    try:
+        import networkx as nx
+    except ImportError as error:
+        raise ConfigError(
+            "The equivalent atoms of ligands are found by networkx, which isn't installed: "
+            "pip install 'twopass-store[symmetry]'"
+        ) from error
+    graph = nx.Graph()
+    graph.add_nodes_from(colours)
+    graph.add_edges_from((one, other) for one in colours for other in neighbours[one] if other in colours)
+    for members in nx.connected_components(graph):
+        atoms = sorted(members)
+        place = {atom: number for number, atom in enumerate(atoms)}
+        # An atom that is bonded to something else has a colour of its own.
+        anchors = [place[atom] if neighbours[atom] - members else -1 for atom in atoms]
+        own = tuple((*colours[atom], anchor) for atom, anchor in zip(atoms, anchors, strict=True))
+        edges = tuple((place[one], place[other]) for one, other in graph.subgraph(members).edges)
+        levels = [
+            [{atoms[one]: atoms[other] for one, other in mapping.items()} for mapping in level]
+            for level in _automorphisms(own, edges)
+        ]
+        if levels:
+            residue = topology.atom(min(atom for atom in levels[0][1] if colours[atom][1])).residue
+            yield _Part(residue.name, _label(residue), levels)
+
+
+@lru_cache(maxsize=64)
+def _automorphisms(
+    colours: tuple[tuple[str, bool, int], ...], edges: tuple[tuple[int, int], ...]
+) -> list[list[Mapping]]:
+    """Find the levels of a connected graph's automorphisms, by their action on the selected atoms."""
+    import networkx as nx
+
+    graph = nx.Graph(edges)
+    graph.add_nodes_from(range(len(colours)))
+    refined: dict[int, Any] = dict(enumerate(colours))
+    # Colours are integers from here on, so that networkx goes through them in the same order always.
+    levels: list[list[Mapping]] = []
+    for atom in (atom for atom, (_, is_selected, _) in enumerate(colours) if is_selected):
+        refined = _refine(graph, refined)
+        level: list[Mapping] = [{}]
+        for other in (each for each in refined if refined[each] == refined[atom] and each != atom):
+            sides = graph.copy(), graph.copy()
+            for side, marked in zip(sides, (atom, other), strict=True):
+                nx.set_node_attributes(side, {**refined, marked: -1}, "colour")
+            found = nx.vf2pp_isomorphism(*sides, node_label="colour")
+            if found is not None:
+                level.append({one: to for one, to in found.items() if one != to})
+        if len(level) > 1:
+            levels.append(level)
+        refined[atom] = -2
+    return levels
+
+
+def _refine(graph: Any, colours: dict[int, Any]) -> dict[int, Any]:
+    """Tell atoms apart by the colours of their neighbours, again and again."""
+    n_colours = 0
+    while len(set(colours.values())) > n_colours:
+        n_colours = len(set(colours.values()))
+        numbers: dict[Any, int] = {}
+        around = {one: tuple(sorted(map(hash, (colours[other] for other in graph[one])))) for one in colours}
+        colours = {
+            one: numbers.setdefault((colour, around[one]), len(numbers)) for one, colour in colours.items()
+        }
+    return colours
+
+
+def _chain_parts(
+    topology: md.Topology, selected: set[int], neighbours: dict[int, set[int]]
+) -> Iterator[_Part]:
+    """Yield the exchanges of chains that have the same residues, atoms, bonds and selected atoms."""
+    alike: dict[Any, list[Any]] = {}
+    for chain in topology.chains:
+        atoms = [atom.index for atom in chain.atoms]
+        if selected.isdisjoint(atoms) or all(map(is_solvent, chain.residues)):
+            continue
+        place, first = {atom: number for number, atom in enumerate(atoms)}, chain.residue(0).index
+        signature = tuple(
+            (
+                atom.residue.name,
+                atom.residue.index - first,
+                atom.name,
+                symbol_of(atom),
+                atom.index in selected,
+                # -1 for atoms of other chains.
+                tuple(sorted(place.get(other, -1) for other in neighbours[atom.index])),
+            )
+            for atom in chain.atoms
+        )
+        alike.setdefault(signature, []).append(chain)
+    for chains in alike.values():
+        if len(chains) == 1:
+            continue
+        atoms_of = [[atom.index for atom in chain.atoms] for chain in chains]
+        swaps = [
+            [{}, *(_exchange(atoms_of[first], other) for other in atoms_of[first + 1 :])]
+            for first in range(len(chains) - 1)
+        ]
+        names = [str(chain.chain_id or chain.index).strip() for chain in chains]
+        yield _Part("chains", f"chains {', '.join(names)}", swaps)
+
+
+def _exchange(some: list[int], others: list[int]) -> Mapping:
+    return dict(zip(some + others, others + some, strict=True))
+
+
+def _too_many(
+    topology: md.Topology,
+    atom_indices: NDArray[np.int64],
+    chains: bool,
+    guessed: Collection[int],
+    parts: list[_Part],
+    select: str | None,
+) -> str:
+    """Say what contributes most, and which atoms to leave out."""
+    n_permutations, by_kind = _size(parts), _by_kind(parts)
+    kind, most = max(by_kind.items(), key=lambda each: _size(each[1]))
+    what = f"{kind} ({len(most)} residues)" if kind != "chains" else most[0].label
+    problem = (
+        f"--symmetry: the selected atoms have {n_permutations:,} permutations, more than the "
+        f"{MAX_PERMUTATIONS:,} that are compared at most. {what} contribute a factor of {_size(most):,}."
+    )
+    option, left_out = "--symmetry auto,chains" if chains else "--symmetry auto", []
+    left, atoms = set(atom_indices.tolist()), list(topology.atoms)
+    hydrogens = {atom.index for atom in atoms if symbol_of(atom) == "H"}
+    if all(atom.element for atom in atoms) and hydrogens & left & set().union(*(p.moved for p in parts)):
+        left -= hydrogens
+        left_out.append("element H")
+        kept = np.array(sorted(left), np.int64)
+        by_kind = _by_kind(_find_parts(topology, kept, chains, guessed)[0])
+    while prod(map(_size, by_kind.values())) > MAX_PERMUTATIONS:
+        kind = max(by_kind, key=lambda each: _size(by_kind[each]))
+        moved = left & set().union(*(part.moved for part in by_kind.pop(kind)))
+        if kind == "chains":
+            option = "--symmetry auto"
+            continue
+        left -= moved
+        for residue in dict.fromkeys(atoms[atom].residue.name for atom in sorted(moved)):
+            names = sorted({atoms[atom].name for atom in moved if atoms[atom].residue.name == residue})
+            left_out.append(f"(resname {quoted([residue])} and name {quoted(names)})")
+    if not left:
+        return f"{problem} Leave the option out, or select other atoms."
+    base = "element != H and not water" if select is None else f"({select})"
+    smaller = f' --select "{" and not ".join([base, *left_out])}"' if left_out else ""
+    return f"{problem} It works with: {option}{smaller}"
+
+
+def _by_kind(parts: list[_Part]) -> dict[str, list[_Part]]:
+    kinds = dict.fromkeys(part.kind for part in parts)
+    return {kind: [part for part in parts if part.kind == kind] for kind in kinds}
+
+
+def _size(parts: list[_Part]) -> int:
+    return prod(part.size for part in parts)
