@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config import IngestConfig, InputFile, expand_paths
 from ..errors import ConfigError, FingerprintMismatchError, StageIncompleteError, StoreError, TrajectoryError
-from ..journal import Plan, Product
+from ..journal import Plan
 from ..partition import FRAME_CHUNK, chunk_range, n_chunks
 from ..schema import INGESTED
 from ..store import Store
@@ -85,28 +85,21 @@ def plan_append(store: Store, config: IngestConfig, files: Sequence[InputFile]) 
         {index: origin_of(source) for index, source in longer_files.items()},
         {index: len(source.kept) for index, source in added.items()},
     )
-    n_frames = n_before + sum(len(source.kept) for source in added.values())
-    tables = {**plan.tables, **file_columns(origins.files)}
-    lengths = {"frame": n_frames, "trajectory_file": len(origins.files)}
     if store.has("run"):
         _require_same_runs(store, plan)
-        lengths["simulation_run"] = len(tables["run_label"])
+    n_added = sum(len(source.kept) for source in added.values())
+    grown = [spec.name for spec in INGESTED if spec.dims[0] != "atom"]
     longer = replace(
         plan,
         sources=tuple(added.values()),
         trajectories=tuple(added),
         n_stored=n_before,
-        n_frames=n_frames,
-        tables={name: column for name, column in tables.items() if store.has(name)},
-        arrays=tuple(
-            (spec, (lengths[spec.dims[0]], *store.shape(spec.name)[1:]))
-            for spec in INGESTED
-            if spec.dims[0] in lengths and store.has(spec.name)
-        ),
+        tables={**plan.tables, **file_columns(origins.files)},
+        names=frozenset(filter(store.has, grown)),
         messages=(
             *plan.messages,
-            f"{n_frames - n_before:,} frames are added to {n_before:,}: of new files {len(new)}, of files "
-            f"that have grown {len(added) - len(new)}",
+            f"{n_added:,} frames are added to {n_before:,}: of new files {len(new)}, of files that have "
+            f"grown {len(added) - len(new)}",
         ),
     )
     return replace(longer, journal=origins.put_into(_extended(store, journal.plan, longer, n_files)))
@@ -142,7 +135,6 @@ def _require_same(store: Store, present: Plan, plan: IngestPlan) -> None:
     if before["select"] != asked["select"]:
         found = ["select", *(key for key in found if key != "topology")]
     kind = store.attrs("time")["time_source"]
-    names = {spec.name for spec, _ in plan.arrays}
     if found:
         pairs = [f"{key} (stored {before.get(key)}, requested {asked.get(key)})" for key in found]
         reason = f"it was made with other parameters: {'; '.join(pairs)}"
@@ -150,9 +142,9 @@ def _require_same(store: Store, present: Plan, plan: IngestPlan) -> None:
     elif kind != plan.time_source:
         reason = f"its times are of the kind {kind!r}, those of the files {plan.time_source!r}"
         mend = "Ingest them into a store of their own, or give times with `dt`."
-    elif "unitcell_lengths" in names and not store.has("unitcell_lengths"):
+    elif "unitcell_lengths" in plan.names and not store.has("unitcell_lengths"):
         reason = "it was made without unit cells, and these files have some"
-    elif ("run" in names) != store.has("run"):
+    elif ("run" in plan.names) != store.has("run"):
         reason = "either all of its files are grouped into runs, or none"
         mend = f"Leave out what names runs, or {mend[0].lower()}{mend[1:]}"
     else:
@@ -219,8 +211,7 @@ def _extended(store: Store, before: Plan, longer: IngestPlan, n_files: int) -> P
     if any(index < n_files - 1 for index in longer.trajectories):
         order = f"from frame {longer.n_stored}: files {list(longer.trajectories)}"
         parameters["appended"] = [*before.parameters.get("appended", []), order]
-    lengths = {spec.name: Store.product("", spec, shape) for spec, shape in longer.arrays}
-    lengths["position"] = Product("position", n_chunks(longer.n_frames, store.unit_length("position")))
+    lengths = {product.path: product for product in longer.products}
     noted = {key: value for key, value in longer.journal.request.items() if key == JUMPS}
     noted |= {"append": {"n_frames": longer.n_stored, "n_files": n_files}}
     return replace(

@@ -39,7 +39,8 @@ def read_chunks(
     Raises a `TrajectoryError` if a file can't be read on, or a frame isn't finite; the chunks before it have
     been yielded.
     """
-    wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, plan.n_frames))
+    n_frames, specs = plan.n_frames, plan.along_frame
+    wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, n_frames))
     edge = max(wanted.start, min(wanted.stop, plan.n_stored))
     blocks = chain(
         _stored_frames(plan, store, FrameRange(wanted.start, edge)),
@@ -48,15 +49,15 @@ def read_chunks(
     )
     left: Columns | None = None
     for index in range(stretch.start, stretch.stop):
-        frames = chunk_range(index, chunk=chunk_frames, length=plan.n_frames)
+        frames = chunk_range(index, chunk=chunk_frames, length=n_frames)
         left = left or next(blocks)
         columns: Columns = {}
         if len(left["time"]) == len(frames):
-            for spec in plan.along_frame:
+            for spec in specs:
                 columns[spec.name] = left[spec.name].astype(spec.dtype, copy=False)
             left = None
         else:
-            for spec in plan.along_frame:
+            for spec in specs:
                 columns[spec.name] = np.empty((len(frames), *left[spec.name].shape[1:]), spec.dtype)
             filled = 0
             while filled < len(frames):

@@ -51,7 +51,8 @@ def estimate(config: IngestConfig, progress: Progress, *, append_to: Path | None
         progress.note(message)
     budget = memory_budget(config.memory)
     asked = config.workers or min(available_cpus(), useful_workers(plan.sources))
-    workers = max(1, min(asked, (budget - plan.shared_bytes) // plan.worker_bytes))
+    shared_bytes, worker_bytes = plan.memory
+    workers = max(1, min(asked, (budget - shared_bytes) // worker_bytes))
 
     read_seconds, encode_seconds, bytes_per_frame = 0.0, 0.0, 0.0
     for member, n_kept in _samples(plan.sources):
@@ -76,7 +77,7 @@ def estimate(config: IngestConfig, progress: Progress, *, append_to: Path | None
         source_bytes=sum(source.info.size_bytes for source in plan.sources),
         packing=describe_packing(packing),
         workers=workers,
-        memory_bytes=plan.shared_bytes + workers * plan.worker_bytes,
+        memory_bytes=shared_bytes + workers * worker_bytes,
         budget_bytes=budget,
         disk_bytes=int(n_frames * (bytes_per_frame + COLUMN_SHARE * column_bytes)),
         # One thread of a worker reads while the other encodes.

@@ -1,7 +1,8 @@
 """What an ingest will do: its files, the frames kept of each, the atoms, and the memory that it needs."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import IngestConfig, InputFile
-from ..journal import Plan
+from ..journal import Plan, Product
 from ..partition import chunks_per_shard, position_chunk_frames
-from ..schema import FRAME, INGESTED, UNITCELL, ArraySpec
+from ..schema import FRAME, INGESTED, TRAJECTORY_FILE, TRAJECTORY_RECORD, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import (
     READER_BYTES,
@@ -56,20 +57,23 @@ TIMED_BYTES_PER_FRAME = 100
 class IngestPlan:
     """All that an ingest does, fixed before its first frame is read."""
 
-    sources: tuple[Source, ...]
-    trajectories: tuple[int, ...]
-    stored_topology: md.Topology
-    guessed: NDArray[np.int64]
-    n_frames: int
-    n_stored: int
-    tables: Mapping[str, NDArray[Any]]
-    time_source: str
-    arrays: tuple[tuple[ArraySpec, tuple[int, ...]], ...]
-    journal: Plan
-    shard_chunks: int
-    shared_bytes: int
-    worker_bytes: int
-    messages: tuple[str, ...]
+    sources: tuple[Source, ...]  # to read, in the order of their frames in the store
+    trajectories: tuple[int, ...]  # their indices in its table of files
+    stored_topology: md.Topology  # the atoms kept, as the first file names them
+    guessed: NDArray[np.int64]  # those of them whose elements it doesn't have
+    n_stored: int  # frames at the store's beginning that are there already: 0 unless more are appended
+    tables: Mapping[str, NDArray[Any]]  # columns of the tables of files, atoms and runs by name
+    names: frozenset[str]  # of the root's arrays that are written
+    time_source: str  # see the schema
+    journal: Plan  # as the journal keeps it
+    shard_chunks: int  # chunks of positions in one file, which is what a unit writes
+    memory: tuple[int, int]  # upper bounds, in bytes: of the driver, and of each worker beside it
+    messages: tuple[str, ...]  # what the user should see
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in the store."""
+        return self.n_stored + sum(len(source.kept) for source in self.sources)
 
     @property
     def n_atoms(self) -> int:
@@ -79,7 +83,26 @@ class IngestPlan:
     @property
     def along_frame(self) -> list[ArraySpec]:
         """The arrays along ``frame``."""
-        return [spec for spec, _ in self.arrays if spec.dims[0] == "frame"]
+        return [spec for spec in INGESTED if spec.dims[0] == "frame" and spec.name in self.names]
+
+    @property
+    def arrays(self) -> list[tuple[ArraySpec, tuple[int, ...]]]:
+        """The arrays that are written, with their shapes."""
+        sizes = {"frame": self.n_frames, "atom": self.n_atoms, "xyz": 3}
+        sizes["trajectory_file"] = len(self.tables["trajectory_path"])
+        sizes["simulation_run"] = len(self.tables.get("run_label", ()))
+        return [
+            (spec, tuple(sizes[dim] for dim in spec.dims)) for spec in INGESTED if spec.name in self.names
+        ]
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        """The same for the journal."""
+        shards = {"position": self.shard_chunks}
+        return tuple(
+            Store.product("", spec, shape, shard_chunks=shards.get(spec.name, 1))
+            for spec, shape in self.arrays
+        )
 
 
 def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store | None = None) -> IngestPlan:
@@ -111,42 +134,27 @@ def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store |
         names |= {spec.name for spec in UNITCELL}
     if inputs.runs is not None:
         names.add("run")
-    sizes = {"frame": n_frames, "atom": reference.n_kept, "xyz": 3, "trajectory_file": len(sources)}
-    sizes["simulation_run"] = len(inputs.runs or ())
-    arrays = tuple((spec, tuple(sizes[dim] for dim in spec.dims)) for spec in INGESTED if spec.name in names)
     shard_frames = shard_chunks * position_chunk_frames(reference.n_kept)
     unit = min(shard_frames, n_frames + (0 if to is None else to.shape("position")[0]))
-    shared_bytes, worker_bytes = memory_of(config, sources, systems, unit=unit, n_timed=inputs.n_timed)
+    memory = memory_of(config, sources, systems, unit=unit)
     guessed = reference.guessed_atoms()
     look = look_at_frames(sources, stored_topology, guessed, for_jumps=config.image == "none")
-    return IngestPlan(
+    request |= {JUMPS: look.jumps} if look.jumps else {}
+    plan = IngestPlan(
         sources=sources,
         trajectories=tuple(range(len(sources))),
         stored_topology=stored_topology,
         guessed=guessed,
-        n_frames=n_frames,
         n_stored=0,
         tables=tables,
+        names=frozenset(names),
         time_source=inputs.time_source,
-        arrays=arrays,
-        journal=origins.put_into(
-            Plan(
-                stage="ingest",
-                parameters=_parameters(config, inputs, systems, stored_topology),
-                products=tuple(
-                    Store.product(
-                        "", spec, shape, shard_chunks=shard_chunks if spec.name == "position" else 1
-                    )
-                    for spec, shape in arrays
-                ),
-                request=request | ({JUMPS: look.jumps} if look.jumps else {}),
-            )
-        ),
+        journal=Plan("ingest", _parameters(config, inputs, systems, stored_topology), (), request),
         shard_chunks=shard_chunks,
-        shared_bytes=shared_bytes,
-        worker_bytes=worker_bytes,
+        memory=memory,
         messages=tuple(_messages(config, inputs, systems, look)),
     )
+    return replace(plan, journal=origins.put_into(replace(plan.journal, products=plan.products)))
 
 
 def _parameters(
@@ -200,25 +208,13 @@ def describe_file(source: Source, reference: str) -> str:
 
 def file_columns(files: Sequence[Origin]) -> dict[str, NDArray[Any]]:
     """Return the columns of the table of files by name."""
-    names = (
-        "path",
-        "n_frames",
-        "digest",
-        "size",
-        "modified",
-        "n_promised",
-        "bytes_left",
-        "n_without_positions",
-    )
     keys = {"size": "size_bytes", "modified": "modified_ns"}
-    columns = {
-        f"trajectory_{name}": np.array(
-            [file.info[keys.get(name, name)] for file in files],
-            object if name in ("path", "digest") else np.int64,
-        )
-        for name in names
-    }
-    return {**columns, "trajectory_label": np.array([file.label for file in files], object)}
+    columns = {}
+    for spec in (*TRAJECTORY_FILE, *TRAJECTORY_RECORD):
+        name = spec.name.removeprefix("trajectory_")
+        values = [file.label if name == "label" else file.info[keys.get(name, name)] for file in files]
+        columns[spec.name] = np.array(values, object if spec.dtype == "str" else spec.dtype)
+    return columns
 
 
 def atom_columns(topology: md.Topology) -> dict[str, NDArray[Any]]:
@@ -257,12 +253,9 @@ def _run_columns(runs: Sequence[Run] | None) -> dict[str, NDArray[Any]]:
 
 
 def memory_of(
-    config: IngestConfig, sources: Sequence[Source], systems: SystemTable, *, unit: int, n_timed: int
+    config: IngestConfig, sources: Sequence[Source], systems: SystemTable, *, unit: int
 ) -> tuple[int, int]:
-    """Return upper bounds of what the driver needs, and each worker beside it, in bytes.
-
-    A unit is so many frames; the times of `n_timed` are looked at together.
-    """
+    """Return upper bounds of what the driver needs, and each worker beside it; a unit is so many frames."""
     n_kept = systems.reference.n_kept
     # The reader's cache keeps two topologies.
     topologies = sum(sorted(system.n_atoms for system in systems.systems)[-2:])
@@ -272,7 +265,12 @@ def memory_of(
     reads_topology = config.image != "none" or any(
         source.info.format.name in ("MDTraj HDF5", "GRO") for source in sources
     )
-    shared = DRIVER_BYTES + topology_bytes + TIMED_BYTES_PER_FRAME * n_timed + FRAME_COLUMN_BYTES
+    # The times of a run are looked at together; what is in no run is looked at file by file.
+    timed: Counter[int | str] = Counter()
+    for source in sources:
+        timed[source.run if source.run >= 0 else source.info.path] += source.info.n_frames
+    shared = DRIVER_BYTES + topology_bytes + FRAME_COLUMN_BYTES
+    shared += TIMED_BYTES_PER_FRAME * max(timed.values())
     reader = READER_BYTES + (topology_bytes if reads_topology else 0)
     reader += max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
     given = [source.info.n_frames for source in sources if source.user_time is not None]

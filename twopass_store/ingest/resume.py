@@ -78,29 +78,23 @@ def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestCon
         for index, file in enumerate(origins.files)
     ]
     parts = list(origins.parts(n_stored))
-    sizes = {"frame": n_frames, "atom": topology.n_atoms, "xyz": 3, "trajectory_file": len(files)}
-    tables = (
-        file_columns(origins.files) | atom_columns(topology) | _run_columns(recorded.parameters, products)
-    )
-    sizes["simulation_run"] = len(tables.get("run_label", ()))
     memory = PROCESS_BYTES, 1
     if needed:
         used = [files[index] for index in sorted(needed)]
-        memory = memory_of(asked, used, systems, unit=min(unit, n_frames), n_timed=0)
+        memory = memory_of(asked, used, systems, unit=min(unit, n_frames))
+    runs = _run_columns(recorded.parameters, products)
     plan = IngestPlan(
         sources=tuple(replace(files[index], kept=kept) for index, _, kept in parts),
         trajectories=tuple(index for index, _, _ in parts),
         stored_topology=topology,
         guessed=np.empty(0, np.int64) if is_whole else systems.reference.guessed_atoms(),
-        n_frames=n_frames,
         n_stored=n_stored,
-        tables={name: column for name, column in tables.items() if name in products},
+        tables=file_columns(origins.files) | atom_columns(topology) | runs,
+        names=frozenset(products),
         time_source=origins.time_source,
-        arrays=tuple((spec, tuple(sizes[dim] for dim in spec.dims)) for spec in specs),
         journal=journal.plan,
         shard_chunks=shard_chunks,
-        shared_bytes=memory[0],
-        worker_bytes=memory[1],
+        memory=memory,
         messages=(f"going on with what was begun: {len(needed)} of {len(files)} files are read",),
     )
     return plan, asked

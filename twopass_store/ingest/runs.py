@@ -21,7 +21,7 @@ __all__ = [
     "Part",
     "Run",
     "Source",
-    "cut_at_seams",
+    "choose_within",
     "group_runs",
     "order_parts",
     "short_name",
@@ -198,15 +198,28 @@ def order_parts(
     if len({part.file for part in parts}) < len(files) or len({part.is_steps for part in parts}) > 1:
         chosen = choose_by_number([file.info.n_frames for file in files], config)
         return [_keeping(file, [kept]) for file, kept in zip(files, chosen.kept, strict=True)], [], chosen
-    chosen = choose_by_time([times for _, times in cut], config)
-    if parts[0].is_steps:
-        chosen = replace(chosen, spacing=np.nan, kept_spacing=np.nan)
+    chosen = _choose(cut, config)
     if config.overlap == "error" and any(chosen.n_repeated):
         _refuse_overlap(parts, chosen)
     kept: dict[int, list[NDArray[np.int64]]] = {}
     for part, frames in zip(parts, chosen.kept, strict=True):
         kept.setdefault(part.file, []).append(part.start + frames)
     return [_keeping(files[file], frames) for file, frames in kept.items()], parts, chosen
+
+
+def _choose(cut: Sequence[tuple[Part, Times]], config: IngestConfig) -> Choice:
+    chosen = choose_by_time([times for _, times in cut], config)
+    return replace(chosen, spacing=np.nan, kept_spacing=np.nan) if cut[0][0].is_steps else chosen
+
+
+def choose_within(info: TrajectoryInfo, config: IngestConfig) -> tuple[list[Part], Choice]:
+    """Cut a file where time goes back, and choose as if it were a run: for what its times show."""
+    # MDAnalysis reads all of a frame for its time.
+    cut = [] if info.format.mdanalysis is not None else cut_at_seams(info, read_times(info))
+    if not cut:
+        return [], choose_by_number([info.n_frames], config)
+    cut.sort(key=lambda one: one[0].first)
+    return [part for part, _ in cut], _choose(cut, config)
 
 
 def _keeping(file: Source, frames: Sequence[NDArray[np.int64]]) -> Source:

@@ -298,8 +298,8 @@ def _prepared_workers(plan: "IngestPlan", config: IngestConfig, progress: Progre
     return affordable_workers(
         config.workers or min(available_cpus(), useful_workers(plan.sources)),
         memory_budget(config.memory),
-        shared=plan.shared_bytes,
-        per_worker=plan.worker_bytes,
+        shared=plan.memory[0],
+        per_worker=plan.memory[1],
         stage="ingest",
         mend=f"Or {smaller}.",
         progress=progress,
@@ -337,9 +337,9 @@ def _run(
         return max(0, frames.stop - max(frames.start, plan.n_stored))
 
     chunk_frames = store.unit_length("position")
-    missing = np.flatnonzero(~journal.done("position"))
-    n_left = sum(n_new(chunk_range(int(c), chunk=chunk_frames, length=plan.n_frames)) for c in missing)
-    progress.start("ingest", total=plan.n_frames, done=plan.n_frames - n_left, unit="frames")
+    missing, n_frames = np.flatnonzero(~journal.done("position")), plan.n_frames
+    n_left = sum(n_new(chunk_range(int(c), chunk=chunk_frames, length=n_frames)) for c in missing)
+    progress.start("ingest", total=n_frames, done=n_frames - n_left, unit="frames")
     stretches = list(
         cut_stretches(
             plan.sources, missing, chunk_frames=chunk_frames, workers=workers, n_stored=plan.n_stored
