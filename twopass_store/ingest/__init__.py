@@ -1,8 +1,8 @@
 """The stage `ingest`: trajectories of many formats into one store of coordinates."""
 
-from .again import SourceFrames
 from .outcome import IngestEstimate, IngestResult
 from .relocate import Move, RelocateResult, relocate_trajectories
+from .resume import SourceFrames
 from .stage import estimate_ingest, ingest_trajectories
 
 __all__ = [

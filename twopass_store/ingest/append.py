@@ -14,8 +14,8 @@ from ..partition import FRAME_CHUNK, chunk_range, n_chunks
 from ..schema import INGESTED
 from ..store import Store
 from ..trajectory import TrajectoryInfo, digest_file
-from .origins import Origins
-from .plan import IngestPlan, describe_file, file_columns, origin_of, plan_ingest
+from .origins import Origins, file_columns, recorded_origins
+from .plan import IngestPlan, describe_file, origin_of, plan_ingest
 from .request import JUMPS, as_before
 from .runs import Source
 
@@ -30,8 +30,7 @@ def plan_append(store: Store, config: IngestConfig, files: Sequence[InputFile]) 
 
     Options that aren't given are as they were when the store was made.
     """
-    journal = store.journal("ingest")
-    origins = None if journal is None else Origins.of(journal.plan)
+    journal, origins = store.journal("ingest"), recorded_origins(store)
     if journal is None or origins is None or not journal.complete:
         raise StageIncompleteError(
             f"{store.path}: ingest has not finished, so what can be added isn't known yet. Run "

@@ -87,7 +87,7 @@ def read_frames(
             source.info,
             frames=wanted,
             atom_indices=system.atom_indices,
-            images=None if system.image is None else (system.topology_path, system.image, system.reader),
+            images=system.images,
             block_frames=block_frames,
         )
         with closing(blocks):

@@ -1,7 +1,6 @@
 """A look at a few frames before all are read: broken periodic images, and atoms in another order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import mdtraj as md
@@ -13,25 +12,19 @@ from ..partition import FrameList
 from ..trajectory import BondCheck, JumpCheck, OddBonds, read_blocks, with_bonds
 from .runs import Source
 
-__all__ = ["Look", "look_at_frames"]
+__all__ = ["look_at_frames"]
 
 FILES_LOOKED_AT = 32
 FRAMES_LOOKED_AT = 32
 """Of all files together, but at least 3 and at most 16 of each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a look has shown."""
-
-    jumps: str  # in how many frames atoms jump across the box, such as "3 of 32"; empty for none
-    remarks: tuple[str, ...]  # what the user should see
-
-
 def look_at_frames(
     sources: Sequence[Source], kept_topology: md.Topology, guessed: NDArray[np.int64], *, for_jumps: bool
-) -> Look:
+) -> tuple[str, list[str]]:
     """Look at a few frames each of at most 32 files, `for_jumps` across the box, too.
+
+    Returns in how many frames atoms jump, such as "3 of 32", or "", and what the user should see.
 
     `guessed` are the atoms kept whose elements are guesses. Raises a `TopologyMismatchError` if most bonds of
     a file have lengths of no bond: its atoms are in another order.
@@ -69,7 +62,7 @@ def look_at_frames(
             f"is {first}. RMSDs would measure the jump: use `image` whole, or `image` with an anchor such as "
             '"anchor=protein"'
         )
-    return Look(f"{n_jumps} of {n_looked}" if n_jumps else "", tuple(remarks))
+    return (f"{n_jumps} of {n_looked}" if n_jumps else ""), remarks
 
 
 def _other_order(source: Source, found: OddBonds) -> TopologyMismatchError:

@@ -1,17 +1,19 @@
 """Where the frames of a store come from, as its plan keeps it: enough to read any of them again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..journal import Plan, pack_json, unpack_json
 from ..partition import FrameList, FrameRange
+from ..schema import TRAJECTORY_FILE, TRAJECTORY_RECORD
 from ..store import Store
 
-__all__ = ["ORIGINS", "Origin", "Origins", "recorded_paths", "with_origins_of"]
+__all__ = ["ORIGINS", "Origin", "Origins", "file_columns", "recorded_origins", "with_origins_of"]
 
 ORIGINS = "origins"
 """Where a plan's request has them."""
@@ -105,11 +107,21 @@ def with_origins_of(plan: Plan, other: Plan) -> Plan:
     return replace(other, request={**other.request, ORIGINS: plan.request[ORIGINS]})
 
 
-def recorded_paths(store: Store) -> list[str]:
-    """Return the paths of a store's source files; none if nothing was planned yet."""
+def recorded_origins(store: Store) -> Origins | None:
+    """Return the source files of a store; None if nothing was planned yet."""
     journal = store.journal("ingest")
-    origins = None if journal is None else Origins.of(journal.plan)
-    return [] if origins is None else [str(file.info["path"]) for file in origins.files]
+    return None if journal is None else Origins.of(journal.plan)
+
+
+def file_columns(files: Sequence[Origin]) -> dict[str, NDArray[Any]]:
+    """Return the columns of the table of files by name."""
+    keys = {"size": "size_bytes", "modified": "modified_ns"}
+    columns = {}
+    for spec in (*TRAJECTORY_FILE, *TRAJECTORY_RECORD):
+        name = spec.name.removeprefix("trajectory_")
+        values = [file.label if name == "label" else file.info[keys.get(name, name)] for file in files]
+        columns[spec.name] = np.array(values, object if spec.dtype == "str" else spec.dtype)
+    return columns
 
 
 def _runs(frames: FrameList | None) -> list[list[int]] | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..config import IngestConfig, InputFile
 from ..journal import Plan, Product
 from ..partition import chunks_per_shard, position_chunk_frames
-from ..schema import FRAME, INGESTED, TRAJECTORY_FILE, TRAJECTORY_RECORD, UNITCELL, ArraySpec
+from ..schema import FRAME, INGESTED, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import (
     READER_BYTES,
@@ -23,8 +23,8 @@ from ..trajectory import (
     topology_to_json,
 )
 from .columns import COLUMNS_PER_WORKER, FRAME_COLUMN_BYTES
-from .look import Look, look_at_frames
-from .origins import Origin, Origins
+from .look import look_at_frames
+from .origins import Origin, Origins, file_columns
 from .request import JUMPS, requested
 from .runs import Run, Source
 from .sources import Inputs, find_inputs
@@ -34,7 +34,6 @@ __all__ = [
     "IngestPlan",
     "atom_columns",
     "describe_file",
-    "file_columns",
     "memory_of",
     "origin_of",
     "plan_ingest",
@@ -138,8 +137,8 @@ def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store |
     unit = min(shard_frames, n_frames + (0 if to is None else to.shape("position")[0]))
     memory = memory_of(config, sources, systems, unit=unit)
     guessed = reference.guessed_atoms()
-    look = look_at_frames(sources, stored_topology, guessed, for_jumps=config.image == "none")
-    request |= {JUMPS: look.jumps} if look.jumps else {}
+    jumps, remarks = look_at_frames(sources, stored_topology, guessed, for_jumps=config.image == "none")
+    request |= {JUMPS: jumps} if jumps else {}
     plan = IngestPlan(
         sources=sources,
         trajectories=tuple(range(len(sources))),
@@ -152,7 +151,7 @@ def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store |
         journal=Plan("ingest", _parameters(config, inputs, systems, stored_topology), (), request),
         shard_chunks=shard_chunks,
         memory=memory,
-        messages=tuple(_messages(config, inputs, systems, look)),
+        messages=(*_messages(config, inputs, systems), *remarks),
     )
     return replace(plan, journal=origins.put_into(replace(plan.journal, products=plan.products)))
 
@@ -204,17 +203,6 @@ def describe_file(source: Source, reference: str) -> str:
     # Without its name: a file that was renamed is the same file.
     text = f"{info.n_frames} frames ({info.digest[:12]})"
     return text if atoms == reference else f"{text}, {atoms}"
-
-
-def file_columns(files: Sequence[Origin]) -> dict[str, NDArray[Any]]:
-    """Return the columns of the table of files by name."""
-    keys = {"size": "size_bytes", "modified": "modified_ns"}
-    columns = {}
-    for spec in (*TRAJECTORY_FILE, *TRAJECTORY_RECORD):
-        name = spec.name.removeprefix("trajectory_")
-        values = [file.label if name == "label" else file.info[keys.get(name, name)] for file in files]
-        columns[spec.name] = np.array(values, object if spec.dtype == "str" else spec.dtype)
-    return columns
 
 
 def atom_columns(topology: md.Topology) -> dict[str, NDArray[Any]]:
@@ -278,7 +266,7 @@ def memory_of(
     return shared, reader + CHUNKS_IN_MEMORY * unit * n_kept * 12 + COLUMNS_PER_WORKER * FRAME_COLUMN_BYTES
 
 
-def _messages(config: IngestConfig, inputs: Inputs, systems: SystemTable, look: Look) -> Iterator[str]:
+def _messages(config: IngestConfig, inputs: Inputs, systems: SystemTable) -> Iterator[str]:
     sources, reference = inputs.sources, systems.reference
     asked = "all atoms"
     if config.select is not None:
@@ -310,7 +298,6 @@ def _messages(config: IngestConfig, inputs: Inputs, systems: SystemTable, look: 
     bare = [Path(source.info.path).name for source in sources if not source.info.has_unitcell]
     if 0 < len(bare) < len(sources):
         yield f"no unit cell in {listed(bare)}: NaN for those frames"
-    yield from look.remarks
 
 
 def _renamed(sources: Sequence[Source]) -> Iterator[str]:

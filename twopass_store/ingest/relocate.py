@@ -4,13 +4,11 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from ..config import expanded
 from ..errors import ConfigError, StageIncompleteError, TrajectoryError, TrajectoryNotFoundError
 from ..journal import Lock, StageJournal, hold
 from ..store import Store, lock_folder, store_path
-from .origins import Origins, recorded_paths
+from .origins import Origins, file_columns, recorded_origins
 
 __all__ = ["Move", "RelocateResult", "relocate_trajectories"]
 
@@ -110,38 +108,35 @@ def _absolute(path: str | os.PathLike[str]) -> str:
     return os.path.normpath(expanded(path).absolute())
 
 
-def _journal(store: Store) -> StageJournal:
-    journal = store.journal("ingest")
-    if journal is None or not journal.done("trajectory_path").all():
+def _recorded(store: Store) -> tuple[StageJournal, Origins]:
+    journal, origins = store.journal("ingest"), recorded_origins(store)
+    if journal is None or origins is None or not journal.done("trajectory_path").all():
         raise StageIncompleteError(f"{store.path} holds no record of files yet. Run `twopass ingest` first.")
     if "append" in journal.plan.request and not journal.complete:
         # Its plan names the files that it adds.
         raise StageIncompleteError(
             f"An append to {store.path} was interrupted. Run it again first, with the files where they were."
         )
-    return journal
+    return journal, origins
 
 
 def _found(store: Store, old: str, new: str) -> RelocateResult:
-    request = _journal(store).plan.request
-    recorded = [str(path) for path in store.read("trajectory_path")]
-    rows = zip(recorded, store.read("trajectory_digest"), store.read("trajectory_size").tolist(), strict=True)
+    journal, origins = _recorded(store)
+    recorded = [file.info for file in origins.files]
     trajectories = tuple(
-        Move(path, moved, _content_problem(moved, str(digest), size))
-        for path, digest, size in rows
-        if (moved := _moved(path, old, new))
+        Move(info["path"], moved, _content_problem(moved, info["digest"], info["size_bytes"]))
+        for info in recorded
+        if (moved := _moved(info["path"], old, new))
     )
     # A topology that stayed behind is no error: only a new ingest needs it.
     topologies = tuple(
         Move(path, moved, "" if Path(moved).stat().st_size == size else f"it has other than {size} bytes")
-        for path, size, _ in request["top"]
+        for path, size, _ in journal.plan.request["top"]
         if (moved := _moved(path, old, new)) and Path(moved).is_file()
     )
-    # A kill may have come between two writes: then the request is all that still has the old paths.
-    is_asked = any(_moved(path, old, new) for path in recorded_paths(store))
-    is_done = not (trajectories or topologies or is_asked)
-    if is_done and not any(_moved(path, new, new) for path in recorded):
-        folders = sorted({str(Path(path).parent) for path in recorded})
+    is_done = not (trajectories or topologies)
+    if is_done and not any(_moved(info["path"], new, new) for info in recorded):
+        folders = sorted({str(Path(info["path"]).parent) for info in recorded})
         listed = ", ".join(folders[:SHOWN]) + (f" and {len(folders) - SHOWN} more" if folders[SHOWN:] else "")
         raise ConfigError(f"No file of {store.path} is recorded under {old}. They lie in {listed}.")
     return RelocateResult(store.path, trajectories, topologies, is_done)
@@ -186,19 +181,17 @@ def _record(store: Store, old: str, new: str) -> None:
         is_there = moved and Path(moved).is_file()  # a topology may have stayed
         return (moved, Path(moved).stat().st_mtime_ns) if is_there else (path, modified_ns)
 
-    journal = _journal(store)
-    recorded = zip(store.read("trajectory_path"), store.read("trajectory_modified").tolist(), strict=True)
-    paths, modified = zip(*(now(str(path), at) for path, at in recorded), strict=True)
-    records = store.write_all("trajectory_path", np.array(paths, object))
-    journal.commit([*records, *store.write_all("trajectory_modified", np.array(modified, np.int64))])
+    journal, origins = _recorded(store)
+    files = []
+    for file in origins.files:
+        path, modified_ns = now(file.info["path"], file.info["modified_ns"])
+        info = {**file.info, "path": path, "modified_ns": modified_ns}
+        files.append(replace(file, info=info, topology=now(file.topology, 0)[0]))
+    columns = file_columns(files)
+    names = ("trajectory_path", "trajectory_modified")
+    journal.commit([record for name in names for record in store.write_all(name, columns[name])])
 
     # Last: until it is there, the same command finishes what a kill has stopped.
-    origins = Origins.of(journal.plan)
-    assert origins is not None
-    files = [
-        replace(file, info={**file.info, "path": path, "modified_ns": at}, topology=now(file.topology, 0)[0])
-        for file, path, at in zip(origins.files, paths, modified, strict=True)
-    ]
     plan = replace(origins, files=tuple(files)).put_into(journal.plan)
     request = dict(plan.request)
     for kind in ("trajectories", "top"):

@@ -1,39 +1,35 @@
-"""The rest of what a store's plan has, read from the files that it names, as they were then."""
+"""Frames read from the files that a store's plan names, as they were then: the rest, or any again."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import IngestConfig, validated
-from ..errors import FingerprintMismatchError, StageIncompleteError
+from ..errors import ConfigError, FingerprintMismatchError, StageIncompleteError
 from ..executors import PROCESS_BYTES
 from ..journal import Plan, StageJournal
-from ..partition import FrameRange, position_chunk_frames
+from ..partition import FrameList, FrameRange, position_chunk_frames
 from ..schema import INGESTED, RUN, ArraySpec
 from ..store import Store
-from ..trajectory import (
-    TrajectoryInfo,
-    check_unchanged,
-    format_of,
-    topology_from_json,
-)
-from .origins import Origin, Origins
-from .plan import IngestPlan, atom_columns, describe_file, file_columns, memory_of
+from ..trajectory import TrajectoryInfo, check_unchanged, format_of, read_blocks, topology_from_json
+from .origins import Origin, Origins, file_columns, recorded_origins
+from .plan import IngestPlan, atom_columns, describe_file, memory_of
 from .request import as_before
 from .runs import Source
 from .systems import System, SystemTable
 
-__all__ = ["plan_rest", "recorded_files", "recorded_source"]
+__all__ = ["SourceFrames", "plan_rest"]
 
 
-def recorded_files(store: Store, **given: Any) -> tuple[Plan, Origins, IngestConfig]:
+def _recorded_files(store: Store, **given: Any) -> tuple[Plan, Origins, IngestConfig]:
     """Return the plan of a store's ingest, its files, and its options, with those `given` in their place."""
-    journal = store.journal("ingest")
-    origins = None if journal is None else Origins.of(journal.plan)
+    journal, origins = store.journal("ingest"), recorded_origins(store)
     if journal is None or origins is None:
         raise StageIncompleteError(
             f"{store.path}: ingest has not finished. Run the same `twopass ingest` again; it goes on where "
@@ -51,7 +47,7 @@ def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestCon
     Of `config` only memory and workers count; the config that is returned is the store's.
     """
     given = config.model_dump(include={"memory", "workers"}, exclude_none=True)
-    recorded, origins, asked = recorded_files(store, **given)
+    recorded, origins, asked = _recorded_files(store, **given)
     journal = store.journal("ingest")
     assert journal is not None
     products = {product.path: product.n_chunks for product in journal.plan.products}
@@ -74,7 +70,7 @@ def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestCon
     needed |= set() if is_whole else {0}
     systems = SystemTable(asked)
     files = [
-        recorded_source(file, index, recorded.parameters, systems if index in needed else None, asked.reader)
+        _recorded_source(file, index, recorded.parameters, systems if index in needed else None, asked.reader)
         for index, file in enumerate(origins.files)
     ]
     parts = list(origins.parts(n_stored))
@@ -112,7 +108,7 @@ def _n_stored(store: Store, journal: StageJournal, specs: Sequence[ArraySpec]) -
     return n_before if are_there and journal.done("position")[: n_before // unit].all() else 0
 
 
-def recorded_source(
+def _recorded_source(
     file: Origin, index: int, parameters: Mapping[str, Any], systems: SystemTable | None, reader: str
 ) -> Source:
     """Return a file to read, which must hold what it held; without `systems` one that isn't read.
@@ -144,3 +140,54 @@ def _run_columns(parameters: Mapping[str, Any], products: Collection[str]) -> di
         name: np.array(column, np.float64 if name == "run_temperature" else object)
         for name, column in columns
     }
+
+
+class SourceFrames:
+    """Source files of a store, which must hold what was ingested, with all atoms.
+
+    `files` are the indices of those that are read; `image` says how periodic images are undone; None as at
+    ingest. Raises a `TrajectoryError` or `FingerprintMismatchError` if a file or its topology has changed, a
+    `ConfigError` if the files don't have the same atoms.
+    """
+
+    def __init__(self, store: Store, files: Collection[int], *, image: str | None) -> None:
+        plan, origins, asked = _recorded_files(store)
+        asked = asked if image is None else asked.model_copy(update={"image": image})
+        systems = SystemTable(asked)
+        self._sources: dict[int, Source] = {
+            file: _recorded_source(origins.files[file], file, plan.parameters, systems, asked.reader)
+            for file in sorted(files)
+        }
+        first, *others = self._sources.values()
+        for other in others:
+            if other.system is not first.system:
+                raise ConfigError(
+                    f"{first.info.path} and {other.info.path} have different atoms outside the store, "
+                    "and one file can't hold both. Choose frames of one of them, or leave out `from_source`."
+                )
+        self._system = first.system
+
+    @property
+    def topology(self) -> md.Topology:
+        """All atoms; not to be modified."""
+        return self._system.load_topology()
+
+    @property
+    def kept_atoms(self) -> NDArray[np.int64]:
+        """Those in the store, in its order, as indices among all, shape (n_kept,)."""
+        return self._system.kept_atoms()
+
+    def read(
+        self, file: NDArray[np.integer], source_frame: NDArray[np.int64]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield positions of frames, given by file and index in it, in this order and a few at a time.
+
+        Each has shape (n_frames, n_atoms, 3), nm.
+        """
+        edges = np.flatnonzero((np.diff(file) != 0) | (np.diff(source_frame) <= 0)) + 1
+        for rows in np.split(np.arange(len(file)), edges):
+            info = self._sources[int(file[rows[0]])].info
+            frames = FrameList.from_indices(source_frame[rows])
+            with closing(read_blocks(info, frames=frames, images=self._system.images)) as blocks:
+                for block in blocks:
+                    yield block.xyz

@@ -26,7 +26,7 @@ from ..store import (
     store_path,
 )
 from .columns import COLUMNS_PER_WORKER, FrameColumns
-from .origins import recorded_paths, with_origins_of
+from .origins import recorded_origins, with_origins_of
 from .outcome import IngestEstimate, IngestResult
 from .request import is_requested, kept_choices
 
@@ -147,7 +147,9 @@ def _append(
     with naming_writer(folder, Lock("ingest"), break_lock=break_lock):
         store = Store.open(path)
         adds = bool(trajectories) or options.get("from_list") is not None
-        config = _config(trajectories if adds else recorded_paths(store), options)
+        origins = recorded_origins(store)
+        recorded = [] if origins is None else [file.info["path"] for file in origins.files]
+        config = _config(trajectories if adds else recorded, options)
 
     # mdtraj takes half a second to import: not for a command that finds all done.
     from .append import plan_append

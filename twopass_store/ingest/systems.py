@@ -44,6 +44,11 @@ class System:
     reader: str = "mdtraj"  # what reads the file that names them
 
     @property
+    def images(self) -> tuple[str, str, str] | None:
+        """How periodic images are undone, as `read_blocks` wants it."""
+        return None if self.image is None else (self.topology_path, self.image, self.reader)
+
+    @property
     def n_kept(self) -> int:
         """Count the atoms kept."""
         return self.n_atoms if self.atom_indices is None else len(self.atom_indices)

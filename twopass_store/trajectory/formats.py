@@ -50,10 +50,25 @@ class TrajectoryFormat:
 
 _CONVERT = "Convert it, as with MDAnalysis or VMD, to XTC or DCD."
 _GMX = "Convert it with `gmx trjconv -f {file} -o out.xtc`."
+_MAGIC = (
+    "No reader here knows its magic number 2023, for more than 298 million atoms. Write the atoms that you "
+    "need with `gmx trjconv -f {file} -s topol.tpr -o out.xtc`."
+)
 _NCCOPY = "Convert it with `nccopy -k nc6 {file} out.nc`."
+_SHORT = "Convert it to one of 32-bit records, as with CatDCD or VMD."
+_STRUCTURES = "Give the trajectory; its topology is a GRO or PDB file."
 _TOP = "Give it with `top`, beside the trajectory."
+_TPR = "Give the trajectory; `gmx editconf -f {file} -o top.gro` makes its topology."
+
+# What text begins with. Of a PDB record, six columns are its name.
 _REAL = rb"[ \t]+-?\d+\.?\d*(?:[eE][-+]?\d+)?"
-# Of a record, six columns are its name.
+_GRO = rb".*\n *\d+\s*\n.{15}[ \d]{5}(?: *-?\d+\.\d+){3}"
+_TINKER = rb" *\d+[^\n]*\n(?: *-?\d+\.\d+){0,6} *\n? *1 +[A-Za-z]\S*" + _REAL * 3 + rb" +\d+"
+_XYZ = rb" *\d+\s*?\n.*\n *\S+" + _REAL * 3
+_RESTART = rb".*\n *\d+(?: +[-+.\dEe]+){0,2} *\r?\n(?:[ \d-]{3}\d\.\d{7}){3}"
+_MDCRD = rb".*\n(?:[ \d-]{3}\d\.\d{3}){1,10} *\r?(?:\n|$)"
+_DATA = rb"(?s:.*)^ *\d+ +atoms\b(?s:.*)^ *\d+ +atom types\b"
+_ITP = rb"(?s:.*)^(?:#include|\[ *(?:moleculetype|defaults|system) *\])"
 _PDB = (
     rb"(?:[ \t\r]*\n)*(?:HEADER|OBSLTE|TITLE |CAVEAT|COMPND|EXPDTA|NUMMDL|AUTHOR|REMARK|SEQRES|CONECT"
     rb"|CRYST1|ORIGX1|SCALE1|MODEL |USER  |(?:ATOM  |HETATM).{24}[ \d-]{4}\.\d{3})"
@@ -62,8 +77,13 @@ _PDB = (
 _TIMED: dict[str, Any] = {"has_time": True, "needs_time": True, "bytes_per_atom": 24}
 # HDF5 and NetCDF are decoded with what the libraries keep of it (48 bytes), and copied (48).
 _ARRAYS: dict[str, Any] = {"has_time": True, "bytes_per_atom": 96}
+_INPUT: dict[str, Any] = {"is_written": False, **_ARRAYS}
+_TEXT: dict[str, Any] = {"is_text": True}
 _STREAM: dict[str, Any] = {"is_text": True, "can_seek": False}
+# xyz and lammpstrj are parsed into float64 frames (24 bytes), joined into one array (24) and cast (12).
+_NUMBERS: dict[str, Any] = {"bytes_per_atom": 72, **_STREAM}
 _STRUCTURE: dict[str, Any] = {"is_text": True, "has_topology": True}
+_FIRST: dict[str, Any] = {"unitcell": "first", **_STRUCTURE}
 
 # The first whose start matches counts. Of text, those that the structure of lines tells apart come first, so
 # that a title may say anything.
@@ -72,120 +92,36 @@ FORMATS = (
     TrajectoryFormat("TRR", (".trr",), rb"\x00\x00\x07\xc9(?s:.{8})GMX_trn_file", "TRR", **_TIMED),
     TrajectoryFormat("DCD", (".dcd",), rb"(?:T\0{3}|\0{3}T)CORD", "DCD", bytes_per_atom=24),
     TrajectoryFormat("MDTraj HDF5", (".h5", ".hdf5"), topology=".h5", has_topology=True, **_ARRAYS),
-    TrajectoryFormat(
-        "Amber NetCDF restart", (".ncrst",), rb"CDF[\x01\x02](?s:.*)AMBERRESTART", is_written=False, **_ARRAYS
-    ),
+    TrajectoryFormat("Amber NetCDF restart", (".ncrst",), rb"CDF[\x01\x02](?s:.*)AMBERRESTART", **_INPUT),
     TrajectoryFormat("Amber NetCDF", (".nc", ".netcdf", ".ncdf"), rb"CDF[\x01\x02]", "NCDF", **_ARRAYS),
-    TrajectoryFormat(
-        "XTC of GROMACS 2023",
-        start=rb"\x00\x00\x07\xe7",
-        mend="No reader here knows its magic number 2023, for more than 298 million atoms. Write the atoms "
-        "that you need with `gmx trjconv -f {file} -s topol.tpr -o out.xtc`.",
-    ),
-    TrajectoryFormat(
-        "DCD of velocities", start=rb"(?:T\0+|\0+T)VELD", mend="Give the trajectory of positions."
-    ),
-    TrajectoryFormat(
-        "DCD of 64-bit records",
-        start=rb"(?:T\0{7}|\0{7}T)CORD",
-        mend="Convert it to one of 32-bit records, as with CatDCD or VMD.",
-    ),
+    TrajectoryFormat("XTC of GROMACS 2023", start=rb"\x00\x00\x07\xe7", mend=_MAGIC),
+    TrajectoryFormat("DCD of velocities", start=rb"(?:T\0+|\0+T)VELD", mend="Give that of positions."),
+    TrajectoryFormat("DCD of 64-bit records", start=rb"(?:T\0{7}|\0{7}T)CORD", mend=_SHORT),
     TrajectoryFormat("NetCDF of 64-bit data (CDF-5)", start=rb"CDF\x05", mend=_NCCOPY),
     TrajectoryFormat("Amber restart as NetCDF-4", mend=_NCCOPY),
     TrajectoryFormat("H5MD", in_mdanalysis="H5MD", mend=_CONVERT),
     TrajectoryFormat("HDF5", start=rb"\x89HDF", mend=_CONVERT),
-    TrajectoryFormat("GSD", (), rb"(?:\xdf\x65){4}", "GSD", ".gsd", mend=_CONVERT),
+    TrajectoryFormat("GSD", (), rb"(?:\xdf\x65){4}", "GSD", ".gsd", _CONVERT),
     TrajectoryFormat("TNG", (), rb"(?s:.{0,52})GENERAL INFO", "TNG", mend=_GMX),
-    TrajectoryFormat(
-        "GROMACS run input (TPR)",
-        (),
-        rb"\0(?s:.{7})VERSION",
-        "TPR",
-        mend="Give the trajectory; `gmx editconf -f {file} -o top.gro` makes its topology.",
-    ),
+    TrajectoryFormat("GROMACS run input (TPR)", (), rb"\0(?s:.{7})VERSION", "TPR", mend=_TPR),
     TrajectoryFormat("tar archive", start=rb"(?s:.{257})ustar", mend="Unpack it with `tar -xf {file}`."),
-    TrajectoryFormat(
-        "GRO",
-        (".gro",),
-        rb".*\n *\d+\s*\n.{15}[ \d]{5}(?: *-?\d+\.\d+){3}",
-        "GRO",
-        ".gro",
-        has_time=True,
-        bytes_per_atom=96,
-        **_STRUCTURE,
-    ),
-    TrajectoryFormat(
-        "Tinker XYZ",
-        (),
-        rb" *\d+[^\n]*\n(?: *-?\d+\.\d+){0,6} *\n? *1 +[A-Za-z]\S*" + _REAL * 3 + rb" +\d+",
-        "TXYZ",
-        ".arc",
-        mend=_CONVERT,
-        is_text=True,
-    ),
-    # xyz and lammpstrj are parsed into float64 frames (24 bytes), joined into one array (24) and cast (12).
-    TrajectoryFormat(
-        "XYZ",
-        (".xyz",),
-        rb" *\d+\s*?\n.*\n *\S+" + _REAL * 3,
-        "XYZ",
-        unitcell="none",
-        bytes_per_atom=72,
-        **_STREAM,
-    ),
-    TrajectoryFormat(
-        "Amber restart",
-        (".rst7", ".inpcrd", ".restrt"),
-        rb".*\n *\d+(?: +[-+.\dEe]+){0,2} *\r?\n(?:[ \d-]{3}\d\.\d{7}){3}",
-        "INPCRD",
-        is_written=False,
-        is_text=True,
-        **_ARRAYS,
-    ),
-    TrajectoryFormat(
-        "Amber mdcrd",
-        (".mdcrd", ".crd"),
-        rb".*\n(?:[ \d-]{3}\d\.\d{3}){1,10} *\r?(?:\n|$)",
-        "TRJ",
-        bytes_per_atom=36,
-        **_STREAM,
-    ),
-    TrajectoryFormat(
-        "LAMMPS", (".lammpstrj",), rb"ITEM: ", "LAMMPSDUMP", has_steps=True, bytes_per_atom=72, **_STREAM
-    ),
-    TrajectoryFormat("GROMOS96", start=rb"TITLE\r?\n", mend=_GMX, is_text=True),
-    TrajectoryFormat("Amber prmtop", (), rb"%VERSION", "TOP", ".prmtop", mend=_TOP, is_text=True),
-    TrajectoryFormat("PSF", (), rb"PSF\b", "PSF", ".psf", mend=_TOP, is_text=True),
-    TrajectoryFormat(
-        "mmCIF",
-        (".cif",),
-        rb"(?:#.*\n|\s)*data_",
-        topology=".cif",
-        mend=_TOP,
-        unitcell="first",
-        **_STRUCTURE,
-    ),
-    TrajectoryFormat("HOOMD XML", (), rb"(?s:.*)<hoomd_xml", "XML", ".hoomdxml", mend=_CONVERT, is_text=True),
-    TrajectoryFormat("MOL2", (), rb"(?s:.*)@<TRIPOS>MOLECULE", "MOL2", ".mol2", mend=_TOP, is_text=True),
-    TrajectoryFormat("CHARMM coordinates", (), rb"(?:\*.*\n)+ *\d+", "CRD", mend=_CONVERT, is_text=True),
-    TrajectoryFormat(
-        "LAMMPS data",
-        (),
-        rb"(?s:.*)^ *\d+ +atoms\b(?s:.*)^ *\d+ +atom types\b",
-        "DATA",
-        mend=_CONVERT,
-        is_text=True,
-    ),
-    TrajectoryFormat(
-        "GROMACS topology",
-        start=rb"(?s:.*)^(?:#include|\[ *(?:moleculetype|defaults|system) *\])",
-        mend="Give the trajectory; its topology is a GRO or PDB file.",
-        is_text=True,
-    ),
+    TrajectoryFormat("GRO", (".gro",), _GRO, "GRO", ".gro", **_ARRAYS, **_STRUCTURE),
+    TrajectoryFormat("Tinker XYZ", (), _TINKER, "TXYZ", ".arc", _CONVERT, **_TEXT),
+    TrajectoryFormat("XYZ", (".xyz",), _XYZ, "XYZ", unitcell="none", **_NUMBERS),
+    TrajectoryFormat("Amber restart", (".rst7", ".inpcrd", ".restrt"), _RESTART, "INPCRD", **_INPUT, **_TEXT),
+    TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), _MDCRD, "TRJ", bytes_per_atom=36, **_STREAM),
+    TrajectoryFormat("LAMMPS", (".lammpstrj",), rb"ITEM: ", "LAMMPSDUMP", has_steps=True, **_NUMBERS),
+    TrajectoryFormat("GROMOS96", start=rb"TITLE\r?\n", mend=_GMX, **_TEXT),
+    TrajectoryFormat("Amber prmtop", (), rb"%VERSION", "TOP", ".prmtop", _TOP, **_TEXT),
+    TrajectoryFormat("PSF", (), rb"PSF\b", "PSF", ".psf", _TOP, **_TEXT),
+    TrajectoryFormat("mmCIF", (".cif",), rb"(?:#.*\n|\s)*data_", "", ".cif", _TOP, **_FIRST),
+    TrajectoryFormat("HOOMD XML", (), rb"(?s:.*)<hoomd_xml", "XML", ".hoomdxml", _CONVERT, **_TEXT),
+    TrajectoryFormat("MOL2", (), rb"(?s:.*)@<TRIPOS>MOLECULE", "MOL2", ".mol2", _TOP, **_TEXT),
+    TrajectoryFormat("CHARMM coordinates", (), rb"(?:\*.*\n)+ *\d+", "CRD", mend=_CONVERT, **_TEXT),
+    TrajectoryFormat("LAMMPS data", (), _DATA, "DATA", mend=_CONVERT, **_TEXT),
+    TrajectoryFormat("GROMACS topology", start=_ITP, mend=_STRUCTURES, **_TEXT),
     # PDB is cut from its text (81 bytes).
-    TrajectoryFormat(
-        "PDB", (".pdb",), _PDB, "PDB", ".pdb", unitcell="first", bytes_per_atom=240, **_STRUCTURE
-    ),
+    TrajectoryFormat("PDB", (".pdb",), _PDB, "PDB", ".pdb", bytes_per_atom=240, **_FIRST),
 )
 
 _LINKS = "twopass-"

@@ -5,6 +5,7 @@ mdtraj's readers of DCD, NetCDF and text take the end of a file within a frame f
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import mdtraj as md
 import numpy as np
@@ -118,31 +119,19 @@ def examine(path: str, entry: TrajectoryFormat, n_atoms: int) -> TrajectoryInfo:
         raise TruncatedTrajectoryError(f"{path} holds no whole frame. Write it again, or leave it out.")
     frames = count.positions_at or FrameList.of(range(count.n_frames))
     first = next(read_frames(path, entry, count.n_atoms, frames.part(0, 1), 1, None, None))
-    has_unitcell = count.has_unitcell
-    if has_unitcell is None:
-        lengths = first.unitcell_lengths
+    if count.has_unitcell is None:
         # VMD and NAMD write a cell of zeros where there is none.
-        has_unitcell = lengths is not None and bool(np.any(lengths[0]))
+        has_unitcell = first.unitcell_lengths is not None and bool(np.any(first.unitcell_lengths[0]))
         vectors = first.unitcell_vectors
         if has_unitcell and vectors is not None and entry.name == "PDB":
             # As mdtraj: files of the PDB need a CRYST1 record, and a cell too small for its atoms is none.
             has_unitcell = not count.n_atoms > 1000 * np.linalg.det(vectors[0])
+        count = count._replace(has_unitcell=has_unitcell)
     size_bytes = status.st_size if count.size_bytes is None else count.size_bytes
-    return TrajectoryInfo(
-        path=path,
-        format=entry,
-        n_frames=count.n_frames,
-        n_atoms=count.n_atoms,
-        has_unitcell=has_unitcell,
-        has_time=count.has_time,
-        size_bytes=size_bytes,
-        modified_ns=status.st_mtime_ns,
-        digest=digest_file(path, size_bytes=size_bytes),
-        n_without_positions=count.n_without_positions,
-        positions_at=count.positions_at,
-        n_promised=count.n_promised,
-        bytes_left=status.st_size - size_bytes if count.bytes_left is None else count.bytes_left,
-    )
+    left = status.st_size - size_bytes if count.bytes_left is None else count.bytes_left
+    found: dict[str, Any] = count._replace(size_bytes=size_bytes, bytes_left=left)._asdict()
+    digest = digest_file(path, size_bytes=size_bytes)
+    return TrajectoryInfo(path, entry, modified_ns=status.st_mtime_ns, digest=digest, **found)
 
 
 def require_reader(reader: str) -> None:

@@ -156,44 +156,38 @@ def topology_to_json(topology: md.Topology) -> str:
     ``segment_id``, ``atoms``: [name, element symbol, serial, formal charge]) and ``bonds`` ([index, index,
     type, order]).
     """
-    chains = [
-        {
-            "id": getattr(chain, "chain_id", None),
-            "residues": [
-                {
-                    "name": str(residue.name),
-                    "resSeq": int(residue.resSeq),
-                    "segment_id": str(residue.segment_id or ""),
-                    "atoms": [
-                        [
-                            str(atom.name),
-                            None if atom.element is None else str(atom.element.symbol),
-                            _int_or_none(atom.serial),
-                            _int_or_none(getattr(atom, "formal_charge", None)),
-                        ]
-                        for atom in residue.atoms
-                    ],
-                }
-                for residue in chain.residues
-            ],
+
+    def of(kind: type, value: Any) -> Any:
+        return None if value is None else kind(value)
+
+    def described(residue: Any) -> dict[str, Any]:
+        atoms = [
+            [
+                str(atom.name),
+                None if atom.element is None else str(atom.element.symbol),
+                of(int, atom.serial),
+                of(int, getattr(atom, "formal_charge", None)),
+            ]
+            for atom in residue.atoms
+        ]
+        segment = str(residue.segment_id or "")
+        return {
+            "name": str(residue.name),
+            "resSeq": int(residue.resSeq),
+            "segment_id": segment,
+            "atoms": atoms,
         }
+
+    chains = [
+        {"id": getattr(chain, "chain_id", None), "residues": [described(each) for each in chain.residues]}
         for chain in topology.chains
     ]
     bonds = [
-        [
-            int(bond.atom1.index),
-            int(bond.atom2.index),
-            None if bond.type is None else str(bond.type),
-            None if bond.order is None else float(bond.order),
-        ]
+        [int(bond.atom1.index), int(bond.atom2.index), of(str, bond.type), of(float, bond.order)]
         for bond in topology.bonds
     ]
     document = {"format": _JSON_FORMAT, "version": _JSON_VERSION, "chains": chains, "bonds": bonds}
     return json.dumps(document, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
-def _int_or_none(value: Any) -> int | None:
-    return None if value is None else int(value)
 
 
 def topology_bytes(text: str) -> int:
