@@ -11,15 +11,16 @@ from ..partition import FRAME_CHUNK, chunk_range
 from ..schema import INGESTED
 from ..store import Store
 
-__all__ = ["COLUMNS_PER_WORKER", "FRAME_COLUMN_BYTES", "FrameColumns"]
+__all__ = ["BYTES", "COLUMNS_PER_WORKER", "FRAME_COLUMN_BYTES", "FrameColumns"]
 
-FRAME_COLUMN_BYTES: int = FRAME_CHUNK * sum(
-    np.dtype(spec.dtype).itemsize * 3 ** (len(spec.dims) - 1)
-    for spec in INGESTED
-    if spec.dims[0] == "frame" and spec.name != "position"
-)
-"""Times, unit cells and provenance of one per-frame chunk."""
+COLUMNS = [spec for spec in INGESTED if spec.dims[0] == "frame" and spec.name != "position"]
+"""Times, unit cells and provenance."""
 
+BYTES = {spec.name: np.dtype(spec.dtype).itemsize * 3 ** (len(spec.dims) - 1) for spec in COLUMNS}
+"""What a frame has of each."""
+
+FRAME_COLUMN_BYTES = FRAME_CHUNK * sum(BYTES.values())
+"""All of one per-frame chunk."""
 
 COLUMNS_PER_WORKER = 2
 """Per-frame chunks that are kept while they fill: workers are at different places."""
@@ -36,8 +37,7 @@ class FrameColumns:
         self._store = store
         self._n_frames = n_frames
         self._at_once = at_once
-        self._specs = [spec for spec in INGESTED if spec.dims[0] == "frame" and spec.name != "position"]
-        self._specs = [spec for spec in self._specs if store.has(spec.name)]
+        self._specs = [spec for spec in COLUMNS if store.has(spec.name)]
         self._buffers: dict[int, dict[str, NDArray[Any]]] = {}
         self._records: list[Record] = []
 

@@ -17,6 +17,7 @@ from ..schema import DEFAULT_CODEC, position_spec
 from ..store import Misfit, Packing, Store, encoded_bytes
 from .append import plan_append
 from .chunks import read_frames
+from .columns import BYTES
 from .outcome import IngestEstimate
 from .packing import choose_packing, describe_packing
 from .plan import IngestPlan, plan_ingest
@@ -63,11 +64,7 @@ def estimate(config: IngestConfig, progress: Progress, *, append_to: Path | None
             encode_seconds += seconds * n_kept
             bytes_per_frame = max(bytes_per_frame, size)
     n_frames = sum(len(source.kept) for source in plan.sources)
-    column_bytes = sum(
-        np.dtype(spec.dtype).itemsize * 3 ** (len(spec.dims) - 1)
-        for spec in plan.along_frame
-        if spec.name != "position"
-    )
+    column_bytes = sum(BYTES[name] for name in BYTES.keys() & plan.names)
     return IngestEstimate(
         n_frames=n_frames,
         n_atoms=plan.n_atoms,

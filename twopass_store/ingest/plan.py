@@ -30,14 +30,7 @@ from .runs import Run, Source
 from .sources import Inputs, find_inputs
 from .systems import SystemTable, listed, short_hash
 
-__all__ = [
-    "IngestPlan",
-    "atom_columns",
-    "describe_file",
-    "memory_of",
-    "origin_of",
-    "plan_ingest",
-]
+__all__ = ["IngestPlan", "atom_columns", "describe_file", "memory_of", "origin_of", "plan_ingest"]
 
 CHUNKS_IN_MEMORY = 6
 """Chunks of positions at once: one being read, one queued, two being encoded, and their encoded copies."""

@@ -18,39 +18,21 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One recorded file.
-
-    Attributes
-    ----------
-    old, new
-        Where it was, and where it should be now.
-    problem
-        Why the new place can't be recorded; empty if it can.
-    """
+    """One recorded file."""
 
     old: str
-    new: str
-    problem: str = ""
+    new: str  # where it should be now
+    problem: str = ""  # why the new place can't be recorded; empty if it can
 
 
 @dataclass(frozen=True, slots=True)
 class RelocateResult:
-    """What a relocation found.
-
-    Attributes
-    ----------
-    store
-        Path of the store.
-    trajectories, topologies
-        The files under the old place.
-    was_done
-        Whether they were recorded at the new place already, and nothing was changed.
-    """
+    """What a relocation found."""
 
     store: Path
-    trajectories: tuple[Move, ...]
+    trajectories: tuple[Move, ...]  # these and the next: the files under the old place
     topologies: tuple[Move, ...]
-    was_done: bool
+    was_done: bool  # they were recorded at the new place already, and nothing was changed
 
 
 def relocate_trajectories(

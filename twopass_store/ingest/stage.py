@@ -16,15 +16,7 @@ from ..journal import Lock, Record, StageJournal, Writer, hold, naming_writer
 from ..partition import FrameRange, chunk_range, format_ranges
 from ..progress import Progress, Silent
 from ..schema import DEFAULT_CODEC, position_spec
-from ..store import (
-    CHUNK_PREFIX,
-    Packing,
-    Store,
-    lock_folder,
-    note_versions,
-    provenance,
-    store_path,
-)
+from ..store import CHUNK_PREFIX, Packing, Store, lock_folder, note_versions, provenance, store_path
 from .columns import COLUMNS_PER_WORKER, FrameColumns
 from .origins import recorded_origins, with_origins_of
 from .outcome import IngestEstimate, IngestResult
@@ -317,8 +309,6 @@ def _run(
     progress: Progress,
 ) -> int:
     """Read and write what is missing; returns how many frames that was."""
-    from ..trajectory import check_unchanged
-    from .chunks import sources_of
     from .packing import choose_packing, describe_packing
     from .stretches import cut_stretches
     from .unit import ingest_chunks
@@ -356,7 +346,6 @@ def _run(
             store.set_attrs("position", {"largest_rounding_error": rounded_by})
         return columns.flush()
 
-    read = [source for each in stretches for source in sources_of(plan, each, chunk_frames=chunk_frames)]
     receipts = ingest_chunks(store, plan, stretches, workers=max(1, min(workers, len(stretches))))
     try:
         with journal.batches(flush=flush) as finished, closing(receipts):
@@ -367,8 +356,6 @@ def _run(
                 progress.advance(n_new(receipt.frames))
     finally:
         progress.finish()
-    for source in read:
-        check_unchanged(source.info)
     return n_left
 
 

@@ -6,10 +6,10 @@ JSON and back. Importing this room imports mdtraj, so callers import it where th
 
 from .advice import selection_remarks, solvent_remark
 from .atoms import default_rmsd_atoms, describe_selection
-from .bonds import BondCheck, OddBonds
+from .bonds import BondCheck, JumpCheck, OddBonds
 from .containment import READER_BYTES, end_readers
 from .formats import MAY_BE, TrajectoryFormat, output_format
-from .imaging import ANCHOR, JumpCheck, make_imager, with_bonds
+from .imaging import ANCHOR, make_imager, with_bonds
 from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
 from .matching import AtomMatch, match_atoms, place_atoms

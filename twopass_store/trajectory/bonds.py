@@ -1,6 +1,6 @@
-"""Whether bonds have the lengths of bonds: if not, the atoms are in another order than the topology says."""
+"""Whether bonds have the lengths of bonds, as atoms in another order haven't, and jump across the box."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -9,10 +9,12 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from .atoms import is_solvent
+
 if TYPE_CHECKING:
     from .stream import Block
 
-__all__ = ["BondCheck", "OddBonds"]
+__all__ = ["BondCheck", "JumpCheck", "OddBonds"]
 
 COVALENT_RADII_NM = {
     "H": 0.031, "B": 0.084, "C": 0.076, "N": 0.071, "O": 0.066, "F": 0.057, "Si": 0.111, "P": 0.107,
@@ -28,6 +30,9 @@ C_ALPHAS_NM = (0.25, 0.45)
 
 CHAIN_BREAKS = 0.1
 """Share of the pairs up to which those between residues may be odd: loops are missing."""
+
+NEAR_NM = 1.0
+"""Neighbouring residues of a chain lie nearer than this, by the nearest image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +103,8 @@ class BondCheck:
         """Lengths by the nearest image, shape (n_frames, n_pairs)."""
         positions = block.xyz.astype(np.float64)
         apart = positions[:, self._pairs[:, 1]] - positions[:, self._pairs[:, 0]]
-        for frame, box in enumerate(() if block.unitcell_vectors is None else block.unitcell_vectors):
-            if np.isfinite(box).all() and abs(np.linalg.det(box)) > 1e-6:
-                apart[frame] -= np.round(apart[frame] @ np.linalg.inv(box)) @ box
+        for frame, box in _cells(block):
+            apart[frame] = _nearest(apart[frame], box)
         return np.asarray(np.linalg.norm(apart, axis=2))
 
     def _is_molecule(self, block: "Block") -> bool:
@@ -113,6 +117,81 @@ class BondCheck:
         nearest = KDTree(positions).query(positions, k=2)[0][:, 1]
         low, high = (0.09, 0.17) if self._has_bonds else (0.36, 0.40)
         return bool(((nearest > low) & (nearest < high)).mean() > 0.7)
+
+
+class JumpCheck:
+    """Looks for bonds, and for chains against their neighbours, that jump across the box.
+
+    Chains are compared with the first frame that was looked at. `topology` has the atoms kept, with bonds.
+    """
+
+    def __init__(self, topology: md.Topology) -> None:
+        self._atoms = list(topology.atoms)
+        pairs = {(bond.atom1.index, bond.atom2.index) for bond in topology.bonds}
+        self._chains: list[tuple[str, list[int]]] = []
+        for chain in topology.chains:
+            residues = [residue for residue in chain.residues if not is_solvent(residue)]
+            atoms = [atom.index for residue in residues for atom in residue.atoms]
+            if atoms:
+                name = getattr(chain, "chain_id", None) or str(chain.index)
+                self._chains.append((name, atoms))
+            for residue, following in pairwise(residues):
+                # Where few atoms are kept, no bonds are left: C-alphas are neighbours all the same.
+                if _is_polymer(residue) and _is_polymer(following):
+                    pairs.add((next(residue.atoms).index, next(following.atoms).index))
+        self._pairs = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+        self._first: NDArray[np.float64] | None = None
+
+    def look(self, block: "Block") -> dict[int, str]:
+        """Find the first jump of each frame that has a unit cell; by index of the frame."""
+        found = {}
+        for frame, box in _cells(block):
+            positions = block.xyz[frame].astype(np.float64)
+            if what := self._broken_pair(positions, box) or self._moved_chain(positions, box):
+                found[frame] = what
+        return found
+
+    def _broken_pair(self, positions: NDArray[np.float64], box: NDArray[np.float64]) -> str | None:
+        apart = positions[self._pairs[:, 1]] - positions[self._pairs[:, 0]]
+        nearest = _nearest(apart, box)
+        near = np.linalg.norm(nearest, axis=1)
+        jumps = np.flatnonzero((np.abs(apart - nearest).max(axis=1, initial=0) > 1e-3) & (near < NEAR_NM))
+        if not len(jumps):
+            return None
+        pair = jumps[0]
+        one, other = (self._atoms[index] for index in self._pairs[pair])
+        return (
+            f"{one} and {other} lie {np.linalg.norm(apart[pair]):.3g} nm apart, {near[pair]:.2g} nm by the "
+            "nearest image"
+        )
+
+    def _moved_chain(self, positions: NDArray[np.float64], box: NDArray[np.float64]) -> str | None:
+        centres = np.array([positions[atoms].mean(axis=0) for _, atoms in self._chains]).reshape(-1, 3)
+        apart = np.diff(centres, axis=0)
+        if self._first is None:
+            self._first = apart
+        shifts = np.round((apart - self._first) @ np.linalg.inv(box))
+        moved = np.flatnonzero(shifts.any(axis=1))
+        if not len(moved):
+            return None
+        one, other = self._chains[moved[0]][0], self._chains[moved[0] + 1][0]
+        return f"chain {other} lies on another side of chain {one} than in the first frame looked at"
+
+
+def _cells(block: "Block") -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Yield the frames that have a unit cell, by index, and its vectors."""
+    for frame, box in enumerate(() if block.unitcell_vectors is None else block.unitcell_vectors):
+        if np.isfinite(box).all() and abs(np.linalg.det(box)) > 1e-6:
+            yield frame, box
+
+
+def _nearest(apart: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors between atoms by the nearest image."""
+    return np.asarray(apart - np.round(apart @ np.linalg.inv(box)) @ box)
+
+
+def _is_polymer(residue: Any) -> bool:
+    return bool(residue.is_protein or residue.is_nucleic) or any(atom.name == "CA" for atom in residue.atoms)
 
 
 def _symbol(atom: Any) -> str:

@@ -13,15 +13,7 @@ from typing import Any, Literal
 from ..errors import ConfigError, TrajectoryError, TrajectoryNotFoundError, TwopassError, UnreadableError
 from .compressed import teach_mdtraj
 
-__all__ = [
-    "FORMATS",
-    "MAY_BE",
-    "TrajectoryFormat",
-    "check_file",
-    "output_format",
-    "plain_name",
-    "reading",
-]
+__all__ = ["FORMATS", "MAY_BE", "TrajectoryFormat", "check_file", "output_format", "plain_name", "reading"]
 
 
 @dataclass(frozen=True, slots=True)

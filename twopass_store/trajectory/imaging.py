@@ -1,31 +1,23 @@
-"""Periodic images: molecules made whole and brought together, and frames in which something jumps."""
+"""Periodic images: molecules made whole and brought together."""
 
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
-from .atoms import is_solvent
 from .selection import select_atoms
 
-if TYPE_CHECKING:
-    from .stream import Block
-
-__all__ = ["ANCHOR", "Imager", "JumpCheck", "make_imager", "with_bonds"]
+__all__ = ["ANCHOR", "Imager", "make_imager", "with_bonds"]
 
 Imager = Callable[[md.Trajectory], None]
 """Moves the atoms of frames, which must have a unit cell, in place."""
 
 ANCHOR = "anchor="
 """What a selection of molecules to bring together begins with."""
-
-NEAR_NM = 1.0
-"""Neighbouring residues of a chain lie nearer than this, by the nearest image."""
 
 
 def make_imager(
@@ -126,68 +118,3 @@ def _refuse_loose_atoms(
             f"{counted} (such as {example}). Give a topology with bonds (prmtop, psf, a PDB with CONECT "
             "records), or keep only atoms whose bonds are known, such as those of the protein."
         )
-
-
-class JumpCheck:
-    """Looks for bonds, and for chains against their neighbours, that jump across the box.
-
-    Chains are compared with the first frame that was looked at. `topology` has the atoms kept, with bonds.
-    """
-
-    def __init__(self, topology: md.Topology) -> None:
-        self._atoms = list(topology.atoms)
-        pairs = {(bond.atom1.index, bond.atom2.index) for bond in topology.bonds}
-        self._chains: list[tuple[str, list[int]]] = []
-        for chain in topology.chains:
-            residues = [residue for residue in chain.residues if not is_solvent(residue)]
-            atoms = [atom.index for residue in residues for atom in residue.atoms]
-            if atoms:
-                name = getattr(chain, "chain_id", None) or str(chain.index)
-                self._chains.append((name, atoms))
-            for residue, following in pairwise(residues):
-                # Where few atoms are kept, no bonds are left: C-alphas are neighbours all the same.
-                if _is_polymer(residue) and _is_polymer(following):
-                    pairs.add((next(residue.atoms).index, next(following.atoms).index))
-        self._pairs = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
-        self._first: NDArray[np.float64] | None = None
-
-    def look(self, block: "Block") -> dict[int, str]:
-        """Find the first jump of each frame, which must have a unit cell; by index of the frame."""
-        found = {}
-        vectors = np.asarray(block.unitcell_vectors)
-        for frame, (positions, box) in enumerate(zip(block.xyz.astype(np.float64), vectors, strict=True)):
-            if np.isfinite(box).all() and abs(np.linalg.det(box)) > 1e-6:
-                what = self._broken_pair(positions, box) or self._moved_chain(positions, box)
-                if what:
-                    found[frame] = what
-        return found
-
-    def _broken_pair(self, positions: NDArray[np.float64], box: NDArray[np.float64]) -> str | None:
-        apart = positions[self._pairs[:, 1]] - positions[self._pairs[:, 0]]
-        nearest = apart - np.round(apart @ np.linalg.inv(box)) @ box
-        near = np.linalg.norm(nearest, axis=1)
-        jumps = np.flatnonzero((np.abs(apart - nearest).max(axis=1, initial=0) > 1e-3) & (near < NEAR_NM))
-        if not len(jumps):
-            return None
-        pair = jumps[0]
-        one, other = (self._atoms[index] for index in self._pairs[pair])
-        return (
-            f"{one} and {other} lie {np.linalg.norm(apart[pair]):.3g} nm apart, {near[pair]:.2g} nm by the "
-            "nearest image"
-        )
-
-    def _moved_chain(self, positions: NDArray[np.float64], box: NDArray[np.float64]) -> str | None:
-        centres = np.array([positions[atoms].mean(axis=0) for _, atoms in self._chains]).reshape(-1, 3)
-        apart = np.diff(centres, axis=0)
-        if self._first is None:
-            self._first = apart
-        shifts = np.round((apart - self._first) @ np.linalg.inv(box))
-        moved = np.flatnonzero(shifts.any(axis=1))
-        if not len(moved):
-            return None
-        one, other = self._chains[moved[0]][0], self._chains[moved[0] + 1][0]
-        return f"chain {other} lies on another side of chain {one} than in the first frame looked at"
-
-
-def _is_polymer(residue: Any) -> bool:
-    return bool(residue.is_protein or residue.is_nucleic) or any(atom.name == "CA" for atom in residue.atoms)

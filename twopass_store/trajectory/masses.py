@@ -100,15 +100,9 @@ def read_masses(
     Empty lines and what follows a ``#`` are ignored. Either every line is a number, one for each atom of the
     topology, or one for each of `n_selected` atoms, which are then those wanted; or every line is ``NAME
     MASS`` or ``RESIDUE:NAME MASS``, the residue being a name (``ALA:BB``) or a name and a number
-    (``ALA12:BB``). The most specific line counts, and lines for other atoms are ignored.
-
-    Raises
-    ------
-    TrajectoryError
-        If there is no such file.
-    ConfigError
-        If a line is something else, a mass isn't positive and finite, their number doesn't fit, or an atom
-        has none.
+    (``ALA12:BB``). The most specific line counts, and lines for other atoms are ignored. Raises a
+    `ConfigError` if a line is something else, a mass isn't positive and finite, their number doesn't fit, or
+    an atom has none.
     """
     file = check_file(path)
     try:

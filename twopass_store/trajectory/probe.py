@@ -63,16 +63,9 @@ def probe(
     """Find out what a trajectory file holds, and that it is whole and fits its topology.
 
     Without a `topology`, its format must have its own. `topology_path` is for messages only; `format_name`
-    and `reader` are as for `format_of`.
-
-    Raises
-    ------
-    TrajectoryNotFoundError
-        If there is no such file.
-    TopologyMismatchError
-        If it has another number of atoms than the topology.
-    TrajectoryError
-        If it can't be read, is of an unknown format, or holds no whole frame.
+    and `reader` are as for `format_of`. Raises a `TopologyMismatchError` if it has another number of atoms
+    than the topology, a `TrajectoryError` if it can't be read, is of an unknown format, or holds no whole
+    frame.
     """
     file = check_file(path)
     entry = format_of(file, format_name, reader=reader)
@@ -88,13 +81,7 @@ def probe(
     n_frames = unpacked_bytes(file) // (topology.n_atoms + 40)
     needs_bytes = _EXAMINE_BYTES[reader] + per_atom * topology.n_atoms + _PLACE_BYTES * n_frames
     found = contained(
-        examine,
-        str(file),
-        entry,
-        topology.n_atoms,
-        path=file,
-        what="the frames",
-        needs_bytes=needs_bytes,
+        examine, str(file), entry, topology.n_atoms, path=file, what="the frames", needs_bytes=needs_bytes
     )
     if found.n_atoms != topology.n_atoms:
         of = "its topology" if topology_path is None else f"the topology {topology_path}"

@@ -22,12 +22,7 @@ from .topology import shared_topology
 from .universe import frames_of
 from .xdr import find_frames, xdr_times
 
-__all__ = [
-    "Block",
-    "iterload",
-    "read_all_times",
-    "read_frames",
-]
+__all__ = ["Block", "iterload", "read_all_times", "read_frames"]
 
 # Where times stand without positions.
 _TIMES = {

@@ -28,13 +28,7 @@ class _Writer:
     """A file that is being written, through mdtraj's file object of its format; as `open_writer`."""
 
     def __init__(
-        self,
-        path: str,
-        topology: md.Topology,
-        *,
-        n_frames: int,
-        xtc_grid_nm: float,
-        remarks: Sequence[str],
+        self, path: str, topology: md.Topology, *, n_frames: int, xtc_grid_nm: float, remarks: Sequence[str]
     ) -> None:
         self._format = output_format(path).name
         self._topology = _fitted(topology, self._format)
@@ -174,23 +168,9 @@ def open_writer(
 ) -> Iterator[_Writer]:
     """Open a new trajectory file for writing; closes it, and checks that all `n_frames` are in it.
 
-    Parameters
-    ----------
-    path
-        The file, with an extension of `output_format`.
-    topology
-        Its atoms.
-    n_frames
-        Frames that are going to be written.
-    xtc_grid_nm
-        What XTC rounds positions to; 0.001 if None.
-    remarks
-        Whole lines that stand in front of the atoms of each model of a PDB file.
-
-    Raises
-    ------
-    TrajectoryError
-        If the format has no room for a frame, or frames are missing in the closed file.
+    XTC rounds positions to `xtc_grid_nm`, 0.001 if None. `remarks` are whole lines that stand in front of the
+    atoms of each model of a PDB file. Raises a `TrajectoryError` if the format has no room for a frame, or
+    frames are missing in the closed file.
     """
     with plain_name(str(path), output_format(path).extensions) as name:
         grid = xtc_grid_nm or _XTC_GRID_NM
