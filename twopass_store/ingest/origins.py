@@ -1,7 +1,7 @@
 """Where the frames of a store come from, as its plan keeps it: enough to read any of them again."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from typing import Any, Self
 
@@ -45,33 +45,21 @@ class Origins:
         text = plan.request.get(ORIGINS)
         if text is None:
             return None
-        found = unpack_json(text)
-        files = tuple(
-            Origin(
-                **{
-                    **file,
-                    "info": {**file["info"], "positions_at": _frames(file["info"]["positions_at"])},
-                    "kept": _frames(file["kept"]),
-                    "user_time": _pair(file["user_time"]),
-                }
-            )
-            for file in found["files"]
-        )
-        return cls(files, tuple((file, n) for file, n in found["order"]), found["time_source"])
+        found, files = unpack_json(text), []
+        for file in found["files"]:
+            info = {**file["info"], "positions_at": _frames(file["info"]["positions_at"])}
+            user_time = file["user_time"] and tuple(file["user_time"])
+            known = {"info": info, "kept": _frames(file["kept"]), "user_time": user_time}
+            files.append(Origin(**{**file, **known}))
+        return cls(tuple(files), tuple((file, n) for file, n in found["order"]), found["time_source"])
 
     def put_into(self, plan: Plan) -> Plan:
         """Return the plan with these."""
-        files = [
-            {
-                "info": {**file.info, "positions_at": _runs(file.info["positions_at"])},
-                "topology": file.topology,
-                "label": file.label,
-                "run": file.run,
-                "user_time": file.user_time,
-                "kept": _runs(file.kept),
-            }
-            for file in self.files
-        ]
+        files = []
+        for file in self.files:
+            info = {**file.info, "positions_at": _runs(file.info["positions_at"])}
+            known = {each.name: getattr(file, each.name) for each in fields(file)}
+            files.append({**known, "info": info, "kept": _runs(file.kept)})
         text = pack_json({"files": files, "order": self.order, "time_source": self.time_source})
         return replace(plan, request={**plan.request, ORIGINS: text})
 
@@ -130,7 +118,3 @@ def _runs(frames: FrameList | None) -> list[list[int]] | None:
 
 def _frames(runs: list[list[int]] | None) -> FrameList | None:
     return None if runs is None else FrameList(*(np.array(values, np.int64) for values in runs))
-
-
-def _pair(values: list[float] | None) -> tuple[float, float] | None:
-    return None if values is None else (values[0], values[1])

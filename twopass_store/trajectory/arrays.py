@@ -23,17 +23,9 @@ from .xdr import is_zero_from, numbers_at
 __all__ = ["array_times", "count_hdf5", "count_netcdf", "count_restart", "mend_readers"]
 
 _SHORT = {
-    "fs": "femtosecond",
-    "ps": "picosecond",
-    "ns": "nanosecond",
-    "us": "microsecond",
-    "A": "angstrom",
-    "Å": "angstrom",
-    "pm": "picometer",
-    "nm": "nanometer",
-    "deg": "degree",
-    "rad": "radian",
-}
+    "fs": "femtosecond", "ps": "picosecond", "ns": "nanosecond", "us": "microsecond", "A": "angstrom",
+    "Å": "angstrom", "pm": "picometer", "nm": "nanometer", "deg": "degree", "rad": "radian",
+}  # fmt: skip
 # What the NetCDF libraries read where nothing was written.
 _UNWRITTEN = np.float32(9.96921e36)
 _UNITS = {
@@ -82,14 +74,17 @@ def _records(path: str, n_records: int) -> Any:
     return Records(path, mmap=True, maskandscale=True)
 
 
+def _is_classic(path: str) -> bool:
+    """Tell a NetCDF file from one of NetCDF-4, which is HDF5."""
+    with Path(path).open("rb") as file:
+        return file.read(3) == b"CDF"
+
+
 def _find_records(path: str) -> tuple[int, int, int] | None:
     """Count the whole records of a classic NetCDF file, and those that its header promises.
 
-    Returns the byte behind them as the last; None if the file is of NetCDF-4, or holds no whole record.
+    Returns the byte behind them as the last; None if it holds no whole record.
     """
-    with Path(path).open("rb") as file:
-        if file.read(3) != b"CDF":
-            return None
     try:
         with _records(path, 1) as opened:
             records = [each for each in opened.variables.values() if each.isrec]
@@ -133,14 +128,12 @@ def _is_there(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 def count_netcdf(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
     """Count the frames of an Amber NetCDF file that were written."""
-    records = _find_records(path)
-    with Path(path).open("rb") as head:
-        n_stored = None if head.read(3) == b"CDF" else _n_stored(path)
+    found = _find_records(path) if _is_classic(path) else (_n_stored(path), None, None)
     with plain_name(path, entry.extensions) as name, md.open(name) as file:
         n_frames, n_atoms = int(file.n_frames), int(file.n_atoms)
         variables, has_unitcell = file._handle.variables, None
         has_time = "time" in variables and bool(_is_there(variables["time"][:1]).all())
-        if records is None and n_stored is None:
+        if found is None:
             return Count(0, n_atoms, has_time)
         if "cell_lengths" in variables:
             lengths = variables["cell_lengths"][:]
@@ -149,11 +142,10 @@ def count_netcdf(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
                 has_unitcell = False
             elif has_cell.any() and not has_cell.all():
                 raise mixed_cells(path, int(np.argmin(has_cell == has_cell[0])), has_cell=not has_cell[0])
-    if records is None:
-        return Count(n_stored or 0, n_atoms, has_time, n_promised=n_frames, has_unitcell=has_unitcell)
-    n_frames, n_promised, end = records
+    n_whole, n_promised, end = found
     # A program that streams its output promises -1.
-    return Count(n_frames, n_atoms, has_time, end, n_promised, has_unitcell=has_unitcell)
+    n_promised = n_frames if n_promised is None else n_promised
+    return Count(n_whole, n_atoms, has_time, end, n_promised, has_unitcell=has_unitcell)
 
 
 def count_restart(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
@@ -206,7 +198,7 @@ class _NetCDF(md.formats.NetCDFTrajectoryFile):  # type: ignore[misc]
         self._units: dict[str, str] = {}
         if mode != "r":
             return
-        records = _find_records(filename)
+        records = _find_records(filename) if _is_classic(filename) else None
         if records is not None and records[0] != self.n_frames:
             self._handle.close()
             self._handle = _records(filename, records[0])

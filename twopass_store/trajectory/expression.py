@@ -25,17 +25,8 @@ __all__ = [
     "words_of",
 ]
 
-KIND_WORDS = {
-    word: kind
-    for kind, aliases in {
-        "protein": "protein is_protein",
-        "backbone": "backbone is_backbone",
-        "sidechain": "sidechain is_sidechain",
-        "nucleic": "nucleic is_nucleic",
-        "water": "water waters is_water",
-    }.items()
-    for word in aliases.split()
-}
+_RESIDUE_KINDS = ("protein", "backbone", "sidechain", "nucleic", "water")
+KIND_WORDS = {word: kind for kind in _RESIDUE_KINDS for word in (kind, f"is_{kind}")} | {"waters": "water"}
 """Words that stand for a kind of residues or atoms, and which."""
 
 ELEMENT_WORDS = frozenset(["type", "element", "symbol", "mass"])
@@ -73,15 +64,9 @@ _RULES = {
 
 # Of other programs.
 _ALIASES = {
-    "chain": "chainid",
-    "segid": "segment_id",
-    "resnum": "residue",
-    "resno": "residue",
-    "hydrogen": "element H",
-    "bynum": "index",
-    "calpha": "name CA",
-    "nucleicacid": "nucleic",
-}
+    "chain": "chainid", "segid": "segment_id", "resnum": "residue", "resno": "residue", "bynum": "index",
+    "hydrogen": "element H", "calpha": "name CA", "nucleicacid": "nucleic",
+}  # fmt: skip
 _TOKEN = re.compile(
     r"""(?P<quoted>"[^"]*"|'[^']*')|(?P<operator>[()]|=~|[=!<>]=|[<>!]|&&|\|\|)"""
     r"""|(?P<word>[^\s()<>=!&|"'][^\s()<>=!&|]*)|(?P<stray>\S)"""

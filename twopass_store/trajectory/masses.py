@@ -1,8 +1,7 @@
 """Masses of atoms: of their elements, where those are known, or from a file."""
 
 import math
-from collections.abc import Collection, Iterable
-from itertools import dropwhile, islice
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from .atoms import element_of
 from .compressed import open_unpacked
 from .formats import check_file, reading
 from .recognition import topology_extension
+from .universe import psf_atoms
 
 __all__ = ["element_masses", "guessed_elements", "read_masses"]
 
@@ -48,22 +48,19 @@ def guessed_elements(path: str | Path, topology: md.Topology, *, reader: str = "
     if extension not in (".pdb", ".psf", *_AMBER):
         return np.zeros(topology.n_atoms, dtype=bool)
     with reading(file, "the elements"), open_unpacked(file) as lines:
+        if extension == ".psf":
+            return _has_other_mass(psf_atoms(str(file)), topology)
         if extension in _AMBER:
             has_numbers = any(line.startswith("%FLAG ATOMIC_NUMBER") for line in lines)
             return np.full(topology.n_atoms, not has_numbers)
-        if extension == ".psf":
-            return _of_other_masses(lines, topology)
         structure = PdbStructure(lines, load_all_models=False)
     atoms = [atom for chain in structure.iter_chains() for residue in chain for atom in residue.atoms]
     return np.array([element_of(atom.element_symbol) is None for atom in atoms], dtype=bool)
 
 
-def _of_other_masses(lines: Iterable[str], topology: md.Topology) -> NDArray[np.bool_]:
+def _has_other_mass(atoms: list[list[str]], topology: md.Topology) -> NDArray[np.bool_]:
     """Tell which atoms of a PSF file don't have the mass of the element that mdtraj finds nearest."""
-    rest = dropwhile(lambda line: "!NATOM" not in line, lines)
-    rows = [line.split() for line in islice(rest, 1, topology.n_atoms + 1)]
-    # Some files have no column of segments.
-    masses = [float(row[7 if len(row) > 8 else 6]) for row in rows]
+    masses = [float(fields[7]) for fields in atoms]
     expected = [0.0 if atom.element is None else atom.element.mass for atom in topology.atoms]
     return np.abs(np.subtract(masses, expected)) > _MASS_TOLERANCE * np.abs(masses)
 

@@ -110,14 +110,10 @@ def load_topology(path: str | Path, reader: str = "mdtraj") -> md.Topology:
 
 def _load(path: str, extension: str) -> md.Topology:
     with plain_name(path, (extension,)) as name:
-        if extension in (".h5", ".hdf5"):
-            # md.load_topology reads frame 0 as well, and doesn't know .hdf5.
-            with md.formats.HDF5TrajectoryFile(name) as hdf5:
-                topology = hdf5.topology
-        elif extension == ".gro":
-            # md.load_topology decodes all frames as well.
-            with md.formats.GroTrajectoryFile(name) as gro:
-                topology = gro.topology
+        if extension in (".h5", ".hdf5", ".gro"):
+            # md.load_topology reads frames as well, of GRO all, and doesn't know .hdf5.
+            with md.open(name) as file:
+                topology = file.topology
         elif extension == ".pdb":
             with first_model(path) as alone:
                 topology = md.load_topology(alone)

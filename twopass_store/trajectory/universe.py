@@ -18,12 +18,10 @@ from .atoms import element_of
 from .compressed import open_unpacked
 from .info import Count, remembered
 
-__all__ = ["count_frames", "frames_of", "topology_of"]
+__all__ = ["count_frames", "frames_of", "psf_atoms", "topology_of"]
 
 # What MDAnalysis calls formats and aren't any of files.
-_NO_FILES = """
-    CHAIN IMD MEMORY MINIMAL OPENMMAPP OPENMMSIMULATION OPENMMTOPOLOGY PARMED RDKIT
-"""
+_NO_FILES = "CHAIN IMD MEMORY MINIMAL OPENMMAPP OPENMMSIMULATION OPENMMTOPOLOGY PARMED RDKIT"
 # MDAnalysis makes up times: of the step, or of a header that many programs don't fill.
 _TIMELESS = ("DCD", "LAMMPS", "LAMMPSDUMP")
 # Nothing follows their last frame; MDAnalysis leaves out one that is cut off.
@@ -272,15 +270,26 @@ def _spaced_psf(path: str) -> tuple[str, list[str] | None]:
     Unless its first line says NAMD, MDAnalysis takes whatever stands in fixed columns. It leaves out the
     codes of inserted residues (52A), which joins those of one name.
     """
-    head, mark, rest = Path(path).read_text(errors="replace").partition("!NATOM")
-    title, *lines = rest.split("\n")
-    n_atoms = int(head.split()[-1])
-    atoms = [line.split() for line in lines[:n_atoms]]
-    for fields in atoms:
-        if len(fields) == _PSF_FIELDS - 1:
-            fields.insert(1, "SYSTEM")
+    text = _text_of(path)
+    atoms = psf_atoms(path)
     if not all(len(fields) >= _PSF_FIELDS for fields in atoms):
-        return head + mark + rest, None
-    lines[:n_atoms] = map(" ".join, atoms)
-    spaced = head.replace("PSF", "PSF NAMD", 1) + mark + "\n".join([title, *lines])
-    return spaced, [fields[2] for fields in atoms]
+        return text, None
+    head, mark, rest = text.replace("PSF", "PSF NAMD", 1).partition("!NATOM")
+    lines = rest.split("\n")
+    lines[1 : len(atoms) + 1] = map(" ".join, atoms)
+    return head + mark + "\n".join(lines), [fields[2] for fields in atoms]
+
+
+def psf_atoms(path: str) -> list[list[str]]:
+    """Return the fields of the atoms in a PSF file: number, segment, residue, its name, atom, type, …"""
+    head, _, rest = _text_of(path).partition("!NATOM")
+    atoms = [line.split() for line in rest.split("\n")[1 : int(head.split()[-1]) + 1]]
+    for fields in atoms:
+        if len(fields) == _PSF_FIELDS - 1:  # some files have no column of segments
+            fields.insert(1, "SYSTEM")
+    return atoms
+
+
+def _text_of(path: str) -> str:
+    with open_unpacked(path, "rb") as file:
+        return str(file.read().decode("utf-8", "replace"))
