@@ -41,20 +41,18 @@ def look_at_frames(
             n_frames = min(16, max(3, FRAMES_LOOKED_AT // len(usable)))
             chosen = np.unique(np.linspace(0, len(source.kept) - 1, n_frames).astype(int))
             frames = FrameList.from_indices(source.kept.to_array()[chosen])
-        numbers = iter(frames.to_array().tolist())
+        numbers, n_read = frames.to_array(), 0
         blocks = list(read_blocks(source.info, frames=frames, atom_indices=source.system.atom_indices))
         if (found := bonds.look(blocks)) is not None:
             if found.is_other_order:
                 raise _other_order(source, found)
             odd.append((source, found))
         for block in blocks if for_jumps and source.info.has_unitcell else ():
-            n_looked += block.n_frames
-            jumps = jumping.look(block)
-            n_jumps += len(jumps)
-            of_block = [next(numbers) for _ in range(block.n_frames)]
-            if jumps and not first:
-                frame, what = next(iter(jumps.items()))
-                first = f"{Path(source.info.path).name}, frame {of_block[frame]}: {what}"
+            for row, what in jumping.look(block).items():
+                n_jumps += 1
+                first = first or f"{Path(source.info.path).name}, frame {numbers[n_read + row]}: {what}"
+            n_read += block.n_frames
+        n_looked += n_read
     remarks = [_odd_lengths(odd)] if odd else []
     if n_jumps:
         remarks.append(

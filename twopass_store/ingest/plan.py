@@ -273,22 +273,18 @@ def _messages(config: IngestConfig, inputs: Inputs, systems: SystemTable) -> Ite
         yield f"{len(inputs.runs)} run{'s' if len(inputs.runs) > 1 else ''} of {len(sources)} files"
     yield from inputs.remarks
     yield from _renamed(sources)
-    unfinished = [
-        f"{Path(source.info.path).name} ({source.info.unfinished})"
-        for source in sources
-        if source.info.unfinished
-    ]
+    infos = [(Path(source.info.path).name, source.info) for source in sources]
+    unfinished = [f"{name} ({info.unfinished})" for name, info in infos if info.unfinished]
     if unfinished:
         others = f"; and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
         yield (
             f"warning: unfinished, so only whole frames are taken: {'; '.join(unfinished[:3])}{others}. "
             "`append` adds the rest when it is there"
         )
-    n_without = sum(source.info.n_without_positions for source in sources)
-    if n_without:
-        names = [Path(source.info.path).name for source in sources if source.info.n_without_positions]
+    if n_without := sum(info.n_without_positions for _, info in infos):
+        names = [name for name, info in infos if info.n_without_positions]
         yield f"{n_without:,} frames of velocities or forces alone are left out of {listed(names)}"
-    bare = [Path(source.info.path).name for source in sources if not source.info.has_unitcell]
+    bare = [name for name, info in infos if not info.has_unitcell]
     if 0 < len(bare) < len(sources):
         yield f"no unit cell in {listed(bare)}: NaN for those frames"
 

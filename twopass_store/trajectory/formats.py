@@ -26,6 +26,8 @@ class TrajectoryFormat:
     in_mdanalysis: str = ""  # what MDAnalysis calls it; empty if it doesn't read it
     topology: str = ""  # extension by which mdtraj reads the atoms in such a file; empty if it can't
     mend: str = ""  # how to get at the frames, if files of it aren't read
+    atoms: bytes = b""  # regular expression of how many atoms such a topology says that there are
+    elements: Literal["kept", "some", "none"] = "kept"  # whether a topology says those of its atoms
     has_topology: bool = False  # a trajectory says which atoms it holds
     has_time: bool = False  # frames carry times
     has_steps: bool = False  # they carry the numbers of the simulation's steps instead
@@ -58,6 +60,8 @@ _GRO = rb".*\n *\d+\s*\n.{15}[ \d]{5}(?: *-?\d+\.\d+){3}"
 _TINKER = rb" *\d+[^\n]*\n(?: *-?\d+\.\d+){0,6} *\n? *1 +[A-Za-z]\S*" + _REAL * 3 + rb" +\d+"
 _XYZ = rb" *\d+\s*?\n.*\n *\S+" + _REAL * 3
 _RESTART = rb".*\n *\d+(?: +[-+.\dEe]+){0,2} *\r?\n(?:[ \d-]{3}\d\.\d{7}){3}"
+_POINTERS = rb"(?s:.*?)%FLAG POINTERS.*\n(?:%.*\n)* *(\d+)"
+_MOL2 = rb"(?s:.*?)@<TRIPOS>MOLECULE"
 _MDCRD = rb".*\n(?:[ \d-]{3}\d\.\d{3}){1,10} *\r?(?:\n|$)"
 _DATA = rb"(?s:.*)^ *\d+ +atoms\b(?s:.*)^ *\d+ +atom types\b"
 _ITP = rb"(?s:.*)^(?:#include|\[ *(?:moleculetype|defaults|system) *\])"
@@ -71,11 +75,12 @@ _TIMED: dict[str, Any] = {"has_time": True, "needs_time": True, "bytes_per_atom"
 _ARRAYS: dict[str, Any] = {"has_time": True, "bytes_per_atom": 96}
 _INPUT: dict[str, Any] = {"is_written": False, **_ARRAYS}
 _TEXT: dict[str, Any] = {"is_text": True}
+_NAMES: dict[str, Any] = {"is_text": True, "elements": "none"}
+_MASSES: dict[str, Any] = {"is_text": True, "elements": "some"}
 _STREAM: dict[str, Any] = {"is_text": True, "can_seek": False}
 # xyz and lammpstrj are parsed into float64 frames (24 bytes), joined into one array (24) and cast (12).
 _NUMBERS: dict[str, Any] = {"bytes_per_atom": 72, **_STREAM}
-_STRUCTURE: dict[str, Any] = {"is_text": True, "has_topology": True}
-_FIRST: dict[str, Any] = {"unitcell": "first", **_STRUCTURE}
+_FIRST: dict[str, Any] = {"unitcell": "first", "has_topology": True}
 
 # The first whose start matches counts. Of text, those that the structure of lines tells apart come first, so
 # that a title may say anything.
@@ -93,27 +98,29 @@ FORMATS = (
     TrajectoryFormat("Amber restart as NetCDF-4", mend=_NCCOPY),
     TrajectoryFormat("H5MD", in_mdanalysis="H5MD", mend=_CONVERT),
     TrajectoryFormat("HDF5", start=rb"\x89HDF", mend=_CONVERT),
-    TrajectoryFormat("GSD", (), rb"(?:\xdf\x65){4}", "GSD", ".gsd", _CONVERT),
+    TrajectoryFormat("GSD", (), rb"(?:\xdf\x65){4}", "GSD", ".gsd", _CONVERT, elements="none"),
     TrajectoryFormat("TNG", (), rb"(?s:.{0,52})GENERAL INFO", "TNG", mend=_GMX),
     TrajectoryFormat("GROMACS run input (TPR)", (), rb"\0(?s:.{7})VERSION", "TPR", mend=_TPR),
     TrajectoryFormat("tar archive", start=rb"(?s:.{257})ustar", mend="Unpack it with `tar -xf {file}`."),
-    TrajectoryFormat("GRO", (".gro",), _GRO, "GRO", ".gro", **_ARRAYS, **_STRUCTURE),
-    TrajectoryFormat("Tinker XYZ", (), _TINKER, "TXYZ", ".arc", _CONVERT, **_TEXT),
+    TrajectoryFormat(
+        "GRO", (".gro",), _GRO, "GRO", ".gro", "", rb".*\n *(\d+)", has_topology=True, **_ARRAYS, **_NAMES
+    ),
+    TrajectoryFormat("Tinker XYZ", (), _TINKER, "TXYZ", ".arc", _CONVERT, rb" *(\d+)", **_NAMES),
     TrajectoryFormat("XYZ", (".xyz",), _XYZ, "XYZ", unitcell="none", **_NUMBERS),
     TrajectoryFormat("Amber restart", (".rst7", ".inpcrd", ".restrt"), _RESTART, "INPCRD", **_INPUT, **_TEXT),
     TrajectoryFormat("Amber mdcrd", (".mdcrd", ".crd"), _MDCRD, "TRJ", bytes_per_atom=36, **_STREAM),
     TrajectoryFormat("LAMMPS", (".lammpstrj",), rb"ITEM: ", "LAMMPSDUMP", has_steps=True, **_NUMBERS),
     TrajectoryFormat("GROMOS96", start=rb"TITLE\r?\n", mend=_GMX, **_TEXT),
-    TrajectoryFormat("Amber prmtop", (), rb"%VERSION", "TOP", ".prmtop", _TOP, **_TEXT),
-    TrajectoryFormat("PSF", (), rb"PSF\b", "PSF", ".psf", _TOP, **_TEXT),
-    TrajectoryFormat("mmCIF", (".cif",), rb"(?:#.*\n|\s)*data_", "", ".cif", _TOP, **_FIRST),
-    TrajectoryFormat("HOOMD XML", (), rb"(?s:.*)<hoomd_xml", "XML", ".hoomdxml", _CONVERT, **_TEXT),
-    TrajectoryFormat("MOL2", (), rb"(?s:.*)@<TRIPOS>MOLECULE", "MOL2", ".mol2", _TOP, **_TEXT),
+    TrajectoryFormat("Amber prmtop", (), rb"%VERSION", "TOP", ".prmtop", _TOP, _POINTERS, **_MASSES),
+    TrajectoryFormat("PSF", (), rb"PSF\b", "PSF", ".psf", _TOP, rb"(?s:.*?)\n *(\d+) +!NATOM", **_MASSES),
+    TrajectoryFormat("mmCIF", (".cif",), rb"(?:#.*\n|\s)*data_", "", ".cif", _TOP, **_FIRST, **_TEXT),
+    TrajectoryFormat("HOOMD XML", (), rb"(?s:.*)<hoomd_xml", "XML", ".hoomdxml", _CONVERT, **_NAMES),
+    TrajectoryFormat("MOL2", (), _MOL2, "MOL2", ".mol2", _TOP, _MOL2 + rb".*\n.*\n *(\d+)", **_TEXT),
     TrajectoryFormat("CHARMM coordinates", (), rb"(?:\*.*\n)+ *\d+", "CRD", mend=_CONVERT, **_TEXT),
     TrajectoryFormat("LAMMPS data", (), _DATA, "DATA", mend=_CONVERT, **_TEXT),
     TrajectoryFormat("GROMACS topology", start=_ITP, mend=_STRUCTURES, **_TEXT),
     # PDB is cut from its text (81 bytes).
-    TrajectoryFormat("PDB", (".pdb",), _PDB, "PDB", ".pdb", bytes_per_atom=240, **_FIRST),
+    TrajectoryFormat("PDB", (".pdb",), _PDB, "PDB", ".pdb", bytes_per_atom=240, **_FIRST, **_MASSES),
 )
 
 _LINKS = "twopass-"

@@ -14,14 +14,11 @@ from ..errors import ConfigError
 from .atoms import element_of
 from .compressed import open_unpacked
 from .formats import check_file, reading
-from .recognition import topology_extension
+from .recognition import topology_format
 from .universe import psf_atoms
 
 __all__ = ["element_masses", "guessed_elements", "read_masses"]
 
-_AMBER = (".prmtop", ".parm7", ".prm7")
-# These name atoms or types, and nothing else.
-_NAMES_ONLY = (".gro", ".hoomdxml", ".gsd", ".arc")
 # Nitrogen is lighter by 0.15 % than the united atom CH2; what programs take for an element differs by 0.06 %.
 _MASS_TOLERANCE = 1e-3
 _FORMAT = (
@@ -42,15 +39,13 @@ def guessed_elements(path: str | Path, topology: md.Topology, *, reader: str = "
     if reader == "mdanalysis":
         return np.array([atom.element is None for atom in topology.atoms], dtype=bool)
     file = check_file(path)
-    extension = topology_extension(file)
-    if extension in _NAMES_ONLY:
-        return np.ones(topology.n_atoms, dtype=bool)
-    if extension not in (".pdb", ".psf", *_AMBER):
-        return np.zeros(topology.n_atoms, dtype=bool)
+    entry = topology_format(file)
+    if entry.elements != "some":
+        return np.full(topology.n_atoms, entry.elements == "none")
     with reading(file, "the elements"), open_unpacked(file) as lines:
-        if extension == ".psf":
+        if entry.name == "PSF":
             return _has_other_mass(psf_atoms(str(file)), topology)
-        if extension in _AMBER:
+        if entry.name == "Amber prmtop":
             has_numbers = any(line.startswith("%FLAG ATOMIC_NUMBER") for line in lines)
             return np.full(topology.n_atoms, not has_numbers)
         structure = PdbStructure(lines, load_all_models=False)

@@ -11,10 +11,12 @@ from .containment import contained
 from .formats import FORMATS, TrajectoryFormat, check_file, reading
 from .info import remembered
 
-__all__ = ["format_of", "mdanalysis_name", "topology_extension"]
+__all__ = ["format_of", "mdanalysis_name", "topology_format"]
 
 _HEAD_BYTES = 4096
 _BY_EXTENSION = {extension: entry for entry in FORMATS if not entry.mend for extension in entry.extensions}
+_TOPOLOGIES = {entry.topology: entry for entry in FORMATS if entry.topology}
+_ALIASES = {".ent": ".pdb", ".hdf5": ".h5", ".parm7": ".prmtop", ".prm7": ".prmtop"}
 # MDAnalysis tells these from PDB by their names.
 _LIKE_PDB = (".pqr", ".pdbqt", ".xpdb")
 
@@ -66,19 +68,20 @@ def mdanalysis_name(path: str | Path) -> str:
     return "" if content is None or _suffix(file) in _LIKE_PDB else content.in_mdanalysis
 
 
-def topology_extension(path: str | Path) -> str:
-    """Extension by which mdtraj reads the topology in a file: that of its content, or else its own."""
+def topology_format(path: str | Path) -> TrajectoryFormat:
+    """Format of a topology file, by its content, or by its extension if that tells nothing."""
     file = check_file(path)
     compression, content = _look_at(str(file))
     _refuse_packed(file, compression, content, is_text=content is None or content.is_text)
     if content is None:
-        return _suffix(file).replace(".ent", ".pdb")
+        suffix = _ALIASES.get(_suffix(file), _suffix(file))
+        return _TOPOLOGIES.get(suffix) or TrajectoryFormat("unknown", topology=suffix)
     if not content.topology:
         raise UnreadableError(
             f"Cannot take a topology from {file}: its content is {content.name}. Give a PDB, GRO, PSF or "
             "prmtop file of the same atoms."
         )
-    return content.topology
+    return content
 
 
 def _refuse_packed(

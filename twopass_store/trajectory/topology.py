@@ -15,7 +15,7 @@ from .containment import contained
 from .formats import check_file, plain_name, reading
 from .info import remembered
 from .pdb import add_bonds, count_lines, count_unclear_bonds, first_model
-from .recognition import mdanalysis_name, topology_extension
+from .recognition import mdanalysis_name, topology_format
 from .universe import topology_of
 
 __all__ = [
@@ -35,20 +35,11 @@ TOPOLOGY_BYTES_PER_ATOM = 4000
 # Address space of MDAnalysis, and of what it makes of a byte of a file.
 _UNIVERSE_BYTES = 1 << 30
 _UNIVERSE_FACTOR = 200
-# The HDF5 library crashes on some damaged files.
-_CONTAINED = (".h5", ".hdf5")
 _JSON_FORMAT = "twopass-topology"
 _JSON_VERSION = 1
 # Python objects that are made of the text, per byte of it. Measured: 13 to 16.
 _JSON_FACTOR = 20
-# How many atoms these formats say that there are; and bytes for an atom: the fewest, and those of others.
-_COUNTS = {
-    ".gro": rb".*\n *(\d+)",
-    ".arc": rb" *(\d+)",
-    ".prmtop": rb"(?s:.*?)%FLAG POINTERS.*\n(?:%.*\n)* *(\d+)",
-    ".psf": rb"(?s:.*?)\n *(\d+) +!NATOM",
-    ".mol2": rb"(?s:.*?)@<TRIPOS>MOLECULE.*\n.*\n *(\d+)",
-}
+# Bytes for an atom: the fewest, and those of formats that don't say how many there are.
 _LEAST_BYTES = 20
 _USUAL_BYTES = 60
 _HEAD_BYTES = 1 << 20
@@ -61,18 +52,18 @@ def count_atoms(path: str | Path, reader: str = "mdtraj") -> int:
     """
     file = check_file(path)
     try:
-        extension = topology_extension(file)
+        entry = topology_format(file)
     except TrajectoryError:
         if reader == "mdtraj":
             raise
         return 0
-    if extension in _CONTAINED:
+    if entry.topology == ".h5":
         n_atoms: int = contained(count_hdf5, str(file), path=file, what="the topology")
         return n_atoms
     with reading(file, "the topology"):
-        if extension == ".pdb":
+        if entry.topology == ".pdb":
             return count_lines(str(file))
-        found = re.match(_COUNTS.get(extension, rb"$^"), read_head(file, _HEAD_BYTES))
+        found = re.match(entry.atoms or rb"$^", read_head(file, _HEAD_BYTES))
     n_bytes = unpacked_bytes(file)
     if found is not None:
         return min(int(found[1]), n_bytes // _LEAST_BYTES)
@@ -99,8 +90,8 @@ def load_topology(path: str | Path, reader: str = "mdtraj") -> md.Topology:
         needs_bytes = _UNIVERSE_BYTES + _UNIVERSE_FACTOR * size
         asked = str(file), mdanalysis_name(file)
         return contained(topology_of, *asked, path=file, what="the topology", needs_bytes=needs_bytes)
-    extension = topology_extension(file)
-    if extension in _CONTAINED:
+    extension = topology_format(file).topology
+    if extension == ".h5":  # whose library crashes on some damaged files
         # Once as it is made, and once as it is sent.
         needs_bytes = min(40 * size, 2 * TOPOLOGY_BYTES_PER_ATOM * count_atoms(file))
         return contained(_load, str(file), extension, path=file, what="the topology", needs_bytes=needs_bytes)
@@ -110,7 +101,7 @@ def load_topology(path: str | Path, reader: str = "mdtraj") -> md.Topology:
 
 def _load(path: str, extension: str) -> md.Topology:
     with plain_name(path, (extension,)) as name:
-        if extension in (".h5", ".hdf5", ".gro"):
+        if extension in (".h5", ".gro"):
             # md.load_topology reads frames as well, of GRO all, and doesn't know .hdf5.
             with md.open(name) as file:
                 topology = file.topology
@@ -132,7 +123,7 @@ def _load(path: str, extension: str) -> md.Topology:
 
 def unclear_bonds(path: str) -> int:
     """Count the CONECT records of a PDB file with a number that several atoms have."""
-    return count_unclear_bonds(path) if topology_extension(path) == ".pdb" else 0
+    return count_unclear_bonds(path) if topology_format(path).topology == ".pdb" else 0
 
 
 @remembered(2)
