@@ -21,8 +21,8 @@ from .runs import Source
 
 __all__ = ["plan_append"]
 
+# Parameters of an ingest that hold for all of its files.
 CHOICES = ("topology", "stride", "discard_first", "precision", "image", "reader")
-"""Parameters of an ingest that hold for all of its files."""
 
 
 def plan_append(store: Store, config: IngestConfig, files: Sequence[InputFile]) -> IngestPlan | None:

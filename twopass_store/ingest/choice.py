@@ -13,8 +13,7 @@ __all__ = ["Choice", "Times", "as_meant", "choose_by_number", "choose_by_time", 
 
 Times = NDArray[np.float64]
 
-_DIGITS = range(-3, 13)
-"""Decimals of round numbers, the roundest first."""
+_DIGITS = range(-3, 13)  # decimals of round numbers, the roundest first
 
 
 @dataclass(frozen=True, slots=True)

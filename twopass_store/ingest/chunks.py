@@ -18,8 +18,7 @@ from .runs import Source, times_by_user
 
 __all__ = ["Chunk", "Columns", "read_chunks", "read_frames"]
 
-Columns = dict[str, NDArray[Any]]
-"""Consecutive frames: ``position`` and the small per-frame arrays by name."""
+Columns = dict[str, NDArray[Any]]  # consecutive frames: ``position`` and the small per-frame arrays by name
 
 
 @dataclass(frozen=True, slots=True)

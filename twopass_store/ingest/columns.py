@@ -13,17 +13,12 @@ from ..store import Store
 
 __all__ = ["BYTES", "COLUMNS_PER_WORKER", "FRAME_COLUMN_BYTES", "FrameColumns"]
 
+# Times, unit cells and provenance.
 COLUMNS = [spec for spec in INGESTED if spec.dims[0] == "frame" and spec.name != "position"]
-"""Times, unit cells and provenance."""
-
+# What a frame has of each.
 BYTES = {spec.name: np.dtype(spec.dtype).itemsize * 3 ** (len(spec.dims) - 1) for spec in COLUMNS}
-"""What a frame has of each."""
-
-FRAME_COLUMN_BYTES = FRAME_CHUNK * sum(BYTES.values())
-"""All of one per-frame chunk."""
-
-COLUMNS_PER_WORKER = 2
-"""Per-frame chunks that are kept while they fill: workers are at different places."""
+FRAME_COLUMN_BYTES = FRAME_CHUNK * sum(BYTES.values())  # all of one per-frame chunk
+COLUMNS_PER_WORKER = 2  # per-frame chunks that are kept while they fill: workers are at different places
 
 
 class FrameColumns:

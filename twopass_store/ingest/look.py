@@ -15,8 +15,7 @@ from .runs import Source
 __all__ = ["look_at_frames"]
 
 FILES_LOOKED_AT = 32
-FRAMES_LOOKED_AT = 32
-"""Of all files together, but at least 3 and at most 16 of each."""
+FRAMES_LOOKED_AT = 32  # of all files together, but at least 3 and at most 16 of each
 
 
 def look_at_frames(

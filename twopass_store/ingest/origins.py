@@ -15,8 +15,7 @@ from ..store import Store
 
 __all__ = ["ORIGINS", "Origin", "Origins", "file_columns", "recorded_origins", "with_origins_of"]
 
-ORIGINS = "origins"
-"""Where a plan's request has them."""
+ORIGINS = "origins"  # where a plan's request has them
 
 
 @dataclass(frozen=True, slots=True, eq=False)

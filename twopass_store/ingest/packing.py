@@ -16,11 +16,9 @@ from .plan import IngestPlan
 
 __all__ = ["check_samples", "choose_packing", "describe_packing", "pack"]
 
+# Grids looked for where no file says which it is on, as in a TRR file made from XTC.
 COMMON_STEPS_NM = (0.01, 0.001, 0.0001, 0.00001)
-"""Grids looked for where no file says which it is on, as in a TRR file made from XTC."""
-
-HEADROOM = 2.0
-"""int16 is taken where it holds this many times the largest coordinate of the samples."""
+HEADROOM = 2.0  # int16 is taken where it holds this many times the largest coordinate of the samples
 
 
 def choose_packing(plan: IngestPlan, config: IngestConfig) -> Packing:

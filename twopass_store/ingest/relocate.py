@@ -12,8 +12,7 @@ from .origins import Origins, file_columns, recorded_origins
 
 __all__ = ["Move", "RelocateResult", "relocate_trajectories"]
 
-SHOWN = 3
-"""Files that an error names."""
+SHOWN = 3  # files that an error names
 
 
 @dataclass(frozen=True, slots=True)

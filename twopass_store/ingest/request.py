@@ -12,8 +12,7 @@ from .origins import ORIGINS
 
 __all__ = ["JUMPS", "as_before", "is_requested", "kept_choices", "requested"]
 
-JUMPS = "jumps"
-"""Where a request keeps in how many frames atoms were seen to jump across the box."""
+JUMPS = "jumps"  # where a request keeps in how many frames atoms were seen to jump across the box
 
 # What an append doesn't take from the options of a store; topology and groups are in other places.
 _NOT_RECORDED = {"trajectories", "from_list", "top", "ndx", "memory", "workers"}

@@ -10,11 +10,10 @@ from .runs import Source
 
 __all__ = ["cut_stretches", "useful_workers"]
 
+# Stretches for each worker: at the end one waits for another for at most so small a part of the time.
 PER_WORKER = 16
-"""Stretches for each worker: at the end one waits for another for at most so small a part of the time."""
-
+# What a worker must have to do to be worth its start, which takes half a second of a processor.
 WORKER_SECONDS = 2.0
-"""What a worker must have to do to be worth its start, which takes half a second of a processor."""
 
 # What mdtraj decodes, roughly, in bytes of the file.
 BYTES_PER_SECOND = 100 << 20
@@ -24,7 +23,7 @@ TEXT_BYTES_PER_SECOND = 10 << 20
 def useful_workers(sources: Sequence[Source]) -> int:
     """Return how many processes it pays to start for these files; at least 1."""
     seconds = sum(
-        source.info.size_bytes / (BYTES_PER_SECOND if _seeks(source) else TEXT_BYTES_PER_SECOND)
+        source.info.size_bytes / (BYTES_PER_SECOND if source.info.format.can_seek else TEXT_BYTES_PER_SECOND)
         for source in sources
     )
     return max(1, int(seconds / WORKER_SECONDS))
@@ -54,11 +53,7 @@ def cut_stretches(
                 continue
             source = int(np.searchsorted(ends, chunk * chunk_frames, side="right"))
             is_begun = int(starts[source]) <= (chunk - 1) * chunk_frames
-            if _seeks(sources[source]) or not is_begun:
+            if sources[source].info.format.can_seek or not is_begun:
                 yield FrameRange(start, chunk)
                 start = chunk
         yield FrameRange(start, run.stop)
-
-
-def _seeks(source: Source) -> bool:
-    return source.info.format.can_seek

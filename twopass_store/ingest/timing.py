@@ -11,11 +11,8 @@ from .systems import listed
 
 __all__ = ["Timed", "remarks_on_times"]
 
-SAME_SPACING = 0.01
-"""How far a multiple of a spacing may be off an integer."""
-
-LIKE_SPACING = 0.1
-"""Relative difference up to which two spacings give frames the same weight."""
+SAME_SPACING = 0.01  # how far a multiple of a spacing may be off an integer
+LIKE_SPACING = 0.1  # relative difference up to which two spacings give frames the same weight
 
 
 class Timed(NamedTuple):

@@ -9,7 +9,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from .atoms import is_solvent
+from .atoms import is_solvent, symbol_of
 
 if TYPE_CHECKING:
     from .stream import Block
@@ -22,17 +22,10 @@ COVALENT_RADII_NM = {
 }  # fmt: skip
 """Cordero et al., Dalton Trans. (2008) 2832; bonds of metals vary too much to judge."""
 
-STRETCHED = 0.25
-"""Part by which bonds may differ from the sum of the radii: triple bonds do by 0.22."""
-
-C_ALPHAS_NM = (0.25, 0.45)
-"""Distance of neighbouring C-alphas: 0.29 if cis, 0.38 if trans."""
-
-CHAIN_BREAKS = 0.1
-"""Share of the pairs up to which those between residues may be odd: loops are missing."""
-
-NEAR_NM = 1.0
-"""Neighbouring residues of a chain lie nearer than this, by the nearest image."""
+STRETCHED = 0.25  # part by which bonds may differ from the sum of the radii: triple bonds do by 0.22
+C_ALPHAS_NM = (0.25, 0.45)  # distance of neighbouring C-alphas: 0.29 if cis, 0.38 if trans
+CHAIN_BREAKS = 0.1  # share of the pairs up to which those between residues may be odd: loops are missing
+NEAR_NM = 1.0  # neighbouring residues of a chain lie nearer than this, by the nearest image
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,21 +187,17 @@ def _is_polymer(residue: Any) -> bool:
     return bool(residue.is_protein or residue.is_nucleic) or any(atom.name == "CA" for atom in residue.atoms)
 
 
-def _symbol(atom: Any) -> str:
-    return "" if atom.element is None else str(atom.element.symbol)
-
-
 def _is_hydrogen(atom: Any) -> bool:
-    return _symbol(atom) == "H"
+    return symbol_of(atom) == "H"
 
 
 def _is_covalent(one: Any, other: Any) -> bool:
     """Tell whether a bond can be judged: not one that spans residues, or keeps a water rigid."""
-    radii = _symbol(one) in COVALENT_RADII_NM and _symbol(other) in COVALENT_RADII_NM
+    radii = symbol_of(one) in COVALENT_RADII_NM and symbol_of(other) in COVALENT_RADII_NM
     is_near = one.residue is other.residue or abs(one.residue.resSeq - other.residue.resSeq) == 1
     return radii and is_near and not (_is_hydrogen(one) and _is_hydrogen(other))
 
 
 def _plausible(one: Any, other: Any) -> tuple[float, float]:
-    length = COVALENT_RADII_NM[_symbol(one)] + COVALENT_RADII_NM[_symbol(other)]
+    length = COVALENT_RADII_NM[symbol_of(one)] + COVALENT_RADII_NM[symbol_of(other)]
     return (1 - STRETCHED) * length, (1 + STRETCHED) * length

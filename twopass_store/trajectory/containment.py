@@ -23,16 +23,11 @@ from .formats import reading
 
 __all__ = ["READER_BYTES", "contained", "end_readers", "streamed"]
 
-READER_BYTES = 110 << 20
-"""Memory of a reader before it reads (measured: 55 to 75 MiB)."""
-
+READER_BYTES = 110 << 20  # memory of a reader before it reads (measured: 55 to 75 MiB)
 SECONDS = 120
+# Time limit of one answer. A block takes a tenth of a second; to skip frames of text is to parse them.
 SECONDS_PER_BYTE = 1e-7
-"""Time limit of one answer. A block takes a tenth of a second; to skip frames of text is to parse them."""
-
-SPARE_BYTES = 512 << 20
-"""Address space that the libraries map besides, whatever the file."""
-
+SPARE_BYTES = 512 << 20  # address space that the libraries map besides, whatever the file
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 # Not multiprocessing's own start: that runs the user's script again in each process.
 _START = "from twopass_store.trajectory.containment import serve; serve()"

@@ -26,14 +26,11 @@ __all__ = [
 ]
 
 _RESIDUE_KINDS = ("protein", "backbone", "sidechain", "nucleic", "water")
+# Words that stand for a kind of residues or atoms, and which.
 KIND_WORDS = {word: kind for kind in _RESIDUE_KINDS for word in (kind, f"is_{kind}")} | {"waters": "water"}
-"""Words that stand for a kind of residues or atoms, and which."""
-
-ELEMENT_WORDS = frozenset(["type", "element", "symbol", "mass"])
-"""Words that ask for elements."""
-
+ELEMENT_WORDS = frozenset(["type", "element", "symbol", "mass"])  # words that ask for elements
+# Words that are compared with numbers.
 NUMBER_WORDS = frozenset(["index", "n_bonds", "residue", "resSeq", "resid", "resi", "chainid", "mass"])
-"""Words that are compared with numbers."""
 
 # A letter for each word and operator: f stands alone, w takes names, n numbers, c compares, j joins.
 _KINDS = {

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import mdtraj as md
@@ -13,11 +14,8 @@ from .selection import select_atoms
 
 __all__ = ["ANCHOR", "Imager", "make_imager", "with_bonds"]
 
-Imager = Callable[[md.Trajectory], None]
-"""Moves the atoms of frames, which must have a unit cell, in place."""
-
-ANCHOR = "anchor="
-"""What a selection of molecules to bring together begins with."""
+Imager = Callable[[md.Trajectory], None]  # moves the atoms of frames, which must have a unit cell, in place
+ANCHOR = "anchor="  # what a selection of molecules to bring together begins with
 
 
 def make_imager(
@@ -30,16 +28,16 @@ def make_imager(
     file `path`, names no bonds, those of standard residues are taken. Raises a `TrajectoryError` if an atom
     that matters isn't bonded to the rest of its residue.
     """
-    bonded = with_bonds(topology)
+    index, bonded = attrgetter("index"), with_bonds(topology)
     chosen = np.empty(0, np.int64) if image == "whole" else select_atoms(topology, image.removeprefix(ANCHOR))
     kept = np.arange(topology.n_atoms) if atom_indices is None else atom_indices
     wanted = set(np.union1d(kept, chosen).tolist())
     molecules = bonded.find_molecules() if bonded.n_bonds else [{atom} for atom in bonded.atoms]
     _refuse_loose_atoms(bonded, wanted, molecules, path)
-    members = [sorted(molecule, key=_index) for molecule in molecules if wanted & set(map(_index, molecule))]
+    members = [sorted(molecule, key=index) for molecule in molecules if wanted & set(map(index, molecule))]
     bonds, together = _outwards(bonded, members), set(chosen.tolist())
-    anchors = [molecule for molecule in members if together & set(map(_index, molecule))]
-    others = [molecule for molecule in members if not together & set(map(_index, molecule))]
+    anchors = [molecule for molecule in members if together & set(map(index, molecule))]
+    others = [molecule for molecule in members if not together & set(map(index, molecule))]
 
     def undo(trajectory: md.Trajectory) -> None:
         # GRO and others give cells in float64, which mdtraj's code for images doesn't take.
@@ -57,10 +55,6 @@ def make_imager(
             trajectory.make_molecules_whole(inplace=True, sorted_bonds=bonds)
 
     return undo
-
-
-def _index(atom: Any) -> int:
-    return int(atom.index)
 
 
 def _outwards(topology: md.Topology, molecules: list[list[Any]]) -> NDArray[np.int32]:

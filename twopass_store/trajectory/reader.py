@@ -18,8 +18,8 @@ from .topology import load_topology
 
 __all__ = ["Block", "load_structures", "read_blocks", "read_steps", "read_times", "reading_bytes"]
 
+# Bound on what a block takes while it is decoded, all atoms of the file counted; a frame is read anyway.
 BLOCK_BYTES = 8 << 20
-"""Bound on what a block takes while it is decoded, all atoms of the file counted; a frame is read anyway."""
 
 # Time, unit cell and what its conversion takes, per frame.
 _FRAME_BYTES = 512
@@ -44,26 +44,12 @@ def read_blocks(
     Values are bit for bit those of `mdtraj.load`, whatever the range and the size of the blocks. Whether
     positions are finite isn't checked.
 
-    Parameters
-    ----------
-    info
-        The file, as `probe` found it.
-    frames
-        Which frames, within ``range(info.n_frames)``; a range has a positive step.
-    atom_indices
-        Which atoms, or None for all.
-    images
-        Topology file, how periodic images are undone before atoms are selected, see `make_imager`, and what
-        reads the topology; None to take positions as they are.
-    block_frames
-        Bound on the frames of a block, beside that of its size.
+    `frames` lie within ``range(info.n_frames)``; `atom_indices` None is all atoms. `images` are the topology
+    file, how periodic images are undone before atoms are selected, see `make_imager`, and what reads the
+    topology; None takes positions as they are. A block has at least one frame, and at most `block_frames`.
 
-    Raises
-    ------
-    TruncatedTrajectoryError
-        If the file ends before the frames asked for.
-    TrajectoryError
-        If the file can't be read, or some of its frames lack the unit cell that its first frame has.
+    Raises a `TruncatedTrajectoryError` if the file ends before the frames asked for, a `TrajectoryError` if
+    it can't be read, or some of its frames lack the unit cell that its first frame has.
     """
     wanted = info.in_file(FrameList.of(frames) if isinstance(frames, range) else frames)
     if not len(wanted):

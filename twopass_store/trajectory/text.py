@@ -17,8 +17,8 @@ from .info import Count
 
 __all__ = ["GRO_TIME", "GroReader", "count_text", "text_numbers"]
 
+# The time in the title of a GRO frame; `t=300K` is none.
 GRO_TIME = re.compile(r"\bt= *([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)(?= *(?:ps)?(?:\s|,|$))")
-"""The time in the title of a GRO frame; `t=300K` is none."""
 
 # Lines of a frame: of the number of atoms, of its time or step, and how many aren't of atoms.
 _LAYOUTS = {"XYZ": (0, 0, 2), "GRO": (1, 0, 3), "LAMMPS": (3, 1, 9)}
