@@ -95,8 +95,8 @@ def test_memory__bounds_all_processes_together(tmp_path: Path) -> None:
         tmp_path / "in", EXAMPLE / "alanine-dipeptide.xtc", TOP, files=3, frames=40_000
     )
     config = IngestConfig(trajectories=tuple(map(str, files)), top=str(TOP))
-    plan = plan_ingest(config, list_inputs(config))
-    figure = -(-(plan.shared_bytes + 2 * plan.worker_bytes) // MEBIBYTE)
+    shared, of_worker = plan_ingest(config, list_inputs(config)).memory
+    figure = -(-(shared + 2 * of_worker) // MEBIBYTE)
     arguments = ["ingest", "s.zarr", *map(str, files), "--top", str(TOP), "--workers", "2", "--memory"]
     process = psutil.Popen([command(), *arguments, f"{figure}MiB"], cwd=tmp_path, stderr=subprocess.PIPE)
     peak, n_workers = 0, 0

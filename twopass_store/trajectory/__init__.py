@@ -12,7 +12,7 @@ from .formats import MAY_BE, TrajectoryFormat, output_format
 from .imaging import ANCHOR, make_imager, with_bonds
 from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
-from .matching import AtomMatch, match_atoms, place_atoms
+from .matching import match_atoms, place_atoms
 from .probe import other_reader, probe, require_reader
 from .reader import Block, load_structures, read_blocks, read_steps, read_times, reading_bytes
 from .recognition import format_of
@@ -36,7 +36,6 @@ __all__ = [
     "MAY_BE",
     "READER_BYTES",
     "TOPOLOGY_BYTES_PER_ATOM",
-    "AtomMatch",
     "Block",
     "BondCheck",
     "JumpCheck",

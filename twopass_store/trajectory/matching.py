@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import TopologyMismatchError, TrajectoryError
 from .atoms import symbol_of
 
-__all__ = ["AtomMatch", "match_atoms", "place_atoms"]
+__all__ = ["match_atoms", "place_atoms"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ __all__ = [
     "add_bonds",
     "count_lines",
     "count_models",
-    "count_unclear_bonds",
+    "find_bonds",
     "find_models",
     "first_model",
     "read_models",
@@ -217,7 +217,7 @@ def first_model(path: str) -> Iterator[str]:
 
 def add_bonds(topology: md.Topology, path: str) -> None:
     """Add the bonds of the CONECT records of a file to its topology, except those that are unclear."""
-    pairs, _ = _bonds(path)
+    pairs, _ = find_bonds(path)
     known = {frozenset((bond.atom1.index, bond.atom2.index)) for bond in topology.bonds} if pairs else set()
     for pair in pairs:
         if frozenset(pair) not in known:
@@ -225,12 +225,7 @@ def add_bonds(topology: md.Topology, path: str) -> None:
             topology.add_bond(*map(topology.atom, pair))
 
 
-def count_unclear_bonds(path: str) -> int:
-    """Count the CONECT records of a PDB file with a number that several atoms have."""
-    return _bonds(path)[1]
-
-
-def _bonds(path: str) -> tuple[list[tuple[int, int]], int]:
+def find_bonds(path: str) -> tuple[list[tuple[int, int]], int]:
     """Find the pairs of atoms in the CONECT records of the last model, and count the unclear records."""
     places = find_models(path).places
     with open_unpacked(path, "rb") as file:

@@ -14,7 +14,7 @@ from .compressed import read_head, unpacked_bytes
 from .containment import contained
 from .formats import check_file, plain_name, reading
 from .info import remembered
-from .pdb import add_bonds, count_lines, count_unclear_bonds, first_model
+from .pdb import add_bonds, count_lines, find_bonds, first_model
 from .recognition import mdanalysis_name, topology_format
 from .universe import topology_of
 
@@ -123,7 +123,7 @@ def _load(path: str, extension: str) -> md.Topology:
 
 def unclear_bonds(path: str) -> int:
     """Count the CONECT records of a PDB file with a number that several atoms have."""
-    return count_unclear_bonds(path) if topology_format(path).topology == ".pdb" else 0
+    return find_bonds(path)[1] if topology_format(path).topology == ".pdb" else 0
 
 
 @remembered(2)
