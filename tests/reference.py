@@ -26,6 +26,7 @@ GROUPS = (
             *schema.FAITHFULNESS,
             *schema.METRIC,
             *schema.OUTSIDE,
+            *schema.COVER,
             *schema.ASSIGNMENT,
             *schema.MARGIN,
         ),

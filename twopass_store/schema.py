@@ -18,6 +18,7 @@ __all__ = [
     "ATOM",
     "CLUSTERING",
     "CODECS",
+    "COVER",
     "DEFAULT_CODEC",
     "DEFAULT_METRIC",
     "FAITHFULNESS",
@@ -359,6 +360,18 @@ SCAN = (
 )
 """Figures of a tree's cuts, in a group of /scans for each subset, linkage and range."""
 
+COVER = (
+    ArraySpec(
+        "cover_label",
+        ("frame",),
+        "int32",
+        -1,
+        "1",
+        "cluster that the frame leads because it is far from every leader before it; -1 for all others",
+    ),
+)
+"""Leaders beside those of the first pass: they follow them in ``leader_index``, in the order of frames."""
+
 ASSIGNMENT = (
     ArraySpec("label", ("frame",), "int32", -1, "1", "cluster of the frame, from 1; -1 where it has none"),
     ArraySpec(
@@ -377,7 +390,7 @@ ASSIGNMENT = (
         -1,
         "1",
         "leader by the clustering's rule (the nearest, or the first within its cutoff), an index along "
-        "leader; -1 for none",
+        "leader and then the frames with a cover_label; -1 for none",
     ),
     ArraySpec("rmsd_to_leader", ("frame",), "float32", _NAN, "nm", "minimal RMSD to that leader"),
 )

@@ -214,7 +214,8 @@ def _clustering(status: "StoreStatus", name: str) -> list[str]:
     labelled = "–"
     if any(stage.stage == f"assign-{name}" for stage in status.stages):
         labelled = f"{1 - status.n_frames_without_label.get(name, 0) / max(status.n_frames, 1):.1%}"
-    found, size = f"{attrs['n_clusters_found']:,}", format_bytes(status.clustering_bytes[name])
+    found = f"{attrs['n_clusters_found'] + attrs.get('n_cover_clusters', 0):,}"
+    size = format_bytes(status.clustering_bytes[name])
     return [name, made, cut, found, *faithful, labelled, size]
 
 

@@ -109,6 +109,8 @@ def print_clusters(summary: "xr.Dataset") -> None:
         "by departures seen, so that visits cut off by a run's beginning or end count too."
     )
     _print(console, f"Visits (in {unit})", numbers | columns, note)
+    if attrs.get("n_cover_clusters"):
+        _print_opened(console, clusters, attrs)
     title = "Medoids" if "subset" in attrs else "Leaders from outside"
     _print(console, title, numbers | _medoids(clusters, attrs))
     if attrs["n_beyond_noise_cutoff"]:
@@ -125,6 +127,23 @@ def csv_table(summary: "xr.Dataset") -> "pd.DataFrame":
     dim = next((one for one in ("stride", "group") if one in summary.dims), "cluster")
     names = [name for name, values in summary.data_vars.items() if values.dims[0] == dim]
     return summary[names].to_dataframe().reset_index()
+
+
+def _print_opened(console: Console, clusters: SimpleNamespace, attrs: Mapping[str, Any]) -> None:
+    opened = clusters.cluster > attrs["n_clusters_found"]
+    time = "time_ps" if "length_ps" in attrs else "frame"
+    columns: dict[str, Iterable[Any]] = {
+        "cluster": clusters.cluster[opened],
+        "frames": formatted(clusters.n_frames[opened], ","),
+        "share": formatted(clusters.share[opened], ".2%"),
+        "visits": formatted(clusters.n_visits[opened], ","),
+    }
+    for end in ("first", "last"):
+        values = getattr(clusters, f"{end}_{time}")[opened]
+        columns[f"{end} seen\n({'ps' if 'length_ps' in attrs else 'frame'})"] = [
+            decimal(one) for one in values
+        ]
+    _print(console, "Clusters opened by the cover", columns)
 
 
 def _print_noise(console: Console, summary: "xr.Dataset") -> None:
@@ -200,6 +219,8 @@ def _facts(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
         more = "; ".join(attrs[key] for key in ("alignment", "symmetry") if key in attrs)
         facts.append(("Metric", f"{attrs['metric']}{more and f' ({more})'}"))
     facts += _passes(attrs)
+    if "cover_nm" in attrs:
+        facts.append(("Cover", _cover(attrs)))
     if "noise_cutoff_nm" in attrs:
         beyond = attrs["n_beyond_noise_cutoff"]
         text = f"{count(beyond, 'frame')} farther than {format_length(attrs['noise_cutoff_nm'])}"
@@ -251,6 +272,19 @@ def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     if attrs.get("most_confused"):
         second += f"; most often confused: {attrs['most_confused']}"
     return [("First pass", first), ("Second pass", second)]
+
+
+def _cover(attrs: Mapping[str, Any]) -> str:
+    """Say what a cover added."""
+    added = f"{count(attrs['n_cover_leaders'], 'leader')} added"
+    text = f"every frame within {format_length(attrs['cover_nm'])} of a leader: {added}"
+    if not attrs["n_cover_clusters"]:
+        return f"{text}, no cluster opened"
+    return (
+        f"{text}, {count(attrs['n_cover_clusters'], 'cluster')} opened with {attrs['cover_share']:.2%} of "
+        f"the frames; {attrs['n_cover_clusters_missed']:,} of them without a frame of the first pass, missed "
+        "by its stride"
+    )
 
 
 def _medoids(clusters: SimpleNamespace, attrs: Mapping[str, Any]) -> dict[str, Iterable[Any]]:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from ..config import HEIGHT_IS_RMSD
 from ..errors import ConfigError
 from ..linkage import iter_rows
-from .frames import n_clusters
 
 __all__ = ["Dendrogram", "Map", "dendrogram", "distance_map", "square_distances"]
 
@@ -120,7 +119,8 @@ def distance_map(results: xr.Dataset, *, n_points: int = N_POINTS) -> Map:
         square_distances(results, np.empty(0, np.int64))
     size, frame = results.sizes["subset"], results["subset_frame"].values
     rows = np.unique(np.linspace(0, size - 1, min(size, n_points)).astype(np.int64))
-    rows = np.union1d(rows, np.searchsorted(frame, results["medoid_frame"].values))
+    medoids = results["medoid_frame"].values[: results.attrs["n_clusters_found"]]
+    rows = np.union1d(rows, np.searchsorted(frame, medoids))
     distances = square_distances(results, rows).astype(np.float64)
     squares = distances**2
     means = squares.mean(axis=0)
@@ -158,7 +158,7 @@ def dendrogram(results: xr.Dataset, *, n_leaves: int | None = None) -> Dendrogra
         raise ConfigError("This clustering has no tree: it wasn't made by linkage.")
     tree, labels = results["linkage"].values, results["subset_label"].values
     size = len(labels)
-    shown = max(2, min(n_leaves or n_clusters(results), size))
+    shown = max(2, min(n_leaves or int(results.attrs["n_clusters_found"]), size))
     drawn: Any = hierarchy.dendrogram(tree, truncate_mode="lastp", p=shown, no_plot=True)
     leaves = np.array(drawn["leaves"])
     n_frames = np.array([1 if leaf < size else int(tree[leaf - size, 3]) for leaf in leaves])

@@ -7,7 +7,7 @@ import xarray as xr
 
 from ..errors import ConfigError
 from .distances import dendrogram, distance_map, square_distances
-from .frames import populations, rmsd_histogram, timeline, transitions
+from .frames import n_clusters, populations, rmsd_histogram, timeline, transitions
 
 __all__ = ["COLORS", "OTHERS", "Plots", "brief", "color_of", "draw_convergence", "new_figure"]
 
@@ -216,10 +216,10 @@ def _legend(ax: Any, results: xr.Dataset) -> Any:
     """Name the colours, the largest clusters first."""
     from matplotlib.patches import Patch
 
-    n_clusters = int(results.attrs["n_clusters_found"])
-    shown = min(n_clusters, len(COLORS))
+    size = n_clusters(results)
+    shown = min(size, len(COLORS))
     handles = [Patch(color=COLORS[index], label=str(index + 1)) for index in range(shown)]
-    if n_clusters > shown:
+    if size > shown:
         handles.append(Patch(color=OTHERS, label="others"))
     named, _ = ax.get_legend_handles_labels()
     ax.legend(

@@ -57,7 +57,7 @@ def labelled(results: xr.Dataset) -> xr.Dataset:
 
 def n_clusters(results: xr.Dataset) -> int:
     """Count the clusters, populated or not."""
-    return int(results.attrs["n_clusters_found"])
+    return int(results.attrs["n_clusters_found"]) + int(results.attrs.get("n_cover_clusters", 0))
 
 
 def _stretches(

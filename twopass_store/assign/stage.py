@@ -12,15 +12,17 @@ from ..config import AssignConfig, AssignOptions, doubt_of_unit, format_length, 
 from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, affordable_workers, available_cpus, memory_budget
 from ..journal import Lock, Plan, StageJournal, Writer
-from ..partition import FRAME_CHUNK, chunk_range
+from ..partition import FRAME_CHUNK, chunk_range, largest_subset
 from ..progress import Progress, Silent
-from ..schema import ASSIGNMENT, MARGIN
+from ..schema import ASSIGNMENT, COVER, LEADER_CHUNK_BYTES, MARGIN
 from ..store import (
     Stage,
     Step,
     Store,
     chosen_clustering,
+    discard,
     is_complete,
+    read_leaders,
     require_clustering,
     require_ingest,
     run_stage,
@@ -31,9 +33,12 @@ from .rule import Rule
 
 __all__ = ["AssignResult", "assign_frames", "frames_left"]
 
+MAX_LEADERS = 10_000
+"""Leaders of a cover, unless more are allowed."""
+
 HINT = (
-    "Use the same --noise-cutoff, or --restart of `twopass assign` to discard those labels. If it is the "
-    "clustering that differs, make it anew with --restart of `twopass cluster`."
+    "Use the same --noise-cutoff, --cover and --cover-link, or --restart of `twopass assign` to discard "
+    "those labels. If it is the clustering that differs, make it anew with --restart of `twopass cluster`."
 )
 
 
@@ -99,7 +104,8 @@ def assign_frames(
         If the store is missing, damaged or locked, can't be written, or has labels with another noise
         cutoff.
     """
-    stage = _Assign(store_path(store), validated(AssignConfig, options), progress or Silent())
+    config = validated(AssignConfig, options)
+    stage = _Assign(store_path(store), config, progress or Silent(), restart=restart)
     counts = run_stage(stage.path, stage, restart=restart, break_lock=break_lock, progress=stage.progress)
     labelled, measured = counts or (0, 0)
     return AssignResult(stage.path, stage.name, stage.n_frames, labelled, measured)
@@ -110,13 +116,15 @@ class _Assign(Stage[tuple[int, int]]):
 
     hint = HINT
 
-    def __init__(self, path: Path, config: AssignConfig, progress: Progress) -> None:
+    def __init__(self, path: Path, config: AssignConfig, progress: Progress, *, restart: bool) -> None:
         self.path = path
         self.config = config
         self.progress = progress
+        self.restart = restart
         self.name = config.name or "default"
         self.n_frames = 0
         self.workers = 1
+        self.max_leaders = 0
 
     def locks(self) -> Sequence[Lock]:
         return [Lock(f"clustering-{self.name}")]
@@ -124,13 +132,26 @@ class _Assign(Stage[tuple[int, int]]):
     def plan(self, store: Store) -> Sequence[Step]:
         self.name = chosen_clustering(store, self.config.name)
         self.n_frames = store.shape("position")[0]
-        labels, *margins = _plans(store, self.name, self.config)
-        return [Step(labels, followers=(f"margin-{self.name}",)), *map(Step, margins)]
+        cover, labels, *margins = _plans(store, self.name, self.config)
+        margin = f"margin-{self.name}"
+        if self.config.cover is not None:
+            first = [Step(cover, (margin, labels.stage)), Step(labels, (margin,))]
+        else:
+            # A cover of before goes with its labels, and not without --restart.
+            first = [Step(labels, (margin, cover.stage))]
+            if not self.restart and (begun := store.journal(cover.stage)):
+                begun.require(cover, hint=HINT)
+        return [*first, *map(Step, margins)]
 
     def prepare(self, store: Store) -> None:
-        if doubt := doubt_of_unit("noise_cutoff", self.config.noise_cutoff):
-            self.progress.note(doubt)
-        self.workers = _affordable_workers(store, self.name, self.config, self.progress)
+        for option in ("noise_cutoff", "cover"):
+            if doubt := doubt_of_unit(option, getattr(self.config, option)):
+                self.progress.note(doubt)
+        if self.config.cover_link:
+            from .cover import require_joinable
+
+            require_joinable(store, self.name)
+        self.workers, self.max_leaders = _affordable(store, self.name, self.config, self.progress)
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> tuple[int, int]:
         done = {
@@ -139,7 +160,7 @@ class _Assign(Stage[tuple[int, int]]):
             )
             for units in self.units(store, steps, writer)
         }
-        labelled = done.pop(steps[0].plan.stage, 0)
+        labelled = done.pop(f"assign-{self.name}", 0)
         return labelled, sum(done.values())
 
     def units(self, store: Store, steps: Sequence[Step], writer: Writer) -> Iterator[Units]:
@@ -149,8 +170,12 @@ class _Assign(Stage[tuple[int, int]]):
         from .unit import AssignUnit
 
         group, metric = f"clusterings/{self.name}", store.attrs(f"clusterings/{self.name}")["metric"]
+        labels = next(step.plan for step in steps if step.plan.stage.startswith("assign-"))
         for step in steps:
             if is_complete(store, step.plan):
+                continue
+            if step.plan.stage.startswith("cover-"):
+                self._cover(store, step.plan)
                 continue
             journal = store.begin(step.plan, hint=HINT)
             is_margin = step.plan.stage.startswith("margin-")
@@ -164,11 +189,12 @@ class _Assign(Stage[tuple[int, int]]):
             unit = AssignUnit(
                 path=self.path,
                 staging=writer.staging,
-                group=group,
-                fingerprint=steps[0].plan.fingerprint,
+                name=self.name,
+                fingerprint=labels.fingerprint,
                 noise_cutoff=self.config.noise_cutoff,
                 margin=is_margin,
                 covered=covered,
+                appended=self._appended(store),
             )
             yield Units(
                 journal=journal,
@@ -179,6 +205,57 @@ class _Assign(Stage[tuple[int, int]]):
                 total=self.n_frames,
                 left=sum(left.values()),
             )
+
+    def _cover(self, store: Store, plan: Plan) -> None:
+        """Add the leaders that frames need which are far from all others."""
+        from .cover import Cover, TooManyLeaders
+
+        radius, progress = self.config.cover, self.progress
+        assert radius is not None
+        cover = Cover(
+            store,
+            self.name,
+            radius_nm=radius,
+            link=self.config.cover_link,
+            most=self.max_leaders,
+            threads=self.workers,
+            progress=progress,
+        )
+        try:
+            with store.step(plan, hint=HINT) as journal:
+                attrs = {"cover_nm": radius, "cover_link": self.config.cover_link}
+                store.ensure_array(f"clusterings/{self.name}", COVER[0], [self.n_frames], attrs)
+                covered = _covered(store, journal)
+                left = frames_left(journal, covered)
+                done = self.n_frames - sum(left.values())
+                progress.start("assign: cover", total=self.n_frames, done=done, unit="frames")
+                try:
+                    with journal.batches() as finished:
+                        for record in cover.chunks(left, covered):
+                            finished(record)
+                finally:
+                    progress.finish()
+        except TooManyLeaders as error:
+            # A plan that can't be carried out would stand in the way of another.
+            discard(store, plan.stage)
+            progress.note(
+                f"cover: within {format_length(radius)}, the first {error.stop:,} frames need more than "
+                f"{self.max_leaders:,} leaders; looking for a length that needs fewer"
+            )
+            fitting, n_leaders = cover.fitting(error.stop)
+            raise ConfigError(
+                f"Within {format_length(radius)} of a leader, the first {error.stop:,} of {self.n_frames:,} "
+                f"frames need more than {self.max_leaders:,} leaders. Use --cover {fitting:g}nm, which needs "
+                f"{n_leaders:,} for all, or allow more with --max-leaders."
+            ) from None
+        found = read_leaders(store, self.name)
+        added, opened = found.cover["n_cover_leaders"], found.cover["n_cover_clusters"]
+        progress.note(f"cover: leaders added: {added:,}; clusters that these opened: {opened:,}")
+
+    def _appended(self, store: Store) -> tuple[int, ...]:
+        """Return how many frames there were at each append since the labels were begun."""
+        journal = store.journal(f"assign-{self.name}")
+        return () if journal is None else tuple(journal.plan.request.get("appended", ()))
 
 
 def frames_left(journal: StageJournal, covered: int | None = None) -> dict[int, int]:
@@ -203,57 +280,83 @@ def _covered(store: Store, journal: StageJournal) -> int:
 
 
 def _plans(store: Store, name: str, config: AssignConfig) -> list[Plan]:
+    """Return the plans of the cover, the labels and, if asked for, the margins."""
     require_ingest(store)
     clustering = require_clustering(store, name)
     n_frames = store.shape("position")[0]
     within = Rule.of(store.attrs(f"clusterings/{name}")).within_nm
-    if config.noise_cutoff is not None and within is not None and config.noise_cutoff < within:
-        raise ConfigError(
-            f"--noise-cutoff {format_length(config.noise_cutoff)} is less than the {format_length(within)} "
-            f"within which a leader of {name} takes frames (--rule first-within): these have their label. "
-            "Give at least that, or cluster with --rule nearest under another --name."
-        )
-    labels, margins = (
+    for option, length in (("--noise-cutoff", config.noise_cutoff), ("--cover", config.cover)):
+        if length is not None and within is not None and length < within:
+            raise ConfigError(
+                f"{option} {format_length(length)} is less than the {format_length(within)} within which a "
+                f"leader of {name} takes frames (--rule first-within): these have their label. "
+                "Give at least that, or cluster with --rule nearest under another --name."
+            )
+    covers, labels, margins = (
         tuple(store.product(f"clusterings/{name}", spec, (n_frames,)) for spec in specs)
-        for specs in (ASSIGNMENT, MARGIN)
+        for specs in (COVER, ASSIGNMENT, MARGIN)
     )
     parameters: dict[str, Any] = {"clustering": clustering.plan.fingerprint, "n_frames": n_frames}
+    if config.cover is not None:
+        parameters |= {"cover_nm": config.cover, "cover_link": config.cover_link}
+    options = ("name", "noise_cutoff", "cover", "cover_link", "max_leaders")
+    request = {option: getattr(config, option) for option in options} | {"name": name}
+    cover = Plan(f"cover-{name}", parameters, covers, request)
     if config.noise_cutoff is not None:
-        parameters["noise_cutoff_nm"] = config.noise_cutoff
-    request = {"name": name, "noise_cutoff": config.noise_cutoff}
+        parameters = {**parameters, "noise_cutoff_nm": config.noise_cutoff}
     assign = Plan(f"assign-{name}", parameters, labels, request)
     if not config.margin:
-        return [assign]
+        return [cover, assign]
     # A stage of its own: margins can be asked for when the labels are there already.
     parameters = {"assign": assign.fingerprint, "n_frames": n_frames}
-    return [assign, Plan(f"margin-{name}", parameters, margins, {"name": name})]
+    return [cover, assign, Plan(f"margin-{name}", parameters, margins, {"name": name})]
 
 
-def _affordable_workers(store: Store, name: str, config: AssignConfig, progress: Progress) -> int:
-    """Return the threads to use: those asked for, fewer where memory is short."""
+def _affordable(store: Store, name: str, config: AssignConfig, progress: Progress) -> tuple[int, int]:
+    """Return the threads to use, fewer than asked for if memory is short, and how many leaders have room."""
     # numba takes a second to import: not for a command that finds all done.
     from ..metric import read_metric
     from ..rmsd import assign_bytes
+    from .cover import BLOCKS_AHEAD
 
     n_atoms = store.shape("position")[1]
-    metric = read_metric(store, f"clusterings/{name}")
+    attrs, metric = store.attrs(f"clusterings/{name}"), read_metric(store, f"clusterings/{name}")
     n_selected, n_compared = len(metric.read_atoms), len(metric.atoms)
-    # The kernel compares with each leader by each permutation of equivalent atoms.
-    n_leaders = store.shape(f"clusterings/{name}/leader_frame")[0] * metric.n_permutations
-    block = store.chunk_length("position")
+    leaders, block = read_leaders(store, name), store.chunk_length("position")
+    budget = memory_budget(config.memory)
     # A block as it lies on disk, decoded, and cut to the atoms needed; then the kernel's own.
-    per_worker = block * (2 * n_atoms + n_selected) * 12
-    per_worker += assign_bytes(block, n_compared, n_leaders, n_frame_atoms=metric.n_frame_atoms)
-    per_worker += 2 * FRAME_CHUNK * 13
-    shared = PROCESS_BYTES + store.metadata_bytes + 2 * n_leaders * n_atoms * 12 + 64 * n_leaders * n_selected
-    if Rule.of(store.attrs(f"clusterings/{name}")).keeps_subset:
+    per_worker = block * (2 * n_atoms + n_selected) * 12 + 2 * FRAME_CHUNK * 13
+    shared = PROCESS_BYTES + store.metadata_bytes + 2 * max(LEADER_CHUNK_BYTES, 12 * n_atoms)
+    if Rule.of(attrs).keeps_subset:
         shared += 12 * store.shape(f"clusterings/{name}/subset_label")[0]
-    return affordable_workers(
+    if config.cover is not None:
+        per_worker += BLOCKS_AHEAD * block * n_selected * 24
+    if config.cover_link:
+        shared += store.shape(f"subsets/{attrs['subset']}/subset_frame")[0] * (12 * n_selected + 400)
+
+    def needed(n_leaders: int) -> tuple[int, int]:
+        # The kernel compares with each leader by each permutation of equivalent atoms.
+        n_rows = n_leaders * metric.n_permutations
+        kernel = assign_bytes(block, n_compared, n_rows, n_frame_atoms=metric.n_frame_atoms)
+        return shared + 120 * n_rows * n_selected, per_worker + kernel
+
+    n_leaders = len(leaders.frame)
+    if config.cover is not None:
+        room = largest_subset(lambda size: sum(needed(size)) <= budget // 2, at_most=MAX_LEADERS)
+        n_leaders = config.max_leaders or max(leaders.n_chosen, room)
+        if n_leaders < leaders.n_chosen:
+            raise ConfigError(
+                f"`max_leaders` is {n_leaders:,}, and there are {leaders.n_chosen:,} leaders already. Give "
+                "at least as many."
+            )
+    one = needed(max(n_leaders, len(leaders.frame)))
+    workers = affordable_workers(
         1 if config.scheduler is not None else config.workers or available_cpus(),
-        memory_budget(config.memory),
-        shared=shared,
-        per_worker=per_worker,
+        budget,
+        shared=one[0],
+        per_worker=one[1],
         stage="assign",
         mend="Or use fewer leaders or atoms.",
         progress=progress,
     )
+    return workers, n_leaders

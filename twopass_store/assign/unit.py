@@ -15,8 +15,8 @@ from ..journal import Writer
 from ..metric import read_metric
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range
 from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, nearest_other_leaders, prepare_leaders
-from ..schema import LABEL_STATUS
-from ..store import Store
+from ..schema import ASSIGNMENT, LABEL_STATUS, MARGIN
+from ..store import Store, leader_positions, read_leaders
 from ..units import Receipt, Unit
 from .rule import Rule
 
@@ -31,8 +31,8 @@ class AssignUnit(Unit):
 
     Attributes
     ----------
-    group
-        The clustering's group.
+    name
+        The clustering.
     fingerprint
         Of the plan of the labels; tells clusterings of one name apart in a process that has seen both.
     noise_cutoff
@@ -41,29 +41,39 @@ class AssignUnit(Unit):
         Whether to find the nearest leader of another cluster, for frames that have a label already.
     covered
         Frames at the beginning of the store that have values already; the rest of their last chunk is added.
+    appended
+        Numbers of frames at which others were appended: frames before that are compared with no leader from
+        behind it, so that they keep their values.
     """
 
-    group: str
+    name: str
     fingerprint: str
     noise_cutoff: float | None = None
     margin: bool = False
     covered: int = 0
+    appended: tuple[int, ...] = ()
 
     def __call__(self, chunks: FrameRange) -> Receipt:
         """Do the frames of chunks and write these; returns the ledger's entries."""
-        inputs = _read_inputs(self.path, self.staging, self.group, self.fingerprint)
+        of_unit = self.path, self.staging, self.name, self.fingerprint
+        store = _read_inputs(*of_unit, None).store
+        group, n_frames = f"clusterings/{self.name}", store.shape("position")[0]
+        specs, find = (MARGIN, self._margins) if self.margin else (ASSIGNMENT, self._labels)
         records, count = [], 0
         for chunk in range(chunks.start, chunks.stop):
-            frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=inputs.store.shape("position")[0])
+            frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)
             first = self.covered if frames.start < self.covered < frames.stop else frames.start
-            columns = (self._margins if self.margin else self._labels)(inputs, FrameRange(first, frames.stop))
-            for name, values in columns.items():
-                path = f"{self.group}/{name}"
-                if first > frames.start:
-                    there = inputs.store.read(path, FrameRange(frames.start, first))
-                    values = np.concatenate([there, values])
-                records.append(inputs.store.write_chunk(path, chunk, values))
+            kept = FrameRange(frames.start, first)
+            parts = [{spec.name: store.read(f"{group}/{spec.name}", kept) for spec in specs}]
             count += frames.stop - first
+            for stop in (*self.appended, None):
+                end = min(stop or frames.stop, frames.stop)
+                if first < end:
+                    parts.append(find(_read_inputs(*of_unit, stop), FrameRange(first, end)))
+                    first = end
+            for spec in specs:
+                values = np.concatenate([each[spec.name] for each in parts])
+                records.append(store.write_chunk(f"{group}/{spec.name}", chunk, values))
         return Receipt(tuple(records), count)
 
     def _labels(self, inputs: "_Inputs", frames: FrameRange) -> Columns:
@@ -89,7 +99,7 @@ class AssignUnit(Unit):
         }
 
     def _margins(self, inputs: "_Inputs", frames: FrameRange) -> Columns:
-        label = inputs.store.read(f"{self.group}/label", frames)
+        label = inputs.store.read(f"clusterings/{self.name}/label", frames)
 
         def nearest(block: FrameRange, xyz: NDArray[np.float32]) -> Nearest:
             own = label[block.start - frames.start : block.stop - frames.start]
@@ -144,17 +154,17 @@ def _read_inputs(*key: Any) -> _Inputs:
 
 
 @lru_cache(maxsize=2)
-def _prepared(path: Path, staging: Path, group: str, fingerprint: str) -> _Inputs:
-    """Open the store and prepare the leaders, once for all units of a process."""
+def _prepared(path: Path, staging: Path, name: str, fingerprint: str, stop: int | None) -> _Inputs:
+    """Open the store and prepare the leaders before the frame `stop`, once for all units of a process."""
     store = Store.open(path, writer=Writer(staging))
-    metric = read_metric(store, group)
+    metric, leaders = read_metric(store, f"clusterings/{name}"), read_leaders(store, name, stop=stop)
     atoms = metric.read_atoms
-    leaders = prepare_leaders(store.read(f"{group}/leader_position")[:, atoms], metric.for_kernels())
+    prepared = prepare_leaders(leader_positions(store, name, leaders, atoms=atoms), metric.for_kernels())
     is_all = np.array_equal(atoms, np.arange(store.shape("position")[1]))
+    group = f"clusterings/{name}"
     attrs = store.attrs(group)
     rule = Rule.of(attrs)
     kept = np.empty(0, np.int64), np.empty(0, np.int32)
     if rule.keeps_subset:
         kept = store.read(f"subsets/{attrs['subset']}/subset_frame"), store.read(f"{group}/subset_label")
-    leader_label = store.read(f"{group}/leader_label")
-    return _Inputs(store, None if is_all else atoms, leaders, leader_label, rule, *kept)
+    return _Inputs(store, None if is_all else atoms, prepared, leaders.label, rule, *kept)

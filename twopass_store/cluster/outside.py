@@ -17,7 +17,16 @@ from ..metric import ClusterMetric
 from ..partition import format_ranges
 from ..progress import Progress, Silent
 from ..schema import CLUSTERING, OUTSIDE, ArraySpec
-from ..store import Stage, Step, Store, provenance, require_ingest, run_stage, store_path
+from ..store import (
+    Stage,
+    Step,
+    Store,
+    clustering_stages,
+    provenance,
+    require_ingest,
+    run_stage,
+    store_path,
+)
 from .stored import write_group
 
 __all__ = ["AdoptResult", "adopt_leaders"]
@@ -143,7 +152,7 @@ class _Adopt(Stage[bool]):
                 **({} if self.config.symmetry is None else {"symmetry": self.config.symmetry}),
             },
         )
-        return [Step(plan, (f"margin-{name}", f"assign-{name}"))]
+        return [Step(plan, clustering_stages(name)[:0:-1])]
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> bool:
         attrs, n_leaders = self.attrs, len(self.values["leader_label"])

@@ -14,6 +14,7 @@ from ..store import (
     Stage,
     Step,
     Store,
+    clustering_stages,
     is_complete,
     require_clustering,
     require_ingest,
@@ -171,9 +172,8 @@ class _Cluster(Stage[int]):
         parameters = None if begun is None or self.like is not None else begun.plan.parameters
         plan = plan_cluster(store, config, like=self.like, begun=parameters, restart=self.restart)
         self.planned = plan
-        followers = tuple(f"{kind}-{config.name}" for kind in ("margin", "assign"))
         clustering = Plan(stage=self.name, parameters=plan.parameters, products=(), request=request)
-        return [*base_steps(store, plan), Step(clustering, followers)]
+        return [*base_steps(store, plan), Step(clustering, clustering_stages(config.name)[:0:-1])]
 
     def prepare(self, store: Store) -> None:
         plan, note = self.planned, self.progress.note

@@ -530,12 +530,26 @@ class RecutConfig(_Model):
 
 
 class AssignConfig(_Model):
-    """How the second pass runs; only the noise cutoff changes its labels."""
+    """How the second pass runs; only the noise cutoff and the cover change its labels."""
 
     name: OnlyName = None
     noise_cutoff: Length | None = None
     """Give frames farther than this from every leader the label -1 and the status beyond_noise_cutoff: 0.2,
     0.2nm or 2A (a bare number is nm).
+    """
+    cover: Length | None = None
+    """Make frames farther than this from every leader leaders themselves, one after the other, until every
+    frame is within it of one: 0.15, 0.15nm or 1.5A (a bare number is nm). Each is a new cluster. It finds
+    states that the stride of the first pass missed.
+    """
+    cover_link: bool = False
+    """Let leaders of `cover` join the cluster whose linkage distance from them is least, if that is below the
+    height at which the tree was cut; only those that none is near enough to open a cluster. For average,
+    complete, single and weighted linkage.
+    """
+    max_leaders: Count | None = None
+    """Leaders at most with `cover`, those of the first pass included. By default as many as half of the
+    memory has room for, and at most 10,000.
     """
     margin: bool = False
     """Find each frame's nearest leader of another cluster too, to tell how certain its label is; also if the
@@ -547,6 +561,13 @@ class AssignConfig(_Model):
     """Run on the workers of a dask.distributed cluster, such as tcp://host:8786; they must see the store
     under the same path, and `memory` is that of each.
     """
+
+    @model_validator(mode="after")
+    def _covers(self) -> Self:
+        for option in ("cover_link", "max_leaders"):
+            if getattr(self, option) and self.cover is None:
+                raise ValueError(f"`{option}` goes with `cover`: give that too, or leave it out")
+        return self
 
 
 class SummaryConfig(_Model):

@@ -122,6 +122,9 @@ class AssignOptions(_Resources, total=False):
 
     name: str | None
     noise_cutoff: Number | None
+    cover: Number | None
+    cover_link: bool
+    max_leaders: int | None
     margin: bool
     scheduler: str | None
 

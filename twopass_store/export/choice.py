@@ -11,7 +11,7 @@ from ..errors import ConfigError, StageIncompleteError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..linkage import choose_leaders, choose_medoids
 from ..report import Runs, finished_assign, frame_chunks
-from ..store import Store, take
+from ..store import Store, read_leaders, take
 
 __all__ = ["Chosen", "choose_structures", "shares"]
 
@@ -35,9 +35,9 @@ class Chosen:
 
 def choose_structures(store: Store, name: str, config: StructuresConfig, runs: Runs) -> Chosen:
     """Return the structures that are asked for; clusters without a subset frame in a run have none there."""
-    group = f"clusterings/{name}"
+    group, leaders = f"clusterings/{name}", read_leaders(store, name)
     if config.of == "leaders":
-        return Chosen(store.read(f"{group}/leader_frame"), store.read(f"{group}/leader_label"))
+        return Chosen(leaders.frame, leaders.label)
     if not store.has(f"{group}/medoid_frame"):
         raise ConfigError(
             f"The clusters of {name} in {store.path} are led by structures from outside and have no medoids. "
@@ -45,8 +45,11 @@ def choose_structures(store: Store, name: str, config: StructuresConfig, runs: R
         )
     subset, medoids = f"subsets/{store.attrs(group)['subset']}", store.read(f"{group}/medoid_frame")
     per_cluster = config.representatives or 1
+    # Of clusters that a cover opened, no distances are known: their first leader stands for them.
+    opened = np.arange(leaders.n_clusters_found, leaders.n_clusters, dtype=np.int32) + 1
     if config.by is None and per_cluster == 1:
-        return Chosen(medoids, np.arange(1, len(medoids) + 1, dtype=np.int32))
+        labels = np.append(np.arange(1, len(medoids) + 1, dtype=np.int32), opened)
+        return Chosen(np.append(medoids, leaders.opened), labels)
     frame, label = store.read(f"{subset}/subset_frame"), store.read(f"{group}/subset_label")
     run = take(store, runs.column, frame) if config.by else np.zeros(len(frame), np.int64)
     parts, part = np.unique(np.stack([label, run]), axis=1, return_inverse=True)
@@ -65,7 +68,10 @@ def choose_structures(store: Store, name: str, config: StructuresConfig, runs: R
         )
         index, of_part = found.subset_index, found.label - 1
     labels, of_run = parts[:, of_part]
-    return Chosen(frame[index], labels.astype(np.int32), of_run if config.by else None)
+    if config.by:
+        of_run = np.append(of_run, take(store, runs.column, leaders.opened)).astype(np.int64)
+    labels = np.append(labels.astype(np.int32), opened)
+    return Chosen(np.append(frame[index], leaders.opened), labels, of_run if config.by else None)
 
 
 def shares(store: Store, name: str, chosen: Chosen, runs: Runs) -> tuple[NDArray[np.float64], str]:
@@ -74,7 +80,7 @@ def shares(store: Store, name: str, chosen: Chosen, runs: Runs) -> tuple[NDArray
     They are the frames of the structure's run, or all; those of the subset before assign has finished.
     """
     group, n_frames = f"clusterings/{name}", store.shape("position")[0]
-    counts = np.zeros((len(runs.names), int(store.attrs(group)["n_clusters_found"]) + 1), np.int64)
+    counts = np.zeros((len(runs.names), read_leaders(store, name).n_clusters + 1), np.int64)
     what = "frames"
     try:
         finished_assign(store, name)

@@ -22,6 +22,7 @@ from ..store import (
     Watch,
     chosen_clustering,
     naming_restart,
+    read_leaders,
     require_clustering,
     require_ingest,
     store_path,
@@ -166,7 +167,7 @@ def export_clusters(
     opened = Store.open(store_path(store))
     require_ingest(opened)
     name = named_clustering(opened, config.name)
-    labels = config.cluster or range(1, opened.attrs(f"clusterings/{name}")["n_clusters_found"] + 1)
+    labels = config.cluster or range(1, read_leaders(opened, name).n_clusters + 1)
     if len(labels) > MAX_FILES:
         raise ConfigError(
             f"{len(labels)} clusters are {len(labels)} files, and at most {MAX_FILES} are written at once. "
@@ -251,7 +252,7 @@ def _require_clusters(store: Store, name: str, clusters: Sequence[int]) -> None:
     """Raise unless assign has finished and there are such clusters."""
     with naming_restart(store.path, name):
         finished_assign(store, name)
-    n_clusters = store.attrs(f"clusterings/{name}")["n_clusters_found"]
+    n_clusters = read_leaders(store, name).n_clusters
     if max(clusters) > n_clusters:
         raise ConfigError(f"Clustering {name} has no cluster {max(clusters)}; they are 1 to {n_clusters}.")
 

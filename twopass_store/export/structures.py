@@ -18,7 +18,16 @@ from ..metric import ClusterMetric, read_metric
 from ..partition import chunk_range, n_chunks
 from ..progress import Progress, Silent
 from ..report import ClusterTable, Runs, finished_assign, short_names
-from ..store import Store, Watch, medoids_path, require_ingest, store_path, take
+from ..store import (
+    Store,
+    Watch,
+    leader_positions,
+    medoids_path,
+    read_leaders,
+    require_ingest,
+    store_path,
+    take,
+)
 from .choice import Chosen, choose_structures, shares
 from .coordinates import TOGETHER, ExportResult, named_clustering, stored_topology, unchanged, write_frames
 from .scripts import SCRIPTS, script
@@ -107,7 +116,7 @@ def export_structures(
     metric, runs = read_metric(opened, group), Runs.of(opened)
     chosen = choose_structures(opened, name, config, runs)
     if config.of == "leaders":
-        xyz = opened.read(f"{group}/leader_position")
+        xyz = leader_positions(opened, name, read_leaders(opened, name))
         if not np.isfinite(xyz).all():
             raise ConfigError(
                 f"Some leaders of {opened.path} come from outside and lack atoms, which no format can leave "

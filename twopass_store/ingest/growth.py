@@ -14,7 +14,7 @@ import numpy as np
 
 from ..journal import METADATA, Plan, StageJournal
 from ..partition import FRAME_CHUNK, n_chunks
-from ..store import GROWTH, Store
+from ..store import GROWTH, Store, clustering_stages
 
 __all__ = ["begin_growth", "finish_growth"]
 
@@ -35,12 +35,12 @@ def begin_growth(store: Store, ingest: Plan, lengths: dict[str, int], *, n_befor
         group = f"clusterings/{name}"
         lengths |= dict.fromkeys(store.along_frame(group), n_frames)
         labels: dict[str, str] = {}
-        for stage in (f"assign-{name}", f"margin-{name}"):
+        for stage in clustering_stages(name)[1:]:
             journal = store.journal(stage)
             if journal is not None:
                 longer = _longer(journal, n_frames, n_before, labels)
                 journals[stage] = _recorded(journal, longer, _undone(longer, n_before))
-                labels = {"assign": longer.fingerprint}
+                labels = {"assign": longer.fingerprint} if stage.startswith("assign-") else {}
     parameters = {"n_before": n_before, "lengths": lengths, "journals": journals}
     store.write_plan(GROWTH, Plan(GROWTH, parameters, (), {}).to_json())
     finish_growth(store)
@@ -75,11 +75,14 @@ def _longer(journal: StageJournal, n_frames: int, n_before: int, labels: Mapping
     # Frames at the beginning that have a label, so that the chunk at the edge isn't begun anew. Of an
     # unfinished stage, the edge that an append before this one left.
     covered = n_before if done.all() else int(plan.request.get("covered", 0))
+    request = {**plan.request, "covered": covered}
+    if "cover_nm" in plan.parameters:
+        request["appended"] = [*plan.request.get("appended", []), n_before]
     return replace(
         plan,
         parameters={**plan.parameters, "n_frames": n_frames, **labels},
         products=tuple(replace(product, n_chunks=length) for product in plan.products),
-        request={**plan.request, "covered": covered},
+        request=request,
     )
 
 

@@ -42,7 +42,7 @@ def discarded(journals: Journals, journal: StageJournal, damage: Iterable[Damage
     entries = files | {(path, chunk) for path in arrays for chunk in range(n_chunks[path])}
     if stage == "ingest":
         entries |= _positions_of(journals, n_chunks["position"], entries)
-    if stage.startswith(("assign-", "margin-")):
+    if stage.startswith(("cover-", "assign-", "margin-")):
         # Frames before an append keep the values that their chunk has, unless it is gone: so all of it goes.
         layouts = [layout for path in n_chunks if (layout := journals.layout(stage, path)) is not None]
         length = layouts[0].file_length if layouts else 1

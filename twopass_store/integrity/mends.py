@@ -51,7 +51,8 @@ def begin_anew(stage: str) -> str:
         return f"Remove the folders journal/{stage} and scans/{name}, and scan again"
     if kind == "growth":
         return "Ingest all files into a new store"
-    command = {"assign": "assign", "margin": "assign --margin", "ingest": "ingest"}.get(kind, "cluster")
+    commands = {"cover": "assign", "assign": "assign", "margin": "assign --margin", "ingest": "ingest"}
+    command = commands.get(kind, "cluster")
     return f"Take the folder from a copy of the store, or run twopass {command} again with --restart"
 
 

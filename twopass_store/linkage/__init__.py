@@ -7,6 +7,7 @@ from .condensed import Condensed, count_frames, iter_rows, pairs_among
 from .cut import Gap, cut, number_by_share, suggest_n_clusters
 from .faithfulness import Faithfulness, halves, held_out_labels, measure_faithfulness, second_pass_labels
 from .gromos import gromos
+from .joining import Joining
 from .leaders import (
     FAITHFUL_PER_CLUSTER,
     Leaders,
@@ -24,6 +25,7 @@ __all__ = [
     "CutQuality",
     "Faithfulness",
     "Gap",
+    "Joining",
     "Leaders",
     "adjusted_rand",
     "assess_cuts",

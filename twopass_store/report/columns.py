@@ -11,7 +11,7 @@ from ..errors import StageIncompleteError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..journal import StageJournal
 from ..partition import FRAME_CHUNK, PAIR_CHUNK
-from ..store import Store, require_clustering, take
+from ..store import Store, read_leaders, require_clustering, require_cover, take
 from .bootstrap import N_RESAMPLES, share_errors
 from .frames import FrameTotals, walk_frames
 from .quantiles import LENGTH_EDGES, SHARE_EDGES
@@ -43,6 +43,7 @@ def finished_assign(store: Store, name: str) -> StageJournal:
             f"{store.path}: assign has not finished for {name!r}. "
             f"Run `twopass assign {store.path} --name {name}`."
         )
+    require_cover(store, name)
     return journal
 
 
@@ -54,7 +55,8 @@ class Clusters:
         self.store, self.name, self.config, self.details = store, name, config, details
         self.group, self.fingerprint = f"clusterings/{name}", assign.plan.fingerprint
         self.clustering: Mapping[str, Any] = store.attrs(self.group)
-        self.n_clusters = int(self.clustering["n_clusters_found"])
+        self.leaders = read_leaders(store, name)
+        self.n_clusters = self.leaders.n_clusters
         self.time_source = store.attrs("time")["time_source"]
         self.has_times = self.time_source != "index"
         # Leaders from outside stand for no first pass.
@@ -126,15 +128,13 @@ class Clusters:
             ("faithfulness", "share of the subset frames to which the leaders give their label"),
             ("faithfulness_held_out", "the same with leaders chosen from other frames"),
         ):
-            path, unknown = f"{self.group}/{name}", np.full(self.n_clusters, np.nan)
-            yield name, self.store.read(path) if self.store.has(path) else unknown, "1", meaning
+            path = f"{self.group}/{name}"
+            shares = self.store.read(path) if self.store.has(path) else np.empty(0)
+            yield name, self._of_all(shares, np.nan), "1", meaning
         if not self.details:
             return
-        if self.subset is None:
-            unknown = np.full(self.n_clusters, np.nan)
-            pairs: Any = {"nearest": np.full(self.n_clusters, -1)}
-            pairs |= dict.fromkeys(("pair_mean", "pair_sd", "nearest_rmsd"), unknown)
-        else:
+        pairs: Any = dict.fromkeys(("nearest", "pair_mean", "pair_sd", "nearest_rmsd"), ())
+        if self.subset is not None:
             # scipy takes a while to import.
             from ..cluster.stored import StoredDistances
             from .subset import subset_distances
@@ -142,10 +142,18 @@ class Clusters:
             medoids = np.searchsorted(self.subset_frame, self.store.read(f"{self.group}/medoid_frame"))
             distances = StoredDistances(self.store, f"{self.subset}/rmsd")
             pairs = subset_distances(distances, self.subset_label, medoids)
-        yield "pair_rmsd_mean_nm", pairs["pair_mean"], "nm", "mean RMSD of all pairs of its subset frames"
-        yield "pair_rmsd_sd_nm", pairs["pair_sd"], "nm", "standard deviation of these RMSDs"
-        yield "nearest_label", pairs["nearest"], "1", "cluster with the nearest medoid, or -1"
-        yield "nearest_rmsd_nm", pairs["nearest_rmsd"], "nm", "RMSD between the two medoids"
+        for name, found, unknown, units, meaning in (
+            ("pair_rmsd_mean_nm", "pair_mean", np.nan, "nm", "mean RMSD of all pairs of its subset frames"),
+            ("pair_rmsd_sd_nm", "pair_sd", np.nan, "nm", "standard deviation of these RMSDs"),
+            ("nearest_label", "nearest", -1, "1", "cluster with the nearest medoid, or -1"),
+            ("nearest_rmsd_nm", "nearest_rmsd", np.nan, "nm", "RMSD between the two medoids"),
+        ):
+            yield name, self._of_all(pairs[found], unknown), units, meaning
+
+    def _of_all(self, of_found: Any, unknown: Any) -> NDArray[Any]:
+        """Return values of the clusters that the first pass found as those of all clusters."""
+        n_unknown = self.n_clusters - len(of_found)
+        return np.concatenate([of_found, np.full(n_unknown, unknown)]).astype(np.asarray(unknown).dtype)
 
     def _margins(self) -> Iterator[Column]:
         margin, unknown = self.totals.margin, np.full((self.n_clusters, len(MARGIN_SHARES)), np.nan)
@@ -179,16 +187,19 @@ class Clusters:
         yield "longest_visit_ps", of["longest_time"] * known, "ps", meaning
 
     def _places(self) -> Iterator[Column]:
-        medoids = np.full(self.n_clusters, -1)
+        # Of a cluster that a cover opened, its first leader stands in for its medoid.
+        medoids = np.append(np.full(self.leaders.n_clusters_found, -1), self.leaders.opened)
         if self.subset is not None:
-            medoids = self.store.read(f"{self.group}/medoid_frame")
+            medoids[: self.leaders.n_clusters_found] = self.store.read(f"{self.group}/medoid_frame")
         of_medoids = list(self._origins("medoid", medoids))
         if self.subset is None:
-            # The first leader of each cluster stands in for its medoid.
+            # As of all others if the leaders come from outside.
             first = np.unique(self.store.read(f"{self.group}/leader_label"), return_index=True)[1]
             paths = np.array(self.store.read(f"{self.group}/leader_path").tolist(), str)[first]
+            paths = np.append(paths, of_medoids[1][1][len(first) :])
             of_medoids[1] = ("medoid_path", paths, "1", "file of the first leader of the cluster")
             models = self.store.read(f"{self.group}/leader_model")[first]
+            models = np.append(models, of_medoids[2][1][len(first) :])
             of_medoids[2] = ("medoid_source_frame", models, "1", "model of that leader in its file")
         yield from of_medoids
         if self.details:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..config import CompareConfig, expanded, validated
 from ..errors import ConfigError
-from ..store import Store, at_one_state, chosen_clustering, store_path
+from ..store import Store, at_one_state, chosen_clustering, read_leaders, store_path
 from .columns import finished_assign
 from .label_file import read_labels
 
@@ -80,7 +80,7 @@ def _compare(store: Store, path: Path, config: CompareConfig) -> "xr.Dataset":
             "be compared frame by frame."
         )
     others = np.unique(theirs[theirs >= 0])
-    n_clusters = store.attrs(f"clusterings/{name}")["n_clusters_found"]
+    n_clusters = read_leaders(store, name).n_clusters
     if n_clusters * len(others) > MAX_CELLS:
         raise ConfigError(
             f"{path} has {len(others):,} different labels: is that the column of clusters? Name another "

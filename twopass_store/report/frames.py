@@ -33,8 +33,8 @@ class FrameTotals:
         First and last time of each ``file`` and ``group``, shape (n, 2); infinite without frames.
     rmsd_sum, rmsd_squares
         Sums over the RMSDs to the leader, shape (n_labels,), nm and nm².
-    n_recovered
-        Subset frames with the same label in both passes.
+    n_recovered, n_of_subset
+        Subset frames with the same label in both passes, and those of each label, shape (n_labels,).
     first_frame, last_frame
         Of each label, shape (n_labels,), -1 for none.
     rmsd, margin, n_near_ties, visits
@@ -48,6 +48,7 @@ class FrameTotals:
     first_frame: NDArray[np.int64]
     last_frame: NDArray[np.int64]
     n_near_ties: NDArray[np.int64]
+    n_of_subset: NDArray[np.int64]
     n_recovered: int = 0
     rmsd: Histogram | None = None
     margin: Histogram | None = None
@@ -81,6 +82,7 @@ def walk_frames(
         first_frame=np.full(n_labels, -1, np.int64),
         last_frame=np.full(n_labels, -1, np.int64),
         n_near_ties=np.zeros(n_labels, np.int64),
+        n_of_subset=np.zeros(n_labels, np.int64),
     )
     if details:
         found.rmsd = Histogram(n_labels, LENGTH_EDGES)
@@ -96,6 +98,7 @@ def walk_frames(
         found.n_recovered += int((label[subset[0][inside] - frames.start] + 1 == subset[1][inside]).sum())
         label[label < 0] = n_clusters
         label[status == LABEL_STATUS["not_finite"]] = n_clusters + 1
+        found.n_of_subset += np.bincount(label[subset[0][inside] - frames.start], minlength=n_labels)
         place = (time - runs.start) / max(runs.stop - runs.start, 1e-300) * N_TIME_BINS
         codes = {
             "run": run,

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ..config import METRIC_OPTIONS, AssignConfig, ClusterConfig, IngestConfig, RecutConfig, ScanConfig
 from ..journal import StageJournal
-from ..store import GROWTH, Store
+from ..store import GROWTH, OF_A_CLUSTERING, Store
 
 __all__ = ["resuming_commands", "suggested_command"]
 
@@ -49,10 +49,15 @@ def resuming_commands(store: Store) -> tuple[str, ...]:
             if kind in ("subset", "linkage", "clustering", "scan"):
                 group = f"subsets/{name.partition('-linkage_')[0]}"
                 first_passes.append(_recorded(store.attrs(group) if store.has(group) else {}))
-    named = {stage.partition("-")[2] for stage in unfinished if stage.startswith(("assign-", "margin-"))}
+    kinds = tuple(f"{kind}-" for kind in OF_A_CLUSTERING[1:])
     second_passes = [
-        _assign(store, name, begun.get(f"assign-{name}"), margin=f"margin-{name}" in unfinished)
-        for name in sorted(named)
+        _assign(
+            store,
+            name,
+            begun.get(f"assign-{name}") or begun.get(f"cover-{name}"),
+            margin=f"margin-{name}" in unfinished,
+        )
+        for name in sorted({stage.partition("-")[2] for stage in unfinished if stage.startswith(kinds)})
     ]
     return tuple(dict.fromkeys([*commands, *first_passes, *second_passes]))
 
@@ -95,9 +100,11 @@ def _ingest(store: Store, journal: StageJournal) -> str:
 
 
 def _assign(store: Store, name: str, assign: StageJournal | None, *, margin: bool) -> str:
-    cutoff = None if assign is None else assign.plan.request.get("noise_cutoff")
     words = ["twopass", "assign", shown_path(store), *([] if name == "default" else ["--name", name])]
-    words += [] if cutoff is None else ["--noise-cutoff", f"{float(cutoff):.12g}"]
+    for option in ("noise_cutoff", "cover", "cover_link", "max_leaders"):
+        value = None if assign is None else assign.plan.request.get(option)
+        if value is not None and value is not False:
+            words += _option(option, f"{value:.12g}" if isinstance(value, float) else value)
     return shlex.join([*words, *(["--margin"] if margin else [])])
 
 

@@ -10,7 +10,7 @@ from ..assign import frames_left
 from ..errors import CorruptChunkError
 from ..journal import StageJournal
 from ..schema import FORMAT_VERSION
-from ..store import GROWTH, Store, at_one_state, store_path, unused_subsets
+from ..store import GROWTH, OF_A_CLUSTERING, Store, at_one_state, read_leaders, store_path, unused_subsets
 from .next_commands import resuming_commands, suggested_command
 
 __all__ = ["StageStatus", "StoreStatus", "store_status"]
@@ -92,7 +92,7 @@ class StoreStatus:
     next_command: str
 
 
-_ORDER = ("ingest", "subset", "linkage", "scan", "clustering", "assign", "margin")
+_ORDER = ("ingest", "subset", "linkage", "scan", *OF_A_CLUSTERING)
 
 
 def store_status(store: str | os.PathLike[str]) -> StoreStatus:
@@ -133,7 +133,9 @@ def _status(opened: Store) -> StoreStatus:
         stages=tuple(_stage(opened, journal) for journal in journals),
         files=_files(opened),
         selection=str(asked.get("select") or asked.get("group") or ""),
-        clusterings={name: opened.attrs(f"clusterings/{name}") for name in finished},
+        clusterings={
+            name: opened.attrs(f"clusterings/{name}") | read_leaders(opened, name).cover for name in finished
+        },
         clustering_bytes={name: _folder_bytes(opened.at(f"clusterings/{name}")) for name in finished},
         n_frames_without_label=n_without_label,
         unused_subsets={key: _folder_bytes(opened.at(f"subsets/{key}")) for key in unused_subsets(opened)},

@@ -129,6 +129,7 @@ def _attributes(clusters: Clusters) -> dict[str, Any]:
     first, last = totals.spans["file"].T
     return {
         **clusters.clustering,
+        **_cover(clusters),
         "store": str(clusters.store.path),
         "clustering": clusters.name,
         "fingerprint": clusters.fingerprint,
@@ -142,7 +143,7 @@ def _attributes(clusters: Clusters) -> dict[str, Any]:
         "n_selected_atoms": clusters.store.shape(f"{clusters.group}/selected_atom_index")[0],
         "n_subset_frames": len(clusters.subset_label),
         "subset_stride": None if clusters.subset is None else clusters.store.attrs(clusters.subset)["stride"],
-        "n_leaders": clusters.store.shape(f"{clusters.group}/leader_frame")[0],
+        "n_leaders": len(clusters.leaders.frame),
         "recovered_share": None
         if clusters.subset is None
         else totals.n_recovered / len(clusters.subset_label),
@@ -156,6 +157,18 @@ def _attributes(clusters: Clusters) -> dict[str, Any]:
         else int(visits["longest_frames"][clusters.n_clusters]),
         "by": clusters.config.by,
         "bootstrap_seed": clusters.config.seed,
+    }
+
+
+def _cover(clusters: Clusters) -> dict[str, Any]:
+    """Return what a cover found; nothing without one."""
+    if not clusters.leaders.cover:
+        return {}
+    opened = slice(clusters.leaders.n_clusters_found, clusters.n_clusters)
+    return {
+        **clusters.leaders.cover,
+        "cover_share": float(clusters.n_frames[opened].sum() / clusters.n_frames.sum()),
+        "n_cover_clusters_missed": int((clusters.totals.n_of_subset[opened] == 0).sum()),
     }
 
 

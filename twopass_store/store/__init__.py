@@ -2,9 +2,20 @@
 
 from .arrays import Rows, empty_group, encoded_bytes, ledger_metadata
 from .journal_files import JournalFiles
+from .leaders import LeaderList, leader_positions, led_frames, read_leaders, require_cover
 from .local import CHECKSUM_BYTES, DurableLocalStore, inside
 from .packing import LOSSLESS, Misfit, Packing
-from .places import CHUNK_PREFIX, HOLDERS, METADATA_FILE, chunk_name, group_of, metadata_key, spec_at
+from .places import (
+    CHUNK_PREFIX,
+    HOLDERS,
+    METADATA_FILE,
+    OF_A_CLUSTERING,
+    chunk_name,
+    clustering_stages,
+    group_of,
+    metadata_key,
+    spec_at,
+)
 from .provenance import identity, note_versions, provenance
 from .reading import GROWTH, Watch, at_one_state, naming_restart
 from .removal import RemoveResult, remove_clustering, unused_subsets
@@ -30,8 +41,10 @@ __all__ = [
     "HOLDERS",
     "LOSSLESS",
     "METADATA_FILE",
+    "OF_A_CLUSTERING",
     "DurableLocalStore",
     "JournalFiles",
+    "LeaderList",
     "Misfit",
     "Packing",
     "RemoveResult",
@@ -43,6 +56,7 @@ __all__ = [
     "at_one_state",
     "chosen_clustering",
     "chunk_name",
+    "clustering_stages",
     "discard",
     "empty_group",
     "encoded_bytes",
@@ -50,6 +64,8 @@ __all__ = [
     "identity",
     "inside",
     "is_complete",
+    "leader_positions",
+    "led_frames",
     "ledger_metadata",
     "lock_folder",
     "medoids_path",
@@ -59,10 +75,12 @@ __all__ = [
     "plain_attributes",
     "present_journal",
     "provenance",
+    "read_leaders",
     "read_results",
     "remove_clustering",
     "rename_clustering",
     "require_clustering",
+    "require_cover",
     "require_ingest",
     "run_stage",
     "spec_at",

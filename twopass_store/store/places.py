@@ -6,6 +6,7 @@ from pathlib import Path
 from ..schema import (
     ASSIGNMENT,
     CLUSTERING,
+    COVER,
     FAITHFULNESS,
     INGESTED,
     LEDGER,
@@ -22,8 +23,10 @@ __all__ = [
     "CHUNK_PREFIX",
     "HOLDERS",
     "METADATA_FILE",
+    "OF_A_CLUSTERING",
     "arrays_of",
     "chunk_name",
+    "clustering_stages",
     "group_of",
     "metadata_key",
     "spec_at",
@@ -41,11 +44,15 @@ _MADE: Mapping[str, tuple[str, tuple[ArraySpec, ...]]] = {
     "ingest": ("", INGESTED),
     "subset": ("subsets", SUBSET),
     "clustering": ("clusterings", (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS)),
+    "cover": ("clusterings", COVER),
     "assign": ("clusterings", ASSIGNMENT),
     "margin": ("clusterings", MARGIN),
     "scan": ("scans", SCAN),
 }
 _GROUP_MAKERS = {"subsets": "subset", "clusterings": "clustering", "scans": "scan"}
+
+OF_A_CLUSTERING = ("clustering", "cover", "assign", "margin")
+"""Kinds of stages that write to a clustering's group, in their order."""
 
 HOLDERS = ("journal", *_GROUP_MAKERS)
 """Groups whose members are groups; they have no attributes."""
@@ -94,6 +101,11 @@ def group_of(stage: str) -> str | None:
     return f"{holder}/{name}" if holder and name else None
 
 
+def clustering_stages(name: str) -> tuple[str, ...]:
+    """Return the stages that write to a clustering's group, in their order."""
+    return tuple(f"{kind}-{name}" for kind in OF_A_CLUSTERING)
+
+
 def stages_of(path: str) -> tuple[str, ...]:
     """Return the stages that may have made a group or array; none for holders of groups, and for journals."""
     holder, *names = path.split("/")
@@ -104,8 +116,9 @@ def stages_of(path: str) -> tuple[str, ...]:
     kind, name = _GROUP_MAKERS[holder], names[0]
     if len(names) == 1:
         return (f"{kind}-{name}",)
-    further = {"subset": (f"linkage-{name}-{names[1]}",), "clustering": (f"assign-{name}", f"margin-{name}")}
-    return (f"{kind}-{name}", *further.get(kind, ()))
+    if kind == "clustering":
+        return clustering_stages(name)
+    return (f"{kind}-{name}", *([f"linkage-{name}-{names[1]}"] if kind == "subset" else []))
 
 
 def stages_with_arrays(root: Path) -> set[str]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..errors import StageIncompleteError, StoreError
 from ..journal import Lock, restarting
-from .places import METADATA_FILE
+from .places import METADATA_FILE, clustering_stages
 
 __all__ = ["GROWTH", "Watch", "at_one_state", "naming_restart", "require_no_restart"]
 
@@ -19,8 +19,6 @@ ATTEMPTS = 20
 
 PATIENCE_SECONDS = 1.0
 """How long to wait for arrays that are being made longer; it takes milliseconds."""
-
-_OF_A_CLUSTERING = ("clustering", "assign", "margin")
 
 Result = TypeVar("Result")
 
@@ -124,7 +122,7 @@ class Watch:
 
 def _stamps(path: Path, name: str | None) -> list[tuple[int, int] | None]:
     """Return what changes with every plan; of one clustering, or of all if None."""
-    stages = ("*",) if name is None else ("ingest", GROWTH, *(f"{kind}-{name}" for kind in _OF_A_CLUSTERING))
+    stages = ("*",) if name is None else ("ingest", GROWTH, *clustering_stages(name))
     files = (file for stage in stages for file in sorted(path.glob(f"journal/{stage}/{METADATA_FILE}")))
     return [_stamp(file) for file in (path / METADATA_FILE, *files)]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, StageIncompleteError
 from ..journal import Lock, hold, naming_writer
+from .places import clustering_stages
 from .stage import discard
 from .store import Store, lock_folder, store_path
 
@@ -91,7 +92,7 @@ def _chosen(store: Store, name: str | None) -> tuple[list[str], list[str]]:
             if stage.startswith(start)
         ]
         return subsets, found
-    own = [f"{kind}-{name}" for kind in ("margin", "assign", "clustering")]
+    own = [*reversed(clustering_stages(name))]
     names = store.members("clusterings")
     if name not in names and not {*stages} & {*own}:
         listed = ", ".join(names) or "none"

@@ -8,18 +8,17 @@ import os
 import shlex
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..config import ClusterConfig, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..journal import ABSENT, Lock, Plan, StageJournal, Writer, hold, naming_writer
-from .places import METADATA_FILE
+from .places import METADATA_FILE, clustering_stages
 from .stage import discard, require_clustering
 from .store import Store, lock_folder, medoids_path, store_path
 
 __all__ = ["rename_clustering"]
-
-KINDS = ("clustering", "assign", "margin")
 
 
 def rename_clustering(store: str | os.PathLike[str], name: str, to: str, *, break_lock: bool = False) -> bool:
@@ -60,10 +59,10 @@ def rename_clustering(store: str | os.PathLike[str], name: str, to: str, *, brea
         opened = Store.open(path, writer=writer)
         if _is_renamed(opened, name, to):
             return False
-        if any(_lacks(opened, f"{kind}-{to}", f"{kind}-{name}") for kind in KINDS):
+        if any(map(partial(_lacks, opened), clustering_stages(to), clustering_stages(name))):
             _copy(opened, name, to, writer)
         _rename_medoids(path, name, to, writer)
-        discard(opened, *(f"{kind}-{name}" for kind in reversed(KINDS)))
+        discard(opened, *reversed(clustering_stages(name)))
     return True
 
 
@@ -96,7 +95,8 @@ def _lacks(store: Store, stage: str, other: str) -> bool:
 
 def _copy(store: Store, name: str, to: str, writer: Writer) -> None:
     """Copy a clustering: its plans, its folder with all that is in it, and then its ledgers."""
-    journals = [journal for kind in KINDS if (journal := store.journal(f"{kind}-{name}")) is not None]
+    found = (store.journal(stage) for stage in clustering_stages(name))
+    journals = [journal for journal in found if journal is not None]
     plans = [_renamed(journal.plan, name, to) for journal in journals]
     discard(store, *(plan.stage for plan in reversed(plans)))  # what a call that was stopped has left
     for plan in plans:

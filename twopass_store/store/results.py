@@ -3,14 +3,17 @@
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ConfigError, StageIncompleteError
 from ..journal import Plan
 from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, OUTSIDE, SUBSET
+from .leaders import LeaderList, leader_positions, read_leaders, require_cover
 from .local import DurableLocalStore, missing_chunk
 from .places import chunk_name
 from .reading import GROWTH, at_one_state, require_no_restart
@@ -69,10 +72,12 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
     files = DurableLocalStore(opened.path, read_only=True, known_only=True)
     partial_files = DurableLocalStore(opened.path, read_only=True, absent_is_fill=True, known_only=True)
     root = _group(opened, files, "", [spec.name for spec in INGESTED])
-    pieces = [
-        root,
-        _group(opened, files, group, [spec.name for spec in (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS)]),
-    ]
+    clustering = _group(
+        opened, files, group, [spec.name for spec in (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS)]
+    )
+    require_cover(opened, name)
+    leaders = read_leaders(opened, name, stop=None if shown is None else shown["frame"])
+    pieces = [root, _with_cover(opened, name, clustering, leaders)]
     if attrs["subset"] is not None:
         subset = f"subsets/{attrs['subset']}"
         pieces.append(_group(opened, files, subset, [spec.name for spec in SUBSET]))
@@ -103,7 +108,7 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
     if shown is not None:
         cut = {dim: slice(length) for dim, length in shown.items()}
         pieces = [piece.isel(cut, missing_dims="ignore") for piece in pieces]
-    described = {"clustering": name, **root.attrs, **attrs, **uncovered}
+    described = {"clustering": name, **root.attrs, **attrs, **leaders.cover, **uncovered}
     for piece in pieces:
         piece.attrs = {}
         for variable in piece.variables.values():
@@ -134,21 +139,60 @@ def _n_covered(opened: Store, stage: str) -> int:
 
 def _covered_only(array: "xr.DataArray", n_covered: int, fill_value: Any) -> "xr.DataArray":
     """Show frames that were appended as unknown, whether assign has come to them or not; lazily."""
+
+    def read(frames: NDArray[np.int64]) -> Any:
+        return np.where(frames < n_covered, array[frames].values, fill_value)
+
+    return array.copy(data=_lazy(array.dtype, array.shape, read))
+
+
+def _with_cover(opened: Store, name: str, clustering: "xr.Dataset", leaders: LeaderList) -> "xr.Dataset":
+    """Put the leaders of a cover behind the others, and the clusters that they opened."""
+    import xarray as xr
+
+    n_added, opens = len(leaders.frame) - leaders.n_chosen, leaders.opened
+    known = {"leader_frame": leaders.frame, "leader_label": leaders.label}
+    if "medoid_frame" in clustering and len(opens):
+        known["medoid_frame"] = np.append(clustering["medoid_frame"].values, opens)
+    longer: dict[Hashable, Any] = {}
+    for spec in (*CLUSTERING, *OUTSIDE, *FAITHFULNESS):
+        n_more = {"leader": n_added, "cluster": len(opens)}.get(spec.dims[0], 0)
+        if spec.name not in clustering or not n_more:
+            continue
+        variable = clustering[spec.name].variable
+        if spec.name == "leader_position":
+            shape = (len(leaders.frame), *variable.shape[1:])
+            values: Any = _lazy(variable.dtype, shape, partial(leader_positions, opened, name, leaders))
+        elif spec.name in known:
+            values = known[spec.name]
+        else:
+            values = np.append(variable.values, np.full(n_more, spec.fill_value, variable.dtype))
+        longer[spec.name] = xr.Variable(variable.dims, values, variable.attrs, variable.encoding)
+    return clustering.drop_vars(longer).assign(longer)
+
+
+def _lazy(dtype: Any, shape: tuple[int, ...], read: Callable[[NDArray[np.int64]], Any]) -> Any:
+    """Return what xarray takes as an array; `read` gets indices along the first dimension when it is used."""
     from xarray.backends import BackendArray
     from xarray.core import indexing
 
-    class Covered(BackendArray):
-        dtype, shape = array.dtype, array.shape
+    class Lazy(BackendArray):
+        def __init__(self) -> None:
+            self.dtype, self.shape = dtype, shape
 
         def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
             support = indexing.IndexingSupport.OUTER
             return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
 
         def _read(self, key: tuple[Any, ...]) -> Any:
-            frames = np.arange(len(array))[key[0]]
-            return np.where(frames < n_covered, array[key].values, fill_value).astype(self.dtype)
+            rows = np.arange(shape[0])[key[0]]
+            found = np.asarray(read(np.atleast_1d(rows)), dtype)
+            # From the last dimension on, as a number takes its dimension away.
+            for axis in range(len(shape) - 1, 0, -1):
+                found = found[(slice(None),) * axis + (key[axis],)]
+            return found if rows.ndim else found[0]
 
-    return array.copy(data=indexing.LazilyIndexedArray(Covered()))
+    return indexing.LazilyIndexedArray(Lazy())
 
 
 def _require_recorded_chunks(opened: Store, stage: str, paths: list[str]) -> None:

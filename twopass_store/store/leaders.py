@@ -1,0 +1,130 @@
+"""All leaders of a clustering in one list: those chosen with it, then those that a cover added."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import StageIncompleteError
+from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
+from .store import Store
+from .taking import take
+
+__all__ = ["LeaderList", "leader_positions", "led_frames", "read_leaders", "require_cover"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeaderList:
+    """The leaders that ``leader_index`` counts.
+
+    Attributes
+    ----------
+    frame, label
+        Their frames in the store, -1 for a structure from outside, and clusters, shapes (n_leaders,).
+    n_chosen
+        Those chosen with the clustering; the others are of a cover, in the order of their frames.
+    n_clusters_found
+        Clusters of the first pass, or of structures from outside.
+    cover
+        Attributes that tell of the cover; empty without one.
+    """
+
+    frame: NDArray[np.int64]
+    label: NDArray[np.int32]
+    n_chosen: int
+    n_clusters_found: int
+    cover: dict[str, Any]
+
+    @property
+    def n_clusters(self) -> int:
+        """All clusters, those that a cover opened included."""
+        return max(self.n_clusters_found, int(self.label[self.n_chosen :].max(initial=0)))
+
+    @property
+    def opened(self) -> NDArray[np.int64]:
+        """Frames of the leaders that opened a cluster, by label, shape (n_clusters − n_clusters_found,)."""
+        frame, label = self.frame[self.n_chosen :], self.label[self.n_chosen :]
+        _, first = np.unique(label, return_index=True)
+        return frame[first[label[first] > self.n_clusters_found]]
+
+
+def read_leaders(store: Store, name: str, *, stop: int | None = None) -> LeaderList:
+    """Read the leaders of a finished clustering, of a cover only those before the frame `stop` if given.
+
+    Of a cover that hasn't finished, they are those of the frames at the beginning that it had come to before
+    others were appended.
+    """
+    group = f"clusterings/{name}"
+    frame, label = store.read(f"{group}/leader_frame"), store.read(f"{group}/leader_label")
+    n_chosen, n_found = len(frame), int(store.attrs(group)["n_clusters_found"])
+    covered = _frames_done(store, f"cover-{name}")
+    stop = covered if stop is None else min(covered, stop)
+    if not stop:
+        return LeaderList(frame, label, n_chosen, n_found, {})
+    found, leads = led_frames(store, name, FrameRange(0, stop))
+    leaders = LeaderList(np.append(frame, found), np.append(label, leads), n_chosen, n_found, {})
+    attrs = store.attrs(f"{group}/cover_label")
+    counts = {"n_cover_leaders": len(found), "n_cover_clusters": leaders.n_clusters - n_found}
+    return replace(leaders, cover={name: attrs[name] for name in ("cover_nm", "cover_link")} | counts)
+
+
+def leader_positions(
+    store: Store,
+    name: str,
+    leaders: LeaderList,
+    rows: NDArray[np.int64] | None = None,
+    atoms: NDArray[np.int64] | None = None,
+) -> NDArray[np.float32]:
+    """Read positions of leaders, all or some `rows` and `atoms`, shape (n_rows, n_atoms, 3), nm."""
+    rows = np.arange(len(leaders.frame)) if rows is None else rows
+    n_atoms = store.shape("position")[1] if atoms is None else len(atoms)
+    xyz = np.empty((len(rows), n_atoms, 3), np.float32)
+    is_added = rows >= leaders.n_chosen
+    if is_added.any():
+        xyz[is_added] = take(store, "position", leaders.frame[rows[is_added]], atoms)
+    if not is_added.all():
+        chosen = take(store, f"clusterings/{name}/leader_position", rows[~is_added])
+        xyz[~is_added] = chosen if atoms is None else chosen[:, atoms]
+    return xyz
+
+
+def require_cover(store: Store, name: str) -> None:
+    """Raise a `StageIncompleteError` if labels refer to leaders of which a repair has discarded some."""
+    has_cover = store.journal(f"cover-{name}") is not None
+    if has_cover and _frames_done(store, f"assign-{name}") > _frames_done(store, f"cover-{name}"):
+        raise StageIncompleteError(
+            f"{store.path}: leaders that the cover of {name!r} had added are missing. Run the same "
+            "`twopass assign` again; it finds them anew."
+        )
+
+
+def _frames_done(store: Store, stage: str) -> int:
+    """Count the frames at the beginning of the store that a second pass has finished; 0 while it is new."""
+    journal = store.journal(stage)
+    if journal is None:
+        return 0
+    plan = journal.plan
+    covered = int(plan.parameters["n_frames"] if journal.complete else plan.request.get("covered", 0))
+    edge, n_present = divmod(covered, FRAME_CHUNK)
+    for product in plan.products:
+        lost = np.flatnonzero(~journal.done(product.path)[:edge])
+        if len(lost):
+            return int(lost[0]) * FRAME_CHUNK
+        if n_present and not store.has_chunk(product.path, edge):
+            covered = edge * FRAME_CHUNK
+    return covered
+
+
+def led_frames(store: Store, name: str, frames: FrameRange) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Read which frames of a range lead by a cover, and their clusters."""
+    path = f"clusterings/{name}/cover_label"
+    found, labels = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+    for chunk in range(frames.start // FRAME_CHUNK, n_chunks(frames.stop, FRAME_CHUNK)):
+        part = chunk_range(chunk, chunk=FRAME_CHUNK, length=frames.stop)
+        part = FrameRange(max(part.start, frames.start), part.stop)
+        label = store.read(path, part)
+        here = np.flatnonzero(label >= 0)
+        found.append(here + part.start)
+        labels.append(label[here])
+    return np.concatenate(found), np.concatenate(labels)
