@@ -20,6 +20,7 @@ from .ingest import (
     relocate_trajectories,
 )
 from .integrity import Damage, Repair, Verification, repair_store, verify_store
+from .jobs import JobResult, commit_job, plan_job, work_job
 from .pipeline import RunResult, run_pipeline
 from .progress import Progress
 from .report import compare_labels, plot_scan, store_status, summarize
@@ -36,6 +37,7 @@ __all__ = [
     "IngestConfig",
     "IngestEstimate",
     "IngestResult",
+    "JobResult",
     "Progress",
     "RelocateResult",
     "RemoveResult",
@@ -47,6 +49,7 @@ __all__ = [
     "adopt_leaders",
     "assign_frames",
     "cluster_subset",
+    "commit_job",
     "compare_labels",
     "estimate_ingest",
     "export_clusters",
@@ -57,6 +60,7 @@ __all__ = [
     "load_config",
     "nearest",
     "open_results",
+    "plan_job",
     "plot_scan",
     "recut_clustering",
     "relocate_trajectories",
@@ -69,6 +73,7 @@ __all__ = [
     "store_status",
     "summarize",
     "verify_store",
+    "work_job",
 ]
 
 __version__: str

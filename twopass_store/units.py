@@ -9,17 +9,20 @@ import os
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any, Self, TypeVar
 
 from .errors import ConfigError
 from .executors import make_executor
-from .journal import Record, StageJournal
+from .journal import Record, StageJournal, Writer
 from .partition import FrameRange, consecutive_runs
 from .progress import Progress
-from .store import METADATA_FILE, Store, identity
+from .store import METADATA_FILE, Stage, Step, Store, identity
 
-__all__ = ["Receipt", "Sent", "Unit", "Units", "carry_out"]
+__all__ = ["Receipt", "Unit", "UnitStage", "Units", "carry_out", "other_versions", "perform"]
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,17 @@ class Receipt:
 
     Attributes
     ----------
+    chunks
+        Those that it was given.
     records
         Entries for the ledger.
     count
         Frames or pairs that it did.
     host, identity
-        Where, and by which versions, see `identity`.
+        Where it was done, and by which versions, see `identity`.
     """
 
+    chunks: FrameRange
     records: tuple[Record, ...]
     count: int
     host: str = ""
@@ -62,6 +68,16 @@ class Unit(ABC):
     def __call__(self, chunks: FrameRange) -> Receipt:
         """Do these chunks and write them, durably."""
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what it is made from as JSON values, without where and how it runs."""
+        names = (each.name for each in fields(self) if each.name not in Unit.__dataclass_fields__)
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], *, path: Path, staging: Path) -> Self:
+        """Make it from what `to_json` gave."""
+        return cls(path=path, staging=staging, **values)
+
 
 @dataclass(frozen=True, slots=True)
 class Units:
@@ -81,6 +97,8 @@ class Units:
         For the progress: what is done, and what is counted.
     total, left
         How many of these there are in all, and in the chunks that are left.
+    shared_bytes, worker_bytes
+        Memory that a process needs to do them, and each of its threads beside that.
     """
 
     journal: StageJournal
@@ -90,7 +108,17 @@ class Units:
     measure: str
     total: int
     left: int
+    shared_bytes: int
+    worker_bytes: int
     at_once: int = 1
+
+
+class UnitStage(Stage[Result]):
+    """A stage whose units can be done in a job, see `plan_job`."""
+
+    @abstractmethod
+    def units(self, store: Store, steps: Sequence[Step], writer: Writer) -> Iterator[Units]:
+        """Begin each step that isn't complete, when those before have been drawn; yield its units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +130,9 @@ class Sent:
 
     def __call__(self, chunks: FrameRange) -> Receipt:
         """Do these chunks; the receipt says who did it."""
-        if reason := _other_versions(self.identity):
+        if reason := other_versions(self.identity):
             raise ConfigError(f"The worker can't be used: {reason}")
-        return replace(self.unit(chunks), host=socket.gethostname(), identity=identity())
+        return replace(self.unit(chunks), host=socket.gethostname(), identity=self.identity)
 
 
 def carry_out(
@@ -119,22 +147,31 @@ def carry_out(
     WorkerError
         If its workers are lost.
     """
-    # Threads go to units first; where there are fewer units, to what is within them.
-    at_once = max(1, min(workers, len(units.chunks)))
-    unit = replace(units.unit, threads=max(1, workers // at_once))
-    probe = _Probe(store.path, unit.staging, identity())
-    executor = make_executor(workers=at_once, scheduler=scheduler, probe=probe, note=progress.note)
     progress.start(units.title, total=units.total, done=units.total - units.left, unit=units.measure)
     try:
         with units.journal.batches() as finished:
-            for receipt in executor.map_unordered(Sent(unit, probe.identity), _calls(units, workers)):
+            for receipt in perform(units, workers=workers, scheduler=scheduler, progress=progress):
                 finished(*receipt.records)
                 progress.advance(receipt.count)
     finally:
         progress.finish()
-        executor.close()
     store.complete(units.journal)
     return units.left
+
+
+def perform(
+    units: Units, *, workers: int, scheduler: str | None = None, progress: Progress
+) -> Iterator[Receipt]:
+    """Do units, and yield their receipts as they come; raises as `carry_out` does."""
+    # Threads go to units first; where there are fewer units, to what is within them.
+    at_once = max(1, min(workers, len(units.chunks)))
+    unit = replace(units.unit, threads=max(1, workers // at_once))
+    probe = _Probe(unit.path, unit.staging, identity())
+    executor = make_executor(workers=at_once, scheduler=scheduler, probe=probe, note=progress.note)
+    try:
+        yield from executor.map_unordered(Sent(unit, probe.identity), _calls(units, workers))
+    finally:
+        executor.close()
 
 
 def _calls(units: Units, workers: int) -> Iterator[FrameRange]:
@@ -167,10 +204,10 @@ class _Probe:
             )
         if not os.access(self.staging, os.W_OK):
             return f"{on} may not write to {self.staging}. Run the workers as the same user."
-        return _other_versions(self.identity)
+        return other_versions(self.identity)
 
 
-def _other_versions(expected: Mapping[str, str]) -> str:
+def other_versions(expected: Mapping[str, str]) -> str:
     """Say how this process differs from one with that identity; empty if in nothing."""
     own = identity()
     differing = [

@@ -1,7 +1,7 @@
 """From a function and a model of the library to a command with all of the model's options."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -40,6 +40,9 @@ OnlyName = Annotated[
 
 NOTHING_NEW = "All was done already; nothing was changed."
 
+USAGE_ERROR: Any = typer.BadParameter.__base__
+"""click's, of which typer brings a copy or not."""
+
 Flag = tuple[str, str]
 QUIET: Flag = ("--quiet/-q", "No progress, no notes.")
 RESTART: Flag = (
@@ -70,13 +73,21 @@ class Command:
     progress reporter.
     """
 
-    def __init__(self, function: Callable[..., None], model: str, flags: tuple[Flag, ...], example: str):
+    def __init__(
+        self,
+        function: Callable[..., None],
+        model: str,
+        flags: tuple[Flag, ...],
+        example: str,
+        passes_on: bool,
+    ):
         self.name = function.__name__
         self.summary = (function.__doc__ or "").partition("\n")[0]
         self._function = function
         self._model = model
         self._flags = flags
         self._example = example
+        self._passes_on = passes_on
 
     @cache  # noqa: B019 (commands live as long as the process)
     def built(self) -> Any:
@@ -90,15 +101,13 @@ class Command:
             from .guard import guarded
 
             with guarded(debug=values.pop("debug"), flags=names):
-                if "quiet" in values:
-                    from .console import make_progress
-
-                    values["progress"] = make_progress(quiet=values.pop("quiet"), flags=names)
-                self._function(**{key: value for key, value in values.items() if value not in (None, [])})
+                self._function(**_given(values, names))
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        settings = {"help_option_names": ["-h", "--help"]}
+        settings: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+        if self._passes_on:
+            settings["ignore_unknown_options"] = True
         app.command(
             self.name,
             cls=_Helped,
@@ -107,6 +116,17 @@ class Command:
             context_settings=settings,
         )(run)
         return typer.main.get_command(app)
+
+    def parsed(self, arguments: list[str]) -> dict[str, Any]:
+        """Return what the command would be called with; raises a `ConfigError` if it doesn't take that."""
+        from twopass_store.errors import ConfigError
+
+        try:
+            values = self.built().make_context(f"twopass {self.name}", arguments).params
+        except USAGE_ERROR as error:
+            raise ConfigError(f"twopass {self.name}: {error.format_message()}") from None
+        values.pop("debug")
+        return _given(values, {each.name: each.opts[0] for each in self.built().params})
 
     def _options(self) -> list[inspect.Parameter]:
         found: dict[str, inspect.Parameter] = {}
@@ -119,11 +139,20 @@ class Command:
         return [*found.values(), *map(_flag, (*self._flags, DEBUG))]
 
 
+def _given(values: dict[str, Any], flags: Mapping[str, str]) -> dict[str, Any]:
+    """Return keywords for the library: only what was given, and the progress reporter for ``quiet``."""
+    if "quiet" in values:
+        from .console import make_progress
+
+        values["progress"] = make_progress(quiet=values.pop("quiet"), flags=flags)
+    return {key: value for key, value in values.items() if value not in (None, [])}
+
+
 def command(
-    example: str, *, model: str = "", flags: tuple[Flag, ...] = ()
+    example: str, *, model: str = "", flags: tuple[Flag, ...] = (), passes_on: bool = False
 ) -> Callable[[Callable[..., None]], Command]:
-    """Make a `Command` of a function."""
-    return lambda function: Command(function, model, flags, example)
+    """Make a `Command` of a function; with `passes_on` its arguments may be options of another."""
+    return lambda function: Command(function, model, flags, example, passes_on)
 
 
 def _of_model(option: "Option") -> inspect.Parameter:

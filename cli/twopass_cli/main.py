@@ -13,7 +13,7 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 import typer
 from typer.core import TyperGroup
 
-from . import stages, stores
+from . import arrays, stages, stores
 
 __all__ = ["app"]
 
@@ -26,6 +26,9 @@ COMMANDS = {
         stages.scan,
         stages.recut,
         stages.assign,
+        arrays.plan,
+        arrays.work,
+        arrays.commit,
         stores.status,
         stores.summary,
         stores.report,

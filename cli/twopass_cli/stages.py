@@ -1,5 +1,6 @@
 """The commands that compute: each makes one call of the library and prints what came of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 from .command import BREAK_LOCK, NOTHING_NEW, QUIET, RESTART, Format, StorePath, command
 from .plain import say
 
-__all__ = ["assign", "cluster", "ingest", "recut", "run", "scan"]
+__all__ = ["adopt", "assign", "cluster", "ingest", "recut", "run", "scan"]
 
 WRITES = (RESTART, BREAK_LOCK, QUIET)
 
@@ -184,11 +185,21 @@ def assign(
     twopass assign run.zarr --name states --leaders open.pdb --leaders closed.pdb
     """
     from twopass_store.assign import assign_frames
-    from twopass_store.cluster import adopt_leaders
-    from twopass_store.errors import ConfigError
     from twopass_store.report import cluster_table
 
     from .summary_tables import print_summary
+
+    adopt(store, leaders or (), options)
+    result = assign_frames(store, **options)
+    print_summary(cluster_table(store, result.name))
+    if not result.n_frames_computed + result.n_margins_computed:
+        say(f"\n{NOTHING_NEW}")
+
+
+def adopt(store: Path, leaders: Sequence[str], options: dict[str, Any]) -> None:
+    """Make a clustering of leaders from outside, if there are any; takes the options that are theirs."""
+    from twopass_store.cluster import adopt_leaders
+    from twopass_store.errors import ConfigError
 
     of_leaders = {name: options.pop(name) for name in OF_LEADERS if name in options}
     if leaders:
@@ -200,7 +211,3 @@ def assign(
         raise ConfigError(
             f"`{min(foreign)}` goes with `leaders`: other clusterings have their metric already."
         )
-    result = assign_frames(store, **options)
-    print_summary(cluster_table(store, result.name))
-    if not result.n_frames_computed + result.n_margins_computed:
-        say(f"\n{NOTHING_NEW}")

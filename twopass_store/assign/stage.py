@@ -16,7 +16,6 @@ from ..partition import FRAME_CHUNK, chunk_range, largest_subset
 from ..progress import Progress, Silent
 from ..schema import ASSIGNMENT, COVER, LEADER_CHUNK_BYTES, MARGIN
 from ..store import (
-    Stage,
     Step,
     Store,
     chosen_clustering,
@@ -28,7 +27,7 @@ from ..store import (
     run_stage,
     store_path,
 )
-from ..units import Units, carry_out
+from ..units import Units, UnitStage, carry_out
 from .rule import Rule
 
 __all__ = ["AssignResult", "assign_frames", "frames_left"]
@@ -105,16 +104,16 @@ def assign_frames(
         cutoff.
     """
     config = validated(AssignConfig, options)
-    stage = _Assign(store_path(store), config, progress or Silent(), restart=restart)
+    stage = AssignStage(store_path(store), config, progress or Silent(), restart=restart)
     counts = run_stage(stage.path, stage, restart=restart, break_lock=break_lock, progress=stage.progress)
     labelled, measured = counts or (0, 0)
     return AssignResult(stage.path, stage.name, stage.n_frames, labelled, measured)
 
 
-class _Assign(Stage[tuple[int, int]]):
+class AssignStage(UnitStage[tuple[int, int]]):
     """The stage; its work returns how many frames it labelled, and of how many it found the margin."""
 
-    hint = HINT
+    hint, job = HINT, "assign"
 
     def __init__(self, path: Path, config: AssignConfig, progress: Progress, *, restart: bool) -> None:
         self.path = path
@@ -124,6 +123,7 @@ class _Assign(Stage[tuple[int, int]]):
         self.name = config.name or "default"
         self.n_frames = 0
         self.workers = 1
+        self.needs = 0, 0
         self.max_leaders = 0
 
     def locks(self) -> Sequence[Lock]:
@@ -151,7 +151,16 @@ class _Assign(Stage[tuple[int, int]]):
             from .cover import require_joinable
 
             require_joinable(store, self.name)
-        self.workers, self.max_leaders = _affordable(store, self.name, self.config, self.progress)
+        self.needs, self.max_leaders = _needs(store, self.name, self.config)
+        self.workers = affordable_workers(
+            1 if self.config.scheduler is not None else self.config.workers or available_cpus(),
+            memory_budget(self.config.memory),
+            shared=self.needs[0],
+            per_worker=self.needs[1],
+            stage="assign",
+            mend="Or use fewer leaders or atoms.",
+            progress=self.progress,
+        )
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> tuple[int, int]:
         done = {
@@ -164,7 +173,6 @@ class _Assign(Stage[tuple[int, int]]):
         return labelled, sum(done.values())
 
     def units(self, store: Store, steps: Sequence[Step], writer: Writer) -> Iterator[Units]:
-        """Begin each step that isn't complete, when the one before has been done; yield its units."""
         # numba takes a second to import: not for a command that finds all done.
         from ..metric import named_after
         from .unit import AssignUnit
@@ -204,6 +212,8 @@ class _Assign(Stage[tuple[int, int]]):
                 measure="frames",
                 total=self.n_frames,
                 left=sum(left.values()),
+                shared_bytes=self.needs[0],
+                worker_bytes=self.needs[1],
             )
 
     def _cover(self, store: Store, plan: Plan) -> None:
@@ -312,8 +322,8 @@ def _plans(store: Store, name: str, config: AssignConfig) -> list[Plan]:
     return [cover, assign, Plan(f"margin-{name}", parameters, margins, {"name": name})]
 
 
-def _affordable(store: Store, name: str, config: AssignConfig, progress: Progress) -> tuple[int, int]:
-    """Return the threads to use, fewer than asked for if memory is short, and how many leaders have room."""
+def _needs(store: Store, name: str, config: AssignConfig) -> tuple[tuple[int, int], int]:
+    """Return the memory of a process, and of each thread beside that, and how many leaders have room."""
     # numba takes a second to import: not for a command that finds all done.
     from ..metric import read_metric
     from ..rmsd import assign_bytes
@@ -349,14 +359,4 @@ def _affordable(store: Store, name: str, config: AssignConfig, progress: Progres
                 f"`max_leaders` is {n_leaders:,}, and there are {leaders.n_chosen:,} leaders already. Give "
                 "at least as many."
             )
-    one = needed(max(n_leaders, len(leaders.frame)))
-    workers = affordable_workers(
-        1 if config.scheduler is not None else config.workers or available_cpus(),
-        budget,
-        shared=one[0],
-        per_worker=one[1],
-        stage="assign",
-        mend="Or use fewer leaders or atoms.",
-        progress=progress,
-    )
-    return workers, n_leaders
+    return needed(max(n_leaders, len(leaders.frame))), n_leaders

@@ -54,7 +54,7 @@ class AssignUnit(Unit):
     appended: tuple[int, ...] = ()
 
     def __call__(self, chunks: FrameRange) -> Receipt:
-        """Do the frames of chunks and write these; returns the ledger's entries."""
+        """Do the frames of chunks and write these."""
         of_unit = self.path, self.staging, self.name, self.fingerprint
         store = _read_inputs(*of_unit, None).store
         group, n_frames = f"clusterings/{self.name}", store.shape("position")[0]
@@ -74,7 +74,7 @@ class AssignUnit(Unit):
             for spec in specs:
                 values = np.concatenate([each[spec.name] for each in parts])
                 records.append(store.write_chunk(f"{group}/{spec.name}", chunk, values))
-        return Receipt(tuple(records), count)
+        return Receipt(chunks, tuple(records), count)
 
     def _labels(self, inputs: "_Inputs", frames: FrameRange) -> Columns:
         within = inputs.rule.within_nm

@@ -17,6 +17,7 @@ from .models import (
     ScanConfig,
     StructuresConfig,
     SummaryConfig,
+    WorkConfig,
 )
 from .options import (
     AssignOptions,
@@ -29,6 +30,7 @@ from .options import (
     ScanOptions,
     StructuresOptions,
     SummaryOptions,
+    WorkOptions,
 )
 from .paths import Search, expand_paths, expanded
 from .quantities import (
@@ -72,6 +74,8 @@ __all__ = [
     "SummaryConfig",
     "SummaryOptions",
     "WithUnit",
+    "WorkConfig",
+    "WorkOptions",
     "doubt_of_unit",
     "expand_paths",
     "expanded",

@@ -38,6 +38,7 @@ __all__ = [
     "ScanConfig",
     "StructuresConfig",
     "SummaryConfig",
+    "WorkConfig",
     "Written",
 ]
 
@@ -103,6 +104,15 @@ def _parse_range(value: Any) -> Any:
     found = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", value)
     if not found:
         raise ValueError("is no range; write it like 2:30")
+    return int(found[1]), int(found[2])
+
+
+def _parse_part(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", value)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError("is no part; write it like 2/10, the second of ten")
     return int(found[1]), int(found[2])
 
 
@@ -568,6 +578,18 @@ class AssignConfig(_Model):
             if getattr(self, option) and self.cover is None:
                 raise ValueError(f"`{option}` goes with `cover`: give that too, or leave it out")
         return self
+
+
+class WorkConfig(_Model):
+    """Which part of a planned job is done, and with what."""
+
+    name: OnlyName = None
+    part: Annotated[tuple[Count, Count], BeforeValidator(_parse_part), Written("K/N")] = Field(
+        default="1/1", validate_default=True
+    )
+    """The kth of n parts, counted from 1. What was done is left out, so any part may be repeated."""
+    memory: Memory = None
+    workers: Threads = None
 
 
 class SummaryConfig(_Model):

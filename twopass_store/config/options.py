@@ -19,6 +19,7 @@ __all__ = [
     "ScanOptions",
     "StructuresOptions",
     "SummaryOptions",
+    "WorkOptions",
 ]
 
 Path = str | os.PathLike[str]
@@ -127,6 +128,13 @@ class AssignOptions(_Resources, total=False):
     max_leaders: int | None
     margin: bool
     scheduler: str | None
+
+
+class WorkOptions(_Resources, total=False):
+    """Fields of `WorkConfig`."""
+
+    name: str | None
+    part: str | tuple[int, int]
 
 
 class SummaryOptions(TypedDict, total=False):

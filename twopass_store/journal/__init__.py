@@ -9,8 +9,8 @@ Storage is handed to the journal (`JournalStorage`), so that it serves object st
 """
 
 from .disk import Disk, Writer, digest
-from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal
-from .locks import Lock, clear_dead, hold, naming_writer, restarting
+from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal, in_batches
+from .locks import Kept, Lock, clear_dead, closing_job, hold, kept_for, naming_writer, restarting
 from .plan import Plan, Product, differences, fingerprint, pack_json, unpack_json
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "METADATA",
     "Disk",
     "JournalStorage",
+    "Kept",
     "Lock",
     "Plan",
     "Product",
@@ -25,10 +26,13 @@ __all__ = [
     "StageJournal",
     "Writer",
     "clear_dead",
+    "closing_job",
     "differences",
     "digest",
     "fingerprint",
     "hold",
+    "in_batches",
+    "kept_for",
     "naming_writer",
     "pack_json",
     "restarting",

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import CorruptChunkError, FingerprintMismatchError, StoreError
 from .plan import Plan, Product, differences
 
-__all__ = ["ABSENT", "JournalStorage", "Record", "StageJournal"]
+__all__ = ["ABSENT", "JournalStorage", "Record", "StageJournal", "in_batches"]
 
 ABSENT = 0
 """The ledger's entry of a chunk that is not (known to be) there; a digest is never 0."""
@@ -22,6 +22,8 @@ COMMIT_SECONDS = 2.0
 
 METADATA = -1
 """Stands for an array's metadata where a chunk's index is asked for."""
+
+T = TypeVar("T")
 
 
 class JournalStorage(Protocol):
@@ -201,33 +203,41 @@ class StageJournal:
         -----
         When the block ends, also by an error, what it was given is committed. A kill loses at most one batch.
         """
-        waiting: list[Record] = []
-        last = time.monotonic()
 
-        def commit() -> None:
+        def commit(records: list[Record]) -> None:
             # The data first, then the ledger that speaks of them.
-            self.commit([*flush(), *waiting])
-            waiting.clear()
+            self.commit([*flush(), *records])
 
-        def add(*records: Record) -> None:
-            nonlocal last
-            waiting.extend(records)
-            if time.monotonic() - last > COMMIT_SECONDS:
-                commit()
-                last = time.monotonic()
-
-        try:
+        with in_batches(commit) as add:
             yield add
-        except BaseException:
-            # What went wrong first is what counts; a disk that refused that may refuse this as well.
-            with suppress(OSError, StoreError):
-                commit()
-            raise
-        commit()
 
     def _index(self, path: str, chunk: int) -> int:
         product = self._product[path]
         return self._start[path] + (product.n_chunks if chunk == METADATA else chunk)
+
+
+@contextmanager
+def in_batches(commit: Callable[[list[T]], None]) -> "Iterator[Callable[..., None]]":
+    """Yield a function that takes things, and call `commit` with them every few seconds and at the end."""
+    waiting: list[T] = []
+    last = time.monotonic()
+
+    def add(*things: T) -> None:
+        nonlocal last
+        waiting.extend(things)
+        if time.monotonic() - last > COMMIT_SECONDS:
+            commit(waiting)
+            waiting.clear()
+            last = time.monotonic()
+
+    try:
+        yield add
+    except BaseException:
+        # What went wrong first is what counts; a disk that refused that may refuse this as well.
+        with suppress(OSError, StoreError):
+            commit(waiting)
+        raise
+    commit(waiting)
 
 
 def _empty(products: Iterable[Product]) -> NDArray[np.uint64]:

@@ -10,6 +10,10 @@ the same time, at least one sees the other, steps back and tries again.
 
 Each holder writes through a staging folder of its own. Whoever clears or breaks a lock removes that folder,
 so that a process that lost its lock, or a worker that outlived its driver, can't write any more.
+
+Locks can be kept for a job: then their records stay when their process ends, and processes on other nodes,
+which need no lock, write through the staging folder, until the job is closed or the locks are broken. No file
+system needs to know `flock` for that.
 """
 
 import errno
@@ -22,6 +26,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NewType
@@ -29,12 +34,15 @@ from typing import Any, NewType
 from ..errors import StoreError, StoreLockedError, StoreWriteError
 from .disk import Writer, remove_staging, settle
 
-__all__ = ["Lock", "clear_dead", "hold", "naming_writer", "restarting"]
+__all__ = ["Kept", "Lock", "clear_dead", "closing_job", "hold", "kept_for", "naming_writer", "restarting"]
 
 Lock = NewType("Lock", str)
 """Name of a lock. ``ingest`` excludes all others; those of subsets and clusterings exclude their like."""
 
 STAGING = "staging"
+
+CLOSED = ".closed"
+"""Added to the name of a staging folder while a job is closed: what still works on it can't write."""
 
 PATIENCE_SECONDS = 1.0
 """How long a lock is tried: another process may be taking, clearing or giving back one at this moment."""
@@ -52,9 +60,28 @@ def _close_in_child() -> None:
 os.register_at_fork(after_in_child=_close_in_child)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Locks that are kept for a job, and its folder, through which whoever works on it writes."""
+
+    job: str
+    locks: tuple[Lock, ...]
+    staging: Path
+
+    @property
+    def closed(self) -> Path:
+        """Where the folder is while the job is closed."""
+        return self.staging.with_name(self.staging.name + CLOSED)
+
+
 @contextmanager
 def hold(
-    folder: Path, locks: Sequence[Lock], *, break_lock: bool = False, restart: bool = False
+    folder: Path,
+    locks: Sequence[Lock],
+    *,
+    break_lock: bool = False,
+    restart: bool = False,
+    job: str = "",
 ) -> Iterator[Writer]:
     """Hold locks while the block runs; yields what may write as long as it does.
 
@@ -65,9 +92,12 @@ def hold(
     locks
         What to hold, all or none.
     break_lock
-        Take locks that can't be told from those of dead processes, on a file system without `flock`.
+        Take locks that can't be told from those of dead processes, on a file system without `flock`, and
+        those that are kept for a job.
     restart
         Tell readers that what the locks stand for is discarded and made anew.
+    job
+        Keep the locks, and the writer's staging folder, for a job of that name if the block ends well.
 
     Raises
     ------
@@ -86,9 +116,61 @@ def hold(
             _give_back(folder, staging, records)
         raise
     try:
-        _give_back(folder, staging, records)
+        if job:
+            for path in records:
+                Writer(staging).write(
+                    path, json.dumps({**_record(path), "restart": False, "job": job}).encode()
+                )
+            _let_go(records)
+        else:
+            _give_back(folder, staging, records)
     except OSError as error:
         raise _refused(folder, error) from error
+
+
+def kept_for(folder: Path) -> list[Kept]:
+    """List the locks that are kept for jobs, in the order of their names."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.json")):
+        if _record(path).get("job"):
+            found.setdefault(_record(path)["staging"], []).append(path)
+    return [
+        Kept(_record(paths[0])["job"], tuple(Lock(path.stem) for path in paths), folder / Path(staging).name)
+        for staging, paths in found.items()
+    ]
+
+
+@contextmanager
+def closing_job(folder: Path, kept: Kept) -> Iterator[Writer]:
+    """Stop whoever works on a job, and give its locks back if the block ends well; yields what may write.
+
+    The files in the job's folder move with it. If the block fails, or is killed, the job is as before.
+
+    Raises
+    ------
+    StoreLockedError
+        If another process is closing it.
+    """
+    records: dict[Path, int] = {}
+    try:
+        for path in (folder / f"{lock}.json" for lock in kept.locks):
+            descriptor = _opened(path)
+            if descriptor is None:
+                raise StoreLockedError(f"The job on {folder.with_suffix('')} was ended by another command.")
+            records[path] = descriptor
+            _held.add(descriptor)
+            if _flock(descriptor) is False:
+                raise StoreLockedError(f"{folder.with_suffix('')}: another process is committing this job.")
+        with suppress(FileNotFoundError):  # one that was killed has done so
+            kept.staging.rename(kept.closed)
+        try:
+            yield Writer(kept.closed)
+        except BaseException:
+            kept.closed.rename(kept.staging)
+            raise
+        _give_back(folder, kept.closed, records)
+    finally:
+        _let_go(records)
 
 
 @contextmanager
@@ -212,11 +294,15 @@ def _give_back(folder: Path, staging: Path, records: dict[Path, int]) -> None:
             if _is_at(descriptor, path):
                 path.unlink()
     finally:
-        for descriptor in records.values():
-            _held.discard(descriptor)
-            os.close(descriptor)
-        records.clear()
+        _let_go(records)
     clear_dead(folder)
+
+
+def _let_go(records: dict[Path, int]) -> None:
+    for descriptor in records.values():
+        _held.discard(descriptor)
+        os.close(descriptor)
+    records.clear()
 
 
 def _clear(folder: Path, broken: Sequence[Path] = ()) -> list[Path]:
@@ -230,7 +316,8 @@ def _clear(folder: Path, broken: Sequence[Path] = ()) -> list[Path]:
             descriptor = _opened(path)
             if descriptor is None:
                 continue
-            if path in broken or (_flock(descriptor) and _is_at(descriptor, path)):
+            is_free = _flock(descriptor) and _is_at(descriptor, path) and not _record(path).get("job")
+            if path in broken or is_free:
                 dead[path] = descriptor
             else:
                 living.append(path)
@@ -239,7 +326,7 @@ def _clear(folder: Path, broken: Sequence[Path] = ()) -> list[Path]:
         in_use = {_record(path).get("staging") for path in living}
         in_use -= {_record(path).get("staging") for path in dead}
         for staging in stagings:
-            if staging.name not in in_use:
+            if staging.name.removesuffix(CLOSED) not in in_use:
                 remove_staging(staging)
         if dead:
             settle(folder.with_suffix(""))
@@ -252,13 +339,14 @@ def _clear(folder: Path, broken: Sequence[Path] = ()) -> list[Path]:
 
 
 def _is_held(path: Path) -> bool | None:
-    """Tell whether a process holds a lock; None if the file system can't tell."""
+    """Tell whether a process holds a lock; None if the file system can't tell, or it is kept for a job."""
     descriptor = _opened(path)
     if descriptor is None:
         return False
     try:
         is_free = _flock(descriptor)
-        return None if is_free is None else not is_free
+        is_unknown = is_free is None or (is_free and bool(_record(path).get("job")))
+        return None if is_unknown else not is_free
     finally:
         os.close(descriptor)
 
@@ -305,6 +393,12 @@ def _record(path: Path) -> dict[str, Any]:
 
 def _message(folder: Path, path: Path) -> str:
     mend = "Wait for it to finish"
+    if job := _record(path).get("job"):
+        return (
+            f"{folder.with_suffix('')} is being written: {path.stem} is kept for a job, planned by "
+            f"{_holder(path)}. Finish it with `twopass work` and `twopass commit {folder.with_suffix('')} "
+            f"{job}`, or give --break-lock (break_lock=True) to drop it with what wasn't committed."
+        )
     if _is_held(path) is None:
         mend += (
             ". Locks on this file system don't end with their process: if you are sure that it has ended, "

@@ -1,7 +1,7 @@
 """`run_stage`: what every stage does before and around its own work."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -51,6 +51,8 @@ class Stage(ABC, Generic[Result]):
 
     hint: str
     """How a user gets past a plan with other parameters, the end of an error message."""
+    job: str = ""
+    """What a job of it is called: its command's name. Empty if it can't be one."""
 
     @abstractmethod
     def locks(self) -> Sequence[Lock]:
@@ -81,6 +83,7 @@ def run_stage(
     restart: bool = False,
     break_lock: bool = False,
     progress: Progress,
+    plan_job: Callable[[Store, Sequence[Step], Writer], Result] | None = None,
 ) -> Result | None:
     """Run a stage, or go on with it; returns what its work returns, None if all was done already.
 
@@ -97,6 +100,8 @@ def run_stage(
         Take the lock from a process that may still be running.
     progress
         Progress reporter.
+    plan_job
+        Called instead of the stage's `work`: plans a job, for which the locks are kept.
 
     Raises
     ------
@@ -120,7 +125,8 @@ def run_stage(
         if not restart and all(is_complete(store, step.plan) for step in steps):
             return None
         stage.prepare(store)
-        with hold(folder, stage.locks(), break_lock=break_lock, restart=restart) as writer:
+        job = stage.job if plan_job is not None else ""
+        with hold(folder, stage.locks(), break_lock=break_lock, restart=restart, job=job) as writer:
             store = Store.open(path, writer=writer)
             planned = [step.plan.fingerprint for step in steps]
             steps = stage.plan(store)
@@ -130,7 +136,7 @@ def run_stage(
                 )
             for step in steps:
                 _admit(store, step, hint=stage.hint, restart=restart, progress=progress)
-            return stage.work(store, steps, writer)
+            return (plan_job or stage.work)(store, steps, writer)
 
 
 def require_ingest(store: Store) -> StageJournal:

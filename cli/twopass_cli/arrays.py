@@ -1,0 +1,60 @@
+"""The commands of job arrays: plan a stage, work on parts of it on any node, commit it."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from .command import NOTHING_NEW, QUIET, OnlyName, StorePath, command
+from .plain import say
+from .stages import adopt, assign
+
+__all__ = ["commit", "plan", "work"]
+
+STAGES = {"assign": assign}
+
+StageName = Annotated[Literal["assign"], typer.Argument(metavar="STAGE", help="What is done: assign.")]
+
+
+@command("twopass plan run.zarr assign --noise-cutoff 1.5A", passes_on=True)
+def plan(
+    store: StorePath,
+    stage: StageName,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="...", help="Arguments and options of that command.")
+    ] = None,
+) -> None:
+    """Plan a stage as a job array, which `twopass work` does in parts and `twopass commit` ends.
+
+    Until then nothing else may write what it writes; --break-lock drops the job.
+    """
+    from twopass_store.jobs import plan_job
+
+    given = STAGES[stage].parsed([str(store), *(arguments or ())])
+    store = given.pop("store")
+    if stage == "assign":
+        adopt(store, given.pop("leaders", ()), given)
+    result = plan_job(store, stage, **given)
+    if result.n_units:
+        say(
+            f"{result.n_units} units: `twopass work {store} {stage} --part k/n` with n up to {result.n_units}"
+        )
+    else:
+        say(NOTHING_NEW)
+
+
+@command("twopass work run.zarr assign --part $SLURM_ARRAY_TASK_ID/100", model="WorkConfig", flags=(QUIET,))
+def work(store: StorePath, stage: StageName, **options: Any) -> None:
+    """Do a part of a planned job, on any machine that sees the store."""
+    from twopass_store.jobs import work_job
+
+    result = work_job(store, stage, **options)
+    say(f"{result.n_done} of {result.n_units} units are done")
+
+
+@command("twopass commit run.zarr assign", flags=(QUIET,))
+def commit(store: StorePath, stage: StageName, name: OnlyName = None, **options: Any) -> None:
+    """Complete a stage whose job is done, or say what is missing."""
+    from twopass_store.jobs import commit_job
+
+    result = commit_job(store, stage, name=name, **options)
+    say(f"{store}: {stage} is complete, {result.n_units} units")

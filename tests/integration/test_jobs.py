@@ -1,0 +1,114 @@
+"""Stages done as job arrays: planned, worked on in parts that may fail, and committed."""
+
+import json
+import shutil
+from importlib.metadata import version
+
+import pytest
+
+from small_chunks import small_chunks
+from small_stores import N_FRAMES, SMALL, files_of, flip
+from trajectory_files import make_trajectory
+from twopass_store import (
+    assign_frames,
+    cluster_subset,
+    commit_job,
+    ingest_trajectories,
+    plan_job,
+    remove_clustering,
+    work_job,
+)
+from twopass_store.assign.unit import AssignUnit
+from twopass_store.errors import ConfigError, StageIncompleteError, StoreLockedError
+from twopass_store.journal import digest
+from twopass_store.store import identity
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    with small_chunks(**SMALL):
+        store, top = tmp_path_factory.mktemp("made") / "s.zarr", tmp_path_factory.mktemp("top") / "top.pdb"
+        trajectory = make_trajectory(N_FRAMES, n_residues=2)
+        trajectory[0].save_pdb(str(top))
+        trajectory.save_xtc(str(top.with_suffix(".xtc")))
+        ingest_trajectories(store, top.with_suffix(".xtc"), top=top)
+        cluster_subset(store, select="all", stride=4, n_clusters=3)
+        assign_frames(store, margin=True)
+        yield store
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    """A store without labels; beside it ``whole``, which has them."""
+    shutil.copytree(made, tmp_path / "whole")
+    shutil.copytree(made, tmp_path / "s.zarr")
+    plan_job(tmp_path / "s.zarr", "assign", margin=True, restart=True)
+    return tmp_path / "s.zarr"
+
+
+def assert_whole(store):
+    ours, whole = files_of(store), files_of(store.parent / "whole")
+    assert ours.keys() == whole.keys()
+    assert [name for name in whole if ours[name] != whole[name]] == []
+    assert not store.with_name("s.zarr.lock").exists()
+
+
+def test_job__of_parts_that_die_repeat_and_run_twice_gives_the_same_bytes(store, monkeypatch):
+    do, done = AssignUnit.__call__, []
+
+    def die_after_two(unit, chunks):
+        if len(done) == 2:
+            raise OSError("the node is gone")
+        done.append(chunks)
+        return do(unit, chunks)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AssignUnit, "__call__", die_after_two)
+        with pytest.raises(OSError, match="gone"):
+            work_job(store, "assign", workers=1)
+    with pytest.raises(
+        StageIncompleteError, match=r"4 of 6 units .*assign-default, chunks 2; margin-default"
+    ):
+        commit_job(store, "assign")
+    (receipts,) = store.with_name("s.zarr.lock").glob("*/receipts.*")
+    flip(receipts, -9)
+    assert plan_job(store, "assign", margin=True).n_done == 0
+    # Two processes that don't see each other's receipts.
+    receipts.unlink()
+    work_job(store, "assign", part="1/2")
+    (first,) = receipts.parent.glob("receipts.*")
+    hidden = first.rename(store.parent / first.name)
+    assert work_job(store, "assign", part="1/2").n_done == 2
+    hidden.rename(first)
+    assert work_job(store, "assign", part="2/2").n_done == 6
+    commit_job(store, "assign")
+    assert_whole(store)
+
+
+def test_job__keeps_others_out_until_it_is_dropped(store, monkeypatch):
+    monkeypatch.setattr("twopass_store.journal.locks.PATIENCE_SECONDS", 0.05)
+    with pytest.raises(StoreLockedError, match=r"kept for a job.*twopass commit .*--break-lock"):
+        assign_frames(store)
+    with pytest.raises(StoreLockedError, match="kept for a job"):
+        plan_job(store, "assign")
+    with pytest.raises(StoreLockedError, match="kept for a job"):
+        remove_clustering(store, "default")
+    work_job(store, "assign", part="1/2")
+    assign_frames(store, margin=True, break_lock=True)
+    with pytest.raises(StageIncompleteError, match="no job assign"):
+        work_job(store, "assign")
+    assert_whole(store)
+
+
+def test_job__mixes_no_versions(store, monkeypatch):
+    monkeypatch.setitem(identity(), "zarr", "3.0.0")
+    with pytest.raises(ConfigError, match=r"has zarr 3.0.0 instead of"):
+        work_job(store, "assign")
+    monkeypatch.setitem(identity(), "zarr", version("zarr"))
+    work_job(store, "assign")
+    (file,) = store.with_name("s.zarr.lock").glob("*/receipts.*")
+    said = json.loads(file.read_bytes().partition(b"\n")[2])
+    data = json.dumps(said | {"host": "n17", "identity": said["identity"] | {"numba": "0.1"}}).encode()
+    file.write_bytes(b"%016x\n%b" % (digest(data), data))
+    with pytest.raises(ConfigError, match=r"done on n17 with other versions .*numba"):
+        commit_job(store, "assign")

@@ -1,0 +1,347 @@
+"""Job arrays: a stage planned here, worked on anywhere in parts, and committed here.
+
+A job keeps the stage's locks, and a folder beside the store, in ``<store>.lock``: nothing foreign may lie in
+the store, and with the folder goes the right to write. It holds the job itself, and receipts: each process
+that works on a part has a file of its own, written whole every few seconds and renamed into place. So parts
+may die, be repeated, or run twice at once. The ledger takes the receipts at the end.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Unpack
+
+from .assign.stage import AssignStage
+from .config import AssignConfig, WorkConfig, WorkOptions, validated
+from .errors import ConfigError, FingerprintMismatchError, StageIncompleteError
+from .executors import affordable_workers, available_cpus, memory_budget
+from .journal import Kept, Record, StageJournal, Writer, closing_job, digest, in_batches, kept_for
+from .partition import format_ranges, parse_ranges
+from .progress import Progress, Silent
+from .store import Step, Store, chunk_name, identity, lock_folder, run_stage, store_path
+from .units import Receipt, Unit, Units, UnitStage, other_versions, perform
+
+__all__ = ["JobResult", "commit_job", "plan_job", "work_job"]
+
+JOB = "job.json"
+RECEIPTS = "receipts.*.json"
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How far a job is.
+
+    Attributes
+    ----------
+    store, stage
+        Path of the store, and what is done: ``ingest``, ``cluster`` or ``assign``.
+    n_units
+        Units planned; 0 if all was done already.
+    n_done
+        Those of which there is a receipt.
+    """
+
+    store: Path
+    stage: str
+    n_units: int
+    n_done: int
+
+
+def plan_job(
+    store: str | os.PathLike[str],
+    stage: str,
+    *,
+    restart: bool = False,
+    break_lock: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> JobResult:
+    """Plan a stage as a job, on which `work_job` works on any machine that sees the store.
+
+    Until `commit_job` it keeps the stage's locks. A job that was planned with the same options stays as it
+    is.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    stage
+        ``assign``.
+    restart, break_lock, progress
+        As for the stage itself; `break_lock` also drops a job that has these locks.
+    **options
+        Those of the stage.
+
+    Raises
+    ------
+    TwopassError
+        As the stage does before its first unit.
+    """
+    path, progress = store_path(store), progress or Silent()
+    making = _stage(stage, path, options, progress, restart=restart)
+    asked = json.loads(json.dumps(options, default=os.fspath))
+    for job in [] if restart or break_lock else _jobs(path, stage):
+        if job.described["options"] == asked:
+            progress.note("this job was planned already")
+            return job.result()
+    planned: list[dict[str, Any]] = []
+
+    def plan(store: Store, steps: Sequence[Step], writer: Writer) -> None:
+        planned.extend(_described(each) for each in making.units(store, steps, writer))
+        described = {"identity": identity(), "options": asked, "steps": planned}
+        writer.write(writer.staging / JOB, _sealed(described))
+
+    run_stage(path, making, restart=restart, break_lock=break_lock, progress=progress, plan_job=plan)
+    return JobResult(path, stage, sum(len(parse_ranges(step["chunks"])) for step in planned), 0)
+
+
+def work_job(
+    store: str | os.PathLike[str],
+    stage: str,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[WorkOptions],
+) -> JobResult:
+    """Do a part of a planned job, or what is missing of it.
+
+    Parameters
+    ----------
+    store, stage
+        As they were planned.
+    progress
+        Progress reporter.
+    **options
+        See `WorkConfig`.
+
+    Raises
+    ------
+    StageIncompleteError
+        If no such job was planned.
+    ConfigError
+        If this machine has other versions than the one that planned it.
+    StoreLockedError
+        If the job was committed or dropped meanwhile.
+    """
+    path, progress = store_path(store), progress or Silent()
+    config = validated(WorkConfig, options)
+    job = _job(path, stage, config.name)
+    if reason := other_versions(job.described["identity"]):
+        raise ConfigError(f"This machine can't work on the job: {reason}")
+    writer = Writer(job.kept.staging)
+    opened = Store.open(path, writer=writer)
+    chunks = sorted({chunk for _, chunk in job.units()})
+    number, n_parts = config.part
+    mine = set(chunks[(number - 1) * len(chunks) // n_parts : number * len(chunks) // n_parts])
+    left = {(step, chunk) for step, chunk in job.units() - job.done() if chunk in mine}
+    file = writer.staging / RECEIPTS.replace("*", uuid.uuid4().hex)
+    receipts: list[tuple[str, Receipt]] = []
+
+    def commit(new: list[tuple[str, Receipt]]) -> None:
+        if new:
+            receipts.extend(new)
+            writer.write(file, _sealed(_as_file(receipts)))
+
+    progress.start(f"{stage}, part {number}/{n_parts}", total=len(left), done=0, unit="units")
+    try:
+        with in_batches(commit) as finished:
+            for step in job.described["steps"]:
+                chunks = sorted(chunk for each, chunk in left if each == step["stage"])
+                units = _units(opened, step, chunks, writer)
+                n_threads = affordable_workers(
+                    config.workers or available_cpus(),
+                    memory_budget(config.memory),
+                    shared=units.shared_bytes,
+                    per_worker=units.worker_bytes,
+                    stage=stage,
+                    mend="Or run it on a machine that has more.",
+                    progress=progress,
+                )
+                for receipt in perform(units, workers=n_threads, progress=progress):
+                    finished((step["stage"], receipt))
+                    progress.advance(len(receipt.chunks))
+    finally:
+        progress.finish()
+    return job.result()
+
+
+def commit_job(
+    store: str | os.PathLike[str],
+    stage: str,
+    *,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> JobResult:
+    """Put what was done of a job on record, complete the stage, and give its locks back.
+
+    Parameters
+    ----------
+    store, stage, name
+        As for `work_job`.
+    progress
+        Progress reporter.
+
+    Raises
+    ------
+    StageIncompleteError
+        If units are missing, which the message names, or there is no such job. The job stays as it is.
+    ConfigError
+        If receipts are of other versions than the job.
+    StoreLockedError
+        If another process commits it.
+    """
+    path = store_path(store)
+    job = _job(path, stage, name)
+    expected = job.described["identity"]
+    for file in job.receipts():
+        if differing := ", ".join(key for key in expected if file["identity"].get(key) != expected[key]):
+            raise ConfigError(
+                f"Units of this job were done on {file['host']} with other versions than it was planned with "
+                f"({differing}), and results would be mixed. Plan it anew, with --restart --break-lock."
+            )
+    if missing := sorted(job.units() - job.done()):
+        by_step = {step: [chunk for each, chunk in missing if each == step] for step, _ in missing}
+        listed = "; ".join(f"{step}, chunks {format_ranges(chunks)}" for step, chunks in by_step.items())
+        raise StageIncompleteError(
+            f"{len(missing)} of {len(job.units())} units of this job are missing ({listed}). Run `twopass "
+            f"work {path} {stage}` with those parts again, or without --part: it does what is missing."
+        )
+    with closing_job(lock_folder(path), job.kept) as writer:
+        opened = Store.open(path, writer=writer)
+        records = _records(opened, replace(job, folder=writer.staging).receipts())
+        for step in job.described["steps"]:
+            journal = _journal(opened, step)
+            journal.commit(record for record in records if journal.has(record.path))
+            opened.complete(journal)
+    return JobResult(path, stage, len(job.units()), len(job.units()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    path: Path
+    kept: Kept
+    folder: Path
+    described: Mapping[str, Any]
+
+    def units(self) -> set[tuple[str, int]]:
+        """Return all units: names of journals, and numbers of chunks."""
+        steps = self.described["steps"]
+        return {(step["stage"], chunk) for step in steps for chunk in parse_ranges(step["chunks"])}
+
+    def done(self) -> set[tuple[str, int]]:
+        """Return those of which there is a receipt."""
+        parts = [part for file in self.receipts() for part in file["units"]]
+        return {(step, chunk) for step, start, stop in parts for chunk in range(start, stop)}
+
+    def receipts(self) -> list[dict[str, Any]]:
+        """Read all receipts; those of a damaged file count as missing."""
+        found = (_unsealed(file) for file in sorted(self.folder.glob(RECEIPTS)))
+        return [each for each in found if each is not None]
+
+    def result(self) -> JobResult:
+        """Say how far it is."""
+        return JobResult(self.path, self.kept.job, len(self.units()), len(self.done()))
+
+
+def _jobs(path: Path, stage: str) -> list[_Job]:
+    places = [
+        (kept, folder) for kept in kept_for(lock_folder(path)) for folder in (kept.staging, kept.closed)
+    ]
+    return [
+        _Job(path, kept, folder, described)
+        for kept, folder in places
+        if kept.job == stage and (described := _unsealed(folder / JOB)) is not None
+    ]
+
+
+def _job(path: Path, stage: str, name: str | None) -> _Job:
+    jobs = [job for job in _jobs(path, stage) if name is None or f"clustering-{name}" in job.kept.locks]
+    if not jobs:
+        of = f" of clustering {name!r}" if name else ""
+        raise StageIncompleteError(
+            f"{path} has no job {stage}{of}: none was planned, or it was committed or dropped. Plan one with "
+            f"`twopass plan {path} {stage}`, with the options of `twopass {stage}`."
+        )
+    if len(jobs) > 1:
+        listed = ", ".join(lock for job in jobs for lock in job.kept.locks)
+        raise ConfigError(f"{path} has several jobs {stage} ({listed}): choose one with `name`.")
+    return jobs[0]
+
+
+def _stage(
+    stage: str, path: Path, options: Mapping[str, Any], progress: Progress, *, restart: bool
+) -> UnitStage[Any]:
+    if stage == "assign":
+        return AssignStage(path, validated(AssignConfig, options), progress, restart=restart)
+    raise ConfigError(f"There are no jobs of {stage!r}: plan ingest, cluster or assign.")
+
+
+def _unit_type(stage: str) -> type[Unit]:
+    # These import numba, or mdtraj.
+    from .assign.unit import AssignUnit
+
+    return {"assign": AssignUnit, "margin": AssignUnit}[stage.partition("-")[0]]
+
+
+def _journal(store: Store, step: Mapping[str, Any]) -> StageJournal:
+    journal = store.journal(step["stage"])
+    if journal is None or journal.plan.fingerprint != step["fingerprint"]:
+        raise FingerprintMismatchError(
+            f"{step['stage']} is no longer as the job planned it. Plan it anew, with --break-lock."
+        )
+    return journal
+
+
+_KEPT = ("title", "measure", "total", "left", "shared_bytes", "worker_bytes", "at_once")
+
+
+def _described(units: Units) -> dict[str, Any]:
+    return {
+        "stage": units.journal.plan.stage,
+        "fingerprint": units.journal.plan.fingerprint,
+        "unit": units.unit.to_json(),
+        "chunks": format_ranges(units.chunks),
+        **{name: getattr(units, name) for name in _KEPT},
+    }
+
+
+def _units(store: Store, step: Mapping[str, Any], chunks: Sequence[int], writer: Writer) -> Units:
+    unit = _unit_type(step["stage"]).from_json(step["unit"], path=store.path, staging=writer.staging)
+    return Units(_journal(store, step), unit, chunks, **{name: step[name] for name in _KEPT})
+
+
+def _as_file(receipts: Sequence[tuple[str, Receipt]]) -> dict[str, Any]:
+    return {
+        "host": receipts[0][1].host,
+        "identity": dict(receipts[0][1].identity),
+        "units": [[step, receipt.chunks.start, receipt.chunks.stop] for step, receipt in receipts],
+        "records": [
+            [each.path, each.chunk, each.digest] for _, receipt in receipts for each in receipt.records
+        ],
+    }
+
+
+def _records(store: Store, files: Sequence[Mapping[str, Any]]) -> list[Record]:
+    """Return entries for the ledger; of a chunk that was done to different bytes, of those that are there."""
+    found: dict[tuple[str, int], int] = {}
+    for path, chunk, said in (record for file in files for record in file["records"]):
+        if found.setdefault((path, chunk), said) != said:
+            file = store.at(path) / chunk_name(chunk, len(store.shape(path)))
+            found[path, chunk] = digest(file.read_bytes())
+    return [Record(path, chunk, said) for (path, chunk), said in found.items()]
+
+
+def _sealed(values: Mapping[str, Any]) -> bytes:
+    data = json.dumps(values).encode()
+    return b"%016x\n%b" % (digest(data), data)
+
+
+def _unsealed(file: Path) -> dict[str, Any] | None:
+    """Read what `_sealed` made; None if it is gone or damaged."""
+    try:
+        seal, _, data = file.read_bytes().partition(b"\n")
+        return dict(json.loads(data)) if int(seal, 16) == digest(data) else None
+    except (OSError, ValueError):
+        return None
