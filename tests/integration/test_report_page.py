@@ -114,7 +114,9 @@ def test_report__of_several_runs_and_many_clusters_draws_everything(
     for run, name in enumerate(("a.xtc", f"{'long' * 40}.xtc")):
         example[1500 * run : 1500 * run + 1500 - 300 * run].save_xtc(tmp_path / name)
     twopass("ingest", "r.zarr", "a.xtc", f"{'long' * 40}.xtc", "--top", TOP)
-    twopass("cluster", "r.zarr", "--stride", 9, "--method", "gromos", "--cutoff", "0.25A")
+    twopass(
+        "cluster", "r.zarr", "--stride", 9, "--method", "gromos", "--cutoff", "0.25A", "--rule", "nearest"
+    )
     twopass("assign", "r.zarr", "--noise-cutoff", "0.2A")
     twopass("report", "r.zarr", "--to", "report.html")
     dom, console = opened_in_chromium(tmp_path / "report.html", tmp_path / "profile")

@@ -133,12 +133,12 @@ def choose_as(
 
 def warning(choice: Choice, config: ClusterConfig) -> str | None:
     """Say what to do if the second pass would bring too few labels back; None if all is well."""
-    shares = [choice.measured.overall]
+    judged = {"subset": choice.measured}
     if choice.held_out is not None and not math.isnan(choice.held_out.overall):
-        shares.append(choice.held_out.overall)
-    if min(shares) >= LOW_FAITHFULNESS:
+        judged["held-out subset"] = choice.held_out
+    where, worst = min(judged.items(), key=lambda each: each[1].overall)
+    if worst.overall >= LOW_FAITHFULNESS:
         return None
-    where = "subset" if min(shares) == shares[0] else "held-out subset"
     is_gromos = config.method == "gromos"
     advice = ["use a larger --cutoff" if is_gromos else "ask for fewer clusters or another linkage"]
     advice.append("take a larger subset (--subset-frames)")
@@ -146,10 +146,12 @@ def warning(choice: Choice, config: ClusterConfig) -> str | None:
         advice.insert(0, "allow more leaders (--max-leaders)")
     elif config.chosen_by != "centres":
         advice.insert(0, "use --leader-method faithful")
-    pairs = zip(choice.measured.confused_label, choice.measured.confused_with, strict=True)
+    elif config.within_nm is None:
+        advice.insert(0, "use --rule first-within")
+    pairs = zip(worst.confused_label, worst.confused_with, strict=True)
     confused = ", ".join(f"{label} with {other}" for label, other in list(pairs)[:3])
     return (
-        f"warning: only {min(shares):.1%} of the {where} frames get their label back from the leaders, so "
+        f"warning: only {worst.overall:.1%} of the {where} frames get their label back from the leaders, so "
         "the second pass will often give another label than the first (most often confused: "
         f"{confused}). To mend it, {'; or '.join(advice)}."
     )
