@@ -1,10 +1,13 @@
 """What all tests share: the command as a user runs it, the example's files, deterministic hypothesis."""
 
 import os
+import pty
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -128,6 +131,33 @@ def twopass(tmp_path: Path, twopass_in: Twopass) -> Twopass:
     The process is forked with all imports done where the system can do that.
     """
     return partial(twopass_in, cwd=tmp_path)
+
+
+@pytest.fixture
+def on_a_terminal(tmp_path: Path, forked: Forked | None) -> Callable[..., str]:
+    """Runs ``twopass`` with arguments; returns what it shows on a terminal, stdout and stderr together."""
+
+    def run(*arguments: object, columns: int = 80) -> str:
+        if forked is None:
+            pytest.skip("the system may not survive a fork")
+        ours, theirs = pty.openpty()
+        shown = []
+
+        def read() -> None:
+            with suppress(OSError):  # where the other end was closed
+                while part := os.read(ours, 65536):
+                    shown.append(part)
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        env = {**os.environ, "COLUMNS": str(columns), "TERM": "dumb"}
+        forked.command(*arguments, cwd=tmp_path, env=env, terminal=os.ttyname(theirs))
+        os.close(theirs)
+        reading.join()
+        os.close(ours)
+        return b"".join(shown).decode().replace("\r\n", "\n")
+
+    return run
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ class Forked:
         *arguments: object,
         cwd: Path,
         env: dict[str, str] | None = None,
+        terminal: str | None = None,
         kill_after: float | None = None,
         **disk: Any,
     ) -> "subprocess.CompletedProcess[str]":
@@ -92,13 +93,16 @@ class Forked:
             Where.
         env
             Its environment, by default this one; what libraries read when they are imported, they have read.
+        terminal
+            Path of one that both outputs go to, instead of being captured.
         kill_after
             After how many seconds it is killed.
         disk
             Parameters of `SteppingDisk` to write by, and ``commit_seconds`` between two writes of a ledger.
         """
         argv = [str(Path(sys.executable).with_name("twopass")), *map(str, arguments)]
-        return self._run({"argv": argv, "cwd": str(cwd), "env": env, "disk": disk}, kill_after)
+        asked = {"argv": argv, "cwd": str(cwd), "env": env, "terminal": terminal, "disk": disk}
+        return self._run(asked, kill_after)
 
     def call(self, function: str, *arguments: Any, kill_at: int | None = None, **options: Any) -> str | None:
         """Call a function of `twopass_store` with JSON values; at that moment of its disk it is killed.
@@ -126,10 +130,11 @@ class Forked:
             for path in said:
                 path.touch()
             asked["env"] = asked["env"] or dict(os.environ)
-            asked |= {"said": list(map(str, said)), "seconds": kill_after or 240.0}
+            encoding = asked["env"].get("PYTHONIOENCODING", "utf-8")
+            asked |= {"said": list(map(str, said)), "encoding": encoding, "seconds": kill_after or 240.0}
             print(json.dumps(asked, default=str), file=self._server.stdin, flush=True)
             code, is_late = json.loads(self._server.stdout.readline())
-            texts = [path.read_text() for path in said]
+            texts = [path.read_text(encoding, errors="surrogateescape") for path in said]
         argv = asked.get("argv", [])
         if is_late and kill_after is None:
             raise subprocess.TimeoutExpired(argv, 240, *texts)
@@ -181,7 +186,9 @@ def _wait(child: int, seconds: float) -> tuple[int, bool]:
 
 def _become(asked: dict[str, Any]) -> NoReturn:
     """Do what was asked, and end the process at once: tearing all imports down takes half a second."""
-    for number, path in enumerate((os.devnull, *asked["said"])):
+    terminal = asked.get("terminal")
+    said = [terminal, terminal] if terminal else asked["said"]
+    for number, path in enumerate((os.devnull, *said)):
         opened = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_TRUNC)
         os.dup2(opened, number)
         os.close(opened)
@@ -190,6 +197,8 @@ def _become(asked: dict[str, Any]) -> NoReturn:
     containment.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": _popen_of_reader})
     os.environ.clear()
     os.environ.update(asked["env"])
+    # As Python makes them at its start.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding=asked["encoding"]) for number in (1, 2))
     os.chdir(asked["cwd"])
     code = 1
     try:

@@ -4,7 +4,6 @@ import io
 import itertools
 import json
 import os
-import subprocess
 
 import mdtraj as md
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 import xarray as xr
 from scipy.spatial.distance import squareform
 
-from conftest import EXAMPLE, command
+from conftest import EXAMPLE
 from twopass_store import (
     assign_frames,
     cluster_subset,
@@ -171,29 +170,9 @@ def test_csv_and_json__hold_what_the_library_says(store, twopass):
     assert split.groupby("group").group_n_beyond_noise_cutoff.first().sum() > 0
 
 
-def test_text__fits_a_narrow_terminal(store):
-    import pty
-
-    def shown(columns):
-        master, slave = pty.openpty()
-        process = subprocess.Popen(
-            [command(), "summary", str(store), "--by", "run"],
-            stdout=slave,
-            env={**os.environ, "COLUMNS": str(columns), "TERM": "dumb"},
-        )
-        os.close(slave)
-        text = b""
-        try:
-            while part := os.read(master, 65536):
-                text += part
-        except OSError:
-            pass  # how a terminal says that it was closed
-        assert process.wait(timeout=60) == 0
-        os.close(master)
-        return text.decode().splitlines()
-
+def test_text__fits_a_narrow_terminal(store, on_a_terminal):
     for columns in (80, 120):
-        lines = shown(columns)
+        lines = on_a_terminal("summary", store, "--by", "run", columns=columns).splitlines()
         assert max(map(len, lines)) <= columns
         text = "\n".join(lines)
         assert "…" not in text.replace("… by time", "")
@@ -205,17 +184,13 @@ def test_text__fits_a_narrow_terminal(store):
     ("encoding", "error", "squares"),
     [("ascii", "+-", "RMSD^2 = sum m"), ("latin-1", "±", "RMSD² = sum m"), ("utf-8", "±", "RMSD² = Σ m")],
 )
-def test_text__is_printed_in_any_encoding(store, encoding, error, squares):
+def test_text__is_printed_in_any_encoding(store, encoding, error, squares, twopass):
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
-
-    def printed(*arguments):
-        words = [command(), *map(str, arguments)]
-        return subprocess.run(words, env=environment, capture_output=True, timeout=120, check=True).stdout
-
-    assert error in printed("summary", store).decode(encoding)
-    assert squares in printed("cluster", "--help").decode(encoding)
+    assert error in twopass("summary", store, env=environment).stdout
+    assert squares in twopass("cluster", "--help", env=environment).stdout
     # What programs read is UTF-8 always.
-    assert json.loads(printed("summary", store, "--format", "json"))["store"] == str(store)
+    found = twopass("summary", store, "--format", "json", env=environment).stdout
+    assert json.loads(found.encode(encoding, "surrogateescape"))["store"] == str(store)
 
 
 def test_frames_without_times__are_counted_in_frames(tmp_path, twopass):

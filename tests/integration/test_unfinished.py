@@ -356,12 +356,12 @@ def test_hdf5__short_units_are_read(trajectory: md.Trajectory, tmp_path: Path) -
 
 @pytest.mark.parametrize("extension", ["dcd", "nc", "h5", "gro"])
 def test_output__is_ours_alone(
-    extension: str, trajectory: md.Trajectory, top: Path, tmp_path: Path, started_twopass: Twopass
+    extension: str, trajectory: md.Trajectory, top: Path, tmp_path: Path, twopass: Twopass
 ) -> None:
     path = write(trajectory, tmp_path / f"run.{extension}")
-    done = started_twopass("ingest", "s.zarr", path, "--top", top, "-q")
+    done = twopass("ingest", "s.zarr", path, "--top", top, "-q")
     assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
-    done = started_twopass("export", "s.zarr", "coordinates", "--to", f"out.{extension}", "-q")
+    done = twopass("export", "s.zarr", "coordinates", "--to", f"out.{extension}", "-q")
     assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
 
 

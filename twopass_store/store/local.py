@@ -232,11 +232,14 @@ def inside(root: Path, key: str) -> Path:
         If it leads elsewhere, such as through a symbolic link.
     """
     path = root / key
-    if os.path.realpath(path) != os.fspath(Path(os.path.realpath(root)) / key):
-        raise StoreError(
-            f"{path} leads to {os.path.realpath(path)}, and links in a store are not followed. If it is "
-            "yours, put the files themselves there (such as with `cp -rL`)."
-        )
+    place = os.fspath(root)
+    for name in key.split("/") if key else ():
+        place = f"{place}/{name}"
+        if name == ".." or os.path.islink(place):
+            raise StoreError(
+                f"{path} leads to {os.path.realpath(path)}, and links in a store are not followed. If it is "
+                "yours, put the files themselves there (such as with `cp -rL`)."
+            )
     return path
 
 
