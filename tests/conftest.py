@@ -42,7 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def kept_readers() -> Iterator[None]:
     """Ingests of this process leave their reader to the next: one takes half a second to start."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("twopass_store.trajectory.end_readers", lambda: None)
+        for module in ("twopass_store.trajectory", "twopass_store.trajectory.reader"):
+            patch.setattr(f"{module}.end_readers", lambda: None)
         yield
 
 

@@ -29,7 +29,7 @@ from twopass_store import (
     scan_cuts,
 )
 from twopass_store.errors import StageIncompleteError, StoreLockedError
-from twopass_store.journal import Disk, Writer
+from twopass_store.journal import Disk, Writer, locks
 from twopass_store.pipeline import run_pipeline
 from twopass_store.store import stage as run_stage
 
@@ -128,6 +128,7 @@ def paused_in_its_first_write(act: Callable[[], object], monkeypatch: pytest.Mon
             begun.set()
 
     monkeypatch.setattr(Writer, "disk", Paused())
+    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.0)  # it isn't given back before the block ends
     thread = threading.Thread(target=work)
     thread.start()
     try:

@@ -33,7 +33,7 @@ from kabsch import kabsch_condensed, kabsch_matrix
 from trajectory_files import make_trajectory
 from twopass_store import open_results, verify_store
 from twopass_store.errors import StoreError
-from twopass_store.store import Store
+from twopass_store.store import Store, reading
 
 NAMES = ("default", "other", "third")
 CHUNKS = {"frames": 64, "pairs": 256, "position_bytes": 8192}
@@ -48,7 +48,9 @@ BY_DAMAGE = ("CorruptChunkError", "StageIncompleteError", "StoreNotFoundError")
 
 @pytest.fixture(scope="module", autouse=True)
 def warm() -> Iterator[None]:
-    with Forked(CHUNKS) as _PROCESS[0]:
+    # Nothing is read while a command runs: a store that is half grown stays so.
+    with pytest.MonkeyPatch.context() as patch, Forked(CHUNKS) as _PROCESS[0]:
+        patch.setattr(reading, "PATIENCE_SECONDS", 0.0)
         yield
 
 

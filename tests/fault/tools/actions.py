@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from power import on_disk
 from trajectory_files import make_trajectory
 from twopass_store import (
     adopt_leaders,
@@ -74,18 +75,23 @@ class LosingDisk(Disk):
 
 @dataclass(frozen=True)
 class Action:
-    """One call of the library, the store that it finds, and the one that it leaves."""
+    """One call of the library, the store that it finds, the one that it leaves, and its steps on the disk."""
 
     act: Callable[[Path], object]
     before: Path | None
     after: Path
+    n_steps: int
 
     def found_by(self, store: Path) -> Path:
         """Put a store there as the call finds it; returns its path."""
-        store.parent.mkdir(parents=True)
-        if self.before is not None:
-            shutil.copytree(self.before, store)
-        return store
+        return placed(self.before, store)
+
+
+def placed(before: Path | None, store: Path) -> Path:
+    store.parent.mkdir(parents=True)
+    if before is not None:
+        shutil.copytree(before, store)
+    return store
 
 
 def make_actions(
@@ -154,9 +160,12 @@ def make_actions(
     }
     actions: dict[str, Action] = {}
     for name, (act, on) in plan.items():
-        before, after = None if on is None else actions[on].after, folder / name / "s.zarr"
-        actions[name] = Action(act, before, after)
-        act(actions[name].found_by(after))
+        before = None if on is None else actions[on].after
+        store = placed(before, folder / name / "s.zarr")
+        counting = LosingDisk(0, lambda: None)
+        with on_disk(counting):
+            act(store)
+        actions[name] = Action(act, before, store, counting.n_steps)
         if name == only:
             break
     return actions

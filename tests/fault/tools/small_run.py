@@ -34,6 +34,8 @@ class _Clock(datetime):
 def shrunk(patch: pytest.MonkeyPatch, *, block: int = 4, frames: int = 8, pairs: int = 16) -> Iterator[None]:
     """Have chunks small, ledgers written with every unit, and provenance the same in each run.
 
+    Nothing waits for a writer: none is there.
+
     Parameters
     ----------
     block, frames, pairs
@@ -41,6 +43,8 @@ def shrunk(patch: pytest.MonkeyPatch, *, block: int = 4, frames: int = 8, pairs:
     """
     patch.setattr(importlib.import_module("twopass_store.journal.ledger"), "COMMIT_SECONDS", -1.0)
     patch.setattr(importlib.import_module("twopass_store.store.provenance"), "datetime", _Clock)
+    patch.setattr(importlib.import_module("twopass_store.store.reading"), "PATIENCE_SECONDS", 0.0)
+    patch.setattr(importlib.import_module("twopass_store.integrity.verify"), "RECHECK_SECONDS", 0.0)
     position_bytes = block * N_ATOMS * 12
     with small_chunks(frames=frames, pairs=pairs, position_bytes=position_bytes):
         yield
