@@ -111,7 +111,8 @@ class TwoPassClustering:
     **options
         Further options of the first pass by the names of `ClusterConfig`: ``stride`` or ``subset_frames``,
         ``method``, ``linkage``, ``label_order``, ``leader_method``, ``rule`` and others. Those that need a
-        store or files (``select``, ``masses``, ``align_to``, …) aren't for arrays.
+        store or files (``select``, ``masses``, ``align_to``, …) aren't for arrays; ``symmetry`` is for an
+        `mdtraj.Trajectory`.
 
     Attributes
     ----------

@@ -155,19 +155,19 @@ def _find_parts(
                 parts.append(_Part(residue.name, _label(residue), [[{}, swap]]))
             if has_polymer_name(residue) or is_solvent(residue):
                 continue
-            for atom in residue.atoms:
-                symbol = "" if atom.index in unknown else symbol_of(atom)
+            symbols = {atom: "" if atom.index in unknown else symbol_of(atom) for atom in residue.atoms}
+            for atom, symbol in symbols.items():
                 colours[atom.index] = (symbol or f"named {atom.name}", atom.index in selected)
-            chosen = [atom.index for atom in residue.atoms if atom.index in selected]
-            if len(chosen) > 1 and not all(neighbours[index] for index in chosen):
+            chosen = [atom for atom in residue.atoms if atom.index in selected]
+            if len(chosen) > 1 and not all(symbols[atom] and neighbours[atom.index] for atom in chosen):
                 loose.append(_label(residue))
         parts += _ligand_parts(topology, colours, neighbours) if selected & colours.keys() else []
     remarks = []
     if loose:
         shown = ", ".join(loose[:5]) + (", …" if len(loose) > 5 else "")
         remarks.append(
-            f"warning: --symmetry: atoms of {shown} have no bonds in the topology, so it isn't known which "
-            "are equivalent: ingest with a topology that has bonds (prmtop, psf, mol2, a PDB with CONECT)"
+            f"warning: --symmetry: the topology lacks bonds or elements of atoms of {shown}, so it isn't "
+            "known which are equivalent: ingest with one that has both (prmtop, psf, mol2, a PDB with CONECT)"
         )
     if chains and not any(part.kind == "chains" for part in parts):
         remarks.append(
@@ -177,8 +177,12 @@ def _find_parts(
 
 
 def _label(residue: Any) -> str:
-    chain = residue.chain.chain_id if residue.chain.topology.n_chains > 1 else None
-    return f"{residue.name} {residue.resSeq}{f' {chain}' if chain and chain.strip() else ''}"
+    chain = f" {_chain_name(residue.chain)}" if residue.chain.topology.n_chains > 1 else ""
+    return f"{residue.name} {residue.resSeq}{chain}"
+
+
+def _chain_name(chain: Any) -> str:
+    return (chain.chain_id or "").strip() or str(chain.index)
 
 
 def _named_swap(residue: Any, selected: set[int]) -> Mapping:
@@ -303,16 +307,11 @@ def _chain_parts(
         if len(chains) == 1:
             continue
         atoms_of = [[atom.index for atom in chain.atoms] for chain in chains]
-        swaps = [
-            [{}, *(_exchange(atoms_of[first], other) for other in atoms_of[first + 1 :])]
-            for first in range(len(chains) - 1)
+        swaps: list[list[Mapping]] = [
+            [{}, *(dict(zip(some + others, others + some, strict=True)) for others in atoms_of[first:])]
+            for first, some in enumerate(atoms_of[:-1], start=1)
         ]
-        names = [str(chain.chain_id or chain.index).strip() for chain in chains]
-        yield _Part("chains", f"chains {', '.join(names)}", swaps)
-
-
-def _exchange(some: list[int], others: list[int]) -> Mapping:
-    return dict(zip(some + others, others + some, strict=True))
+        yield _Part("chains", f"chains {', '.join(map(_chain_name, chains))}", swaps)
 
 
 def _too_many(
@@ -325,11 +324,11 @@ def _too_many(
 ) -> str:
     """Say what contributes most, and which atoms to leave out."""
     n_permutations, by_kind = _size(parts), _by_kind(parts)
-    kind, most = max(by_kind.items(), key=lambda each: _size(each[1]))
-    what = f"{kind} ({len(most)} residues)" if kind != "chains" else most[0].label
+    most = max(by_kind.values(), key=_size)
+    what = most[0].label if len(most) == 1 else f"{len(most)} residues {most[0].kind}"
     problem = (
         f"--symmetry: the selected atoms have {n_permutations:,} permutations, more than the "
-        f"{MAX_PERMUTATIONS:,} that are compared at most. {what} contribute a factor of {_size(most):,}."
+        f"{MAX_PERMUTATIONS:,} that are compared at most; a factor of {_size(most):,} comes from {what}."
     )
     option, left_out = "--symmetry auto,chains" if chains else "--symmetry auto", []
     left, atoms = set(atom_indices.tolist()), list(topology.atoms)
