@@ -6,7 +6,7 @@ Plain arrays in, arrays out.
 from .condensed import Condensed, count_frames, iter_rows, pairs_among
 from .cut import Gap, cut, number_by_share, suggest_n_clusters
 from .faithfulness import Faithfulness, halves, held_out_labels, measure_faithfulness, second_pass_labels
-from .gromos import gromos
+from .gromos import gromos, gromos_of_pairs, gromos_of_pairs_bytes
 from .joining import Joining
 from .leaders import (
     FAITHFUL_PER_CLUSTER,
@@ -36,6 +36,8 @@ __all__ = [
     "count_frames",
     "cut",
     "gromos",
+    "gromos_of_pairs",
+    "gromos_of_pairs_bytes",
     "halves",
     "held_out_labels",
     "iter_rows",

@@ -1,5 +1,6 @@
 """Compiled passes over condensed distances that lie in memory as float32."""
 
+import heapq
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from ..jit import kernel
 __all__ = [
     "add_cophenetic_moments",
     "add_row_to_sums",
+    "add_to_lists",
     "copy_part",
     "copy_row",
     "count_gains",
     "count_neighbours",
     "nearest_of_other_kind",
     "sum_by_cell",
+    "take_largest",
 ]
 
 
@@ -252,3 +255,76 @@ def nearest_of_other_kind(
                 if distance < least[second]:
                     least[second], nearest[second] = distance, first
             position += 1
+
+
+@kernel
+def add_to_lists(
+    pairs: npt.NDArray[np.int32], ends: npt.NDArray[np.int64], neighbours: npt.NDArray[np.int32]
+) -> None:
+    """Append each frame of a pair, shape (n_pairs, 2), to the list of the other.
+
+    `ends` are where the lists end so far, in `neighbours`; shape (n_frames,).
+    """
+    for k in range(pairs.shape[0]):
+        first, second = pairs[k, 0], pairs[k, 1]
+        neighbours[ends[first]], neighbours[ends[second]] = second, first
+        ends[first] += 1
+        ends[second] += 1
+
+
+@kernel
+def take_largest(
+    starts: npt.NDArray[np.int64],
+    neighbours: npt.NDArray[np.int32],
+    n_neighbours: npt.NDArray[np.int32],
+    labels: npt.NDArray[np.int32],
+    label: int,
+    centres: npt.NDArray[np.int64],
+) -> int:
+    """Make a cluster of the largest neighbourhood that is left, the lowest index of equals, until none is.
+
+    Parameters
+    ----------
+    starts, neighbours
+        Lists of the frames: the neighbours of i are ``neighbours[starts[i]:starts[i + 1]]``.
+    n_neighbours
+        Neighbours that are left, shape (n_frames,); overwritten.
+    labels
+        Shape (n_frames,), 0 where a frame is left; filled in from `label` + 1 on.
+    centres
+        To fill, one a cluster.
+
+    Returns
+    -------
+    Number of clusters found.
+    """
+    n_found = 0
+    # Numbers only shrink, so what is on top with its present number is the largest. Read as integers, a
+    # queue's entries are in the order of numbers and then of frames.
+    queue = [
+        ((np.int64(0x7FFFFFFF) - n_neighbours[frame]) << 32) | frame
+        for frame in range(labels.size)
+        if labels[frame] == 0
+    ]
+    heapq.heapify(queue)
+    while len(queue) > 0:
+        entry = heapq.heappop(queue)
+        centre = entry & 0xFFFFFFFF
+        if labels[centre] != 0:
+            continue
+        present = ((np.int64(0x7FFFFFFF) - n_neighbours[centre]) << 32) | centre
+        if present != entry:
+            heapq.heappush(queue, present)
+            continue
+        centres[n_found] = centre
+        n_found += 1
+        labels[centre] = label + n_found
+        for k in range(starts[centre], starts[centre + 1]):
+            if labels[neighbours[k]] == 0:
+                labels[neighbours[k]] = label + n_found
+        for k in range(starts[centre] - 1, starts[centre + 1]):
+            member = centre if k < starts[centre] else np.int64(neighbours[k])
+            if labels[member] == label + n_found:
+                for other in range(starts[member], starts[member + 1]):
+                    n_neighbours[neighbours[other]] -= 1
+    return n_found

@@ -1,19 +1,22 @@
 """Clusters by counting neighbours, without a tree."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import numpy.typing as npt
 
-from ._passes import copy_row, count_neighbours
+from ._passes import add_to_lists, copy_row, count_neighbours, take_largest
 from .condensed import Int64Array, count_frames
 
-__all__ = ["gromos"]
+__all__ = ["gromos", "gromos_of_pairs", "gromos_of_pairs_bytes"]
 
 
 def gromos(condensed: npt.NDArray[np.float32], *, cutoff: float) -> tuple[npt.NDArray[np.int32], Int64Array]:
-    """Daura's clustering, as ``gmx cluster -method gromos`` does it.
+    """Daura's clustering, as ``gmx cluster -method gromos`` does it but for frames that were taken.
 
     The frame with most neighbours nearer than the cutoff makes a cluster with all of them; they are taken
-    out, and the same is done with the rest until nothing is left.
+    out, and the same is done with the rest until nothing is left. In GROMACS (2022), a frame that was taken
+    may still be the centre of others.
 
     Parameters
     ----------
@@ -49,3 +52,39 @@ def gromos(condensed: npt.NDArray[np.float32], *, cutoff: float) -> tuple[npt.ND
         # Never again the largest, whatever else is subtracted.
         n_neighbours[members] = -n_frames
     return labels, np.array(centres, dtype=np.int64)
+
+
+def gromos_of_pairs(
+    pairs: Callable[[], Iterable[npt.NDArray[np.int32]]], labels: npt.NDArray[np.int32]
+) -> Int64Array:
+    """Go on with `gromos` where all pairs of neighbours are known that are left.
+
+    Parameters
+    ----------
+    pairs
+        Called twice: gives them in parts, frame indices of shape (n_pairs, 2), each pair once.
+    labels
+        Shape (n_frames,): 0 where a frame is left. Those are filled in, in the order of clusters from the
+        largest label on.
+
+    Returns
+    -------
+    Index of the centre of each cluster found, shape (n_clusters,).
+    """
+    n_frames = len(labels)
+    n_neighbours = np.zeros(n_frames, np.int32)
+    for part in pairs():
+        n_neighbours += np.bincount(part.reshape(-1), minlength=n_frames).astype(np.int32)
+    starts = np.concatenate([[0], np.cumsum(n_neighbours, dtype=np.int64)])
+    neighbours, ends = np.empty(starts[-1], np.int32), starts[:-1].copy()
+    for part in pairs():
+        add_to_lists(part, ends, neighbours)
+    centres = np.empty(np.count_nonzero(labels == 0), np.int64)
+    n_found = take_largest(starts, neighbours, n_neighbours, labels, labels.max(initial=0), centres)
+    return centres[:n_found]
+
+
+def gromos_of_pairs_bytes(n_frames: int, n_pairs: int) -> int:
+    """Memory of `gromos_of_pairs`, in bytes, without the pairs themselves."""
+    # Lists of both frames; starts, ends, counts and centres, and each frame's place in the queue.
+    return 8 * n_pairs + 48 * n_frames

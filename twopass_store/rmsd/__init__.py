@@ -14,19 +14,23 @@ from .leaders import (
     nearest_other_leaders,
     prepare_leaders,
 )
-from .memory import assign_bytes, pairwise_bytes
+from .memory import assign_bytes, near_bytes, pairwise_bytes
 from .metric import Alignment, Metric
+from .near import NearFrames, PackedFrames
 from .pairwise import PairwiseRmsd
 from .superposition import superpose
 
 __all__ = [
     "Alignment",
     "Metric",
+    "NearFrames",
     "Nearest",
+    "PackedFrames",
     "PairwiseRmsd",
     "PreparedLeaders",
     "assign_bytes",
     "best_permutations",
+    "near_bytes",
     "nearest_leaders",
     "nearest_other_leaders",
     "pairwise_bytes",

@@ -5,7 +5,7 @@ from ._screen import LANES
 from ._tile import COLUMNS, ROWS
 from .leaders import MAX_WIDTH, PRODUCT_BYTES
 
-__all__ = ["assign_bytes", "pairwise_bytes"]
+__all__ = ["assign_bytes", "near_bytes", "pairwise_bytes"]
 
 FIXED = 16 * 1024
 """Python's objects and what else is small, in bytes."""
@@ -70,6 +70,33 @@ def pairwise_bytes(
     # One side of the tile, its products, and both sides once more as the library packs them.
     tile = 24 * (ROWS + ROWS + COLUMNS) * n_atoms + 72 * ROWS * COLUMNS + 16 * COLUMNS
     return packed + tile + 4 * n_pairs_at_once + FIXED
+
+
+def near_bytes(
+    n_rows: int, n_columns: int, n_atoms: int, *, n_frame_atoms: int | None = None
+) -> tuple[int, int]:
+    """Peak memory of a comparison by `NearFrames`, of the rows and of the rest.
+
+    Parameters
+    ----------
+    n_rows, n_columns
+        Frames compared with each other.
+    n_atoms
+        Atoms that are compared.
+    n_frame_atoms
+        Atoms of a frame if frames are superposed on a reference first; the same if None.
+
+    Returns
+    -------
+    Upper bounds in bytes: of the rows, and of what each thread needs beside them.
+    """
+    # In float64, shifted, and in float32; and as they were read.
+    a_frame = 60 * n_atoms + 12 * (n_frame_atoms or n_atoms) + 16
+    converted = _converted_bytes(n_columns, COLUMNS, n_atoms, n_frame_atoms)
+    # Products and marks, and both sides once more as the library packs them.
+    tile = 3 * ROWS * 3 * n_columns * 4 + ROWS * n_columns * 20 + 12 * (ROWS + n_columns) * n_atoms
+    rows = n_rows * a_frame + _converted_bytes(n_rows, COLUMNS, n_atoms, n_frame_atoms)
+    return rows, n_columns * a_frame + converted + tile + 8 * n_rows + FIXED
 
 
 def _converted_bytes(n_frames: int, lanes: int, n_atoms: int, n_frame_atoms: int | None) -> int:
