@@ -230,6 +230,7 @@ class TwoPassClustering:
 
 
 _NEEDS_STORE = (
+    "all_frames",
     "name",
     "select",
     "masses",

@@ -31,6 +31,7 @@ __all__ = [
     "LINKAGE",
     "MARGIN",
     "METRIC",
+    "NEIGHBOURS",
     "OUTSIDE",
     "RUN",
     "SCAN",
@@ -421,6 +422,21 @@ LEDGER = ArraySpec(
 )
 """In the journal of each stage."""
 
+NEIGHBOURS = (
+    ArraySpec(
+        "state",
+        ("state_entry",),
+        "int32",
+        0,
+        "1",
+        "how far neighbours were counted, and the count and label of each frame so far",
+    ),
+    ArraySpec(
+        "near_pair", ("pair", "pair_frame"), "int32", -1, "1", "pairs of neighbours, indices along frame"
+    ),
+)
+"""In the journal of a clustering of all frames, until it has finished."""
+
 _TEXT_OR_NONE = (str, type(None))
 
 GROUP_ATTRS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
@@ -510,7 +526,7 @@ def chunk_shape(spec: ArraySpec, shape: tuple[int, ...]) -> tuple[int, ...]:
         length = FRAME_CHUNK
     elif first in ("trajectory_file", "simulation_run"):
         length = FILE_CHUNK
-    elif first == "entry":
+    elif first in ("entry", "state_entry"):
         length = shape[0]  # of one chunk, so that it is written at one stroke
     elif first == "pair":
         length = min(PAIR_CHUNK, shape[0])

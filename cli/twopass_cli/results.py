@@ -90,15 +90,22 @@ def print_clustering(store: Path, result: "ClusterResult", n_asked: str | None) 
     )
     if result.n_clusters_reason:
         say(f"So many since they have the {plain(result.n_clusters_reason)}.")
+    if math.isnan(result.faithfulness):
+        say("All frames were compared with each other; no distances are stored.")
+    else:
+        say(_faithfulness(result))
+    if result.was_complete:
+        say(NOTHING_NEW)
+
+
+def _faithfulness(result: "ClusterResult") -> str:
     text = f"Faithfulness of the leaders: {result.faithfulness:.1%} of the subset frames get their label back"
     if not math.isnan(result.faithfulness_held_out):
         text += f", {result.faithfulness_held_out:.1%} with leaders chosen from the other half of the subset"
     if result.most_confused:
         pairs = (f"{a} with {b} ({count(frames, 'frame')})" for a, b, frames in result.most_confused)
         text += f"; most often confused: {', '.join(pairs)}"
-    say(f"{text}.")
-    if result.was_complete:
-        say(NOTHING_NEW)
+    return f"{text}."
 
 
 def print_scan(scan: "xr.Dataset", form: str) -> None:

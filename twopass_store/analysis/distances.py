@@ -67,6 +67,8 @@ def square_distances(results: xr.Dataset, rows: NDArray[np.int64]) -> NDArray[np
     `rows` are indices along ``subset``, ascending.
     """
     if "rmsd" not in results:
+        if "subset" in results.attrs:
+            raise ConfigError("This is a clustering of all frames, which stores no distances between them.")
         raise ConfigError(
             "The leaders of this clustering are structures from outside: it has no distances of a first pass."
         )

@@ -19,6 +19,7 @@ from ..rmsd import pairwise_bytes
 from ..schema import LEADER_CHUNK_BYTES, SUBSET, ArraySpec, linkage_spec
 from ..store import Store, present_journal, provenance, require_ingest
 from ..trajectory import topology_bytes
+from .all_frames import affordable
 from .methods import METHODS
 from .metric import choose_atoms, remarks_on, resolve_metric
 
@@ -62,6 +63,8 @@ class ClusterPlan:
         The journals' plans of the two shared steps, and the parameters of the clustering itself.
     workers
         Threads for the distances.
+    list_bytes
+        Memory for lists of neighbours, if all frames are clustered; else 0.
     """
 
     config: ClusterConfig
@@ -75,6 +78,7 @@ class ClusterPlan:
     tree: Plan | None
     parameters: dict[str, Any]
     workers: int
+    list_bytes: int = 0
 
     @property
     def subset(self) -> str:
@@ -133,15 +137,19 @@ def plan_cluster(
         metric, atoms_text = read_metric(store, f"clusterings/{like}"), attrs["atoms"]
         remarks = []
 
-    stride = _stride(config, n_frames)
+    stride = 1 if config.all_frames else _stride(config, n_frames)
     subset_frame = np.arange(0, n_frames, stride, dtype=np.int64)
     n_subset = len(subset_frame)
     _check_counts(config, subset_frame, n_frames)
-    workers = _affordable_workers(store, config, metric, n_subset, fixed_bytes, n_judged)
+    list_bytes = 0
+    if config.all_frames:
+        workers, list_bytes = affordable(store, config, metric, n_frames, fixed_bytes)
+    else:
+        workers = _affordable_workers(store, config, metric, n_subset, fixed_bytes, n_judged)
 
     ranges = format_ranges(metric.atoms.tolist())
     key_of = {"frames": n_frames, "stride": stride, "atoms": ranges, **metric.parameters()}
-    key = f"stride{stride}-{_hash(key_of)}"
+    key = f"{'all' if config.all_frames else f'stride{stride}'}-{_hash(key_of)}"
     # Frames that are there never change: what was made of them stays what it is when others are appended.
     subset = present_journal(store, f"subset-{key}", restart=restart)
     made_from = begun if begun is not None else None if subset is None else subset.plan.parameters
@@ -152,7 +160,8 @@ def plan_cluster(
         linkage = linkage_spec(config.linkage, rows=config.linkage_input == "rows")
         product = store.product(f"subsets/{key}", linkage, (n_subset - 1, 4))
         tree = Plan(f"linkage-{key}-{linkage.name}", {**source, "linkage": linkage.name}, (product,), {})
-    products = tuple(store.product(f"subsets/{key}", spec, shapes[spec.name]) for spec in SUBSET)
+    specs = SUBSET[:1] if config.all_frames else SUBSET
+    products = tuple(store.product(f"subsets/{key}", spec, shapes[spec.name]) for spec in specs)
     return ClusterPlan(
         config=config,
         metric=metric,
@@ -174,6 +183,7 @@ def plan_cluster(
         tree=tree,
         parameters=_parameters(config, source, len(metric.atoms)),
         workers=workers,
+        list_bytes=list_bytes,
     )
 
 

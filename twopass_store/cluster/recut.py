@@ -68,5 +68,6 @@ def recut_clustering(
     cut_at = {**asked.model_dump(), "cutoff": cutoff, "name": new_name}
     config = validated(ClusterConfig, {**base.plan.request, **cut_at})
     progress = progress or Silent()
-    progress.note(f"from the distances of clustering {name}")
+    if not config.all_frames:
+        progress.note(f"from the distances of clustering {name}")
     return make_clustering(path, config, restart=restart, break_lock=break_lock, progress=progress, like=name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from ..config import METRIC_OPTIONS, ClusterConfig, ClusterOptions, doubt_of_unit, format_length, validated
-from ..journal import Lock, Plan, Writer
+from ..journal import Lock, Plan, StageJournal, Writer
 from ..progress import Progress, Silent
 from ..store import (
     Stage,
@@ -16,6 +16,7 @@ from ..store import (
     Store,
     clustering_stages,
     is_complete,
+    present_journal,
     require_clustering,
     require_ingest,
     run_stage,
@@ -163,7 +164,7 @@ class _Cluster(Stage[int]):
         has_files = config.masses is not None or isinstance(config.align_to, str)
         if begun is None or begun.plan.request != request or has_files:
             begun = None
-        elif begun.complete and (finished := _finished_steps(store, config.name)):
+        elif begun.complete and not self._state(store) and (finished := _finished_steps(store, config.name)):
             return finished
 
         # mdtraj, scipy and numba take two seconds to import: not for a command that finds all done.
@@ -173,7 +174,16 @@ class _Cluster(Stage[int]):
         plan = plan_cluster(store, config, like=self.like, begun=parameters, restart=self.restart)
         self.planned = plan
         clustering = Plan(stage=self.name, parameters=plan.parameters, products=(), request=request)
-        return [*base_steps(store, plan), Step(clustering, clustering_stages(config.name)[:0:-1])]
+        steps = [*base_steps(store, plan), Step(clustering, clustering_stages(config.name)[:0:-1])]
+        if config.all_frames and not (is_complete(store, clustering) and self._state(store) is None):
+            from .all_frames import state_plan
+
+            # It goes when the clustering is there.
+            steps.insert(1, Step(state_plan(store, config.name, plan.parameters, len(plan.subset_frame))))
+        return steps
+
+    def _state(self, store: Store) -> StageJournal | None:
+        return present_journal(store, f"neighbours-{self.config.name}", restart=self.restart)
 
     def prepare(self, store: Store) -> None:
         plan, note = self.planned, self.progress.note
@@ -193,9 +203,11 @@ class _Cluster(Stage[int]):
             note(doubt)
 
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> int:
-        from .steps import compute_distances, label_and_choose, link
+        from .steps import compute_distances, label_all_frames, label_and_choose, link
 
         assert self.planned is not None
+        if self.config.all_frames:
+            return label_all_frames(store, self.planned, steps, writer.staging, self.progress)
         computed = compute_distances(store, self.planned, self.progress)
         tree = link(store, self.planned, self.progress)
         if not is_complete(store, steps[-1].plan):
@@ -231,9 +243,9 @@ def _finished_steps(store: Store, name: str) -> list[Step]:
 def _result(store: Store, name: str, n_pairs_computed: int | None) -> ClusterResult:
     group = f"clusterings/{name}"
     attrs = store.attrs(group)
-    held_out = attrs["faithfulness_held_out_overall"]
-    confused = ("confused_label", "confused_with", "n_confused")
-    columns = (store.read(f"{group}/{column}")[:3].tolist() for column in confused)
+    held_out = attrs.get("faithfulness_held_out_overall")
+    confused = [f"{group}/{column}" for column in ("confused_label", "confused_with", "n_confused")]
+    columns = [store.read(path)[:3].tolist() for path in confused if store.has(path)]
     return ClusterResult(
         store=store.path,
         name=name,
@@ -241,7 +253,7 @@ def _result(store: Store, name: str, n_pairs_computed: int | None) -> ClusterRes
         n_clusters=attrs["n_clusters_found"],
         n_leaders=store.shape(f"{group}/leader_frame")[0],
         n_clusters_reason=attrs["n_clusters_reason"],
-        faithfulness=attrs["faithfulness_overall"],
+        faithfulness=attrs.get("faithfulness_overall", nan),
         faithfulness_held_out=nan if held_out is None else held_out,
         most_confused=tuple(zip(*columns, strict=True)),
         n_pairs_computed=n_pairs_computed or 0,

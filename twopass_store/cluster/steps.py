@@ -1,8 +1,9 @@
 """The persisted steps of a first pass: distances, linkage, and the cut with its leaders."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,17 +17,19 @@ from ..linkage import suggest_n_clusters
 from ..metric import named_after
 from ..partition import FrameRange, chunk_range, consecutive_runs, n_pairs
 from ..progress import Progress
-from ..rmsd import PairwiseRmsd
+from ..rmsd import NearFrames, PairwiseRmsd
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET
-from ..store import Rows, Store, is_complete, provenance, take
+from ..store import Rows, Step, Store, discard, is_complete, provenance, take
+from .all_frames import StoredState
 from .choice import choose, warning
 from .judge import scan_tree
 from .methods import METHODS, FirstPass, Tree, label_as, link_as, tree_input
+from .neighbours import AllFrames, PositionFile
 from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options
 from .stage import HINT, cut_in_words
 from .stored import StoredPositions, read_distances, write_group
 
-__all__ = ["compute_distances", "label_and_choose", "link"]
+__all__ = ["compute_distances", "label_all_frames", "label_and_choose", "link"]
 
 Result = TypeVar("Result")
 
@@ -150,7 +153,72 @@ def label_and_choose(
     arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in (*FAITHFULNESS, *CLUSTERING))]
     group = f"clusterings/{config.name}"
     products = tuple(store.product(group, spec, array.shape) for spec, array in arrays)
-    attrs = {
+    attrs = {**_attrs(plan, config, n_found, reason), **chosen.attrs(), "provenance": provenance()}
+    write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
+    asked = f"{config.n_clusters} asked for" if config.n_clusters else cut_in_words(config)
+    progress.note(f"clusters found: {n_found} ({asked}); leaders: {len(leader_frame)}")
+    if config.keep_subset_labels:
+        changed = 1 - chosen.measured.overall
+        progress.note(f"subset frames keep their labels; the leaders would change {changed:.1%} of them")
+    for warned in (doubt, warning(chosen, config)):
+        if warned:
+            progress.note(warned)
+
+
+def label_all_frames(
+    store: Store, plan: ClusterPlan, steps: Sequence[Step], staging: Path, progress: Progress
+) -> int:
+    """Cluster all frames without distances; returns how many pairs there were to compare."""
+    config, as_planned, group = plan.config, steps[-1].plan, f"clusterings/{plan.config.name}"
+    stage, frames = f"neighbours-{config.name}", plan.subset_frame
+    with store.step(plan.distances, hint=HINT, attrs=plan.subset_attrs) as journal:
+        store.ensure_array(plan.subset_group, SUBSET[0], [len(frames)])
+        journal.commit(store.write_all(f"{plan.subset_group}/subset_frame", frames))
+    compared = 0
+    if not is_complete(store, as_planned):
+        store.begin(steps[1].plan, hint=HINT)
+        labels, centres = _all_labels(store, plan, StoredState(store, stage, len(frames)), staging, progress)
+        compared = n_pairs(len(frames))
+        values: dict[str, Rows] = {
+            "selected_atom_index": plan.metric.atoms,
+            "subset_label": labels,
+            "leader_frame": centres,
+            "leader_label": np.arange(1, len(centres) + 1, dtype=np.int32),
+            "leader_position": StoredPositions(store, centres),
+            "medoid_frame": centres,
+        }
+        arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in CLUSTERING)]
+        products = tuple(store.product(group, spec, array.shape) for spec, array in arrays)
+        attrs = {**_attrs(plan, config, len(centres), None), "provenance": provenance()}
+        write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
+        progress.note(f"clusters found: {len(centres)} ({cut_in_words(config)}); their centres lead")
+    discard(store, stage)
+    return compared
+
+
+def _all_labels(
+    store: Store, plan: ClusterPlan, kept: StoredState, staging: Path, progress: Progress
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    config, atoms = plan.config, plan.metric.read_atoms
+    origin = store.read_positions(FrameRange(0, 1), atoms)[0]
+    near = NearFrames(config.cutoff or 0.0, origin, plan.metric.for_kernels())
+    file = staging / "positions"
+    with PositionFile.of(store, len(plan.subset_frame), atoms, file, workers=plan.workers) as positions:
+        method = AllFrames(
+            positions,
+            near,
+            kept,
+            kept.load(),
+            list_bytes=plan.list_bytes,
+            workers=plan.workers,
+            progress=progress,
+        )
+        return method.run()
+
+
+def _attrs(plan: ClusterPlan, config: ClusterConfig, n_found: int, reason: str | None) -> dict[str, Any]:
+    """Return the clustering's attributes, but for what its leaders are worth."""
+    return {
         "subset": plan.subset,
         "method": config.method,
         "linkage": plan.linkage and plan.linkage.name,
@@ -168,18 +236,7 @@ def label_and_choose(
         **({} if config.chosen_by == "frames" else leader_options(config)),
         "rule": config.assigned_by,
         "keep_subset_labels": config.keep_subset_labels,
-        **chosen.attrs(),
-        "provenance": provenance(),
     }
-    write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
-    asked = f"{config.n_clusters} asked for" if config.n_clusters else cut_in_words(config)
-    progress.note(f"clusters found: {n_found} ({asked}); leaders: {len(leader_frame)}")
-    if config.keep_subset_labels:
-        changed = 1 - chosen.measured.overall
-        progress.note(f"subset frames keep their labels; the leaders would change {changed:.1%} of them")
-    for warned in (doubt, warning(chosen, config)):
-        if warned:
-            progress.note(warned)
 
 
 def _doubt_of_cutoff(

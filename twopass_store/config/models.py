@@ -55,6 +55,7 @@ METHODS_WITH: dict[str, tuple[str, ...]] = {
     "linkage": ("linkage",),
     "linkage_input": ("linkage",),
     "label_order": ("linkage",),
+    "all_frames": ("gromos",),
 }
 """Fields of `ClusterConfig` that not every method of the first pass takes, with the methods that do."""
 
@@ -344,7 +345,11 @@ class ClusterConfig(_Model):
     stride: SubsetStride = None
     method: Literal["linkage", "gromos"] = "linkage"
     """linkage builds a tree and cuts it. gromos takes the frame with the most neighbours within `cutoff` out
-    of the subset, together with them, and goes on with the rest (Daura et al., 1999; gmx cluster).
+    of the subset, together with them, and goes on with the rest (Daura et al., 1999).
+    """
+    all_frames: bool = False
+    """With gromos, cluster every frame instead of a subset, exactly, and store no distances: every pair of
+    frames is compared with the cutoff, once or twice.
     """
     linkage: Linkage = "average"
     """Method of the tree. The heights of average, complete, single and weighted are RMSDs. ward, centroid and
@@ -429,7 +434,9 @@ class ClusterConfig(_Model):
             )
         if self.leaders_per_cluster is not None and self.leader_method == "centres":
             raise ValueError("`leaders_per_cluster`: each cluster of gromos has one centre; leave it out")
-        if self.chosen_by != "faithful":
+        if self.all_frames:
+            self._fits_all_frames()
+        elif self.chosen_by != "faithful":
             for option in ("faithfulness", "max_leaders"):
                 if getattr(self, option) is not None:
                     raise ValueError(f"`{option}` is for leader method faithful, not {self.chosen_by}")
@@ -456,9 +463,20 @@ class ClusterConfig(_Model):
 
     def method_options(self) -> dict[str, Any]:
         """Return the options that the method of the first pass takes and some other doesn't."""
-        return {
-            option: getattr(self, option) for option, takers in METHODS_WITH.items() if self.method in takers
-        }
+        taken = (option for option, takers in METHODS_WITH.items() if self.method in takers)
+        # Switches that are off were no options once.
+        return {option: getattr(self, option) for option in taken if getattr(self, option) is not False}
+
+    def _fits_all_frames(self) -> None:
+        others = ("leader_frames", "leaders_per_cluster", "faithfulness", "max_leaders")
+        given = [
+            option for option in ("subset_frames", "stride", *others) if getattr(self, option) is not None
+        ]
+        given += ["leader_method"] if self.leader_method not in (None, "centres") else []
+        if given:
+            raise ValueError(
+                f"`{given[0]}`: with `all_frames` every frame is clustered and the centres lead; leave it out"
+            )
 
     def _fits_the_method(self) -> None:
         for option, takers in METHODS_WITH.items():

@@ -77,6 +77,7 @@ class ClusterOptions(_Subset, total=False):
     align_select: str | None
     symmetry: str | None
     method: str
+    all_frames: bool
     linkage: str
     linkage_input: str
     n_clusters: int | str | None

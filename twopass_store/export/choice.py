@@ -50,6 +50,11 @@ def choose_structures(store: Store, name: str, config: StructuresConfig, runs: R
     if config.by is None and per_cluster == 1:
         labels = np.append(np.arange(1, len(medoids) + 1, dtype=np.int32), opened)
         return Chosen(np.append(medoids, leaders.opened), labels)
+    if not store.has(f"{subset}/rmsd"):
+        raise ConfigError(
+            f"{name} is a clustering of all frames, which stores no distances to choose others by. "
+            "Export its medoids without `representatives` and `by`: they are the centres of the clusters."
+        )
     frame, label = store.read(f"{subset}/subset_frame"), store.read(f"{group}/subset_label")
     run = take(store, runs.column, frame) if config.by else np.zeros(len(frame), np.int64)
     parts, part = np.unique(np.stack([label, run]), axis=1, return_inverse=True)

@@ -53,10 +53,9 @@ def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag:
         "convergence": _convergence(summary),
         "scan": _scan(store, results),
     }
-    has_pass = results.attrs.get("subset") is not None
     # Each frame on the map brings its structure.
     n_points = min(N_POINTS, MAX_BYTES // (8 * results.sizes["selected_atom"]))
-    points = distance_map(results, n_points=n_points) if has_pass else None
+    points = distance_map(results, n_points=n_points) if "rmsd" in results else None
     if points is not None:
         found["map"] = {
             "xy": _rounded(points.xy, 5),

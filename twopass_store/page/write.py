@@ -68,8 +68,7 @@ def write_report(
     results = open_results(store, name)
     opened = Store.open(Path(store))
     target = checked_target(path, store=opened.path, overwrite=overwrite, sources=[])
-    has_pass = results.attrs.get("subset") is not None
-    summary = summarize(store, results.attrs["clustering"], convergence=has_pass)
+    summary = summarize(store, results.attrs["clustering"], convergence="rmsd" in results)
     content = page_content(opened, results, summary, lag=lag)
     parts = {name: _part(name) for name in ("page.css", "page.js")} | libraries
     parts["title"] = html.escape(f"{content['name']} · {content['store']}")
@@ -114,7 +113,7 @@ def _pictures(store: str | os.PathLike[str], results: xr.Dataset, lag: int) -> I
         if picture == "timeline":
             figure.set_size_inches(9, max(2.8, 1.2 + 0.3 * len(ax.get_yticks())))  # the legend needs 2.8
         yield picture, figure
-    if results.attrs.get("subset") is None:
+    if "rmsd" not in results:
         return
     summary = summarize(store, results.attrs["clustering"], convergence=True)
     if summary.sizes["stride"] > 1:

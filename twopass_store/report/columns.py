@@ -61,6 +61,10 @@ class Clusters:
         self.has_times = self.time_source != "index"
         # Leaders from outside stand for no first pass.
         self.subset = None if self.clustering["subset"] is None else f"subsets/{self.clustering['subset']}"
+        # A first pass over all frames stores none.
+        self.distances = None if self.subset is None else f"{self.subset}/rmsd"
+        if self.distances is not None and not store.has(self.distances):
+            self.distances = None
         self.subset_frame, self.subset_label = np.empty(0, np.int64), np.empty(0, np.int32)
         if self.subset is not None:
             self.subset_frame = store.read(f"{self.subset}/subset_frame")
@@ -134,13 +138,13 @@ class Clusters:
         if not self.details:
             return
         pairs: Any = dict.fromkeys(("nearest", "pair_mean", "pair_sd", "nearest_rmsd"), ())
-        if self.subset is not None:
+        if self.distances is not None:
             # scipy takes a while to import.
             from ..cluster.stored import StoredDistances
             from .subset import subset_distances
 
             medoids = np.searchsorted(self.subset_frame, self.store.read(f"{self.group}/medoid_frame"))
-            distances = StoredDistances(self.store, f"{self.subset}/rmsd")
+            distances = StoredDistances(self.store, self.distances)
             pairs = subset_distances(distances, self.subset_label, medoids)
         for name, found, unknown, units, meaning in (
             ("pair_rmsd_mean_nm", "pair_mean", np.nan, "nm", "mean RMSD of all pairs of its subset frames"),

@@ -33,7 +33,7 @@ def first_pass_at_strides(clusters: Clusters) -> Variables:
     Raises
     ------
     ConfigError
-        If the leaders are structures from outside.
+        If the leaders are structures from outside, or no distances are stored.
     MemoryBudgetError
         If half of the subset needs more memory than allowed.
     """
@@ -41,6 +41,11 @@ def first_pass_at_strides(clusters: Clusters) -> Variables:
         raise ConfigError(
             f"The leaders of {clusters.name} are structures from outside: without a subset, no stride can be "
             "too coarse. Leave out --convergence."
+        )
+    if clusters.distances is None:
+        raise ConfigError(
+            f"{clusters.name} is a clustering of all frames: no stride can be too coarse, and it "
+            "stores no distances to compare others by. Leave out --convergence."
         )
     labels, asked = clusters.subset_label, clusters.clustering["n_clusters_asked"]
     request = require_clustering(clusters.store, clusters.name).plan.request
@@ -50,7 +55,7 @@ def first_pass_at_strides(clusters: Clusters) -> Variables:
     needed += PROCESS_BYTES + 12 * PAIR_CHUNK + 32 * n_subset
     budget = memory_budget(clusters.config.memory)
     require_within(budget, needed, stage="summary --convergence", mend="Or leave out --convergence.")
-    condensed = StoredDistances(clusters.store, f"{clusters.subset}/rmsd")
+    condensed = StoredDistances(clusters.store, clusters.distances)
     strides, sizes, n_clusters, rand, shares = [], [], [], [], []
     for factor in FACTORS:
         first = labels[::factor]

@@ -92,7 +92,7 @@ class StoreStatus:
     next_command: str
 
 
-_ORDER = ("ingest", "subset", "linkage", "scan", *OF_A_CLUSTERING)
+_ORDER = ("ingest", "subset", "linkage", "scan", "neighbours", *OF_A_CLUSTERING)
 
 
 def store_status(store: str | os.PathLike[str]) -> StoreStatus:

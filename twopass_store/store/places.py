@@ -13,6 +13,7 @@ from ..schema import (
     LINKAGE,
     MARGIN,
     METRIC,
+    NEIGHBOURS,
     OUTSIDE,
     SCAN,
     SUBSET,
@@ -72,7 +73,7 @@ def spec_at(path: str) -> ArraySpec | None:
     """Return the spec of the array at a path, None if the format has none there."""
     *group, name = path.split("/")
     if len(group) == 2 and group[0] == "journal":
-        return LEDGER if name == "ledger" else None
+        return next((spec for spec in (LEDGER, *NEIGHBOURS) if spec.name == name), None)
     if len(group) == 2 and group[0] == "subsets" and name.startswith("linkage_"):
         return LINKAGE
     if len(group) not in (0, 2):
@@ -88,6 +89,8 @@ def arrays_of(stage: str) -> tuple[str, ...]:
     if kind == "linkage":
         subset, _, array = name.rpartition("-")
         return (f"subsets/{subset}/{array}",) if array.startswith("linkage_") else ()
+    if kind == "neighbours":
+        return tuple(f"journal/{stage}/{spec.name}" for spec in NEIGHBOURS)
     holder, specs = _MADE.get(kind, ("", ()))
     return tuple(f"{holder}/{name}/{spec.name}" if holder else spec.name for spec in specs)
 

@@ -92,7 +92,7 @@ def _chosen(store: Store, name: str | None) -> tuple[list[str], list[str]]:
             if stage.startswith(start)
         ]
         return subsets, found
-    own = [*reversed(clustering_stages(name))]
+    own = [*reversed(clustering_stages(name)), f"neighbours-{name}"]
     names = store.members("clusterings")
     if name not in names and not {*stages} & {*own}:
         listed = ", ".join(names) or "none"

@@ -98,6 +98,7 @@ SCENARIOS = (
     Scenario("cluster", "ingested", f"{CLUSTER} --n-clusters 4"),
     Scenario("assign with margins", "clustered", "assign run.zarr --margin"),
     Scenario("cluster by gromos", "ingested", f"{CLUSTER} --method gromos --cutoff 0.7A"),
+    Scenario("cluster all frames", "ingested", "cluster run.zarr --method gromos --cutoff 0.7A --all-frames"),
     Scenario("assign what was appended", "appended", "assign run.zarr --margin"),
     Scenario("scan", "clustered", f"{SCAN} --linkage average --linkage ward"),
     Scenario("recut", "labelled", "recut run.zarr --as fine --n-clusters 6"),

@@ -1,0 +1,152 @@
+"""Gromos over all frames of a store, which stores no distances."""
+
+import re
+
+import mdtraj as md
+import numpy as np
+import pytest
+
+import twopass_store
+from conftest import EXAMPLE
+from kabsch import aligned_positions, kabsch_matrix, plain_rmsd
+from small_stores import files_of
+from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results
+from twopass_store.cluster import neighbours
+from twopass_store.errors import ConfigError, MemoryBudgetError
+from twopass_store.journal import Disk, Writer, ledger
+
+FRAMES = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=EXAMPLE / "alanine-dipeptide.pdb", stride=16)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("all")
+    FRAMES[0].save_pdb(str(folder / "top.pdb"))
+    FRAMES.save_xtc(str(folder / "md.xtc"))
+    ingest_trajectories(folder / "s.zarr", folder / "md.xtc", top=folder / "top.pdb", workers=1)
+    cluster_subset(folder / "s.zarr", method="gromos", cutoff="0.7A", all_frames=True)
+    return folder / "s.zarr"
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Many tiles, and lists of neighbours only when little is left."""
+    for name, value in {"MAX_ROWS": 64, "MAX_COLUMNS": 64, "TASKS_AT_ONCE": 1}.items():
+        monkeypatch.setattr(neighbours, name, value)
+    fits = neighbours.AllFrames._fits
+    monkeypatch.setattr(
+        neighbours.AllFrames, "_fits", lambda self: fits(self) and np.sum(self._state.labels == 0) < 100
+    )
+
+
+def daura(near):
+    """Labels in the order found, and centres, from a square matrix that tells who is near to whom."""
+    labels, centres = np.zeros(len(near), int), []
+    while (labels == 0).any():
+        left = labels == 0
+        centres.append(int(np.where(left, (near & left).sum(axis=1), -1).argmax()))
+        labels[left & near[centres[-1]]] = len(centres)
+    return labels, centres
+
+
+@pytest.mark.parametrize(
+    ("options", "cutoff"),
+    [
+        ({}, 0.07),
+        ({"no_fit": True}, 0.5),
+        ({"align_to": 3, "align_select": "resid 0"}, 0.15),
+        ({}, 0.0005),
+        ({}, 10.0),
+    ],
+)
+def test_all_frames__equals_float64_and_a_first_pass_of_stride_1(store, options, cutoff, small_tiles):
+    name = "one"
+    asked = {"name": name, "select": "all", "method": "gromos", "cutoff": cutoff, "restart": True, **options}
+    cluster_subset(store, all_frames=True, workers=2, **asked)
+    assign_frames(store, name=name, workers=1)
+    found = open_results(store, name)
+    xyz = found.position.values.astype(float)
+    if "align_to" in options:
+        fitted = [atom.index for atom in FRAMES.top.atoms if atom.residue.index == 0]
+        xyz = aligned_positions(xyz, xyz[3, fitted], fitted)
+    square = plain_rmsd(xyz[:, None], xyz[None]) if options else kabsch_matrix(xyz, xyz)
+    labels, centres = daura(square < cutoff)
+    np.testing.assert_array_equal(found.subset_label, labels)
+    np.testing.assert_array_equal(found.leader_frame, centres)
+    np.testing.assert_array_equal(found.label, labels)
+    assert "rmsd" not in found
+    cluster_subset(store, stride=1, workers=1, **asked)
+    np.testing.assert_array_equal(open_results(store, name).subset_label, labels)
+
+
+class Stopped(BaseException):
+    """What ends a run in the place of a kill."""
+
+
+def test_all_frames__stopped_at_any_save_goes_on_to_the_same_bytes(store, tmp_path, small_tiles, monkeypatch):
+    whole = tmp_path / "whole.zarr"
+    ingest_trajectories(whole, store.parent / "md.xtc", top=store.parent / "top.pdb", workers=1)
+    cluster_subset(whole, method="gromos", cutoff="0.7A", all_frames=True, workers=1)
+    again = tmp_path / "again.zarr"
+    ingest_trajectories(again, store.parent / "md.xtc", top=store.parent / "top.pdb", workers=1)
+    monkeypatch.setattr(ledger, "COMMIT_SECONDS", 0.0)
+    steps = {"left": 0}
+
+    class Stopping(Disk):
+        def rename(self, source, target):
+            super().rename(source, target)
+            steps["left"] -= 1
+            if steps["left"] == 0:
+                raise Stopped
+
+    monkeypatch.setattr(Writer, "disk", Stopping())
+    for number in range(100):
+        steps["left"] = 6 + number  # those before the first save are a few
+        try:
+            cluster_subset(again, method="gromos", cutoff="0.7A", all_frames=True, workers=1 + number % 2)
+            break
+        except Stopped:
+            twopass_store.store_status(again)
+    assert number > 5
+    ours, theirs = files_of(again), files_of(whole)
+    assert ours.keys() == theirs.keys()
+    arrays = [path for path in theirs if path.startswith("clusterings") and not path.endswith("zarr.json")]
+    assert [path for path in arrays if ours[path] != theirs[path]] == []
+
+
+def test_all_frames__without_distances_others_say_so(store, tmp_path, twopass):
+    twopass("assign", store, "--margin", "--quiet")
+    for words in (
+        ["status", store],
+        ["summary", store],
+        ["report", store, "--to", tmp_path / "r.html"],
+        ["report", store, "--static", tmp_path / "pictures"],
+        ["export", store, "medoids", "--to", tmp_path / "m.pdb"],
+        ["recut", store, "--name", "default", "--as", "finer", "--cutoff", "0.5A"],
+        ["verify", store],
+    ):
+        twopass(*words)
+    for words in (
+        ["summary", store, "--convergence"],
+        ["export", store, "structures", "--representatives", 2, "--to", tmp_path / "s.pdb"],
+    ):
+        assert "of all frames" in twopass(*words, "--name", "default", code=2).stderr
+    with pytest.raises(ConfigError, match="of all frames"):
+        open_results(store, "default").twopass.plot.map()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "linkage", "n_clusters": 3}, "`all_frames` is for method gromos"),
+        ({"stride": 2}, "`stride`: with `all_frames`"),
+        ({"leader_method": "medoid"}, "`leader_method`: with `all_frames`"),
+    ],
+)
+def test_all_frames__refuses_what_does_not_fit(store, options, words):
+    asked = {"method": "gromos", "cutoff": 0.1, **options}
+    asked = {key: value for key, value in asked.items() if key != "cutoff" or "n_clusters" not in options}
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        cluster_subset(store, name="no", all_frames=True, **asked)
+    with pytest.raises(MemoryBudgetError, match="cluster needs"):
+        cluster_subset(store, name="no", all_frames=True, method="gromos", cutoff=0.1, memory="310MiB")
