@@ -284,7 +284,9 @@ def _affordable_workers(
                 + a_chunk
             )
         # What the threads wrote from isn't given back to the system before the linkage begins.
-        writing = workers * PAIR_CHUNK * 4 * (2 + chunks_at_once(n_frames))
+        # The distances of one permutation come beside the least so far.
+        n_held = chunks_at_once(n_frames) * (1 if metric.permutations is None else 2)
+        writing = workers * PAIR_CHUNK * 4 * (2 + n_held)
         return fixed_bytes + max(gathered + block, writing + max(needs))
 
     if projected(n_subset, 1) > budget:
