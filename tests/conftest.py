@@ -116,11 +116,11 @@ def twopass_in(forked: Forked | None) -> Twopass:
     """Runs ``twopass`` in a folder, `cwd`, as the fixture `twopass` does: for fixtures of a module."""
 
     def run(
-        *arguments: object, cwd: Path, code: int | None = 0, env: dict[str, str] | None = None
+        *arguments: object, cwd: Path, code: int | None = 0, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         if forked is None:
-            return _started(*arguments, cwd=cwd, code=code, env=env)
-        return _checked(forked.command(*arguments, cwd=cwd, env=env), code)
+            return _started(*arguments, cwd=cwd, code=code, **options)
+        return _checked(forked.command(*arguments, cwd=cwd, **options), code)
 
     return run
 

@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -80,6 +81,7 @@ class Forked:
         cwd: Path,
         env: dict[str, str] | None = None,
         terminal: str | None = None,
+        file_bytes: int | None = None,
         kill_after: float | None = None,
         **disk: Any,
     ) -> "subprocess.CompletedProcess[str]":
@@ -95,6 +97,8 @@ class Forked:
             Its environment, by default this one; what libraries read when they are imported, they have read.
         terminal
             Path of one that both outputs go to, instead of being captured.
+        file_bytes
+            How large a file may become.
         kill_after
             After how many seconds it is killed.
         disk
@@ -102,6 +106,7 @@ class Forked:
         """
         argv = [str(Path(sys.executable).with_name("twopass")), *map(str, arguments)]
         asked = {"argv": argv, "cwd": str(cwd), "env": env, "terminal": terminal, "disk": disk}
+        asked["file_bytes"] = file_bytes
         return self._run(asked, kill_after)
 
     def call(self, function: str, *arguments: Any, kill_at: int | None = None, **options: Any) -> str | None:
@@ -195,6 +200,8 @@ def _become(asked: dict[str, Any]) -> NoReturn:
     from twopass_store.trajectory import containment
 
     containment.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": _popen_of_reader})
+    if asked.get("file_bytes"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"],) * 2)
     os.environ.clear()
     os.environ.update(asked["env"])
     # As Python makes them at its start.

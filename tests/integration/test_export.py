@@ -1,8 +1,6 @@
 """Frames back out of a store, as trajectories of every format that is written."""
 
 import os
-import resource
-import subprocess
 import tracemalloc
 from pathlib import Path
 
@@ -12,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import command
 from trajectory_files import load, make_trajectory, write
 from twopass_store import (
     assign_frames,
@@ -271,17 +268,12 @@ def test_export__refusals(dipeptide, walk, tmp_path, twopass):
 
 
 @pytest.mark.parametrize("extension", ["xtc", "dcd", "nc", "h5", "pdb"])
-def test_export__a_full_disk_leaves_what_was_there(extension, dipeptide, tmp_path):
+def test_export__a_full_disk_leaves_what_was_there(extension, dipeptide, tmp_path, twopass):
     """The limit on the size of a file stands for the disk; the C libraries behind mdtraj don't all notice."""
     target = tmp_path / f"out.{extension}"
     target.write_bytes(b"older")
-    result = subprocess.run(
-        [command(), "export", str(dipeptide), "coordinates", "--to", str(target), "--overwrite", "-q"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
-    )
+    to = ["--to", target, "--overwrite", "-q"]
+    result = twopass("export", dipeptide, "coordinates", *to, code=None, file_bytes=100_000)
     assert result.returncode in (3, 10), result.stderr
     assert str(target) in result.stderr
     assert f".{target.name}" not in result.stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conftest import EXAMPLE, command
+from conftest import EXAMPLE, Twopass, command
 from faults import assert_same, wait_for, write_trajectories
 from trajectory_files import WITH_TOPOLOGY, make_trajectory, write
 from twopass_store import ingest_trajectories
@@ -44,7 +44,9 @@ def test_two_workers__leave_the_same_bytes(extension: str, tmp_path: Path) -> No
     assert Store.open(tmp_path / "2" / "s.zarr").shape("position") == (101, 3010, 3)
 
 
-def test_killed_worker__is_told_in_one_line_and_the_next_run_goes_on(tmp_path: Path) -> None:
+def test_killed_worker__is_told_in_one_line_and_the_next_run_goes_on(
+    tmp_path: Path, twopass: Twopass
+) -> None:
     files = write_trajectories(
         tmp_path / "in", EXAMPLE / "alanine-dipeptide.xtc", TOP, files=3, frames=40_000
     )
@@ -62,7 +64,7 @@ def test_killed_worker__is_told_in_one_line_and_the_next_run_goes_on(tmp_path: P
     assert "was killed by signal 9" in said.splitlines()[-1] and ".xtc" in said.splitlines()[-1]
     assert "Traceback" not in said
     assert not any(worker.is_running() for worker in workers)
-    subprocess.run([command(), *arguments], check=True, capture_output=True)
+    twopass(*arguments)
     whole = tmp_path / "whole" / "s.zarr"
     whole.parent.mkdir()
     ingest_trajectories(whole, files, top=TOP, workers=1)
@@ -90,7 +92,7 @@ def test_interrupt__of_all_processes_says_how_to_resume_and_nothing_else(tmp_pat
     assert not psutil.wait_procs(workers, timeout=20)[1]
 
 
-def test_memory__bounds_all_processes_together(tmp_path: Path) -> None:
+def test_memory__bounds_all_processes_together(tmp_path: Path, twopass: Twopass) -> None:
     files = write_trajectories(
         tmp_path / "in", EXAMPLE / "alanine-dipeptide.xtc", TOP, files=3, frames=40_000
     )
@@ -110,9 +112,7 @@ def test_memory__bounds_all_processes_together(tmp_path: Path) -> None:
     assert peak <= figure * MEBIBYTE
     process.stderr.close()
     arguments[1] = "t.zarr"
-    less = subprocess.run(
-        [command(), *arguments, f"{figure - 1}MiB"], cwd=tmp_path, check=True, capture_output=True, text=True
-    )
+    less = twopass(*arguments, f"{figure - 1}MiB")
     assert f"1 of 2 workers, as {figure - 1} MiB of memory have no room for more" in less.stderr
 
 
