@@ -262,10 +262,10 @@ def test_what_does_not_fit__is_refused_and_nothing_changes(tmp_path: Path) -> No
     with pytest.raises(FingerprintMismatchError, match="its times are of the kind 'file'"):
         ingest_trajectories(path, tmp_path / "c.dcd", append=True)
     make_trajectory(25, seed=8).save(str(file))
-    with pytest.raises(TrajectoryError, match=r"a\.xtc has changed in the part of it that was ingested"):
+    with pytest.raises(TrajectoryError, match=r"a\.xtc has changed since it was looked at"):
         ingest_trajectories(path, file, append=True)
     trajectory[:12].save(str(file))
-    with pytest.raises(TrajectoryError, match=r"a\.xtc has changed in the part"):
+    with pytest.raises(TrajectoryError, match=r"a\.xtc has shrunk"):
         ingest_trajectories(path, file, append=True)
     assert state() == before
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from ..config import IngestConfig, InputFile, expand_paths
-from ..errors import ConfigError, FingerprintMismatchError, StageIncompleteError, StoreError, TrajectoryError
+from ..errors import ConfigError, FingerprintMismatchError, StageIncompleteError, StoreError
 from ..journal import Plan
 from ..partition import FRAME_CHUNK, chunk_range, n_chunks
 from ..schema import INGESTED
 from ..store import Store
-from ..trajectory import TrajectoryInfo, digest_file
+from ..trajectory import check_unchanged
 from .origins import Origins, file_columns, recorded_origins
 from .plan import IngestPlan, describe_file, origin_of, plan_ingest
 from .request import JUMPS, as_before
@@ -63,9 +63,10 @@ def plan_append(store: Store, config: IngestConfig, files: Sequence[InputFile]) 
     for source in plan.sources:
         index = index_of.get(source.info.path)
         if index is not None:
-            info = origins.files[index].info
-            _require_same_beginning(source.info, int(info["size_bytes"]), str(info["digest"]))
-    counts = _n_stored(store, n_before, plan.sources, index_of)
+            recorded = origins.files[index].info
+            known = {key: recorded[key] for key in ("size_bytes", "modified_ns", "digest")}
+            check_unchanged(replace(source.info, **known))
+    counts = _count_stored(store, n_before, plan.sources, index_of)
     new = [source for source in plan.sources if source.info.path not in index_of and len(source.kept)]
     index_of |= {source.info.path: n_files + place for place, source in enumerate(new)}
     longer_files = {
@@ -163,16 +164,7 @@ def _require_same_runs(store: Store, plan: IngestPlan) -> None:
         )
 
 
-def _require_same_beginning(info: TrajectoryInfo, size: int, digest: str) -> None:
-    """Refuse a file whose part that was ingested, of `size` bytes, is another one now."""
-    if info.digest != digest and digest_file(info.path, size_bytes=size) != digest:
-        raise TrajectoryError(
-            f"{info.path} has changed in the part of it that was ingested, so it isn't the same file grown "
-            "longer. Restore it, or ingest all files into a new store."
-        )
-
-
-def _n_stored(
+def _count_stored(
     store: Store, n_frames: int, files: Sequence[Source], index_of: Mapping[str, int]
 ) -> dict[str, int]:
     """Count the stored frames of each file, by its path, which must be the first of those kept now."""

@@ -115,6 +115,12 @@ def read_frames(
                     )
 
 
+def sources_of(plan: IngestPlan, stretch: FrameRange, *, chunk_frames: int) -> list[Source]:
+    """Return the files that some chunks are read from."""
+    frames = FrameRange(stretch.start * chunk_frames, stretch.stop * chunk_frames)
+    return [source for source, _, _ in _parts(plan, frames)]
+
+
 def _parts(plan: IngestPlan, frames: FrameRange) -> Iterator[tuple[Source, int, FrameList]]:
     """Yield the files that some of the store's frames come from, their indices, and the frames in them."""
     start = plan.n_stored

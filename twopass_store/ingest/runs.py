@@ -213,13 +213,13 @@ def _choose(cut: Sequence[tuple[Part, Times]], config: IngestConfig) -> Choice:
 
 
 def choose_within(info: TrajectoryInfo, config: IngestConfig) -> tuple[list[Part], Choice]:
-    """Cut a file where time goes back, and choose as if it were a run: for what its times show."""
+    """Cut a file where time goes back, and choose as if it were a run, for remarks: no frames are kept."""
     # MDAnalysis reads all of a frame for its time.
     cut = [] if info.format.mdanalysis is not None else cut_at_seams(info, read_times(info))
     if not cut:
-        return [], choose_by_number([info.n_frames], config)
+        return [], Choice((), (), 0, np.nan, np.nan)
     cut.sort(key=lambda one: one[0].first)
-    return [part for part, _ in cut], _choose(cut, config)
+    return [part for part, _ in cut], replace(_choose(cut, config), kept=())
 
 
 def _keeping(file: Source, frames: Sequence[NDArray[np.int64]]) -> Source:

@@ -309,6 +309,8 @@ def _run(
     progress: Progress,
 ) -> int:
     """Read and write what is missing; returns how many frames that was."""
+    from ..trajectory import check_unchanged
+    from .chunks import sources_of
     from .packing import choose_packing, describe_packing
     from .stretches import cut_stretches
     from .unit import ingest_chunks
@@ -337,6 +339,7 @@ def _run(
             plan.sources, missing, chunk_frames=chunk_frames, workers=workers, n_stored=plan.n_stored
         )
     )
+    read = [source for each in stretches for source in sources_of(plan, each, chunk_frames=chunk_frames)]
     columns = FrameColumns(store, plan.n_frames, at_once=COLUMNS_PER_WORKER * workers)
     rounded_by = float(store.attrs("position").get("largest_rounding_error", 0.0))
 
@@ -356,6 +359,8 @@ def _run(
                 progress.advance(n_new(receipt.frames))
     finally:
         progress.finish()
+    for source in read:  # one that is lost after its last frame was read is told, too
+        check_unchanged(source.info)
     return n_left
 
 

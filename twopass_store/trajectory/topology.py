@@ -58,7 +58,7 @@ def count_atoms(path: str | Path, reader: str = "mdtraj") -> int:
             raise
         return 0
     if entry.topology == ".h5":
-        n_atoms: int = contained(count_hdf5, str(file), path=file, what="the topology")
+        n_atoms: int = contained(count_hdf5_atoms, str(file), path=file, what="the topology")
         return n_atoms
     with reading(file, "the topology"):
         if entry.topology == ".pdb":
@@ -70,7 +70,7 @@ def count_atoms(path: str | Path, reader: str = "mdtraj") -> int:
     return n_bytes // _USUAL_BYTES if reader == "mdtraj" else 0
 
 
-def count_hdf5(path: str) -> int:
+def count_hdf5_atoms(path: str) -> int:
     """Atoms of each frame in an HDF5 file; in a reader."""
     import h5py
 

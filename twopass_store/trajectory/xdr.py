@@ -30,7 +30,7 @@ _TRR_START = 24
 _TRR_POSITION_BYTES, _TRR_TIME = 52, 76
 _TRR_SIZES = struct.Struct(">13i")
 _TRR_HEADER = _TRR_START + _TRR_SIZES.size
-_BOX, _POSITIONS, _VELOCITIES, _FORCES = 2, 7, 8, 9
+_BOX, _POSITIONS = 2, 7  # behind which are velocities and forces
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,8 @@ def _scan_trr(path: str) -> XdrFrames:
         while len(head := os.pread(file.fileno(), _TRR_HEADER, end)) == _TRR_HEADER and head[:4] == magic:
             *sizes, n_atoms_here, _step, _energies = _TRR_SIZES.unpack(head[_TRR_START:])
             n_atoms = n_atoms or n_atoms_here
-            width = _bytes_per_number(sizes, n_atoms)
+            # Time and lambda are in the precision of the rest of the frame.
+            width = 8 if sizes[_BOX] == 72 or 24 * n_atoms in sizes[_POSITIONS:] else 4
             if n_atoms_here != n_atoms or n_atoms <= 0 or not {*sizes} <= {0, 9 * width, 3 * n_atoms * width}:
                 raise _damaged(path, len(offsets), end)
             stop = end + _TRR_HEADER + 2 * width + sum(sizes)
@@ -165,12 +166,6 @@ def _scan_trr(path: str) -> XdrFrames:
     if not _is_begun(path, end, magic):
         raise _damaged(path, len(offsets), end)
     return XdrFrames(np.array(offsets, np.int64), end, n_atoms, np.array(has_box), np.array(has_positions))
-
-
-def _bytes_per_number(sizes: list[int], n_atoms: int) -> int:
-    """Return 4 or 8: time and lambda are in the precision of the rest of the frame."""
-    counts = {_BOX: 9, _POSITIONS: 3 * n_atoms, _VELOCITIES: 3 * n_atoms, _FORCES: 3 * n_atoms}
-    return next((sizes[part] // n for part, n in counts.items() if sizes[part] and n), 4)
 
 
 def _is_begun(path: str, end: int, begin: bytes) -> bool:
