@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from .assign.stage import AssignStage
-from .config import AssignConfig, WorkConfig, WorkOptions, validated
+from .cluster.stage import ClusterStage
+from .config import AssignConfig, ClusterConfig, WorkConfig, WorkOptions, validated
 from .errors import ConfigError, FingerprintMismatchError, StageIncompleteError
 from .executors import affordable_workers, available_cpus, memory_budget
 from .journal import Kept, Record, StageJournal, Writer, closing_job, digest, in_batches, kept_for
@@ -69,6 +70,7 @@ def plan_job(
     store
         Path of the store.
     stage
+        ``cluster``, of which the distances are done in parts and the rest by `cluster_subset` afterwards, or
         ``assign``.
     restart, break_lock, progress
         As for the stage itself; `break_lock` also drops a job that has these locks.
@@ -91,8 +93,10 @@ def plan_job(
 
     def plan(store: Store, steps: Sequence[Step], writer: Writer) -> None:
         planned.extend(_described(each) for each in making.units(store, steps, writer))
-        described = {"identity": identity(), "options": asked, "steps": planned}
-        writer.write(writer.staging / JOB, _sealed(described))
+        if planned:
+            described = {"identity": identity(), "options": asked, "steps": planned}
+            writer.write(writer.staging / JOB, _sealed(described))
+            writer.job = stage
 
     run_stage(path, making, restart=restart, break_lock=break_lock, progress=progress, plan_job=plan)
     return JobResult(path, stage, sum(len(parse_ranges(step["chunks"])) for step in planned), 0)
@@ -275,14 +279,18 @@ def _stage(
 ) -> UnitStage[Any]:
     if stage == "assign":
         return AssignStage(path, validated(AssignConfig, options), progress, restart=restart)
+    if stage == "cluster":
+        return ClusterStage(validated(ClusterConfig, options), None, progress, restart=restart)
     raise ConfigError(f"There are no jobs of {stage!r}: plan ingest, cluster or assign.")
 
 
 def _unit_type(stage: str) -> type[Unit]:
     # These import numba, or mdtraj.
     from .assign.unit import AssignUnit
+    from .cluster.pairs import PairUnit
 
-    return {"assign": AssignUnit, "margin": AssignUnit}[stage.partition("-")[0]]
+    kinds: dict[str, type[Unit]] = {"assign": AssignUnit, "margin": AssignUnit, "subset": PairUnit}
+    return kinds[stage.partition("-")[0]]
 
 
 def _journal(store: Store, step: Mapping[str, Any]) -> StageJournal:

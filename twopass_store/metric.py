@@ -3,9 +3,10 @@
 It is whole there: masses, atoms and reference are arrays of the clustering, and no file is read again.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +115,21 @@ class ClusterMetric:
         if (orders := self.orders) is not None:
             found |= {"n_permutations": len(orders), "symmetry": _digest(orders)}
         return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in values.items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Make it from what `to_json` gave."""
+        kinds = {"reference": np.float32}
+        found = {
+            key: np.asarray(value, kinds.get(key)) if isinstance(value, list) else value
+            for key, value in values.items()
+        }
+        return cls(**found)  # type: ignore[arg-type]
 
     def attrs(self) -> dict[str, Any]:
         """Attributes of the clustering's group."""

@@ -6,13 +6,15 @@ import typer
 
 from .command import NOTHING_NEW, QUIET, OnlyName, StorePath, command
 from .plain import say
-from .stages import adopt, assign
+from .stages import adopt, assign, cluster
 
 __all__ = ["commit", "plan", "work"]
 
-STAGES = {"assign": assign}
+STAGES = {"cluster": cluster, "assign": assign}
 
-StageName = Annotated[Literal["assign"], typer.Argument(metavar="STAGE", help="What is done: assign.")]
+StageName = Annotated[
+    Literal["cluster", "assign"], typer.Argument(metavar="STAGE", help="cluster (its distances) or assign.")
+]
 
 
 @command("twopass plan run.zarr assign --noise-cutoff 1.5A", passes_on=True)
@@ -25,7 +27,9 @@ def plan(
 ) -> None:
     """Plan a stage as a job array, which `twopass work` does in parts and `twopass commit` ends.
 
-    Until then nothing else may write what it writes; --break-lock drops the job.
+    Arguments and options are those of `twopass cluster` or `twopass assign`. Until the job is committed
+    nothing else may write what it writes; --break-lock drops it. Of cluster, the distances are done in parts;
+    then `twopass cluster` with the same options goes on.
     """
     from twopass_store.jobs import plan_job
 
@@ -35,9 +39,7 @@ def plan(
         adopt(store, given.pop("leaders", ()), given)
     result = plan_job(store, stage, **given)
     if result.n_units:
-        say(
-            f"{result.n_units} units: `twopass work {store} {stage} --part k/n` with n up to {result.n_units}"
-        )
+        say(f"{result.n_units} units. Do them with: twopass work {store} {stage} --part K/N")
     else:
         say(NOTHING_NEW)
 
@@ -57,4 +59,5 @@ def commit(store: StorePath, stage: StageName, name: OnlyName = None, **options:
     from twopass_store.jobs import commit_job
 
     result = commit_job(store, stage, name=name, **options)
-    say(f"{store}: {stage} is complete, {result.n_units} units")
+    what = "the distances are" if stage == "cluster" else f"{stage} is"
+    say(f"{store}: {what} complete, {result.n_units} units")

@@ -100,14 +100,25 @@ def die_within_a_unit(number=0):
     AssignUnit.__call__ = kill
 
 
-def test_assign__on_worker_processes_gives_the_same_bytes_whatever_befalls_them(
+def test_stages__on_worker_processes_give_the_same_bytes_whatever_befalls_them(
     store, twopass, cluster, monkeypatch
 ):
-    twopass("assign", "threads.zarr", "--margin", "--workers", 2)
-    ours = files_of(store / "threads.zarr")
-    on_dask = ("assign", "dask.zarr", "--margin", "--scheduler", cluster.file)
     client = cluster.client(2)
     one = min(client.nthreads())
+    on_dask = ("assign", "dask.zarr", "--margin", "--scheduler", cluster.file)
+
+    for name, where in (("threads.zarr", ()), ("dask.zarr", on_dask[-2:])):
+        twopass("cluster", name, "--name", "two", "--stride", 60, "--n-clusters", 4, *where)
+    pairs = [file.relative_to(store / "dask.zarr") for file in (store / "dask.zarr").glob("*/*60-*/rmsd/c.*")]
+    assert len(pairs) == 3
+    for file in pairs:
+        assert (store / "dask.zarr" / file).read_bytes() == (store / "threads.zarr" / file).read_bytes()
+    for name in ("threads.zarr", "dask.zarr"):
+        twopass("remove", name, "--name", "two")
+        twopass("remove", name, "--unused")
+
+    twopass("assign", "threads.zarr", "--margin", "--workers", 2)
+    ours = files_of(store / "threads.zarr")
 
     client.run(pretend, "3.0.0", workers=[one])
     said = twopass(*on_dask, code=2).stderr

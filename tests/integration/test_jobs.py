@@ -112,3 +112,23 @@ def test_job__mixes_no_versions(store, monkeypatch):
     file.write_bytes(b"%016x\n%b" % (digest(data), data))
     with pytest.raises(ConfigError, match=r"done on n17 with other versions .*numba"):
         commit_job(store, "assign")
+
+
+def test_job__of_distances_lets_cluster_go_on_as_if_it_had_made_them(made, tmp_path):
+    options = {"stride": 2, "select": "all", "n_clusters": 3, "name": "own", "mass_weighted": True}
+    options |= {"align_to": 5, "align_select": "name CA CB"}
+    for name in ("whole", "s.zarr"):
+        shutil.copytree(made, tmp_path / name)
+    store = tmp_path / "s.zarr"
+    n_units = plan_job(store, "cluster", **options).n_units
+    assert n_units > 3
+    for part in range(1, 4):
+        work_job(store, "cluster", part=(part, 3))
+    commit_job(store, "cluster")
+    assert cluster_subset(store, **options).n_pairs_computed == 0
+    assert cluster_subset(tmp_path / "whole", **options).n_pairs_computed > 0
+    ours, whole = files_of(store), files_of(tmp_path / "whole")
+    differing = [name for name in whole if ours[name] != whole[name]]
+    # These tell when they were made.
+    assert all(name.endswith("zarr.json") for name in differing)
+    assert ours.keys() == whole.keys()

@@ -29,6 +29,7 @@ __all__ = [
     "ClusterPlan",
     "chunks_at_once",
     "leader_options",
+    "pair_unit_bytes",
     "plan_cluster",
 ]
 
@@ -299,6 +300,20 @@ def _affordable_workers(
         require_within(budget, projected(n_subset, 1), stage=stage, mend=advice)
     asked = config.workers or available_cpus()
     return max(workers for workers in range(1, asked + 1) if projected(n_subset, workers) <= budget)
+
+
+def pair_unit_bytes(store: Store, metric: ClusterMetric, n_subset: int) -> tuple[int, int]:
+    """Return the memory that a process needs for distances, and each of its threads beside that, in bytes."""
+
+    def pairwise(n_pairs_at_once: int) -> int:
+        sizes = n_subset, len(metric.atoms), n_pairs_at_once
+        return pairwise_bytes(*sizes, n_frame_atoms=metric.n_frame_atoms)
+
+    block = 3 * store.chunk_length("position") * store.shape("position")[1] * 12
+    gathered = n_subset * len(metric.read_atoms) * 12
+    shared = PROCESS_BYTES + store.metadata_bytes + block + gathered + pairwise(0)
+    at_once = PAIR_CHUNK * chunks_at_once(n_subset)
+    return shared, pairwise(at_once) - pairwise(0) + 4 * (at_once + 2 * PAIR_CHUNK)
 
 
 def chunks_at_once(n_frames: int) -> int:

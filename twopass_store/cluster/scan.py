@@ -106,7 +106,7 @@ class _Scan(Stage[bool]):
         assert self.planned is not None
         for remark in self.planned.remarks:
             self.progress.note(remark)
-        compute_distances(store, self.planned, self.progress)
+        compute_distances(store, self.planned, writer, self.progress)
         tree = link(store, self.planned, self.progress)
         assert tree is not None
         distances = read_distances(store, self.planned.rmsd)

@@ -1,17 +1,17 @@
 """The stage: its plan, and one stored step after the other."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from ..config import METRIC_OPTIONS, ClusterConfig, ClusterOptions, doubt_of_unit, format_length, validated
+from ..errors import ConfigError
 from ..journal import Lock, Plan, StageJournal, Writer
 from ..progress import Progress, Silent
 from ..store import (
-    Stage,
     Step,
     Store,
     clustering_stages,
@@ -22,6 +22,7 @@ from ..store import (
     run_stage,
     store_path,
 )
+from ..units import Units, UnitStage
 
 if TYPE_CHECKING:
     from .plan import ClusterPlan
@@ -130,15 +131,15 @@ def make_clustering(
     like: str | None = None,
 ) -> ClusterResult:
     """Do what `cluster_subset` does, or with `like` the same on the subset of that clustering."""
-    stage = _Cluster(config, like, progress, restart=restart)
+    stage = ClusterStage(config, like, progress, restart=restart)
     computed = run_stage(path, stage, restart=restart, break_lock=break_lock, progress=progress)
     return _result(Store.open(path), config.name, computed)
 
 
-class _Cluster(Stage[int]):
-    """The stage; its work returns how many distances it computed."""
+class ClusterStage(UnitStage[int]):
+    """The stage; its work returns how many distances it computed. In a job only these are its units."""
 
-    hint = HINT
+    hint, job = HINT, "cluster"
 
     def __init__(self, config: ClusterConfig, like: str | None, progress: Progress, *, restart: bool) -> None:
         self.config = config
@@ -157,7 +158,7 @@ class _Cluster(Stage[int]):
         if self.like:
             require_clustering(store, self.like)
         config = self.config
-        request = config.model_dump(mode="json", exclude={"memory", "workers", *METRIC_OPTIONS})
+        request = config.model_dump(mode="json", exclude={"memory", "workers", "scheduler", *METRIC_OPTIONS})
         request |= config.metric_options()
         begun = None if self.restart else store.journal(self.name)
         # What a file says may have changed.
@@ -208,11 +209,22 @@ class _Cluster(Stage[int]):
         assert self.planned is not None
         if self.config.all_frames:
             return label_all_frames(store, self.planned, steps, writer.staging, self.progress)
-        computed = compute_distances(store, self.planned, self.progress)
+        computed = compute_distances(store, self.planned, writer, self.progress)
         tree = link(store, self.planned, self.progress)
         if not is_complete(store, steps[-1].plan):
             label_and_choose(store, self.planned, tree, steps[-1].plan, self.progress)
         return computed
+
+    def units(self, store: Store, steps: Sequence[Step], writer: Writer) -> Iterator[Units]:
+        from .steps import distance_units
+
+        if self.config.all_frames:
+            raise ConfigError(
+                "`all_frames` computes no distances that could be shared: use `twopass cluster`."
+            )
+        # None if all was done already.
+        if self.planned is not None and not is_complete(store, self.planned.distances):
+            yield distance_units(store, self.planned, writer)
 
 
 def cut_in_words(config: ClusterConfig) -> str:

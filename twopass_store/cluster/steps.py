@@ -12,73 +12,71 @@ from numpy.typing import NDArray
 from ..config import HEIGHT_IS_RMSD, ClusterConfig, WithUnit, doubt_of_unit, format_length
 from ..errors import ConfigError
 from ..executors import ThreadExecutor
-from ..journal import Plan, Record
+from ..journal import Plan, Writer
 from ..linkage import suggest_n_clusters
 from ..metric import named_after
-from ..partition import FrameRange, chunk_range, consecutive_runs, n_pairs
+from ..partition import FrameRange, chunk_range, n_pairs
 from ..progress import Progress
-from ..rmsd import NearFrames, PairwiseRmsd
+from ..rmsd import NearFrames
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET
-from ..store import Rows, Step, Store, discard, is_complete, provenance, take
+from ..store import Rows, Step, Store, discard, is_complete, provenance
+from ..units import Units, carry_out
 from .all_frames import StoredState
 from .choice import choose, warning
 from .judge import scan_tree
 from .methods import METHODS, FirstPass, Tree, label_as, link_as, tree_input
 from .neighbours import AllFrames, PositionFile
-from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options
+from .pairs import PairUnit, forget_frames
+from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options, pair_unit_bytes
 from .stage import HINT, cut_in_words
 from .stored import StoredPositions, read_distances, write_group
 
-__all__ = ["compute_distances", "label_all_frames", "label_and_choose", "link"]
+__all__ = ["compute_distances", "distance_units", "label_all_frames", "label_and_choose", "link"]
 
 Result = TypeVar("Result")
 
 
-def compute_distances(store: Store, plan: ClusterPlan, progress: Progress) -> int:
+def compute_distances(store: Store, plan: ClusterPlan, writer: Writer, progress: Progress) -> int:
     """Compute the RMSDs of all pairs of the subset; returns how many weren't there yet."""
     if is_complete(store, plan.distances):
         progress.note("distances of this subset are there already")
         return 0
-    rmsd, metric = plan.rmsd, plan.metric
-    n_subset = len(plan.subset_frame)
+    units, scheduler = distance_units(store, plan, writer), plan.config.scheduler
+    try:
+        return carry_out(store, units, workers=plan.workers, scheduler=scheduler, progress=progress)
+    finally:
+        forget_frames()
+
+
+def distance_units(store: Store, plan: ClusterPlan, writer: Writer) -> Units:
+    """Begin the distances; returns what is left of them."""
+    rmsd, metric, n_subset = plan.rmsd, plan.metric, len(plan.subset_frame)
     total = n_pairs(n_subset)
-    with store.step(plan.distances, hint=HINT, attrs=plan.subset_attrs) as journal:
-        for spec, length in zip(SUBSET, (n_subset, total), strict=True):
-            store.ensure_array(plan.subset_group, spec, [length], named_after(metric.text, spec))
-        journal.commit(store.write_all(f"{plan.subset_group}/subset_frame", plan.subset_frame))
-
-        missing = np.flatnonzero(~journal.done(rmsd)).tolist()
-        length = store.chunk_length(rmsd)
-        n_missing = sum(len(chunk_range(chunk, chunk=length, length=total)) for chunk in missing)
-        kernel = PairwiseRmsd(
-            take(store, "position", plan.subset_frame, metric.read_atoms), metric.for_kernels()
-        )
-
-        def compute(chunks: FrameRange) -> tuple[list[Record], int]:
-            start = chunks.start * length
-            values = kernel.pairs(start, min(chunks.stop * length, total))
-            records = [
-                store.write_chunk(rmsd, chunk, values[chunk * length - start :][:length])
-                for chunk in range(chunks.start, chunks.stop)
-            ]
-            return records, len(values)
-
-        # Enough tasks for all threads to be busy to the end.
-        at_once = max(1, min(chunks_at_once(n_subset), len(missing) // (2 * plan.workers)))
-        tasks = (
-            FrameRange(first, min(first + at_once, run.stop))
-            for run in consecutive_runs(missing)
-            for first in range(run.start, run.stop, at_once)
-        )
-        progress.start("cluster: distances", total=total, done=total - n_missing, unit="pairs")
-        try:
-            with journal.batches() as finished:
-                for records, count in ThreadExecutor(plan.workers).map_unordered(compute, tasks):
-                    finished(*records)
-                    progress.advance(count)
-        finally:
-            progress.finish()
-    return n_missing
+    journal = store.begin(plan.distances, hint=HINT, attrs=plan.subset_attrs)
+    for spec, size in zip(SUBSET, (n_subset, total), strict=True):
+        store.ensure_array(plan.subset_group, spec, [size], named_after(metric.text, spec))
+    journal.commit(store.write_all(f"{plan.subset_group}/subset_frame", plan.subset_frame))
+    missing = np.flatnonzero(~journal.done(rmsd)).tolist()
+    length = store.chunk_length(rmsd)
+    shared_bytes, worker_bytes = pair_unit_bytes(store, metric, n_subset)
+    return Units(
+        journal=journal,
+        unit=PairUnit(
+            path=store.path,
+            staging=writer.staging,
+            group=plan.subset_group,
+            fingerprint=plan.distances.fingerprint,
+            metric=metric,
+        ),
+        chunks=missing,
+        title="cluster: distances",
+        measure="pairs",
+        total=total,
+        left=sum(len(chunk_range(chunk, chunk=length, length=total)) for chunk in missing),
+        shared_bytes=shared_bytes,
+        worker_bytes=worker_bytes,
+        at_once=chunks_at_once(n_subset),
+    )
 
 
 def link(store: Store, plan: ClusterPlan, progress: Progress) -> Tree | None:

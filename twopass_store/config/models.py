@@ -167,6 +167,13 @@ Threads = Annotated[
     Annotated[int, Field(ge=1, le=4096)] | None,
     Field(description="Threads; by default as many as there are processors."),
 ]
+Scheduler = Annotated[
+    Annotated[str, Written("ADDRESS")] | None,
+    Field(
+        description="Run on the workers of a dask.distributed cluster, such as tcp://host:8786, or its "
+        "scheduler file; they must see the store under the same path, and `memory` is that of each."
+    ),
+]
 OnlyName = Annotated[
     Name | None, Field(description="Name of the clustering, if not default or the only one.")
 ]
@@ -400,6 +407,7 @@ class ClusterConfig(_Model):
     """
     memory: Memory = None
     workers: Threads = None
+    scheduler: Scheduler = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -468,6 +476,8 @@ class ClusterConfig(_Model):
         return {option: getattr(self, option) for option in taken if getattr(self, option) is not False}
 
     def _fits_all_frames(self) -> None:
+        if self.scheduler is not None:
+            raise ValueError("`scheduler`: `all_frames` keeps no distances to be shared out; leave it out")
         others = ("leader_frames", "leaders_per_cluster", "faithfulness", "max_leaders")
         given = [
             option for option in ("subset_frames", "stride", *others) if getattr(self, option) is not None
@@ -585,10 +595,7 @@ class AssignConfig(_Model):
     """
     memory: Memory = None
     workers: Threads = None
-    scheduler: Annotated[str, Written("ADDRESS")] | None = None
-    """Run on the workers of a dask.distributed cluster, such as tcp://host:8786; they must see the store
-    under the same path, and `memory` is that of each.
-    """
+    scheduler: Scheduler = None
 
     @model_validator(mode="after")
     def _covers(self) -> Self:

@@ -70,6 +70,7 @@ class ClusterOptions(_Subset, total=False):
     """Fields of `ClusterConfig`."""
 
     name: str
+    scheduler: str | None
     mass_weighted: bool
     masses: Path | None
     no_fit: bool

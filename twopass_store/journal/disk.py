@@ -76,12 +76,18 @@ class Writer:
     staging
         The lock's own folder for temporary files, on the file system of what is written. It goes with the
         lock, so that nothing is written without one.
+
+    Attributes
+    ----------
+    job
+        Name of a job for which the lock is kept when its holder ends; empty for none.
     """
 
     disk: ClassVar[Disk] = Disk()
 
     def __init__(self, staging: Path) -> None:
         self.staging = staging
+        self.job = ""
 
     def write(self, path: Path, data: bytes | bytearray | memoryview) -> None:
         """Put `data` at `path`, whole or not at all, and on the disk when this returns.

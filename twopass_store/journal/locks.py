@@ -81,9 +81,8 @@ def hold(
     *,
     break_lock: bool = False,
     restart: bool = False,
-    job: str = "",
 ) -> Iterator[Writer]:
-    """Hold locks while the block runs; yields what may write as long as it does.
+    """Hold locks while the block runs, or for a job; yields what may write as long as it does.
 
     Parameters
     ----------
@@ -96,8 +95,6 @@ def hold(
         those that are kept for a job.
     restart
         Tell readers that what the locks stand for is discarded and made anew.
-    job
-        Keep the locks, and the writer's staging folder, for a job of that name if the block ends well.
 
     Raises
     ------
@@ -108,18 +105,19 @@ def hold(
     """
     staging = folder / f"{STAGING}.{uuid.uuid4().hex}"
     records = _take(folder, locks, staging, break_lock=break_lock, restart=restart)
+    writer = Writer(staging)
     try:
-        yield Writer(staging)
+        yield writer
     except BaseException:
         # What went wrong first is what counts.
         with suppress(OSError):
             _give_back(folder, staging, records)
         raise
     try:
-        if job:
+        if writer.job:
             for path in records:
-                Writer(staging).write(
-                    path, json.dumps({**_record(path), "restart": False, "job": job}).encode()
+                writer.write(
+                    path, json.dumps({**_record(path), "restart": False, "job": writer.job}).encode()
                 )
             _let_go(records)
         else:

@@ -51,8 +51,6 @@ class Stage(ABC, Generic[Result]):
 
     hint: str
     """How a user gets past a plan with other parameters, the end of an error message."""
-    job: str = ""
-    """What a job of it is called: its command's name. Empty if it can't be one."""
 
     @abstractmethod
     def locks(self) -> Sequence[Lock]:
@@ -101,7 +99,7 @@ def run_stage(
     progress
         Progress reporter.
     plan_job
-        Called instead of the stage's `work`: plans a job, for which the locks are kept.
+        Called instead of the stage's `work`, to plan a job.
 
     Raises
     ------
@@ -125,8 +123,7 @@ def run_stage(
         if not restart and all(is_complete(store, step.plan) for step in steps):
             return None
         stage.prepare(store)
-        job = stage.job if plan_job is not None else ""
-        with hold(folder, stage.locks(), break_lock=break_lock, restart=restart, job=job) as writer:
+        with hold(folder, stage.locks(), break_lock=break_lock, restart=restart) as writer:
             store = Store.open(path, writer=writer)
             planned = [step.plan.fingerprint for step in steps]
             steps = stage.plan(store)
