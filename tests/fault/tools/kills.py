@@ -19,7 +19,7 @@ from forked import Forked
 # A store of 510 frames has 16 chunks of positions, 4 of labels, and 3 of the distances of 100 frames.
 CHUNKS = {"position_bytes": 1 << 14, "frames": 128, "pairs": 2048}
 
-UNITS = ("position", "rmsd", "label", "second_label")
+UNITS = ("position", "rmsd", "cover_label", "label", "second_label")
 """Arrays of which a chunk is written once for each unit."""
 
 TOP = EXAMPLE / "alanine-dipeptide.pdb"
@@ -65,6 +65,7 @@ INGEST = "ingest run.zarr {in}/a.xtc {in}/b.xtc --top {in}/top.pdb"
 APPEND = "ingest run.zarr {in}/growing.xtc {in}/b.xtc --append"
 CLUSTER = "cluster run.zarr --stride 5"
 SCAN = "scan run.zarr --stride 5 --n-clusters 2:6"
+COVER = "assign run.zarr --cover 0.5A"
 EXPORT = "export run.zarr coordinates --overwrite"
 
 # The folder before a scenario: the one that it is made of, and commands.
@@ -79,7 +80,7 @@ BASES: dict[str, tuple[str | None, tuple[str, ...]]] = {
         (
             "ingest run.zarr {in}/growing.xtc --top {in}/top.pdb --workers 1",
             "cluster run.zarr --stride 3 --n-clusters 4",
-            "assign run.zarr --margin",
+            f"{COVER} --margin",
         ),
     ),
     "appended": ("to append", (f"{APPEND} --workers 1",)),
@@ -96,10 +97,10 @@ SCENARIOS = (
     Scenario("ingest", "empty", INGEST),
     Scenario("append", "to append", APPEND),
     Scenario("cluster", "ingested", f"{CLUSTER} --n-clusters 4"),
-    Scenario("assign with margins", "clustered", "assign run.zarr --margin"),
+    Scenario("assign with cover and margins", "clustered", f"{COVER} --cover-link --margin"),
     Scenario("cluster by gromos", "ingested", f"{CLUSTER} --method gromos --cutoff 0.7A"),
     Scenario("cluster all frames", "ingested", "cluster run.zarr --method gromos --cutoff 0.7A --all-frames"),
-    Scenario("assign what was appended", "appended", "assign run.zarr --margin"),
+    Scenario("assign what was appended", "appended", f"{COVER} --margin"),
     Scenario("scan", "clustered", f"{SCAN} --linkage average --linkage ward"),
     Scenario("recut", "labelled", "recut run.zarr --as fine --n-clusters 6"),
     Scenario("assign anew", "labelled", "assign run.zarr --noise-cutoff 0.8A --restart"),
