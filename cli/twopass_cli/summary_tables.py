@@ -11,7 +11,7 @@ from rich.console import Console
 
 from twopass_store.assign import Rule
 from twopass_store.config import format_length
-from twopass_store.report import ClusterTable
+from twopass_store.report import ClusterTable, cover_in_words
 from twopass_store.schema import DEFAULT_METRIC
 
 from .tables import count, decimal, formatted, print_facts, print_table, stdout_console
@@ -220,7 +220,7 @@ def _facts(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
         facts.append(("Metric", f"{attrs['metric']}{more and f' ({more})'}"))
     facts += _passes(attrs)
     if "cover_nm" in attrs:
-        facts.append(("Cover", _cover(attrs)))
+        facts.append(("Cover", cover_in_words(attrs)))
     if "noise_cutoff_nm" in attrs:
         beyond = attrs["n_beyond_noise_cutoff"]
         text = f"{count(beyond, 'frame')} farther than {format_length(attrs['noise_cutoff_nm'])}"
@@ -238,9 +238,10 @@ def _print_versions(console: Console, attrs: Mapping[str, Any]) -> None:
 
 def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Say what the first pass did, and what leaders the second one had."""
+    n_chosen = attrs["n_leaders"] - attrs.get("n_cover_leaders", 0)
     if "subset" not in attrs:
         each = "each a cluster" if attrs["labels_by"] == "order" else "a cluster for each file"
-        return [("Leaders", f"{count(attrs['n_leaders'], 'structure')} from outside, {each}; no first pass")]
+        return [("Leaders", f"{count(n_chosen, 'structure')} from outside, {each}; no first pass")]
     if "cutoff_nm" in attrs:
         asked = f"cut at {format_length(attrs['cutoff_nm'])}"
     else:
@@ -261,7 +262,7 @@ def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
         "random": f"random, seed {attrs.get('seed')}",
     }[attrs["leader_method"]]
     rule = Rule.of(attrs)
-    second = f"{count(attrs['n_leaders'], 'leader')} ({method}), "
+    second = f"{count(n_chosen, 'leader')} ({method}), "
     second += "" if rule == Rule() else f"{rule.text}; "
     share, got = attrs["recovered_share"], "got"
     if rule.keeps_subset:
@@ -272,19 +273,6 @@ def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     if attrs.get("most_confused"):
         second += f"; most often confused: {attrs['most_confused']}"
     return [("First pass", first), ("Second pass", second)]
-
-
-def _cover(attrs: Mapping[str, Any]) -> str:
-    """Say what a cover added."""
-    added = f"{count(attrs['n_cover_leaders'], 'leader')} added"
-    text = f"every frame within {format_length(attrs['cover_nm'])} of a leader: {added}"
-    if not attrs["n_cover_clusters"]:
-        return f"{text}, no cluster opened"
-    return (
-        f"{text}, {count(attrs['n_cover_clusters'], 'cluster')} opened with {attrs['cover_share']:.2%} of "
-        f"the frames; {attrs['n_cover_clusters_missed']:,} of them without a frame of the first pass, missed "
-        "by its stride"
-    )
 
 
 def _medoids(clusters: SimpleNamespace, attrs: Mapping[str, Any]) -> dict[str, Iterable[Any]]:

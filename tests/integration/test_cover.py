@@ -26,6 +26,7 @@ from twopass_store import (
 )
 from twopass_store.errors import ConfigError, FingerprintMismatchError
 from twopass_store.linkage import Joining
+from twopass_store.report import cover_in_words
 
 N_FRAMES = 300
 VISIT = slice(131, 136)
@@ -92,7 +93,9 @@ def test_cover__is_the_greedy_net_and_leaves_no_frame_farther_than_it_says(
 
 def test_state_that_the_stride_missed__is_found_and_told_of(store, twopass, tmp_path):
     table = twopass("assign", store, "--cover", "2A", "--restart").stdout
-    assert "1 leader added, 1 cluster opened with 1.67% of the frames; 1 of them" in " ".join(table.split())
+    text = cover_in_words(summarize(store).attrs)
+    assert text in table.replace("\n             ", " ")
+    assert re.findall(r"[\d.]+%?(?= *[,;]|$| of the frames)", text) == ["1", "1", "1.67%", "1"]
     with open_results(store) as results:
         assert set(results.label.values[VISIT]) == {3}
         assert (results.label == 3).sum() == VISIT.stop - VISIT.start

@@ -13,6 +13,7 @@ from ..analysis import COLORS, OTHERS, brief, dendrogram, distance_map, rmsd_his
 from ..assign import Rule
 from ..cluster import stored_scan
 from ..errors import ConfigError
+from ..report import cover_in_words
 from ..store import Store
 from .methods import methods
 from .structures import MAX_BYTES, structures
@@ -77,7 +78,11 @@ def _facts(summary: xr.Dataset) -> dict[str, Any]:
     rule = Rule.of(summary.attrs)
     if rule.keeps_subset:
         del found["recovered_share"]
-    return found if rule == Rule() else {**found, "rule": rule.text}
+    if rule != Rule():
+        found["rule"] = rule.text
+    if "cover_nm" in summary.attrs:
+        found["cover"] = cover_in_words(summary.attrs)
+    return found
 
 
 def _methods(store: Store, summary: xr.Dataset) -> str:

@@ -24,11 +24,14 @@ def methods(facts: Mapping[str, Any]) -> str:
         f"Structures were compared by the {facts['metric']}, over "
         f"{_count(facts['n_selected_atoms'], 'atom')} ({facts['atoms']}{_metric(facts)}).",
     ]
-    rule = f"each frame was given the label of the nearest of {_count(facts['n_leaders'], 'leader')}"
+    n_chosen = facts["n_leaders"] - facts.get("n_cover_leaders", 0)
+    rule = f"each frame was given the label of the nearest of {_count(n_chosen, 'leader')}"
     if facts.get("subset"):
-        text += [_first_pass(facts), *_second_pass(facts)]
+        text += [_first_pass(facts), *_second_pass(facts, n_chosen)]
     else:
         text.append(f"{rule.capitalize()}, which are structures from elsewhere.")
+    if facts.get("cover_nm"):
+        text.append(_cover(facts))
     if facts.get("noise_cutoff_nm"):
         beyond = facts["n_beyond_noise_cutoff"]
         text.append(
@@ -76,8 +79,23 @@ def _first_pass(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _second_pass(facts: Mapping[str, Any]) -> list[str]:
-    rule, leaders = Rule.of(facts), _count(facts["n_leaders"], "leader")
+def _cover(facts: Mapping[str, Any]) -> str:
+    added, share = _count(facts["n_cover_leaders"], "leader"), f"{facts['cover_share']:.2%} of the frames"
+    then = f"each opened a cluster ({share})"
+    if facts["cover_link"]:
+        opened = _count(facts["n_cover_clusters"], "cluster")
+        then = (
+            f"each joined the cluster at the least distance by {facts['linkage_method']} linkage, if that "
+            f"was not above the cut, or opened one ({opened}, {share})"
+        )
+    return (
+        f"Before, frames farther than {facts['cover_nm']:.6g} nm from every leader were made leaders too, "
+        f"one after the other in their order, until there was none ({added}); {then}."
+    )
+
+
+def _second_pass(facts: Mapping[str, Any], n_leaders: int) -> list[str]:
+    rule, leaders = Rule.of(facts), _count(n_leaders, "leader")
     text = f"In the second pass, each frame was given the label of the nearest of {leaders}{_leaders(facts)}."
     if rule.within_nm is not None:
         text = (

@@ -30,11 +30,12 @@ function showText() {
   const facts = content.facts;
   byId("heading").textContent = `${content.store}: ${content.name}`;
   const parts = [count(facts.n_frames, "frame"), count(facts.n_trajectories, "file"), count(facts.n_atoms, "atom"),
-    count(facts.n_clusters_found, "cluster"), count(facts.n_leaders, "leader")];
+    count(content.clusters.length, "cluster"), count(facts.n_leaders, "leader")];
   if (facts.rule) parts.push(facts.rule);
   if (facts.recovered_share !== undefined && facts.recovered_share !== null) {
     parts.push(`${percent(facts.recovered_share)} of the subset got their first-pass label back`);
   }
+  if (facts.cover) parts.push(facts.cover);
   if (facts.n_beyond_noise_cutoff) parts.push(`${count(facts.n_beyond_noise_cutoff, "frame")} beyond the noise cutoff`);
   byId("facts").textContent = parts.join(" · ");
   byId("methods").textContent = content.methods;

@@ -6,7 +6,7 @@ from .compare import compare_labels
 from .plot import check_plot, draw_scan, plot_scan
 from .runs import Runs, frame_chunks, group_of_frames, short_names
 from .status import StageStatus, StoreStatus, store_status
-from .summary import ClusterTable, cluster_table, summarize
+from .summary import ClusterTable, cluster_table, cover_in_words, summarize
 
 __all__ = [
     "ClusterTable",
@@ -16,6 +16,7 @@ __all__ = [
     "check_plot",
     "cluster_table",
     "compare_labels",
+    "cover_in_words",
     "draw_scan",
     "finished_assign",
     "frame_chunks",

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import SummaryConfig, SummaryOptions, validated
+from ..config import SummaryConfig, SummaryOptions, format_length, validated
 from ..store import Store, at_one_state, chosen_clustering, plain_attributes, store_path
 from .columns import Clusters, Variables, described
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ClusterTable", "cluster_table", "summarize"]
+__all__ = ["ClusterTable", "cluster_table", "cover_in_words", "summarize"]
 
 Result = TypeVar("Result")
 
@@ -168,8 +168,24 @@ def _cover(clusters: Clusters) -> dict[str, Any]:
     return {
         **clusters.leaders.cover,
         "cover_share": float(clusters.n_frames[opened].sum() / clusters.n_frames.sum()),
-        "n_cover_clusters_missed": int((clusters.totals.n_of_subset[opened] == 0).sum()),
+        "n_cover_clusters_missed": None
+        if clusters.subset is None
+        else int((clusters.totals.n_of_subset[opened] == 0).sum()),
     }
+
+
+def cover_in_words(attrs: Mapping[str, Any]) -> str:
+    """Say what a cover added, from the attributes of `summarize`."""
+    leaders, opened, missed = (
+        attrs.get(f"n_cover_{what}") for what in ("leaders", "clusters", "clusters_missed")
+    )
+    text = f"every frame within {format_length(attrs['cover_nm'])} of a leader; leaders added: {leaders:,}, "
+    text += f"clusters that these opened: {opened:,}"
+    if opened:
+        text += f", with {attrs['cover_share']:.2%} of the frames"
+    if opened and missed is not None:
+        text += f"; of these without a frame of the first pass, missed by its stride: {missed:,}"
+    return text
 
 
 def _counts(clusters: Clusters, dim: str, names: tuple[str, ...]) -> Variables:
