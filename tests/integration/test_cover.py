@@ -61,6 +61,11 @@ def store(tmp_path_factory: pytest.TempPathFactory, trajectory: md.Trajectory) -
     return folder / "s.zarr"
 
 
+@pytest.fixture(scope="module")
+def distances(trajectory: md.Trajectory) -> np.ndarray:
+    return kabsch_matrix(trajectory.xyz, trajectory.xyz)
+
+
 def greedy_net(distances: np.ndarray, chosen: list[int], radius: float) -> list[int]:
     """Frames that are added in their order, from the square matrix of all distances."""
     leaders = list(chosen)
@@ -73,7 +78,7 @@ def greedy_net(distances: np.ndarray, chosen: list[int], radius: float) -> list[
 @given(radius=st.floats(0.02, 0.3), workers=st.integers(1, 3))
 @settings(max_examples=6, deadline=None, phases=[Phase.generate])
 def test_cover__is_the_greedy_net_and_leaves_no_frame_farther_than_it_says(
-    store, trajectory, radius, workers
+    store, trajectory, distances, radius, workers
 ):
     assign_frames(store, cover=radius, workers=workers, restart=True)
     with open_results(store) as results:
@@ -81,7 +86,6 @@ def test_cover__is_the_greedy_net_and_leaves_no_frame_farther_than_it_says(
         leaders, labels = results.leader_frame.values, results.leader_label.values
         label, index, rmsd = (results[name].values for name in ("label", "leader_index", "rmsd_to_leader"))
         positions = results.leader_position.values
-    distances = kabsch_matrix(trajectory.xyz, trajectory.xyz)
     n_chosen = len(leaders) - n_cover
     assert leaders[n_chosen:].tolist() == greedy_net(distances, leaders[:n_chosen].tolist(), radius)
     assert labels[n_chosen:].tolist() == list(range(3, 3 + n_cover))
