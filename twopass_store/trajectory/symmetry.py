@@ -283,35 +283,36 @@ def _refine(graph: Any, colours: dict[int, Any]) -> dict[int, Any]:
 def _chain_parts(
     topology: md.Topology, selected: set[int], neighbours: dict[int, set[int]]
 ) -> Iterator[_Part]:
-    """Yield the exchanges of chains that have the same residues, atoms, bonds and selected atoms."""
-    alike: dict[Any, list[Any]] = {}
+    """Yield the exchanges of chains with the same residues, atoms, bonds and selected atoms.
+
+    Solvent in a chain stays.
+    """
+    alike: dict[Any, list[tuple[str, list[int]]]] = {}
     for chain in topology.chains:
-        atoms = [atom.index for atom in chain.atoms]
-        if selected.isdisjoint(atoms) or all(map(is_solvent, chain.residues)):
+        residues = [residue for residue in chain.residues if not is_solvent(residue)]
+        atoms = [atom.index for residue in residues for atom in residue.atoms]
+        if selected.isdisjoint(atoms):
             continue
-        place, first = {atom: number for number, atom in enumerate(atoms)}, chain.residue(0).index
+        place = {atom: number for number, atom in enumerate(atoms)}
+        # -1 is an atom of another chain.
+        bonds = {atom: tuple(sorted(place.get(other, -1) for other in neighbours[atom])) for atom in atoms}
         signature = tuple(
             (
-                atom.residue.name,
-                atom.residue.index - first,
-                atom.name,
-                symbol_of(atom),
-                atom.index in selected,
-                # -1 for atoms of other chains.
-                tuple(sorted(place.get(other, -1) for other in neighbours[atom.index])),
+                residue.name,
+                *((a.name, symbol_of(a), a.index in selected, bonds[a.index]) for a in residue.atoms),
             )
-            for atom in chain.atoms
+            for residue in residues
         )
-        alike.setdefault(signature, []).append(chain)
+        alike.setdefault(signature, []).append((_chain_name(chain), atoms))
     for chains in alike.values():
         if len(chains) == 1:
             continue
-        atoms_of = [[atom.index for atom in chain.atoms] for chain in chains]
+        names, atoms_of = zip(*chains, strict=True)
         swaps: list[list[Mapping]] = [
             [{}, *(dict(zip(some + others, others + some, strict=True)) for others in atoms_of[first:])]
             for first, some in enumerate(atoms_of[:-1], start=1)
         ]
-        yield _Part("chains", f"chains {', '.join(map(_chain_name, chains))}", swaps)
+        yield _Part("chains", f"chains {', '.join(names)}", swaps)
 
 
 def _too_many(
