@@ -262,12 +262,13 @@ def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
         "random": f"random, seed {attrs.get('seed')}",
     }[attrs["leader_method"]]
     rule = Rule.of(attrs)
-    second = f"{count(n_chosen, 'leader')} ({method}), "
-    second += "" if rule == Rule() else f"{rule.text}; "
+    second = f"{count(n_chosen, 'leader')} ({method})"
+    second += "" if rule == Rule() else f", {rule.text}"
     share, got = attrs["recovered_share"], "got"
     if rule.keeps_subset:
-        share, got = attrs["faithfulness_overall"], "would get"
-    second += f"{share:.1%} of the subset frames {got} their first-pass label back"
+        share, got = attrs.get("faithfulness_overall"), "would get"
+    if share is not None:
+        second += f", {share:.1%} of the subset frames {got} their first-pass label back"
     if "faithfulness_held_out_overall" in attrs:
         second += f", {attrs['faithfulness_held_out_overall']:.1%} with leaders of the other half"
     if attrs.get("most_confused"):

@@ -199,6 +199,8 @@ def test_rule__is_told_and_belongs_to_the_clustering(store, twopass, tmp_path):
     assert json.dumps(rule) in page
     assert "the first of them, in this order, to which its RMSD was below 0.07 nm" in page
     assert "kept the labels" in page
+    twopass("cluster", store, "--name", "every", "--select", "all", *made[-5:], "--all-frames")
+    twopass("assign", store, "--name", "every")
     options = {"name": "told", "select": "all", "stride": 4, "method": "gromos", "cutoff": "0.7A"}
     with pytest.raises(FingerprintMismatchError, match=r"keep_subset_labels \(stored True"):
         cluster_subset(store, **options)
