@@ -192,14 +192,7 @@ SubsetStride = Annotated[
     Count | None, Field(description="Cluster every nth frame of the store, instead of `subset_frames`.")
 ]
 
-Equivalent = Annotated[
-    Literal["auto", "auto,chains"] | None,
-    Field(
-        description="Take the least RMSD over all exchanges of equivalent atoms, at most 1,000 permutations. "
-        "auto: the two ends of Arg, Asp, Glu, Leu, Phe, Tyr and Val, and what the bonds of a ligand make "
-        "alike. auto,chains: identical chains, too."
-    ),
-]
+Equivalent = Literal["auto", "auto,chains"]
 
 
 class _Model(BaseModel):
@@ -347,7 +340,11 @@ class ClusterConfig(_Model):
     """
     align_select: Selection | None = None
     """Atoms to superpose by, with `align_to`."""
-    symmetry: Equivalent = None
+    symmetry: Equivalent | None = None
+    """Take the least RMSD over all exchanges of equivalent atoms, at most 1,000 permutations. auto: the two
+    ends of Arg, Asp, Glu, Leu, Phe, Tyr and Val, and what the bonds of a ligand make alike. auto,chains:
+    identical chains, too.
+    """
     subset_frames: SubsetFrames = None
     stride: SubsetStride = None
     method: Literal["linkage", "gromos"] = "linkage"
@@ -533,7 +530,8 @@ class LeadersConfig(_Model):
     """With structures from outside: order makes each a cluster of its own, from 1; file makes those of a file
     one cluster. Clusters are numbered in the order given.
     """
-    symmetry: Equivalent = None
+    symmetry: Equivalent | None = None
+    """With structures from outside: exchange equivalent atoms as in twopass cluster."""
     memory: Memory = None
 
 
