@@ -15,8 +15,8 @@ REFUSED = 5
 """Exit code of a plan that needs more than its budget."""
 
 # Measures in a process of its own: a child counts the peak of whoever forked it as its own. The kernel keeps
-# the peak of each process, so that samples only have to catch which of them live at the same time; that of
-# the command itself is known exactly when it ends.
+# the peak of each process, so that samples only have to catch which of them live at the same time. When the
+# command ends, the peak of the largest of all is known exactly.
 _MEASURE = """
 import json, os, subprocess, sys, time
 def number(text, key):
@@ -50,9 +50,9 @@ while True:
     pid, status, usage = os.wait4(child.pid, os.WNOHANG)
     if pid:
         break
-    most = max(most, others(child.pid))
+    most = max(most, peak(child.pid) + others(child.pid))
     time.sleep(0.01)
-print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss + most, time.monotonic() - began,
+print(json.dumps([os.waitstatus_to_exitcode(status), max(usage.ru_maxrss, most), time.monotonic() - began,
                   usage.ru_utime + usage.ru_stime]))
 """
 

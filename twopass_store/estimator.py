@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cluster.choice import choose_as
-from .cluster.methods import METHODS, label_as, link_as
+from .cluster.methods import METHODS, label_as, link_as, require_package
 from .config import ClusterConfig, validated
 from .errors import ConfigError, TopologyMismatchError
 from .executors import PROCESS_BYTES, ThreadExecutor, available_cpus, memory_budget, require_within
@@ -105,7 +105,7 @@ class TwoPassClustering:
     ----------
     n_clusters, cutoff
         Where the tree is cut: a number of clusters, or a height in nm. With the method gromos, the RMSD of
-        neighbours.
+        neighbours; with kmedoids, the number of medoids.
     noise_cutoff
         Frames farther than this from every leader get the label -1, nm.
     **options
@@ -121,7 +121,7 @@ class TwoPassClustering:
     rmsd_to_leader_
         Of each frame of `fit`, shape (n_frames,), nm.
     subset_indices_, subset_labels_
-        Frames of the first pass and their labels, shape (n_subset,).
+        Frames of the first pass and their labels, shape (n_subset,); -1 for noise of the method hdbscan.
     leader_indices_, leader_labels_
         Frames that lead, and their clusters, shape (n_leaders,).
     medoid_indices_
@@ -169,6 +169,7 @@ class TwoPassClustering:
             name: value for name, value in self._given.items() if name != "noise_cutoff" and value is not None
         }
         config = validated(ClusterConfig, given)
+        require_package(config)
         if (
             METHODS[config.method].makes_tree
             and not isinstance(config.n_clusters, int)
@@ -193,17 +194,10 @@ class TwoPassClustering:
         distances = _distances(positions[subset], self._metric)
         self.linkage_ = link_as(config, distances, threads)
         found = label_as(config, distances, self.linkage_)
-        clustered = subset[found.members]
-        leaders = choose_as(
-            config,
-            threads,
-            found.distances,
-            found.labels[found.members],
-            np.searchsorted(found.members, found.medoids),
-        )
+        leaders = choose_as(config, threads, distances, found.labels, found.medoids)
         self.subset_indices_, self.subset_labels_ = subset, found.labels
         self.medoid_indices_ = subset[found.medoids]
-        self.leader_indices_, self.leader_labels_ = clustered[leaders.subset_index], leaders.label
+        self.leader_indices_, self.leader_labels_ = subset[leaders.subset_index], leaders.label
         self.leaders_ = positions[self.leader_indices_].copy()
         self._within = config.within_nm
         self.labels_, self.rmsd_to_leader_ = self._assign(positions)

@@ -225,7 +225,7 @@ CLUSTERING = (
         "int32",
         -1,
         "1",
-        "cluster of each subset frame by the first pass, from 1",
+        "cluster of each subset frame by the first pass, from 1; -1 for noise",
     ),
     ArraySpec(
         "leader_frame",

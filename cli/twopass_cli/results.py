@@ -84,9 +84,11 @@ def _wall_time(seconds: float) -> str:
 def print_clustering(store: Path, result: "ClusterResult", n_asked: str | None) -> None:
     """Print what a first pass found, and how faithful its leaders are."""
     asked = f" ({n_asked} asked for)" if n_asked and not result.n_clusters_reason else ""
+    n_clustered = result.n_subset_frames - result.n_subset_noise
+    noise = f", {count(result.n_subset_noise, 'frame')} of noise" if result.n_subset_noise else ""
     say(
         f"{store}: clustering {result.name} has {count(result.n_clusters, 'cluster')}{asked} of "
-        f"{count(result.n_subset_frames, 'subset frame')} and {count(result.n_leaders, 'leader')}"
+        f"{count(n_clustered, 'subset frame')}{noise} and {count(result.n_leaders, 'leader')}"
     )
     if result.n_clusters_reason:
         say(f"So many since they have the {plain(result.n_clusters_reason)}.")
@@ -99,7 +101,9 @@ def print_clustering(store: Path, result: "ClusterResult", n_asked: str | None) 
 
 
 def _faithfulness(result: "ClusterResult") -> str:
-    text = f"Faithfulness of the leaders: {result.faithfulness:.1%} of the subset frames get their label back"
+    these = "these" if result.n_subset_noise else "the"
+    text = f"Faithfulness of the leaders: {result.faithfulness:.1%} of {these} subset frames get their label "
+    text += "back"
     if not math.isnan(result.faithfulness_held_out):
         text += f", {result.faithfulness_held_out:.1%} with leaders chosen from the other half of the subset"
     if result.most_confused:
@@ -216,6 +220,8 @@ def _clustering(status: "StoreStatus", name: str) -> list[str]:
     cut = "–" if asked is None else f"into {asked}"
     if attrs["cutoff_nm"] is not None:
         cut = f"at {attrs['cutoff_nm']:g} nm"
+    if "min_cluster_size" in attrs:
+        cut = f"≥ {attrs['min_cluster_size']} frames"
     shares = (attrs.get(f"faithfulness_{part}overall") for part in ("", "held_out_"))
     faithful = ["–" if share is None else f"{share:.1%}" for share in shares]
     labelled = "–"

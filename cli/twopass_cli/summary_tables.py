@@ -221,10 +221,14 @@ def _facts(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts += _passes(attrs)
     if "cover_nm" in attrs:
         facts.append(("Cover", cover_in_words(attrs)))
+    beyond, why = attrs["n_beyond_noise_cutoff"], []
     if "noise_cutoff_nm" in attrs:
-        beyond = attrs["n_beyond_noise_cutoff"]
-        text = f"{count(beyond, 'frame')} farther than {format_length(attrs['noise_cutoff_nm'])}"
-        facts.append(("No label", f"{text} from every leader ({beyond / attrs['n_frames']:.1%})"))
+        why.append(f"farther than {format_length(attrs['noise_cutoff_nm'])} from every leader")
+    if attrs["n_subset_noise"] and Rule.of(attrs).keeps_subset:
+        why.append("that are noise of the first pass")
+    if why:
+        text = f"{count(beyond, 'frame')} {' or '.join(why)} ({beyond / attrs['n_frames']:.1%})"
+        facts.append(("No label", text))
     if attrs["n_not_finite"]:
         facts.append(("No label", f"{count(attrs['n_not_finite'], 'frame')} that are not finite"))
     return facts
@@ -242,17 +246,21 @@ def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "subset" not in attrs:
         each = "each a cluster" if attrs["labels_by"] == "order" else "a cluster for each file"
         return [("Leaders", f"{count(n_chosen, 'structure')} from outside, {each}; no first pass")]
-    if "cutoff_nm" in attrs:
+    if "min_cluster_size" in attrs:
+        asked = f"at least {count(attrs['min_cluster_size'], 'frame')} each"
+    elif "cutoff_nm" in attrs:
         asked = f"cut at {format_length(attrs['cutoff_nm'])}"
     else:
         asked = f"{count(attrs['n_clusters_asked'], 'cluster')} asked for"
     every = "every frame" if attrs["subset_stride"] == 1 else f"stride {attrs['subset_stride']}"
     rows = " on the rows of the RMSD matrix" if attrs.get("linkage_input") == "rows" else ""
-    by = f"{attrs['linkage_method']} linkage{rows}" if "linkage" in attrs else "gromos"
+    by = f"{attrs['linkage_method']} linkage{rows}" if "linkage" in attrs else attrs["method"]
     first = (
         f"{count(attrs['n_subset_frames'], 'subset frame')} ({every}), {by}, {asked}, "
         f"{attrs['n_clusters_found']} found"
     )
+    if attrs["n_subset_noise"]:
+        first += f", {attrs['n_subset_noise'] / attrs['n_subset_frames']:.1%} noise"
     first += ", numbered as by scipy" if attrs.get("label_order") == "linkage" else ""
     method = {
         "frames": "chosen by frame",
@@ -268,7 +276,8 @@ def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     if rule.keeps_subset:
         share, got = attrs.get("faithfulness_overall"), "would get"
     if share is not None:
-        second += f", {share:.1%} of the subset frames {got} their first-pass label back"
+        clustered = "clustered " if attrs["n_subset_noise"] else ""
+        second += f", {share:.1%} of the {clustered}subset frames {got} their first-pass label back"
     if "faithfulness_held_out_overall" in attrs:
         second += f", {attrs['faithfulness_held_out_overall']:.1%} with leaders of the other half"
     if attrs.get("most_confused"):

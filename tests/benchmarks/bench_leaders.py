@@ -42,7 +42,7 @@ from twopass_store.linkage import (
     held_out_labels,
     link_in_place,
     measure_faithfulness,
-    second_pass_labels,
+    second_pass,
 )
 from twopass_store.partition import n_pairs
 from twopass_store.rmsd import PairwiseRmsd, nearest_leaders, prepare_leaders
@@ -108,7 +108,7 @@ def judge(
     found = nearest_leaders(xyz, prepared)
     end = time.process_time()
     return leaders.label[found.index], {
-        "subset": measure_faithfulness(labels, second_pass_labels(condensed, leaders)).overall,
+        "subset": measure_faithfulness(labels, second_pass(condensed, leaders)[0]).overall,
         "held_out": measure_faithfulness(labels, held_out).overall,
         "leaders": leaders.label.size,
         "assign_us": 1e6 * (end - begin) / len(xyz),

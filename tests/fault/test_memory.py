@@ -78,6 +78,17 @@ def test_memory__superposing_on_a_reference_keeps_to_the_figures(runs: Runs) -> 
 
 
 @pytest.mark.usefixtures("ingested")
+@pytest.mark.parametrize(
+    "method", ["hdbscan --min-cluster-size 20 --min-samples 3", "kmedoids --n-clusters 10"]
+)
+def test_memory__libraries_with_a_square_matrix_keep_to_the_figures(method: str, runs: Runs) -> None:
+    pytest.importorskip({"hdbscan": "sklearn"}.get(method.split()[0], "kmedoids"))
+    options = ["--subset-frames", 4_000, "--select", "all", "--method", *method.split()]
+    arguments = ["cluster", "run.zarr", "--name", "square", *options]
+    runs.within(*arguments, memory=runs.figure(*arguments))
+
+
+@pytest.mark.usefixtures("ingested")
 def test_memory__first_run_compiles_within_the_figures(runs: Runs, tmp_path: Path, twopass: Twopass) -> None:
     """A user's first run has no machine code cached yet."""
     cache = tmp_path / "cache"

@@ -12,7 +12,7 @@ from twopass_store.linkage import (
     choose_leaders,
     cut,
     link_in_place,
-    second_pass_labels,
+    second_pass,
 )
 
 modest = settings(derandomize=True, max_examples=60, deadline=None)
@@ -77,4 +77,4 @@ def test_leaders__equal_brute_force_with_ties(condensed, n_clusters, per_cluster
         expected += own
     assert leaders.subset_index.tolist() == expected
     nearest = square[:, leaders.subset_index].argmin(axis=1)
-    np.testing.assert_array_equal(second_pass_labels(condensed, leaders), leaders.label[nearest])
+    np.testing.assert_array_equal(second_pass(condensed, leaders)[0], leaders.label[nearest])

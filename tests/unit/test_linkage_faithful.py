@@ -11,7 +11,8 @@ from twopass_store.linkage import (
     halves,
     held_out_labels,
     measure_faithfulness,
-    second_pass_labels,
+    number_by_share,
+    second_pass,
 )
 
 
@@ -86,10 +87,46 @@ def test_faithful__ends_where_nothing_can_be_mended():
 
 
 @pytest.mark.parametrize("method", ["faithful", "medoid", "random"])
+def test_leaders__and_figures_are_those_of_the_frames_without_noise(method):
+    _, square, labels = subset(5)
+    rng = np.random.default_rng(5)
+    with_noise = np.where(rng.random(labels.size) < 0.3, -1, labels).astype(np.int32)
+    rest = np.flatnonzero(with_noise > 0)
+    of_rest = np.ascontiguousarray(square[np.ix_(rest, rest)])
+    found = []
+    for distances, part in ((square, with_noise), (of_rest, with_noise[rest])):
+        condensed = squareform(distances, checks=False).astype(np.float32)
+        part, medoids = number_by_share(part, choose_medoids(condensed, part))
+        leaders = choose_leaders(condensed, part, method=method, per_cluster=2, seed=1, medoids=medoids)
+        half = halves(np.zeros(len(part))) if len(part) == len(rest) else halves_of(rest, len(part))
+        given = second_pass(condensed, leaders)[0]
+        held_out = held_out_labels(
+            condensed, part, half, lambda c, p: choose_leaders(c, p, method=method, per_cluster=2)
+        )
+        found.append((leaders, part, *(measure_faithfulness(part, each) for each in (given, held_out))))
+    (all_leaders, all_labels, *all_figures), (leaders, part, *figures) = found
+    assert all_leaders.subset_index.tolist() == rest[leaders.subset_index].tolist()
+    assert all_leaders.label.tolist() == leaders.label.tolist()
+    np.testing.assert_array_equal(all_labels[rest], part)
+    assert (np.delete(all_labels, rest) == -1).all()
+    for one, other in zip(all_figures, figures, strict=True):
+        assert (one.overall, one.n_judged) == (other.overall, other.n_judged)
+        np.testing.assert_array_equal(one.of_cluster, other.of_cluster)
+        np.testing.assert_array_equal(one.n_confused, other.n_confused)
+
+
+def halves_of(rest, n_frames):
+    """The halves of the rest, among all frames."""
+    half = np.zeros(n_frames, bool)
+    half[rest] = halves(np.zeros(len(rest)))
+    return half
+
+
+@pytest.mark.parametrize("method", ["faithful", "medoid", "random"])
 def test_faithfulness__equals_brute_force(method):
     condensed, square, labels = subset(3)
     leaders = choose_leaders(condensed, labels, method=method, per_cluster=2, seed=1)
-    given = second_pass_labels(condensed, leaders)
+    given = second_pass(condensed, leaders)[0]
     nearest = square[:, leaders.subset_index].argmin(axis=1)
     np.testing.assert_array_equal(given, leaders.label[nearest])
     measured = measure_faithfulness(labels, given)

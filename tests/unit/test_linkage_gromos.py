@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 
-from twopass_store.linkage import choose_leaders, gromos, second_pass_labels
+from twopass_store.linkage import choose_leaders, gromos, second_pass
 
 
 def brute(square, cutoff):
@@ -39,7 +39,7 @@ def test_gromos__equals_brute_force_with_ties(seed, n_frames, cutoff, ties):
     assert labels.tolist() == brute(square, np.float32(cutoff))
     leaders = choose_leaders(condensed, labels, method="centres", cutoff=cutoff)
     np.testing.assert_array_equal(leaders.subset_index, centres)
-    np.testing.assert_array_equal(second_pass_labels(condensed, leaders, within=cutoff), labels)
+    np.testing.assert_array_equal(second_pass(condensed, leaders, within=cutoff)[0], labels)
 
 
 def test_gromos__neighbours_are_nearer_than_the_cutoff_not_at_it():

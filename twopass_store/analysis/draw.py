@@ -96,7 +96,10 @@ class Plots:
         found = distance_map(self._results)
         for label in np.unique(found.label)[::-1]:
             x, y = found.xy[found.label == label].T
-            ax.scatter(x, y, s=8, color=color_of(int(label)), linewidths=0)
+            if label > 0:
+                ax.scatter(x, y, s=8, color=color_of(int(label)), linewidths=0)
+            else:
+                ax.scatter(x, y, s=8, color=NONE, edgecolors=OTHERS, label="noise")
         ax.set(xlabel="first coordinate (nm)", ylabel="second coordinate (nm)", aspect="equal")
         ax.set_title(
             f"{found.shown_share:.0%} of the variance is in this plane", loc="left", fontsize="small"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import ClusterConfig
+from ..config import ClusterConfig, format_length
 from ..errors import ConfigError
 from ..linkage import (
     Faithfulness,
@@ -17,13 +17,13 @@ from ..linkage import (
     halves,
     held_out_labels,
     measure_faithfulness,
-    second_pass_labels,
+    second_pass,
 )
 from ..store import Store, take
 from .methods import FirstPass
 from .plan import DEFAULT_FAITHFULNESS, ClusterPlan
 
-__all__ = ["LOW_FAITHFULNESS", "Choice", "choose", "choose_as", "warning"]
+__all__ = ["LOW_FAITHFULNESS", "Choice", "choose", "choose_as", "noise_warning", "warning"]
 
 LOW_FAITHFULNESS = 0.8
 """Below this, labels of frames outside the subset are too often wrong to pass without a warning."""
@@ -42,6 +42,8 @@ class Choice:
     held_out, split_by
         Faithfulness where the leaders were chosen from one half of the subset and judged on the other, and
         how it was split; None if leaders were given.
+    rmsd
+        Of each subset frame to its nearest leader, shape (n_subset,), nm.
     """
 
     leaders: Leaders
@@ -49,6 +51,7 @@ class Choice:
     measured: Faithfulness
     held_out: Faithfulness | None
     split_by: str | None
+    rmsd: NDArray[np.float32]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is stored along ``cluster`` and ``confusion``."""
@@ -80,33 +83,30 @@ def _pairs(measured: Faithfulness, count: int = 3) -> str:
     return ", ".join(f"{label} with {other} ({frames})" for label, other, frames in rows)
 
 
-def choose(
-    store: Store,
-    found: FirstPass,
-    plan: ClusterPlan,
-) -> Choice:
-    """Choose leaders as planned, and judge them on frames that they weren't chosen from, noise aside."""
+def choose(store: Store, distances: NDArray[np.float32], found: FirstPass, plan: ClusterPlan) -> Choice:
+    """Choose leaders as planned, and judge them on frames that they weren't chosen from.
+
+    `distances` are condensed, shape (n_pairs,), nm.
+    """
     config, by_method = plan.config, partial(choose_as, plan.config, plan.workers)
-    members, distances = found.members, found.distances
-    labels, frames = found.labels[members], plan.subset_frame[members]
+    labels = found.labels
     held_out = split_by = None
     if config.leader_frames is not None:
-        noise = np.setdiff1d(config.leader_frames, frames)
-        if noise.size:
+        index = np.searchsorted(plan.subset_frame, config.leader_frames)
+        leaders = Leaders(index, labels[index])
+        if noise := plan.subset_frame[index[leaders.label < 1]].tolist():
             raise ConfigError(
                 f"--leader-frames: the first pass left {', '.join(map(str, noise[:5]))} in no cluster, and a "
                 "leader stands for one. Choose frames of clusters."
             )
-        index = np.searchsorted(frames, config.leader_frames)
-        leaders = Leaders(index, labels[index])
     else:
-        leaders = by_method(distances, labels, np.searchsorted(members, found.medoids))
-        split_by, groups = _groups(store, frames)
+        leaders = by_method(distances, labels, found.medoids)
+        split_by, groups = _groups(store, plan)
         given = held_out_labels(distances, labels, halves(groups), by_method, within=config.within_nm)
         held_out = measure_faithfulness(labels, given)
-    measured = measure_faithfulness(labels, second_pass_labels(distances, leaders, within=config.within_nm))
-    leaders = Leaders(members[leaders.subset_index], leaders.label)
-    return Choice(leaders, found.medoids, measured, held_out, split_by)
+    given, rmsd = second_pass(distances, leaders, within=config.within_nm)
+    measured = measure_faithfulness(labels, given)
+    return Choice(leaders, found.medoids, measured, held_out, split_by, rmsd)
 
 
 def choose_as(
@@ -157,15 +157,30 @@ def warning(choice: Choice, config: ClusterConfig) -> str | None:
     )
 
 
-def _groups(store: Store, frames: NDArray[np.int64]) -> tuple[str, NDArray[np.int64]]:
-    """Return what frames are split by to judge leaders on others than they were chosen from.
+def noise_warning(choice: Choice, labels: NDArray[np.int32]) -> str | None:
+    """Say what the second pass makes of the first one's noise; None if there is none."""
+    is_noise = labels < 1
+    if not is_noise.any():
+        return None
+    cutoff = math.ceil(1e4 * float(choice.rmsd[~is_noise].max())) / 1e4
+    n_noise, n_beyond = int(is_noise.sum()), int((choice.rmsd[is_noise] > cutoff).sum())
+    return (
+        f"warning: {n_noise:,} of {len(labels):,} subset frames ({n_noise / len(labels):.1%}) are noise, but "
+        "the second pass gives frames the label of their nearest leader. To leave frames without a label, "
+        f"use `twopass assign --noise-cutoff`: at {format_length(cutoff)}, within which all clustered subset "
+        f"frames have a leader, {n_beyond:,} of the noise frames stay noise"
+    )
 
-    That is ``runs`` or ``trajectories``, and the one of each frame, shape (n_frames,); if there is but one,
-    ``blocks of time``, and zeros.
+
+def _groups(store: Store, plan: ClusterPlan) -> tuple[str, NDArray[np.int64]]:
+    """Return what the subset is split by to judge leaders on frames that they weren't chosen from.
+
+    That is ``runs`` or ``trajectories``, and the one of each subset frame, shape (n_subset,); if there is but
+    one, ``blocks of time``, and zeros.
     """
     for path, kind in (("run", "runs"), ("trajectory", "trajectories")):
         if store.has(path):
-            of_frame = take(store, path, frames)
+            of_frame = take(store, path, plan.subset_frame)
             if (of_frame != of_frame[0]).any():
                 return kind, of_frame
-    return "blocks of time", np.zeros(len(frames), np.int64)
+    return "blocks of time", np.zeros(len(plan.subset_frame), np.int64)

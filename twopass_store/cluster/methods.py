@@ -2,25 +2,30 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ClusterConfig
+from ..errors import ConfigError
 from ..linkage import (
     choose_medoids,
     cut,
     gromos,
+    hdbscan,
+    hdbscan_bytes,
+    kmedoids,
+    kmedoids_bytes,
     link_in_place,
     link_rows,
     linkage_bytes,
     number_by_share,
-    pairs_among,
 )
 from ..partition import n_pairs
 
-__all__ = ["METHODS", "FirstPass", "Method", "Tree", "label_as", "link_as", "tree_input"]
+__all__ = ["METHODS", "FirstPass", "Method", "Tree", "label_as", "link_as", "require_package", "tree_input"]
 
 Tree = NDArray[np.float64]
 """scipy's linkage, shape (n_frames − 1, 4)."""
@@ -41,12 +46,15 @@ class Method:
         Whether the frames are linked before; the tree is kept, for other cuts.
     is_ordered
         Whether it numbers clusters by share itself, in the order in which leaders are then asked.
+    package
+        What must be installed for it, besides what always is.
     """
 
     label: Callable[[ClusterConfig, NDArray[np.float32], Tree | None], NDArray[np.int32]]
     n_bytes: Callable[[ClusterConfig, int, int], int]
     makes_tree: bool = False
     is_ordered: bool = False
+    package: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,34 +67,40 @@ class FirstPass:
         Shape (n_subset,), from 1; -1 is noise.
     medoids
         Subset index of each cluster's medoid, shape (n_clusters,): of label 1 first.
-    members
-        Subset indices of the frames that aren't noise, shape (n_members,).
-    distances
-        Their condensed distances, float32, nm.
     """
 
     labels: NDArray[np.int32]
     medoids: NDArray[np.int64]
-    members: NDArray[np.int64]
-    distances: NDArray[np.float32]
 
 
 def label_as(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree | None) -> FirstPass:
     """Cluster a subset by the method of a config, whose number of clusters is known, and number the clusters.
 
-    `distances` are condensed, float32; `tree` is that of `link_as`.
+    `distances` are condensed, float32; `tree` is that of `link_as`. Raises a `ConfigError` if all is noise.
     """
     method = METHODS[config.method]
     labels = method.label(config, distances, tree)
-    members = np.flatnonzero(labels > 0)
-    if len(members) < len(labels):
-        distances = pairs_among(distances, members)
-    own = labels[members]
-    medoids = choose_medoids(distances, own)
+    if labels.max() < 1:
+        raise ConfigError(
+            f"Method {config.method} found no cluster of {config.min_cluster_size} frames: all {len(labels)} "
+            "frames are noise. Use a smaller --min-cluster-size or --min-samples. The distances are kept."
+        )
+    medoids = choose_medoids(distances, labels)
     if config.label_order == "share" and not method.is_ordered:
-        own, medoids = number_by_share(own, medoids)
-    labels[members] = own
-    return FirstPass(labels, members[medoids], members, distances)
+        labels, medoids = number_by_share(labels, medoids)
+    return FirstPass(labels, medoids)
+
+
+def require_package(config: ClusterConfig) -> None:
+    """Raise a `ConfigError` if the method of a config needs a package that isn't there."""
+    package = METHODS[config.method].package
+    try:
+        if package is not None:
+            distribution(package)
+    except PackageNotFoundError:
+        raise ConfigError(
+            f"Method {config.method} needs {package}, which isn't installed: pip install {package}"
+        ) from None
 
 
 def link_as(config: ClusterConfig, distances: NDArray[Any], n_threads: int) -> Tree | None:
@@ -118,11 +132,21 @@ def _gromos(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree | 
     return gromos(distances, cutoff=config.cutoff or 0.0)[0]
 
 
-def _gromos_bytes(config: ClusterConfig, n_frames: int, n_threads: int) -> int:
-    return 4 * n_pairs(n_frames) + 100 * n_frames
+def _hdbscan(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree | None) -> NDArray[np.int32]:
+    size, samples = config.min_cluster_size, config.min_samples
+    return hdbscan(distances, min_cluster_size=size, min_samples=samples)
+
+
+def _kmedoids(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree | None) -> NDArray[np.int32]:
+    assert isinstance(config.n_clusters, int)
+    return kmedoids(distances, n_clusters=config.n_clusters, seed=config.seed)[0]
 
 
 METHODS = {
     "linkage": Method(_cut, _linkage_bytes, makes_tree=True),
-    "gromos": Method(_gromos, _gromos_bytes, is_ordered=True),
+    "gromos": Method(
+        _gromos, lambda _, n_frames, __: 4 * n_pairs(n_frames) + 100 * n_frames, is_ordered=True
+    ),
+    "hdbscan": Method(_hdbscan, lambda _, n_frames, __: hdbscan_bytes(n_frames), package="scikit-learn"),
+    "kmedoids": Method(_kmedoids, lambda _, n_frames, __: kmedoids_bytes(n_frames), package="kmedoids"),
 }

@@ -20,7 +20,7 @@ from ..schema import LEADER_CHUNK_BYTES, SUBSET, ArraySpec, linkage_spec
 from ..store import Store, present_journal, provenance, require_ingest
 from ..trajectory import topology_bytes
 from .all_frames import affordable
-from .methods import METHODS
+from .methods import METHODS, require_package
 from .metric import choose_atoms, remarks_on, resolve_metric
 
 __all__ = [
@@ -122,6 +122,7 @@ def plan_cluster(
     MemoryBudgetError
         If the subset's distances need more memory than allowed; names the largest subset that fits.
     """
+    require_package(config)
     n_frames = store.shape("position")[0]
     fixed_bytes = PROCESS_BYTES + store.metadata_bytes
     if like is None:
@@ -214,6 +215,12 @@ def _check_counts(config: ClusterConfig, subset_frame: NDArray[np.int64], n_fram
         raise ConfigError(
             f"{config.n_clusters} clusters are asked for, and the subset has {n_subset} frames. "
             "Ask for fewer clusters, or take a larger subset (--subset-frames, --stride)."
+        )
+    at_least = max(config.min_cluster_size, config.min_samples or 0)
+    if config.method == "hdbscan" and at_least > n_subset:
+        raise ConfigError(
+            f"{at_least} frames are asked for in a cluster, and the subset has {n_subset}. Use a smaller "
+            "--min-cluster-size or --min-samples, or take a larger subset (--subset-frames, --stride)."
         )
     if config.leader_frames is not None:
         outside = [frame for frame in config.leader_frames if frame not in subset_frame]

@@ -27,7 +27,7 @@ from ..units import Units, UnitStage
 if TYPE_CHECKING:
     from .plan import ClusterPlan
 
-__all__ = ["HINT", "ClusterResult", "base_steps", "cluster_subset", "cut_in_words", "make_clustering"]
+__all__ = ["HINT", "ClusterResult", "asked_in_words", "base_steps", "cluster_subset", "make_clustering"]
 
 HINT = (
     "Use the same parameters, another name (--name, or cluster.name in a config), or --restart of `twopass "
@@ -45,8 +45,8 @@ class ClusterResult:
         Path of the store.
     name
         The clustering.
-    n_subset_frames, n_clusters, n_leaders
-        Counts; `n_clusters` as found, which may be fewer than asked for.
+    n_subset_frames, n_subset_noise, n_clusters, n_leaders
+        Counts; `n_clusters` as found, which may be fewer than asked for. Shares leave out the noise.
     n_clusters_reason
         Why so many, if that was left to be found out; else None.
     faithfulness
@@ -65,6 +65,7 @@ class ClusterResult:
     store: Path
     name: str
     n_subset_frames: int
+    n_subset_noise: int
     n_clusters: int
     n_leaders: int
     n_clusters_reason: str | None
@@ -199,7 +200,7 @@ class ClusterStage(UnitStage[int]):
         if len(plan.metric.atoms) == 1 and plan.metric.fit == "pairs":
             note("the RMSD of a single atom is always 0: select more atoms to tell frames apart")
         if self.config.cutoff is not None:
-            note(cut_in_words(self.config))
+            note(asked_in_words(self.config))
         if doubt := doubt_of_unit("cutoff", self.config.cutoff):
             note(doubt)
 
@@ -227,8 +228,10 @@ class ClusterStage(UnitStage[int]):
             yield distance_units(store, self.planned, writer)
 
 
-def cut_in_words(config: ClusterConfig) -> str:
-    """Say what the cutoff is of."""
+def asked_in_words(config: ClusterConfig) -> str:
+    """Say what decides on the number of clusters if it isn't given."""
+    if config.method == "hdbscan":
+        return f"of at least {config.min_cluster_size} frames"
     what = "tree cut at" if config.method == "linkage" else "neighbours within"
     return f"{what} {format_length(config.cutoff or 0)}"
 
@@ -255,13 +258,15 @@ def _finished_steps(store: Store, name: str) -> list[Step]:
 def _result(store: Store, name: str, n_pairs_computed: int | None) -> ClusterResult:
     group = f"clusterings/{name}"
     attrs = store.attrs(group)
+    labels = store.read(f"{group}/subset_label")
     held_out = attrs.get("faithfulness_held_out_overall")
     confused = [f"{group}/{column}" for column in ("confused_label", "confused_with", "n_confused")]
     columns = [store.read(path)[:3].tolist() for path in confused if store.has(path)]
     return ClusterResult(
         store=store.path,
         name=name,
-        n_subset_frames=store.shape(f"{group}/subset_label")[0],
+        n_subset_frames=labels.size,
+        n_subset_noise=int((labels < 1).sum()),
         n_clusters=attrs["n_clusters_found"],
         n_leaders=store.shape(f"{group}/leader_frame")[0],
         n_clusters_reason=attrs["n_clusters_reason"],

@@ -1,10 +1,10 @@
 """The persisted steps of a first pass: distances, linkage, and the cut with its leaders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +22,16 @@ from ..schema import CLUSTERING, FAITHFULNESS, SUBSET
 from ..store import Rows, Step, Store, discard, is_complete, provenance
 from ..units import Units, carry_out
 from .all_frames import StoredState
-from .choice import choose, warning
+from .choice import choose, noise_warning, warning
 from .judge import scan_tree
 from .methods import METHODS, FirstPass, Tree, label_as, link_as, tree_input
 from .neighbours import AllFrames, PositionFile
 from .pairs import PairUnit, forget_frames
 from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options, pair_unit_bytes
-from .stage import HINT, cut_in_words
+from .stage import HINT, asked_in_words
 from .stored import StoredPositions, read_distances, write_group
 
 __all__ = ["compute_distances", "distance_units", "label_all_frames", "label_and_choose", "link"]
-
-Result = TypeVar("Result")
 
 
 def compute_distances(store: Store, plan: ClusterPlan, writer: Writer, progress: Progress) -> int:
@@ -91,16 +89,12 @@ def link(store: Store, plan: ClusterPlan, progress: Progress) -> Tree | None:
     with store.step(plan.tree, hint=HINT) as journal:
         store.ensure_array(plan.subset_group, plan.linkage, [len(plan.subset_frame) - 1, 4])
         distances = read_distances(store, plan.rmsd, tree_input(plan.config))
-        tree = _on_a_thread(partial(link_as, plan.config, distances, plan.workers))
+        linking = partial(link_as, plan.config, distances, plan.workers)
+        # On a thread, since Ctrl-C can't end a process whose main thread is in the middle of C code.
+        (tree,) = ThreadExecutor(1).map_unordered(lambda call: call(), [linking])
         assert tree is not None
         journal.commit(store.write_all(path, tree))
     return tree
-
-
-def _on_a_thread(work: Callable[[], Result]) -> Result:
-    """Work where Ctrl-C can end it: it can't if the main thread is in the middle of C code."""
-    (result,) = ThreadExecutor(1).map_unordered(lambda call: call(), [work])
-    return result
 
 
 def label_and_choose(
@@ -111,7 +105,7 @@ def label_and_choose(
     `as_planned` has no products, since their shapes are known only now. Raises a `ConfigError` that suggests
     where to cut the tree if the plan doesn't say.
     """
-    config = plan.config
+    config, package = plan.config, METHODS[plan.config.method].package
     if tree is not None and config.n_clusters is None and config.cutoff is None:
         raise ConfigError(
             "Where to cut the tree? Give --n-clusters K, or auto, or --cutoff LENGTH (or the same keys in a "
@@ -127,11 +121,10 @@ def label_and_choose(
         auto = scan_tree(store, plan, tree, distances, low, min(high, len(plan.subset_frame)), progress)
         config, reason = config.model_copy(update={"n_clusters": auto.n_clusters}), auto.reason
         progress.note(f"{config.n_clusters} clusters: {reason}")
-    found = _on_a_thread(partial(label_as, config, distances, tree))
-    heights = distances if tree is None else tree[:, 2]
-    doubt = _doubt_of_cutoff(config, found, heights)
-    del distances, heights
-    chosen = choose(store, found, plan)
+    if package is not None:
+        progress.note(f"clustering {len(plan.subset_frame):,} frames by {config.method} ({package})")
+    found = label_as(config, distances, tree)
+    chosen = choose(store, distances, found, plan)
     leaders = chosen.leaders
     n_found = len(found.medoids)
     unled = n_found - len(set(leaders.label.tolist()))
@@ -151,16 +144,22 @@ def label_and_choose(
     arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in (*FAITHFULNESS, *CLUSTERING))]
     group = f"clusterings/{config.name}"
     products = tuple(store.product(group, spec, array.shape) for spec, array in arrays)
-    attrs = {**_attrs(plan, config, n_found, reason), **chosen.attrs(), "provenance": provenance()}
+    attrs = {**_attrs(plan, config, n_found, reason), **chosen.attrs()}
     write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
-    asked = f"{config.n_clusters} asked for" if config.n_clusters else cut_in_words(config)
+    asked = f"{config.n_clusters} asked for" if config.n_clusters else asked_in_words(config)
     progress.note(f"clusters found: {n_found} ({asked}); leaders: {len(leader_frame)}")
     if config.keep_subset_labels:
         changed = 1 - chosen.measured.overall
         progress.note(f"subset frames keep their labels; the leaders would change {changed:.1%} of them")
-    for warned in (doubt, warning(chosen, config)):
-        if warned:
-            progress.note(warned)
+    heights = distances if tree is None else tree[:, 2]
+    doubts = (
+        _doubt_of_cutoff(config, found, heights),
+        warning(chosen, config),
+        noise_warning(chosen, found.labels),
+    )
+    for doubt in doubts:
+        if doubt:
+            progress.note(doubt)
 
 
 def label_all_frames(
@@ -187,9 +186,9 @@ def label_all_frames(
         }
         arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in CLUSTERING)]
         products = tuple(store.product(group, spec, array.shape) for spec, array in arrays)
-        attrs = {**_attrs(plan, config, len(centres), None), "provenance": provenance()}
+        attrs = _attrs(plan, config, len(centres), None)
         write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
-        progress.note(f"clusters found: {len(centres)} ({cut_in_words(config)}); their centres lead")
+        progress.note(f"clusters found: {len(centres)} ({asked_in_words(config)}); their centres lead")
     discard(store, stage)
     return compared
 
@@ -216,6 +215,12 @@ def _all_labels(
 
 def _attrs(plan: ClusterPlan, config: ClusterConfig, n_found: int, reason: str | None) -> dict[str, Any]:
     """Return the clustering's attributes, but for what its leaders are worth."""
+    made = {
+        name: value
+        for name, value in config.method_options().items()
+        if name in ("min_cluster_size", "min_samples", "seed")
+    }
+    package = METHODS[config.method].package
     return {
         "subset": plan.subset,
         "method": config.method,
@@ -228,12 +233,14 @@ def _attrs(plan: ClusterPlan, config: ClusterConfig, n_found: int, reason: str |
         "n_clusters_asked": config.n_clusters,
         "n_clusters_reason": reason,
         "cutoff_nm": config.cutoff,
+        **made,
         "n_clusters_found": n_found,
         "label_order": config.label_order,
         "leader_method": config.chosen_by,
         **({} if config.chosen_by == "frames" else leader_options(config)),
         "rule": config.assigned_by,
         "keep_subset_labels": config.keep_subset_labels,
+        "provenance": provenance(also=() if package is None else (package,)),
     }
 
 

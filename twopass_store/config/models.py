@@ -50,12 +50,14 @@ HEIGHT_IS_RMSD = ("average", "complete", "single", "weighted")
 """Linkages whose heights are RMSDs, so that a cutoff in nm means something."""
 
 METHODS_WITH: dict[str, tuple[str, ...]] = {
-    "n_clusters": ("linkage",),
+    "n_clusters": ("linkage", "kmedoids"),
     "cutoff": ("linkage", "gromos"),
     "linkage": ("linkage",),
     "linkage_input": ("linkage",),
     "label_order": ("linkage",),
     "all_frames": ("gromos",),
+    "min_cluster_size": ("hdbscan",),
+    "min_samples": ("hdbscan",),
 }
 """Fields of `ClusterConfig` that not every method of the first pass takes, with the methods that do."""
 
@@ -347,9 +349,12 @@ class ClusterConfig(_Model):
     """
     subset_frames: SubsetFrames = None
     stride: SubsetStride = None
-    method: Literal["linkage", "gromos"] = "linkage"
+    method: Literal["linkage", "gromos", "hdbscan", "kmedoids"] = "linkage"
     """linkage builds a tree and cuts it. gromos takes the frame with the most neighbours within `cutoff` out
-    of the subset, together with them, and goes on with the rest (Daura et al., 1999).
+    of the subset, together with them, and goes on with the rest (Daura et al., 1999). hdbscan finds dense
+    groups of `min_cluster_size` frames or more and leaves the rest as noise, -1; it needs scikit-learn.
+    kmedoids finds `n_clusters` medoids to which frames are nearest (FasterPAM); it needs the package
+    kmedoids.
     """
     all_frames: bool = False
     """With gromos, cluster every frame instead of a subset, exactly, and store no distances: every pair of
@@ -362,7 +367,15 @@ class ClusterConfig(_Model):
     lower height than before, which gives fewer clusters than requested.
     """
     n_clusters: Annotated[Count | Literal["auto"], Written("N|auto")] | None = None
-    """Cut the tree into this many clusters; auto takes the number that a scan from 2 to 30 suggests."""
+    """Cut the tree into this many clusters; auto takes the number that a scan from 2 to 30 suggests. With
+    kmedoids, the number of medoids.
+    """
+    min_cluster_size: Annotated[Count, Field(ge=2)] = 5
+    """With hdbscan, the subset frames that a cluster needs."""
+    min_samples: Count | None = None
+    """With hdbscan, the neighbours, the frame itself included, by which density is measured: the more, the
+    more frames are noise. By default as many as `min_cluster_size`.
+    """
     cutoff: Length | None = None
     """Cut the tree at this height: 0.2, 0.2nm or 2A (a bare number is nm). Not for ward, centroid, median and
     rows, whose heights aren't RMSDs. With gromos, the RMSD of neighbours.
@@ -396,7 +409,7 @@ class ClusterConfig(_Model):
     others get theirs by `rule`.
     """
     seed: Seed = 0
-    """Seed of random leaders."""
+    """Seed of random leaders, and of kmedoids."""
     linkage_input: Literal["condensed", "rows"] = "condensed"
     """condensed takes the RMSDs as distances, which is right. rows takes each frame's row of the RMSD matrix
     as a vector and clusters those, as scipy does when given a square matrix and MDTraj's worked example
@@ -467,8 +480,9 @@ class ClusterConfig(_Model):
         return {name: value for name, value in values.items() if value is not None and value is not False}
 
     def method_options(self) -> dict[str, Any]:
-        """Return the options that the method of the first pass takes and some other doesn't."""
-        taken = (option for option, takers in METHODS_WITH.items() if self.method in takers)
+        """Return the options that determine what the method of the first pass finds."""
+        taken = [option for option, takers in METHODS_WITH.items() if self.method in takers]
+        taken += ["seed"] if self.method == "kmedoids" else []
         # Switches that are off were no options once.
         return {option: getattr(self, option) for option in taken if getattr(self, option) is not False}
 
@@ -495,6 +509,8 @@ class ClusterConfig(_Model):
                 )
         if self.method == "gromos" and self.cutoff is None:
             raise ValueError("method gromos needs `cutoff`, the RMSD below which frames are neighbours")
+        if self.method == "kmedoids" and not isinstance(self.n_clusters, int):
+            raise ValueError("method kmedoids needs `n_clusters`, a number: auto judges the cuts of a tree")
 
     @property
     def chosen_by(self) -> str:

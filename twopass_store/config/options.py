@@ -82,6 +82,8 @@ class ClusterOptions(_Subset, total=False):
     linkage: str
     linkage_input: str
     n_clusters: int | str | None
+    min_cluster_size: int
+    min_samples: int | None
     cutoff: Number | None
     label_order: str
     leader_method: str | None

@@ -57,9 +57,11 @@ def choose_structures(store: Store, name: str, config: StructuresConfig, runs: R
         )
     frame, label = store.read(f"{subset}/subset_frame"), store.read(f"{group}/subset_label")
     run = take(store, runs.column, frame) if config.by else np.zeros(len(frame), np.int64)
-    parts, part = np.unique(np.stack([label, run]), axis=1, return_inverse=True)
+    parts, part = np.unique(np.stack([label, run])[:, label > 0], axis=1, return_inverse=True)
+    of_frame = np.full(len(label), -1)
+    of_frame[label > 0] = part.reshape(-1) + 1
     if per_cluster == 1:
-        index = choose_medoids(StoredDistances(store, f"{subset}/rmsd"), part.reshape(-1) + 1)
+        index = choose_medoids(StoredDistances(store, f"{subset}/rmsd"), of_frame)
         of_part = np.arange(len(index), dtype=np.int32)
     else:
         n_pairs = store.shape(f"{subset}/rmsd")[0]
@@ -68,9 +70,7 @@ def choose_structures(store: Store, name: str, config: StructuresConfig, runs: R
         require_within(memory_budget(None), needed, stage="export of representatives", mend=mend)
         distances = read_distances(store, f"{subset}/rmsd")
         known = None if config.by else np.searchsorted(frame, medoids)
-        found = choose_leaders(
-            distances, part.reshape(-1) + 1, method="medoid", per_cluster=per_cluster, medoids=known
-        )
+        found = choose_leaders(distances, of_frame, method="medoid", per_cluster=per_cluster, medoids=known)
         index, of_part = found.subset_index, found.label - 1
     labels, of_run = parts[:, of_part]
     if config.by:
@@ -95,7 +95,7 @@ def shares(store: Store, name: str, chosen: Chosen, runs: Runs) -> tuple[NDArray
         if subset is None:
             return np.full(len(chosen.label), np.nan), what
         run = take(store, runs.column, store.read(f"subsets/{subset}/subset_frame"))
-        np.add.at(counts, (run, store.read(f"{group}/subset_label")), 1)
+        np.add.at(counts, (run, np.maximum(store.read(f"{group}/subset_label"), 0)), 1)
     else:
         for frames in frame_chunks(n_frames):
             label = np.maximum(store.read(f"{group}/label", frames), 0)

@@ -3,9 +3,9 @@
 Plain arrays in, arrays out.
 """
 
-from .condensed import Condensed, count_frames, iter_rows, pairs_among
+from .condensed import Condensed, count_frames, iter_rows
 from .cut import Gap, cut, number_by_share, suggest_n_clusters
-from .faithfulness import Faithfulness, halves, held_out_labels, measure_faithfulness, second_pass_labels
+from .faithfulness import Faithfulness, halves, held_out_labels, measure_faithfulness, second_pass
 from .gromos import gromos, gromos_of_pairs, gromos_of_pairs_bytes
 from .joining import Joining
 from .leaders import (
@@ -17,6 +17,7 @@ from .leaders import (
 )
 from .link import link_in_place, link_rows, linkage_bytes
 from .quality import CutQuality, adjusted_rand, assess_cuts, cophenetic_correlation
+from .square import hdbscan, hdbscan_bytes, kmedoids, kmedoids_bytes
 from .stability import scanning_bytes, stability_of_cuts
 
 __all__ = [
@@ -39,16 +40,19 @@ __all__ = [
     "gromos_of_pairs",
     "gromos_of_pairs_bytes",
     "halves",
+    "hdbscan",
+    "hdbscan_bytes",
     "held_out_labels",
     "iter_rows",
+    "kmedoids",
+    "kmedoids_bytes",
     "link_in_place",
     "link_rows",
     "linkage_bytes",
     "measure_faithfulness",
     "number_by_share",
-    "pairs_among",
     "scanning_bytes",
-    "second_pass_labels",
+    "second_pass",
     "stability_of_cuts",
     "suggest_n_clusters",
 ]

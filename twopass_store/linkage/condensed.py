@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError
-from ._passes import copy_part
 
 __all__ = [
     "BLOCK_PAIRS",
@@ -21,7 +20,6 @@ __all__ = [
     "count_frames",
     "iter_rows",
     "pair_positions",
-    "pairs_among",
     "row_offsets",
 ]
 
@@ -92,21 +90,6 @@ def pair_positions(first: npt.ArrayLike, second: npt.ArrayLike, *, n_frames: int
     """
     a, b = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
     return np.asarray(row_offsets(n_frames)[np.minimum(a, b)] + np.maximum(a, b), dtype=np.int64)
-
-
-def pairs_among(condensed: npt.NDArray[np.float32], members: Int64Array) -> npt.NDArray[np.float32]:
-    """Condensed distances among some frames.
-
-    Parameters
-    ----------
-    condensed
-        Distances of all frames, shape (n_pairs,), float32.
-    members
-        Indices of the frames, ascending, shape (n_members,).
-    """
-    part = np.empty(members.size * (members.size - 1) // 2, np.float32)
-    copy_part(condensed, members, count_frames(condensed), part)
-    return part
 
 
 def iter_rows(

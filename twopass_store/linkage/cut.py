@@ -67,7 +67,7 @@ def number_by_share(
     Parameters
     ----------
     labels
-        Labels, shape (n_frames,), from 1 without a gap.
+        Labels, shape (n_frames,), from 1 without a gap; -1 for noise.
     medoids
         Subset indices, shape (n_clusters,): of label 1 first.
 
@@ -75,10 +75,10 @@ def number_by_share(
     -------
     Labels and medoids in the new numbers, shapes as given.
     """
-    largest_first = np.lexsort((medoids, -np.bincount(labels)[1:]))
-    number = np.empty(len(medoids), np.int32)
-    number[largest_first] = np.arange(1, len(medoids) + 1)
-    return number[labels - 1], medoids[largest_first]
+    largest_first = np.lexsort((medoids, -np.bincount(labels[labels > 0])[1:]))
+    number = np.full(len(medoids) + 1, -1, np.int32)
+    number[largest_first + 1] = np.arange(1, len(medoids) + 1)
+    return number[np.maximum(labels, 0)], medoids[largest_first]
 
 
 def suggest_n_clusters(linkage: Float64Array, *, count: int = 3, largest: int = 20) -> list[Gap]:

@@ -33,7 +33,7 @@ def choose_faithful(
     condensed
         Condensed distances, shape (n_pairs,), float32.
     labels
-        Labels, shape (n_frames,), from 1 without a gap.
+        Labels, shape (n_frames,), from 1 without a gap; -1 for noise, which neither leads nor counts.
     medoids
         The first leader of each cluster, shape (n_clusters,).
     faithfulness
@@ -52,7 +52,7 @@ def choose_faithful(
     chosen = [[int(medoid)] for medoid in medoids]
     for medoid in medoids.tolist():
         state.add(medoid)
-    enough = int(np.ceil(faithfulness * labels.size - 1e-9))
+    enough = int(np.ceil(faithfulness * np.count_nonzero(labels > 0) - 1e-9))
     n_leaders = len(medoids)
     with ThreadPoolExecutor(n_threads) as pool:
         while state.n_right < enough and n_leaders < max_leaders:
@@ -73,7 +73,7 @@ def choose_faithful(
 
 def _best_of_each(gains: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], n_clusters: int) -> list[int]:
     """Return the frame of most gain in each cluster that has any, the cluster of most gain first."""
-    inside = np.flatnonzero(gains > 0)
+    inside = np.flatnonzero((gains > 0) & (labels > 0))
     order = inside[np.lexsort((inside, -gains[inside], labels[inside]))]
     _, first = np.unique(labels[order], return_index=True)
     best = order[first]

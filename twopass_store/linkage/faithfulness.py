@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ._passes import copy_row
-from .condensed import Int64Array, count_frames, pairs_among
+from ._passes import copy_part, copy_row
+from .condensed import Int64Array, count_frames
 from .leaders import Leaders
 
-__all__ = ["Faithfulness", "halves", "held_out_labels", "measure_faithfulness", "second_pass_labels"]
+__all__ = ["Faithfulness", "halves", "held_out_labels", "measure_faithfulness", "second_pass"]
 
 N_BLOCKS = 10
 """Blocks of time that a single run is cut into, to take turns in two halves."""
@@ -46,9 +46,9 @@ class Faithfulness:
     n_confused: Int64Array
 
 
-def second_pass_labels(
+def second_pass(
     condensed: Float32Array, leaders: Leaders, *, within: float | None = None
-) -> npt.NDArray[np.int32]:
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """The label of every frame of the subset, as the second pass would give it by the leaders.
 
     Parameters
@@ -62,7 +62,7 @@ def second_pass_labels(
 
     Returns
     -------
-    Labels, shape (n_frames,).
+    Labels, and the distances to these leaders, shape (n_frames,) each.
     """
     n_frames = count_frames(condensed)
     below = np.float32(0.0 if within is None else within)
@@ -74,7 +74,7 @@ def second_pass_labels(
         is_nearer = (row < nearest) & (nearest >= below)
         given[is_nearer] = label
         nearest[is_nearer] = row[is_nearer]
-    return given
+    return given, nearest
 
 
 def measure_faithfulness(labels: Labels, given: Labels) -> Faithfulness:
@@ -83,12 +83,12 @@ def measure_faithfulness(labels: Labels, given: Labels) -> Faithfulness:
     Parameters
     ----------
     labels
-        First-pass labels, shape (n_frames,), from 1 without a gap.
+        First-pass labels, shape (n_frames,), from 1 without a gap; -1 for noise, which isn't judged.
     given
         Those of the second pass, shape (n_frames,); 0 where a frame isn't judged.
     """
     n_clusters = int(labels.max())
-    judged = given > 0
+    judged = (given > 0) & (labels > 0)
     first, second = labels[judged].astype(np.int64), given[judged].astype(np.int64)
     n_of = np.bincount(first, minlength=n_clusters + 1)[1:]
     n_right = np.bincount(first[first == second], minlength=n_clusters + 1)[1:]
@@ -123,13 +123,13 @@ def held_out_labels(
     condensed
         Condensed distances, shape (n_pairs,), float32.
     labels
-        First-pass labels, shape (n_frames,), from 1 without a gap.
+        First-pass labels, shape (n_frames,), from 1 without a gap; -1 for noise, which is left out.
     half
         Which half a frame is in, shape (n_frames,).
     choose
         Chooses leaders from the condensed distances of a half and its labels, from 1 without a gap.
     within
-        As for `second_pass_labels`.
+        As for `second_pass`.
 
     Returns
     -------
@@ -138,16 +138,17 @@ def held_out_labels(
     """
     given = np.zeros(labels.size, np.int32)
     for is_chosen_from in (half, ~half):
-        known = np.unique(labels[is_chosen_from])
+        members = np.flatnonzero(is_chosen_from & (labels > 0))
+        known = np.unique(labels[members])
         is_judged = ~is_chosen_from & np.isin(labels, known)
         if not is_judged.any():
             continue
-        members = np.flatnonzero(is_chosen_from)
-        part = pairs_among(condensed, members)
+        part = np.empty(members.size * (members.size - 1) // 2, np.float32)
+        copy_part(condensed, members, labels.size, part)
         compact = (np.searchsorted(known, labels[members]) + 1).astype(np.int32)
         leaders = choose(part, compact)
         leaders = Leaders(members[leaders.subset_index], known[leaders.label - 1])
-        given[is_judged] = second_pass_labels(condensed, leaders, within=within)[is_judged]
+        given[is_judged] = second_pass(condensed, leaders, within=within)[0][is_judged]
     return given
 
 

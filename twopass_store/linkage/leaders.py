@@ -49,7 +49,7 @@ def choose_medoids(condensed: Condensed, labels: Labels) -> Int64Array:
     condensed
         Condensed distances, shape (n_pairs,). O(N) memory besides.
     labels
-        Labels, shape (n_frames,), from 1 without a gap.
+        Labels, shape (n_frames,), from 1 without a gap; -1 for noise.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def choose_leaders(
         Condensed distances, shape (n_pairs,); float32 for ``"faithful"`` and ``"centres"``. Not looked at for
         ``"random"``.
     labels
-        Labels, shape (n_frames,), from 1 without a gap.
+        Labels, shape (n_frames,), from 1 without a gap; -1 for noise.
     method
         ``"faithful"``: the medoids, then those frames that bring most labels back, see `choose_faithful`.
         ``"medoid"``: the medoid first, then always the member farthest from the leaders that its cluster
@@ -217,5 +217,6 @@ def _draw(labels: Labels, *, per_cluster: int, seed: int) -> list[Int64Array]:
 
 def _members(labels: Labels) -> list[Int64Array]:
     """Subset indices of every label's members, ascending."""
-    by_label = np.argsort(labels, kind="stable").astype(np.int64)
-    return np.split(by_label, np.cumsum(np.bincount(labels)[1:])[:-1])
+    clustered = np.flatnonzero(labels > 0).astype(np.int64)
+    by_label = clustered[np.argsort(labels[clustered], kind="stable")]
+    return np.split(by_label, np.cumsum(np.bincount(labels[clustered])[1:])[:-1])

@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ._passes import copy_row
 from .condensed import Float64Array, count_frames, row_offsets
 
-__all__ = ["link_in_place", "link_rows", "linkage_bytes"]
+__all__ = ["link_in_place", "link_rows", "linkage_bytes", "require_finite"]
 
 _LARGEST_DISTANCE = 1e150  # Some methods square distances, and larger squares overflow.
 _TALL, _SHORT = 512, 128  # Rows of the square matrix built at a time in `link_rows`, once and per thread.
@@ -44,7 +44,7 @@ def link_in_place(distances: Float64Array, *, method: str) -> Float64Array:
         If the distances aren't a condensed matrix of finite, non-negative numbers.
     """
     n_frames = count_frames(distances)
-    _check_values(distances)
+    require_finite(distances)
     if n_frames == 1:
         return np.empty((0, 4))
     linkage: Float64Array = fastcluster.linkage(_NotCopied(distances), method, preserve_input=False)
@@ -88,7 +88,7 @@ def link_rows(condensed: npt.NDArray[Any], *, method: str, n_threads: int = 1) -
         If the distances aren't a condensed matrix of finite, non-negative numbers.
     """
     n_frames = count_frames(condensed)
-    _check_values(condensed)
+    require_finite(condensed)
     offsets = row_offsets(n_frames)
     between = np.empty(condensed.shape[0])
 
@@ -148,8 +148,8 @@ def linkage_bytes(n_frames: int, *, rows: bool, itemsize: int = 8, n_threads: in
     return needed
 
 
-def _check_values(distances: npt.NDArray[Any]) -> None:
-    """Refuse what no clustering can make sense of, without a temporary array of the same length."""
+def require_finite(distances: npt.NDArray[Any]) -> None:
+    """Refuse distances that no clustering can make sense of, without a temporary array of the same length."""
     if distances.size == 0:
         return
     lowest, highest = float(distances.min()), float(distances.max())

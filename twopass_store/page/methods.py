@@ -43,7 +43,8 @@ def methods(facts: Mapping[str, Any]) -> str:
         other = (
             "" if held_out is None else f" ({held_out:.1%} with leaders chosen from the other half of them)"
         )
-        share = f"{facts['faithfulness_overall']:.1%} of the first-pass frames"
+        clustered = "clustered " if facts.get("n_subset_noise") else ""
+        share = f"{facts['faithfulness_overall']:.1%} of the {clustered}first-pass frames"
         verb = "would have got" if Rule.of(facts).keeps_subset else "got"
         text.append(f"{share} {verb} the label of their own cluster from the leaders{other}.")
     if facts["n_runs"] > 1:
@@ -70,6 +71,19 @@ def _first_pass(facts: Mapping[str, Any]) -> str:
         return (
             f"{subset} were clustered by the gromos method (Daura et al., Angew. Chem. Int. Ed. 38 "
             f"(1999) 236) with a cutoff of {cutoff:.6g} nm, which gave {found}."
+        )
+    if facts["method"] == "hdbscan":
+        size, noise = facts["min_cluster_size"], facts["n_subset_noise"]
+        return (
+            f"{subset} were clustered by HDBSCAN (Campello et al., PAKDD 2013, 160; McInnes et al., J. Open "
+            f"Source Softw. 2 (2017) 205) with a minimum cluster size of {size} and "
+            f"{_count(facts.get('min_samples', size), 'neighbour')} for the density, which gave {found} and "
+            f"left {noise / facts['n_subset_frames']:.1%} of the frames as noise."
+        )
+    if facts["method"] == "kmedoids":
+        return (
+            f"{subset} were clustered around medoids by FasterPAM (Schubert and Rousseeuw, Inf. Syst. 101 "
+            f"(2021) 101804) into {found} (seed {facts['seed']})."
         )
     rows = " of the rows of the RMSD matrix" if facts.get("linkage_input") == "rows" else ""
     where = f"into {found}" if cutoff is None else f"at a height of {cutoff:.6g} nm, which gave {found}"

@@ -18,6 +18,11 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+function firstPass(index) {
+  const label = content.map.label[index];
+  return label < 1 ? "noise" : `cluster ${label}`;
+}
+
 function chip(label) {
   const made = element("span", { className: "chip" });
   made.style.background = color(label);
@@ -107,13 +112,14 @@ const plots = {
   map() {
     const map = content.map;
     if (!map) return byId("s-map").remove();
-    const traces = groups.map((label) => {
+    const noise = map.label.some((label) => label < 1) ? [-1] : [];
+    const traces = [...noise, ...groups].map((label) => {
       const here = map.label.flatMap((each, index) => Math.min(each, most) === label ? [index] : []);
       return {
         type: "scattergl", mode: "markers", customdata: here,
         x: here.map((index) => map.xy[index][0]), y: here.map((index) => map.xy[index][1]),
-        text: here.map((index) => `frame ${map.frame[index]}, cluster ${map.label[index]}`), hovertemplate: "%{text}<extra></extra>",
-        marker: { color: color(label), size: 6, opacity: 0.8 },
+        text: here.map((index) => `frame ${map.frame[index]}, ${firstPass(index)}`), hovertemplate: "%{text}<extra></extra>",
+        marker: { color: color(label), size: 6, opacity: 0.8, line: { color: "#777", width: label < 1 ? 1 : 0 } },
       };
     });
     traces.push({
@@ -264,7 +270,7 @@ let chosen = null;
 function startFrames() {
   const select = byId("frame"), order = content.map.frame.map((_, index) => index);
   select.append(element("option", { value: "" }, "none"), ...order.map((index) =>
-    element("option", { value: String(index) }, `${content.map.frame[index]} (cluster ${content.map.label[index]})`)));
+    element("option", { value: String(index) }, `${content.map.frame[index]} (${firstPass(index)})`)));
   const step = (by) => choose(chosen === null ? (by > 0 ? 0 : order.length - 1) : (chosen + by + order.length) % order.length);
   select.addEventListener("change", () => choose(select.value === "" ? null : Number(select.value)));
   byId("next").addEventListener("click", () => step(1));
@@ -316,9 +322,8 @@ function showStructures(keepCamera) {
   const several = content.structures.n_medoids;
   let text = `${on.length} of ${count(several, noun)}, superposed as they were compared.`;
   if (chosen !== null) {
-    const label = content.map.label[chosen];
     children.push(structureNode(several + chosen, variable("--ink"), true));
-    text += ` In ${darkness.matches ? "white" : "black"}${content.structures.is_polymer ? " with sticks" : ""}: frame ${content.map.frame[chosen]} of the store, cluster ${label}.`;
+    text += ` In ${darkness.matches ? "white" : "black"}${content.structures.is_polymer ? " with sticks" : ""}: frame ${content.map.frame[chosen]} of the store, ${firstPass(chosen)}.`;
   }
   if (content.structures.left_out) text += ` Shown are ${content.structures.left_out}.`;
   byId("viewer-caption").textContent = `${text} Drag to turn, scroll to zoom.`;

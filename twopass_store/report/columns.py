@@ -69,6 +69,7 @@ class Clusters:
         if self.subset is not None:
             self.subset_frame = store.read(f"{self.subset}/subset_frame")
             self.subset_label = store.read(f"{self.group}/subset_label")
+        self.is_clustered = self.subset_label > 0
         self.paths = np.array(store.read("trajectory_path").tolist(), str)
         self.runs = Runs.of(store)
         groups = None if config.by is None else group_of_frames(store, self.runs, config.by)
@@ -80,7 +81,7 @@ class Clusters:
             self.group,
             self.runs,
             n_clusters=self.n_clusters,
-            subset=(self.subset_frame, self.subset_label),
+            subset=(self.subset_frame[self.is_clustered], self.subset_label[self.is_clustered]),
             groups=groups,
             details=details,
         )
@@ -126,7 +127,8 @@ class Clusters:
                 yield f"rmsd_q{round(100 * share):02d}_nm", values, "nm", meaning
 
     def _first_pass(self) -> Iterator[Column]:
-        subset_frames = np.bincount(self.subset_label, minlength=self.n_clusters + 1)[1:]
+        clustered = self.subset_label[self.is_clustered]
+        subset_frames = np.bincount(clustered, minlength=self.n_clusters + 1)[1:]
         yield "n_subset_frames", subset_frames, "1", "subset frames that the first pass put into the cluster"
         for name, meaning in (
             ("faithfulness", "share of the subset frames to which the leaders give their label"),

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from ..cluster.methods import METHODS, label_as, link_as
+from ..cluster.methods import METHODS, link_as
 from ..cluster.stored import StoredDistances
 from ..config import ClusterConfig, validated
 from ..errors import ConfigError
@@ -61,10 +61,10 @@ def first_pass_at_strides(clusters: Clusters) -> Variables:
         first = labels[::factor]
         if len(first) < max(2, asked or 2):
             break
-        own = first if factor == 1 else _labelled(condensed, n_subset, factor, config)
+        own = first if factor == 1 else _labelled(condensed, n_subset, factor, _thinned(config, factor))
         strides.append(clusters.store.attrs(clusters.subset)["stride"] * factor)
         sizes.append(len(first))
-        n_clusters.append(int(own.max()))
+        n_clusters.append(max(0, int(own.max())))
         rand.append(adjusted_rand(first, own))
         shares.append(_matched_shares(first, own, clusters.n_clusters))
     about_rand = "adjusted Rand index with the labels at the smallest stride"
@@ -78,15 +78,25 @@ def first_pass_at_strides(clusters: Clusters) -> Variables:
     }
 
 
+def _thinned(config: ClusterConfig, factor: int) -> ClusterConfig:
+    """Ask for the same of every nth frame: clusters keep their shares, and have fewer frames."""
+    fewer = {"min_cluster_size": max(2, config.min_cluster_size // factor)}
+    if config.min_samples is not None:
+        fewer["min_samples"] = max(1, config.min_samples // factor)
+    return config.model_copy(update=fewer)
+
+
 def _matched_shares(
     first: NDArray[np.int32], second: NDArray[np.int32], n_clusters: int
 ) -> NDArray[np.float64]:
     """Shares of the second's clusters by the first's labels, shape (n_clusters,)."""
-    table = np.zeros((n_clusters + 1, int(second.max()) + 1), np.int64)
-    np.add.at(table, (first, second), 1)
+    table = np.zeros((n_clusters + 1, max(0, int(second.max())) + 1), np.int64)
+    inside = (first > 0) & (second > 0)
+    np.add.at(table, (first[inside], second[inside]), 1)
+    sizes = np.bincount(second[second > 0], minlength=table.shape[1])
     label, other = linear_sum_assignment(table, maximize=True)
     shares = np.full(n_clusters + 1, np.nan)
-    shares[label] = np.where(table[label, other] > 0, table.sum(axis=0)[other] / len(second), np.nan)
+    shares[label] = np.where(table[label, other] > 0, sizes[other] / len(second), np.nan)
     return shares[1:]
 
 
@@ -99,4 +109,4 @@ def _labelled(condensed: Condensed, n_subset: int, factor: int, config: ClusterC
             part = row[factor - 1 :: factor]
             kept[filled : filled + len(part)] = part
             filled += len(part)
-    return label_as(config, kept, link_as(config, kept, 1)).labels
+    return METHODS[config.method].label(config, kept, link_as(config, kept, 1))

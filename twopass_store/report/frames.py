@@ -22,8 +22,8 @@ N_TIME_BINS = 10
 
 @dataclass(slots=True, eq=False)
 class FrameTotals:
-    """What the walk gathers by label: 0 to K − 1 stand for the clusters 1 to K, K for frames beyond the
-    noise cutoff, K + 1 for those that aren't finite.
+    """What the walk gathers by label: 0 to K − 1 stand for the clusters 1 to K, K for frames without a
+    label, beyond the noise cutoff or noise of the first pass that is kept, K + 1 for those not finite.
 
     Attributes
     ----------
@@ -67,8 +67,8 @@ def walk_frames(
 ) -> FrameTotals:
     """Read the labels of a finished clustering from the first frame to the last.
 
-    `subset` holds the frames and labels of the first pass; groups come from `group_of_frames`. Visits, and
-    RMSDs and margins for their quantiles, are details.
+    `subset` holds the frames and labels of the first pass, without its noise; groups come from
+    `group_of_frames`. Visits, and RMSDs and margins for their quantiles, are details.
     """
     n_labels = n_clusters + 2
     group_names, group_of = groups or ((), None)

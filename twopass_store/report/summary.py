@@ -142,11 +142,12 @@ def _attributes(clusters: Clusters) -> dict[str, Any]:
         "length_ps": float((last - first)[first <= last].sum()) if clusters.has_times else None,
         "n_selected_atoms": clusters.store.shape(f"{clusters.group}/selected_atom_index")[0],
         "n_subset_frames": len(clusters.subset_label),
+        "n_subset_noise": int((~clusters.is_clustered).sum()),
         "subset_stride": None if clusters.subset is None else clusters.store.attrs(clusters.subset)["stride"],
         "n_leaders": len(clusters.leaders.frame),
         "recovered_share": None
         if clusters.subset is None
-        else totals.n_recovered / len(clusters.subset_label),
+        else totals.n_recovered / int(clusters.is_clustered.sum()),
         "noise_cutoff_nm": clusters.store.attrs(f"{clusters.group}/label_status").get("noise_cutoff_nm"),
         "n_beyond_noise_cutoff": int(clusters.n_frames[clusters.n_clusters]),
         "n_not_finite": int(clusters.n_frames[clusters.n_clusters + 1]),
