@@ -94,6 +94,8 @@ def print_clusters(summary: "xr.Dataset") -> None:
             "1 − RMSD to the leader / RMSD to the nearest leader of another cluster. Near a tie: below 0.1, "
             f"{attrs['near_tie_share']:.1%} of all frames."
         )
+        if Rule.of(attrs).within_nm is not None:
+            note += " Below 0, and counted as 0, where the rule took a leader that isn't the nearest."
         _print(console, "Margins", numbers | _shown(clusters, MARGINS), note)
 
     unit = "ps" if "length_ps" in attrs else "frames"

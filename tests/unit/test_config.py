@@ -91,6 +91,10 @@ def test_load_config__overrides_win_and_take_toml_or_words(tmp_path):
         (MINIMAL + "[cluster]\nalign_to = -1\nalign_select = 'all'\n", ["cluster.align_to", "-1"]),
         (MINIMAL + "[cluster]\nname = '../x'\n", ["cluster.name", "'../x'"]),
         (MINIMAL + "[assign]\nname = 'other'\n", ["assign.name", "other", "default"]),
+        (
+            MINIMAL + "[cluster]\nmethod = 'gromos'\ncutoff = '2A'\n[assign]\nnoise_cutoff = '1.5A'\n",
+            ["assign.noise_cutoff", "cluster.cutoff", "cluster.rule nearest"],
+        ),
         ('store = "x"\n', ["`ingest` is missing"]),
         ('store = "x"\n[ingest]\ntrajectories = []\n', ["[ingest]", "`trajectories`"]),
         ("store = \n", ["no valid TOML", "line 1"]),

@@ -729,10 +729,19 @@ class RunConfig(_Model):
     assign: AssignConfig = AssignConfig()
 
     @model_validator(mode="after")
-    def _is_one_clustering(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.assign.name not in (None, self.cluster.name):
             raise ValueError(
                 f"assign.name is {self.assign.name!r}, but this run clusters as {self.cluster.name!r}; "
                 "leave assign.name out"
             )
+        within = self.cluster.within_nm
+        for option in ("noise_cutoff", "cover"):
+            length = getattr(self.assign, option)
+            if length is not None and within is not None and length < within:
+                raise ValueError(
+                    f"assign.{option} is less than cluster.cutoff, within which a leader takes frames "
+                    "(cluster.rule first-within): these have their label. Give at least that, or "
+                    "cluster.rule nearest"
+                )
         return self
