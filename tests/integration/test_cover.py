@@ -199,8 +199,12 @@ def test_appended_frames__are_covered_and_those_before_keep_their_values(tmp_pat
     assign_frames(store, **options)
     before = [open_results(store)[name].values for name in names]
     ingest_trajectories(store, tmp_path / "second.h5", append=True, workers=1)
-    for name, values in zip(names, before, strict=True):
-        np.testing.assert_array_equal(open_results(store)[name].values[:n_first], values)
+    with pytest.raises(ConfigError, match=r"--cover \S+nm --restart, which needs"):
+        assign_frames(store, **options, max_leaders=int(before[1].max()) + 1)
+    with open_results(store) as results:
+        assert results.sizes["leader"] == before[1].max() + 1
+        for name, values in zip(names, before, strict=True):
+            np.testing.assert_array_equal(results[name].values[:n_first], values)
     assign_frames(store, **options)
     with open_results(store) as results:
         after, n_leaders = [results[name].values for name in names], results.sizes["leader"]

@@ -7,18 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import HEIGHT_IS_RMSD
+from ..config import HEIGHT_IS_RMSD, AssignConfig, format_length
 from ..errors import ConfigError
-from ..journal import Record
+from ..journal import Plan
 from ..linkage import Joining
 from ..metric import ClusterMetric, read_metric
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
 from ..progress import Progress
 from ..rmsd import PreparedLeaders, nearest_leaders, prepare_leaders
-from ..store import Store, leader_positions, led_frames, read_leaders, take
+from ..schema import COVER
+from ..store import Store, discard, leader_positions, led_frames, read_leaders, take
+from .left import frames_kept, frames_left
 from .rule import Rule
+from .stage import HINT
 
-__all__ = ["BLOCKS_AHEAD", "Cover", "TooManyLeaders", "require_joinable"]
+__all__ = ["BLOCKS_AHEAD", "make_cover", "require_joinable"]
 
 BLOCKS_AHEAD = 8
 """Blocks for each thread that are compared with the same leaders."""
@@ -29,14 +32,14 @@ LEAST_RAISE, MOST_RAISE = 1.1, 2.0
 Positions = NDArray[np.float32]
 
 
-class TooManyLeaders(Exception):  # noqa: N818  # never leaves the stage
+class _TooManyLeaders(Exception):  # noqa: N818  # never leaves the stage
     """A cover needs more leaders than there may be, as was seen when the frame `stop` was reached."""
 
     def __init__(self, stop: int) -> None:
         self.stop = stop
 
 
-class GreedyNet:
+class _GreedyNet:
     """Leaders, to which frames are added that are farther than a radius from all of them, one by one.
 
     What is added depends on the frames and their order alone.
@@ -85,55 +88,75 @@ class GreedyNet:
         return np.flatnonzero(nearest_leaders(xyz, leaders).rmsd.astype(np.float64) > self._radius)
 
 
-class Cover:
-    """The leaders that a store's frames need within a radius.
+def make_cover(
+    store: Store,
+    name: str,
+    plan: Plan,
+    config: AssignConfig,
+    *,
+    most: int,
+    threads: int,
+    progress: Progress,
+) -> None:
+    """Add the leaders that the frames of a store need, the step `plan` of a second pass.
 
-    Parameters
-    ----------
-    store, name
-        The store and its clustering.
-    radius_nm
-        Frames farther than this from every leader become leaders.
-    link
-        Whether they may join clusters of the tree; else each opens one.
-    most
-        Leaders at most, those of the clustering included.
-    threads
-        Threads that compare frames with leaders.
-    progress
-        Progress reporter.
+    Raises
+    ------
+    ConfigError
+        If they are more than `most`; names a radius that needs no more.
     """
+    assert config.cover is not None
+    radius, path = config.cover, plan.products[0].path
+    n_frames = store.shape("position")[0]
+    cover = _Cover(store, name, config, most=most, threads=threads, progress=progress)
+    try:
+        with store.step(plan, hint=HINT) as journal:
+            attrs = {"cover_nm": radius, "cover_link": config.cover_link}
+            store.ensure_array(path.rpartition("/")[0], COVER[0], [n_frames], attrs)
+            kept = frames_kept(store, journal)
+            left = frames_left(journal, kept)
+            progress.start("assign: cover", total=n_frames, done=n_frames - sum(left.values()), unit="frames")
+            try:
+                with journal.batches() as finished:
+                    for chunk, values in cover.chunks(left, kept):
+                        finished(store.write_chunk(path, chunk, values))
+            finally:
+                progress.finish()
+    except _TooManyLeaders as error:
+        # A plan that can't be carried out would stand in the way of another, unless labels rest on it.
+        anew = "" if store.journal(f"assign-{name}") is None else " --restart"
+        if not anew:
+            discard(store, plan.stage)
+        reached = f"the first {error.stop:,} of {n_frames:,} frames need more than {most:,} leaders"
+        progress.note(f"within {format_length(radius)}, {reached}; looking for a length that needs fewer")
+        fitting, n_leaders = cover.fitting(error.stop)
+        raise ConfigError(
+            f"Within {format_length(radius)} of a leader, {reached}. Use --cover {fitting:g}nm{anew}, which "
+            f"needs {n_leaders:,} for all, or allow more with --max-leaders."
+        ) from None
+    found = read_leaders(store, name).cover
+    added, opened = found["n_cover_leaders"], found["n_cover_clusters"]
+    progress.note(f"cover: leaders added: {added:,}; clusters that these opened: {opened:,}")
+
+
+class _Cover:
+    """The leaders that frames need: `most` with those of the clustering; compared on so many `threads`."""
 
     def __init__(
-        self,
-        store: Store,
-        name: str,
-        *,
-        radius_nm: float,
-        link: bool,
-        most: int,
-        threads: int,
-        progress: Progress,
+        self, store: Store, name: str, config: AssignConfig, *, most: int, threads: int, progress: Progress
     ) -> None:
         self._store, self._name = store, name
-        self._radius, self._link, self._most = radius_nm, link, most
-        self._threads, self._progress = threads, progress
+        self._radius, self._link = config.cover or 0.0, config.cover_link
+        self._most, self._threads, self._progress = most, threads, progress
         self._metric = read_metric(store, f"clusterings/{name}")
         self._n_frames = store.shape("position")[0]
 
-    def chunks(self, left: Mapping[int, int], covered: int) -> Iterator[Record]:
-        """Write the chunks that are `left` and yield their records; the first `covered` frames stay.
-
-        Raises
-        ------
-        TooManyLeaders
-            If there would be more than allowed.
-        """
+    def chunks(self, left: Mapping[int, int], kept: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """Yield the chunks that are `left` with their values; so many frames at the start are `kept`."""
         net, clusters = self._net(self._radius), _Clusters(self._store, self._name, self._metric, self._link)
-        path = f"clusterings/{self._name}/cover_label"
         for chunk in range(n_chunks(self._n_frames, FRAME_CHUNK)):
             frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=self._n_frames)
-            first = covered if frames.start < covered < frames.stop else frames.start
+            first = kept if frames.start < kept < frames.stop else frames.start
             known = FrameRange(frames.start, first if chunk in left else frames.stop)
             found, labels = led_frames(self._store, self._name, known)
             if len(found):
@@ -148,7 +171,7 @@ class Cover:
                 for frame, of_frame in zip(added, xyz, strict=True):
                     values[frame - frames.start] = clusters.label_of(int(frame), of_frame)
                 self._progress.advance(len(block))
-            yield self._store.write_chunk(path, chunk, values)
+            yield chunk, values
 
     def fitting(self, stop: int) -> tuple[float, int]:
         """Return a larger radius, nm, and how many leaders that needs, which are no more than allowed.
@@ -166,18 +189,18 @@ class Cover:
                 for block, *_ in self._added(net, FrameRange(0, self._n_frames)):
                     self._progress.advance(len(block))
                 return radius, len(net)
-            except TooManyLeaders as found:
+            except _TooManyLeaders as found:
                 stop = found.stop
             finally:
                 self._progress.finish()
 
-    def _net(self, radius_nm: float) -> GreedyNet:
+    def _net(self, radius_nm: float) -> _GreedyNet:
         chosen = read_leaders(self._store, self._name, stop=0)
         xyz = leader_positions(self._store, self._name, chosen, atoms=self._metric.read_atoms)
-        return GreedyNet(xyz, self._metric, radius_nm)
+        return _GreedyNet(xyz, self._metric, radius_nm)
 
     def _added(
-        self, net: GreedyNet, frames: FrameRange
+        self, net: _GreedyNet, frames: FrameRange
     ) -> Iterator[tuple[FrameRange, NDArray[np.int64], Positions]]:
         """Add leaders for all frames of a range, block by block; yields a block, its leaders, positions."""
         step, atoms = self._store.chunk_length("position"), self._metric.read_atoms
@@ -197,7 +220,7 @@ class Cover:
                 for block, (frame, xyz) in zip(some, pool.map(far, some), strict=True):
                     added = net.add_far(xyz)
                     if len(net) > self._most:
-                        raise TooManyLeaders(block.stop)
+                        raise _TooManyLeaders(block.stop)
                     yield block, frame[added], xyz[added]
 
 

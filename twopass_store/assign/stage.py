@@ -6,20 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
-
 from ..config import AssignConfig, AssignOptions, doubt_of_unit, format_length, validated
 from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, affordable_workers, available_cpus, memory_budget
-from ..journal import Lock, Plan, StageJournal, Writer
-from ..partition import FRAME_CHUNK, chunk_range, largest_subset
+from ..journal import Lock, Plan, Writer
+from ..partition import FRAME_CHUNK, largest_subset
 from ..progress import Progress, Silent
 from ..schema import ASSIGNMENT, COVER, LEADER_CHUNK_BYTES, MARGIN
 from ..store import (
     Step,
     Store,
     chosen_clustering,
-    discard,
     is_complete,
     read_leaders,
     require_clustering,
@@ -28,9 +25,10 @@ from ..store import (
     store_path,
 )
 from ..units import Units, UnitStage, carry_out
+from .left import appended, frames_kept, frames_left
 from .rule import Rule
 
-__all__ = ["AssignResult", "assign_frames", "frames_left"]
+__all__ = ["AssignResult", "assign_frames"]
 
 MAX_LEADERS = 10_000
 """Leaders of a cover, unless more are allowed."""
@@ -183,7 +181,17 @@ class AssignStage(UnitStage[tuple[int, int]]):
             if is_complete(store, step.plan):
                 continue
             if step.plan.stage.startswith("cover-"):
-                self._cover(store, step.plan)
+                from .cover import make_cover
+
+                make_cover(
+                    store,
+                    self.name,
+                    step.plan,
+                    self.config,
+                    most=self.max_leaders,
+                    threads=self.workers,
+                    progress=self.progress,
+                )
                 continue
             journal = store.begin(step.plan, hint=HINT)
             is_margin = step.plan.stage.startswith("margin-")
@@ -192,7 +200,7 @@ class AssignStage(UnitStage[tuple[int, int]]):
                 if spec.name == "label_status" and self.config.noise_cutoff is not None:
                     attrs["noise_cutoff_nm"] = self.config.noise_cutoff
                 store.ensure_array(group, spec, [self.n_frames], attrs)
-            covered = _covered(store, journal)
+            covered = frames_kept(store, journal)
             left = frames_left(journal, covered)
             unit = AssignUnit(
                 path=self.path,
@@ -202,7 +210,7 @@ class AssignStage(UnitStage[tuple[int, int]]):
                 noise_cutoff=self.config.noise_cutoff,
                 margin=is_margin,
                 covered=covered,
-                appended=self._appended(store),
+                appended=appended(store, self.name),
             )
             yield Units(
                 journal=journal,
@@ -215,78 +223,6 @@ class AssignStage(UnitStage[tuple[int, int]]):
                 shared_bytes=self.needs[0],
                 worker_bytes=self.needs[1],
             )
-
-    def _cover(self, store: Store, plan: Plan) -> None:
-        """Add the leaders that frames need which are far from all others."""
-        from .cover import Cover, TooManyLeaders
-
-        radius, progress = self.config.cover, self.progress
-        assert radius is not None
-        cover = Cover(
-            store,
-            self.name,
-            radius_nm=radius,
-            link=self.config.cover_link,
-            most=self.max_leaders,
-            threads=self.workers,
-            progress=progress,
-        )
-        try:
-            with store.step(plan, hint=HINT) as journal:
-                attrs = {"cover_nm": radius, "cover_link": self.config.cover_link}
-                store.ensure_array(f"clusterings/{self.name}", COVER[0], [self.n_frames], attrs)
-                covered = _covered(store, journal)
-                left = frames_left(journal, covered)
-                done = self.n_frames - sum(left.values())
-                progress.start("assign: cover", total=self.n_frames, done=done, unit="frames")
-                try:
-                    with journal.batches() as finished:
-                        for record in cover.chunks(left, covered):
-                            finished(record)
-                finally:
-                    progress.finish()
-        except TooManyLeaders as error:
-            # A plan that can't be carried out would stand in the way of another.
-            discard(store, plan.stage)
-            progress.note(
-                f"cover: within {format_length(radius)}, the first {error.stop:,} frames need more than "
-                f"{self.max_leaders:,} leaders; looking for a length that needs fewer"
-            )
-            fitting, n_leaders = cover.fitting(error.stop)
-            raise ConfigError(
-                f"Within {format_length(radius)} of a leader, the first {error.stop:,} of {self.n_frames:,} "
-                f"frames need more than {self.max_leaders:,} leaders. Use --cover {fitting:g}nm, which needs "
-                f"{n_leaders:,} for all, or allow more with --max-leaders."
-            ) from None
-        found = read_leaders(store, self.name)
-        added, opened = found.cover["n_cover_leaders"], found.cover["n_cover_clusters"]
-        progress.note(f"cover: leaders added: {added:,}; clusters that these opened: {opened:,}")
-
-    def _appended(self, store: Store) -> tuple[int, ...]:
-        """Return how many frames there were at each append since the labels were begun."""
-        journal = store.journal(f"assign-{self.name}")
-        return () if journal is None else tuple(journal.plan.request.get("appended", ()))
-
-
-def frames_left(journal: StageJournal, covered: int | None = None) -> dict[int, int]:
-    """Count the frames left of a second pass by chunk; `covered` are those of before an append."""
-    covered = int(journal.plan.request.get("covered", 0)) if covered is None else covered
-    n_frames = int(journal.plan.parameters["n_frames"])
-    edge, n_present = divmod(covered, FRAME_CHUNK)
-    done = np.logical_and.reduce([journal.done(product.path) for product in journal.plan.products])
-    return {
-        chunk: len(chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)) - n_present * (chunk == edge)
-        for chunk in np.flatnonzero(~done).tolist()
-    }
-
-
-def _covered(store: Store, journal: StageJournal) -> int:
-    """Return how many frames were done before others were appended, and still have their values."""
-    covered = int(journal.plan.request.get("covered", 0))
-    edge, n_present = divmod(covered, FRAME_CHUNK)
-    # Where a repair has discarded it, the chunk is begun anew.
-    is_there = all(store.has_chunk(product.path, edge) for product in journal.plan.products)
-    return covered if n_present == 0 or is_there else edge * FRAME_CHUNK
 
 
 def _plans(store: Store, name: str, config: AssignConfig) -> list[Plan]:
