@@ -150,7 +150,7 @@ def _serve() -> dict[str, Any] | None:
     """Fork for each line of JSON on stdin; returns what was asked in the child, None at the end."""
     for name in _IMPORTS:
         importlib.import_module(name)
-    _load_kernels()
+    _fill_caches()
     gc.freeze()  # children need not look at all that
     os.fsync = lambda descriptor: None  # as for the tests themselves
     for line in sys.stdin:
@@ -163,10 +163,11 @@ def _serve() -> dict[str, Any] | None:
     return None
 
 
-def _load_kernels() -> None:
+def _fill_caches() -> None:
     import numpy as np
 
     from twopass_store.rmsd import PairwiseRmsd, nearest_leaders, nearest_other_leaders, prepare_leaders
+    from twopass_store.store.provenance import identity, provenance
 
     xyz = np.random.default_rng(0).normal(size=(40, 9, 3)).astype(np.float32)
     pairs = PairwiseRmsd(xyz)
@@ -174,6 +175,8 @@ def _load_kernels() -> None:
     leaders = prepare_leaders(xyz[:3])
     nearest_leaders(xyz, leaders)
     nearest_other_leaders(xyz, leaders, np.arange(3), np.zeros(len(xyz), int))
+    provenance()
+    identity()
 
 
 def _wait(child: int, seconds: float) -> tuple[int, bool]:

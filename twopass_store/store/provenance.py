@@ -59,6 +59,7 @@ def note_versions(stored: Mapping[str, Any], progress: Progress) -> None:
         progress.note(f"resuming with other versions than it was begun with: {', '.join(changed)}")
 
 
+@cache
 def _version(name: str) -> str:
     try:
         return version(name)
@@ -66,6 +67,7 @@ def _version(name: str) -> str:
         return "unknown"
 
 
+@cache
 def _cpu() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
