@@ -248,13 +248,15 @@ def _automorphisms(
 
     graph = nx.Graph(edges)
     graph.add_nodes_from(range(len(colours)))
-    refined: dict[int, Any] = dict(enumerate(colours))
-    # Colours are integers from here on, so that networkx goes through them in the same order always.
+    # Colours become integers, so that networkx goes through them in the same order always.
+    refined = _refine(graph, dict(enumerate(colours)))
     levels: list[list[Mapping]] = []
     for atom in (atom for atom, (_, is_selected, _) in enumerate(colours) if is_selected):
-        refined = _refine(graph, refined)
+        alike = [each for each in refined if refined[each] == refined[atom] and each != atom]
+        if not alike:
+            continue
         level: list[Mapping] = [{}]
-        for other in (each for each in refined if refined[each] == refined[atom] and each != atom):
+        for other in alike:
             sides = graph.copy(), graph.copy()
             for side, marked in zip(sides, (atom, other), strict=True):
                 nx.set_node_attributes(side, {**refined, marked: -1}, "colour")
@@ -263,7 +265,7 @@ def _automorphisms(
                 level.append({one: to for one, to in found.items() if one != to})
         if len(level) > 1:
             levels.append(level)
-        refined[atom] = -2
+        refined = _refine(graph, {**refined, atom: -1})
     return levels
 
 
