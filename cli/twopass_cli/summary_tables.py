@@ -157,7 +157,7 @@ def _print_noise(console: Console, summary: "xr.Dataset") -> None:
         "frames": formatted(beyond, ","),
         "of these": formatted(beyond / attrs["n_beyond_noise_cutoff"], ".1%"),
     }
-    _print(console, f"Farther than {format_length(attrs['noise_cutoff_nm'])} from every leader", columns)
+    _print(console, "Frames without a label, by file", columns)
     beyond = bins.time_bin_n_beyond_noise_cutoff
     unit = "ps" if "length_ps" in attrs else "frame"
     columns = {

@@ -156,6 +156,18 @@ def test_kept_labels__leave_leaders_and_distances_as_they_are(store, square):
     assert summarize(store, "kept-gromos").n_frames.values.tolist() == np.bincount(expected)[1:].tolist()
 
 
+def test_kept_labels__may_be_noise(store, twopass):
+    options = {"method": "hdbscan", "min_cluster_size": 3, "stride": 1, "keep_subset_labels": True}
+    found = labelled(store, "kept-noise", **options)
+    np.testing.assert_array_equal(found.label, found.subset_label)
+    n_noise = int((found.label == -1).sum())
+    assert 0 < n_noise < len(FRAMES)
+    assert set(found.label_status.values) == {4}
+    told = twopass("summary", store, "--name", "kept-noise").stdout
+    assert f"{n_noise} frames that are noise of the first pass" in told
+    assert "Frames without a label, by file" in told
+
+
 def test_kept_labels__are_those_of_the_subset_alone_also_after_an_append(tmp_path, store):
     path, top = tmp_path / "s.zarr", store.parent / "top.pdb"
     for name, some in (("1", slice(120)), ("2", slice(120, None))):

@@ -469,8 +469,8 @@ class ClusterConfig(_Model):
             )
         if self.assigned_by == "first-within" and self.cutoff is None:
             raise ValueError(
-                "`rule` first-within needs `cutoff`, within which a leader takes frames: give it instead of "
-                "`n_clusters`, or use `rule` nearest"
+                "`rule` first-within needs `cutoff`, within which a leader takes frames: cut by it, with "
+                "method linkage or gromos, or use `rule` nearest"
             )
         return self
 

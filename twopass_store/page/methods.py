@@ -34,6 +34,7 @@ def methods(facts: Mapping[str, Any]) -> str:
         text.append(_cover(facts))
     if facts.get("noise_cutoff_nm"):
         beyond = facts["n_beyond_noise_cutoff"]
+        beyond -= facts["n_subset_noise"] if Rule.of(facts).keeps_subset else 0
         text.append(
             f"Frames farther than {facts['noise_cutoff_nm']:.6g} nm from every leader were given none "
             f"({_count(beyond, 'frame')}, {beyond / n_frames:.1%})."

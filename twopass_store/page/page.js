@@ -41,7 +41,7 @@ function showText() {
     parts.push(`${percent(facts.recovered_share)} of the subset got their first-pass label back`);
   }
   if (facts.cover) parts.push(facts.cover);
-  if (facts.n_beyond_noise_cutoff) parts.push(`${count(facts.n_beyond_noise_cutoff, "frame")} beyond the noise cutoff`);
+  if (facts.n_beyond_noise_cutoff) parts.push(`${count(facts.n_beyond_noise_cutoff, "frame")} without a label`);
   byId("facts").textContent = parts.join(" · ");
   byId("methods").textContent = content.methods;
   showTable();
@@ -189,7 +189,7 @@ const plots = {
       barmode: "stack", bargap: 0, xaxis: { title: { text: "RMSD to the leader (nm)" } }, yaxis: { title: { text: "frames" } },
       shapes: cutoff ? [{ type: "line", x0: cutoff, x1: cutoff, y0: 0, y1: 1, yref: "paper", line: { color: line, dash: "dash" } }] : [],
     });
-    caption("rmsd", cutoff ? `The ${count(content.facts.n_beyond_noise_cutoff, "frame")} beyond the noise cutoff of ${Number(cutoff.toPrecision(6))} nm (dashed) have no label (white).`
+    caption("rmsd", cutoff ? `Frames beyond the noise cutoff of ${Number(cutoff.toPrecision(6))} nm (dashed) have no label (white).`
       : "All frames. No noise cutoff was set: a long tail is of frames that no leader is like.");
     if (content.map) byId("rmsd-caption").append(" Leaders are frames too, at 0.");
   },
