@@ -77,6 +77,14 @@ def test_memory__superposing_on_a_reference_keeps_to_the_figures(runs: Runs) -> 
         runs.within(*arguments, memory=runs.figure(*arguments))
 
 
+def test_memory__all_frames_keep_to_the_figure(peptide: Inputs, runs: Runs) -> None:
+    ingest_trajectories(runs.folder / "run.zarr", peptide.once, top=peptide.top)
+    # All pairs are near: the lists take all the memory that they may.
+    chosen = ["--method", "gromos", "--cutoff", "5nm", "--all-frames"]
+    arguments = ["cluster", "run.zarr", "--select", "all", *chosen]
+    runs.within(*arguments, memory=runs.figure(*arguments))
+
+
 @pytest.mark.usefixtures("ingested")
 @pytest.mark.parametrize(
     "method", ["hdbscan --min-cluster-size 20 --min-samples 3", "kmedoids --n-clusters 10"]

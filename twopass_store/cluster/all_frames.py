@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ClusterConfig
+from ..errors import CorruptChunkError
 from ..executors import available_cpus, memory_budget, require_within
 from ..journal import Plan, ledger
 from ..linkage import gromos_of_pairs_bytes
@@ -57,7 +58,10 @@ class StoredState:
         self._store.ensure_array(self._group, STATE, shape)
         if not self._store.has_chunk(self._state, 0):
             return State.begin(self._n_frames)
-        return State.from_array(self._store.read(self._state))
+        try:
+            return State.from_array(self._store.read(self._state))
+        except CorruptChunkError:  # then all is counted again
+            return State.begin(self._n_frames)
 
     def save(self, state: State, *, now: bool = False) -> None:
         """Keep the state with the pairs that were added, now or if the last time is some seconds ago."""

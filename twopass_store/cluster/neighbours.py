@@ -9,6 +9,7 @@ Every pair is compared at most twice: a pair whose frames are taken at different
 left in 1 and 3, and one within a cluster that is taken only in 1.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import StoreWriteError
 from ..executors import ThreadExecutor
 from ..linkage import gromos_of_pairs, gromos_of_pairs_bytes
 from ..partition import FrameRange
@@ -147,7 +149,15 @@ class PositionFile:
         return xyz
 
     def _write(self, start: int, xyz: NDArray[np.float32]) -> None:
-        os.pwritev(self._descriptor, [xyz.data], start * 12 * self._n_atoms)
+        try:
+            n_written = os.pwritev(self._descriptor, [xyz.data], start * 12 * self._n_atoms)
+            if n_written < xyz.nbytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise StoreWriteError(
+                "Cannot copy the positions that are compared to a temporary file beside the store, 12 bytes "
+                f"for each atom of each frame: {error.strerror}. Free space, and run the same command again."
+            ) from error
 
 
 class AllFrames:
