@@ -9,7 +9,7 @@ may die, be repeated, or run twice at once. The ledger takes the receipts at the
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -19,11 +19,12 @@ from .cluster.stage import ClusterStage
 from .config import AssignConfig, ClusterConfig, WorkConfig, WorkOptions, validated
 from .errors import ConfigError, FingerprintMismatchError, StageIncompleteError
 from .executors import affordable_workers, available_cpus, memory_budget
+from .ingest.stage import ending_readers, run_ingest
 from .journal import Kept, Record, StageJournal, Writer, closing_job, digest, in_batches, kept_for
 from .partition import format_ranges, parse_ranges
 from .progress import Progress, Silent
-from .store import Step, Store, chunk_name, identity, lock_folder, run_stage, store_path
-from .units import Receipt, Unit, Units, UnitStage, other_versions, perform
+from .store import Store, chunk_name, identity, lock_folder, run_stage, store_path
+from .units import Receipt, Unit, Units, UnitStage, note_rounding, other_versions, perform
 
 __all__ = ["JobResult", "commit_job", "plan_job", "work_job"]
 
@@ -70,8 +71,8 @@ def plan_job(
     store
         Path of the store.
     stage
-        ``cluster``, of which the distances are done in parts and the rest by `cluster_subset` afterwards, or
-        ``assign``.
+        ``ingest``, with the keywords `trajectories` and `append`; ``cluster``, of which the distances are
+        done in parts, and the rest by `cluster_subset` afterwards; or ``assign``.
     restart, break_lock, progress
         As for the stage itself; `break_lock` also drops a job that has these locks.
     **options
@@ -83,7 +84,6 @@ def plan_job(
         As the stage does before its first unit.
     """
     path, progress = store_path(store), progress or Silent()
-    making = _stage(stage, path, options, progress, restart=restart)
     asked = json.loads(json.dumps(options, default=os.fspath))
     for job in [] if restart or break_lock else _jobs(path, stage):
         if job.described["options"] == asked:
@@ -91,14 +91,26 @@ def plan_job(
             return job.result()
     planned: list[dict[str, Any]] = []
 
-    def plan(store: Store, steps: Sequence[Step], writer: Writer) -> None:
-        planned.extend(_described(each) for each in making.units(store, steps, writer))
+    def keep(units: Iterable[Units], writer: Writer) -> None:
+        planned.extend(map(_described, units))
         if planned:
             described = {"identity": identity(), "options": asked, "steps": planned}
             writer.write(writer.staging / JOB, _sealed(described))
             writer.job = stage
 
-    run_stage(path, making, restart=restart, break_lock=break_lock, progress=progress, plan_job=plan)
+    common: dict[str, Any] = {"restart": restart, "break_lock": break_lock, "progress": progress}
+    if stage == "ingest":
+        given: Any = {"append": False, "trajectories": (), **options}
+        files, append = given.pop("trajectories"), given.pop("append")
+        run_ingest(path, files, given, append=append, plan_job=keep, **common)
+    else:
+        making = _stage(stage, path, options, progress, restart=restart)
+        run_stage(
+            path,
+            making,
+            plan_job=lambda store, steps, writer: keep(making.units(store, steps, writer), writer),
+            **common,
+        )
     return JobResult(path, stage, sum(len(parse_ranges(step["chunks"])) for step in planned), 0)
 
 
@@ -150,7 +162,7 @@ def work_job(
 
     progress.start(f"{stage}, part {number}/{n_parts}", total=len(left), done=0, unit="units")
     try:
-        with in_batches(commit) as finished:
+        with ending_readers(), in_batches(commit) as finished:
             for step in job.described["steps"]:
                 chunks = sorted(chunk for each, chunk in left if each == step["stage"])
                 units = _units(opened, step, chunks, writer)
@@ -214,7 +226,9 @@ def commit_job(
         )
     with closing_job(lock_folder(path), job.kept) as writer:
         opened = Store.open(path, writer=writer)
-        records = _records(opened, replace(job, folder=writer.staging).receipts())
+        files = replace(job, folder=writer.staging).receipts()
+        records = _records(opened, files)
+        note_rounding(opened, max((file["rounded_by"] for file in files), default=0.0))
         for step in job.described["steps"]:
             journal = _journal(opened, step)
             journal.commit(record for record in records if journal.has(record.path))
@@ -288,9 +302,10 @@ def _unit_type(stage: str) -> type[Unit]:
     # These import numba, or mdtraj.
     from .assign.unit import AssignUnit
     from .cluster.pairs import PairUnit
+    from .ingest.unit import IngestUnit
 
-    kinds: dict[str, type[Unit]] = {"assign": AssignUnit, "margin": AssignUnit, "subset": PairUnit}
-    return kinds[stage.partition("-")[0]]
+    kinds: dict[str, type[Unit]] = {"ingest": IngestUnit, "subset": PairUnit}
+    return kinds.get(stage.partition("-")[0], AssignUnit)
 
 
 def _journal(store: Store, step: Mapping[str, Any]) -> StageJournal:
@@ -324,6 +339,7 @@ def _as_file(receipts: Sequence[tuple[str, Receipt]]) -> dict[str, Any]:
     return {
         "host": receipts[0][1].host,
         "identity": dict(receipts[0][1].identity),
+        "rounded_by": max(receipt.rounded_by for _, receipt in receipts),
         "units": [[step, receipt.chunks.start, receipt.chunks.stop] for step, receipt in receipts],
         "records": [
             [each.path, each.chunk, each.digest] for _, receipt in receipts for each in receipt.records

@@ -20,7 +20,7 @@ from .partition import FrameRange, consecutive_runs
 from .progress import Progress
 from .store import METADATA_FILE, Stage, Step, Store, identity
 
-__all__ = ["Receipt", "Unit", "UnitStage", "Units", "carry_out", "other_versions", "perform"]
+__all__ = ["Receipt", "Unit", "UnitStage", "Units", "carry_out", "note_rounding", "other_versions", "perform"]
 
 Result = TypeVar("Result")
 
@@ -37,6 +37,8 @@ class Receipt:
         Entries for the ledger.
     count
         Frames or pairs that it did.
+    rounded_by
+        The most that a coordinate was moved by rounding, nm.
     host, identity
         Where it was done, and by which versions, see `identity`.
     """
@@ -44,6 +46,7 @@ class Receipt:
     chunks: FrameRange
     records: tuple[Record, ...]
     count: int
+    rounded_by: float = 0.0
     host: str = ""
     identity: Mapping[str, str] = field(default_factory=dict)
 
@@ -151,15 +154,24 @@ def carry_out(
         If its workers are lost.
     """
     progress.start(units.title, total=units.total, done=units.total - units.left, unit=units.measure)
+    rounded_by = 0.0
     try:
         with units.journal.batches() as finished:
             for receipt in perform(units, workers=workers, scheduler=scheduler, progress=progress):
+                rounded_by = max(rounded_by, receipt.rounded_by)
+                note_rounding(store, rounded_by)
                 finished(*receipt.records)
                 progress.advance(receipt.count)
     finally:
         progress.finish()
     store.complete(units.journal)
     return units.left
+
+
+def note_rounding(store: Store, rounded_by: float) -> None:
+    """Keep by how much coordinates were moved at most, before the ledger says that they are there."""
+    if rounded_by and rounded_by > store.attrs("position")["largest_rounding_error"]:
+        store.set_attrs("position", {"largest_rounding_error": rounded_by})
 
 
 def perform(

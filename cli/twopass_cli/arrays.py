@@ -6,14 +6,15 @@ import typer
 
 from .command import NOTHING_NEW, QUIET, OnlyName, StorePath, command
 from .plain import say
-from .stages import adopt, assign, cluster
+from .stages import adopt, assign, cluster, ingest
 
 __all__ = ["commit", "plan", "work"]
 
-STAGES = {"cluster": cluster, "assign": assign}
+STAGES = {"ingest": ingest, "cluster": cluster, "assign": assign}
 
 StageName = Annotated[
-    Literal["cluster", "assign"], typer.Argument(metavar="STAGE", help="cluster (its distances) or assign.")
+    Literal["ingest", "cluster", "assign"],
+    typer.Argument(metavar="STAGE", help="ingest, cluster (its distances) or assign."),
 ]
 
 
@@ -27,14 +28,17 @@ def plan(
 ) -> None:
     """Plan a stage as a job array, which `twopass work` does in parts and `twopass commit` ends.
 
-    Arguments and options are those of `twopass cluster` or `twopass assign`. Until the job is committed
+    Arguments and options are those of the stage's own command. Until the job is committed
     nothing else may write what it writes; --break-lock drops it. Of cluster, the distances are done in parts;
     then `twopass cluster` with the same options goes on.
     """
+    from twopass_store.errors import ConfigError
     from twopass_store.jobs import plan_job
 
     given = STAGES[stage].parsed([str(store), *(arguments or ())])
     store = given.pop("store")
+    if given.pop("plan", False):
+        raise ConfigError("--plan of `twopass ingest` only estimates: leave it out.")
     if stage == "assign":
         adopt(store, given.pop("leaders", ()), given)
     result = plan_job(store, stage, **given)

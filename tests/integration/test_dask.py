@@ -107,6 +107,13 @@ def test_stages__on_worker_processes_give_the_same_bytes_whatever_befalls_them(
     one = min(client.nthreads())
     on_dask = ("assign", "dask.zarr", "--margin", "--scheduler", cluster.file)
 
+    files = "part0.xtc", "part1.xtc", "--top", "example:alanine-dipeptide.pdb"
+    twopass("ingest", "own.zarr", *files, *on_dask[-2:])
+    for path, content in files_of(store / "own.zarr").items():
+        # These tell when, and by which command, the store was made.
+        if path not in ("zarr.json", "journal/ingest/zarr.json"):
+            assert (store / "threads.zarr" / path).read_bytes() == content
+
     for name, where in (("threads.zarr", ()), ("dask.zarr", on_dask[-2:])):
         twopass("cluster", name, "--name", "two", "--stride", 60, "--n-clusters", 4, *where)
     pairs = [file.relative_to(store / "dask.zarr") for file in (store / "dask.zarr").glob("*/*60-*/rmsd/c.*")]

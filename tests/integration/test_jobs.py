@@ -114,6 +114,32 @@ def test_job__mixes_no_versions(store, monkeypatch):
         commit_job(store, "assign")
 
 
+@pytest.mark.parametrize("shard", ["none", 3 * SMALL["position_bytes"]])
+def test_job__of_frames_and_of_those_appended_gives_the_same_bytes(made, tmp_path, shard):
+    with small_chunks(**SMALL):
+        frames = make_trajectory(2 * N_FRAMES, n_residues=2)
+        frames[0].save_pdb(str(tmp_path / "top.pdb"))
+        files = [tmp_path / f"md{number}.xtc" for number in range(4)]
+        for number, file in enumerate(files):
+            frames[number * 35 : (number + 1) * 35].save_xtc(str(file))
+        options = {"top": tmp_path / "top.pdb", "shard": shard, "precision": 0.01}
+        whole, store = tmp_path / "whole", tmp_path / "s.zarr"
+        for append in (False, True):
+            given = files[2 * append :][:2]
+            ingest_trajectories(whole, given, append=append, **options)
+            plan_job(store, "ingest", trajectories=given, append=append, **options)
+            with pytest.raises(StageIncompleteError, match="units of this job are missing"):
+                commit_job(store, "ingest")
+            for part in ("2/2", "1/2"):
+                work_job(store, "ingest", part=part, workers=1)
+            commit_job(store, "ingest")
+    ours, them = files_of(store), files_of(whole)
+    differing = [name for name in them if ours.get(name) != them[name]]
+    # These tell when, and by which command, the store was made.
+    assert set(differing) <= {"zarr.json", "journal/ingest/zarr.json"}
+    assert ours.keys() == them.keys()
+
+
 def test_job__of_distances_lets_cluster_go_on_as_if_it_had_made_them(made, tmp_path):
     options = {"stride": 2, "select": "all", "n_clusters": 3, "name": "own", "mass_weighted": True}
     options |= {"align_to": 5, "align_select": "name CA CB"}

@@ -296,6 +296,7 @@ class IngestConfig(_Model):
     workers: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Processes that read, encode and write; by default as many as there are processors, one for a small job.
     """
+    scheduler: Scheduler = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

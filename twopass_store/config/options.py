@@ -42,6 +42,7 @@ class _Subset(_Resources, total=False):
 class IngestOptions(_Resources, total=False):
     """Fields of `IngestConfig` without ``trajectories``."""
 
+    scheduler: str | None
     from_list: Path | None
     top: Path | None
     reader: str

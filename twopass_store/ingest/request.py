@@ -15,7 +15,7 @@ __all__ = ["JUMPS", "as_before", "is_requested", "kept_choices", "requested"]
 JUMPS = "jumps"  # where a request keeps in how many frames atoms were seen to jump across the box
 
 # What an append doesn't take from the options of a store; topology and groups are in other places.
-_NOT_RECORDED = {"trajectories", "from_list", "top", "ndx", "memory", "workers"}
+_NOT_RECORDED = {"trajectories", "from_list", "top", "ndx", "memory", "workers", "scheduler"}
 # What `trajectories` and `top` say already, or has no influence on the frames.
 _NO_CHOICES = _NOT_RECORDED | {"wide", "codec", "shard"}
 

@@ -40,13 +40,17 @@ def _recorded_files(store: Store, **given: Any) -> tuple[Plan, Origins, IngestCo
     return journal.plan, origins, asked
 
 
-def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestConfig]:
+def plan_rest(
+    store: Store, config: IngestConfig | None = None, *, within: FrameRange | None = None
+) -> tuple[IngestPlan, IngestConfig]:
     """Plan to finish an ingest or append that was begun, or of which a repair has discarded something.
 
-    Only files whose frames are missing are needed; they may have grown since, but must hold what they held.
-    Of `config` only memory and workers count; the config that is returned is the store's.
+    Only files whose frames are missing (`within` these chunks of positions) are needed; they may have grown
+    since, but must hold what they held. Of `config` only what doesn't change the result counts; the config
+    that is returned is the store's.
     """
-    given = config.model_dump(include={"memory", "workers"}, exclude_none=True)
+    kept = {"memory", "workers", "scheduler"}
+    given = {} if config is None else config.model_dump(include=kept, exclude_none=True)
     recorded, origins, asked = _recorded_files(store, **given)
     journal = store.journal("ingest")
     assert journal is not None
@@ -64,6 +68,8 @@ def plan_rest(store: Store, config: IngestConfig) -> tuple[IngestPlan, IngestCon
         unit = shard_chunks * chunk
 
     missing = np.flatnonzero(~journal.done("position"))
+    if within is not None:
+        missing = missing[(missing >= within.start) & (missing < within.stop)]
     ranges = [FrameRange(max(n_stored, int(each) * unit), (int(each) + 1) * unit) for each in missing]
     needed = {index for frames in ranges for index in origins.files_of(frames)}
     # An array that is made anew needs to know its atoms.

@@ -2,21 +2,23 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..config import IngestConfig, IngestOptions, InputFile, Paths, list_inputs, validated
 from ..errors import ConfigError, FingerprintMismatchError, StoreWriteError
 from ..executors import affordable_workers, available_cpus, memory_budget
 from ..journal import Lock, Record, StageJournal, Writer, hold, naming_writer
-from ..partition import FrameRange, chunk_range, format_ranges
+from ..partition import chunk_range, format_ranges
 from ..progress import Progress, Silent
 from ..schema import DEFAULT_CODEC, position_spec
 from ..store import CHUNK_PREFIX, Packing, Store, lock_folder, note_versions, provenance, store_path
+from ..units import Units, carry_out, note_rounding
 from .columns import COLUMNS_PER_WORKER, FrameColumns
 from .origins import recorded_origins, with_origins_of
 from .outcome import IngestEstimate, IngestResult
@@ -25,7 +27,9 @@ from .request import is_requested, kept_choices
 if TYPE_CHECKING:
     from .plan import IngestPlan
 
-__all__ = ["estimate_ingest", "ingest_trajectories"]
+__all__ = ["ending_readers", "estimate_ingest", "ingest_trajectories", "run_ingest"]
+
+PlanJob = Callable[[Sequence[Units], Writer], None]
 
 HINT = "Use the same parameters, another store, or `restart` to discard this one with its clusterings."
 
@@ -72,19 +76,41 @@ def ingest_trajectories(
     StoreError
         If the store has other options, is locked, or can't be written.
     """
+    return run_ingest(
+        store,
+        trajectories,
+        options,
+        append=append,
+        restart=restart,
+        break_lock=break_lock,
+        progress=progress or Silent(),
+    )
+
+
+def run_ingest(
+    store: str | os.PathLike[str],
+    trajectories: Paths,
+    options: IngestOptions,
+    *,
+    append: bool,
+    restart: bool,
+    break_lock: bool,
+    progress: Progress,
+    plan_job: PlanJob | None = None,
+) -> IngestResult:
+    """Ingest, or with `plan_job` begin and hand over what is to be done."""
     path = store_path(store)
     if append and restart:
         raise ConfigError("`append` keeps what is in the store, `restart` discards it: give one of them.")
-    progress = progress or Silent()
-    with _ending_readers():
+    common: dict[str, Any] = {"break_lock": break_lock, "progress": progress, "plan_job": plan_job}
+    with ending_readers():
         if append:
-            return _append(path, trajectories, options, break_lock=break_lock, progress=progress)
-        config = _config(trajectories, options)
-        return _ingest(path, config, restart=restart, break_lock=break_lock, progress=progress)
+            return _append(path, trajectories, options, **common)
+        return _ingest(path, _config(trajectories, options), restart=restart, **common)
 
 
 @contextmanager
-def _ending_readers() -> Iterator[None]:
+def ending_readers() -> Iterator[None]:
     """End the processes that read: later stages don't count their memory."""
     try:
         yield
@@ -121,7 +147,7 @@ def estimate_ingest(
     from .estimate import estimate
 
     store = None if append_to is None else store_path(append_to)
-    with _ending_readers():
+    with ending_readers():
         return estimate(_config(trajectories, options), progress or Silent(), append_to=store)
 
 
@@ -133,7 +159,13 @@ def _config(trajectories: Paths, options: IngestOptions) -> IngestConfig:
 
 
 def _append(
-    path: Path, trajectories: Paths, options: IngestOptions, *, break_lock: bool, progress: Progress
+    path: Path,
+    trajectories: Paths,
+    options: IngestOptions,
+    *,
+    break_lock: bool,
+    progress: Progress,
+    plan_job: PlanJob | None,
 ) -> IngestResult:
     folder = lock_folder(path)
     with naming_writer(folder, Lock("ingest"), break_lock=break_lock):
@@ -158,7 +190,10 @@ def _append(
             plan, as_begun = plan_rest(store, config)
             note_versions(store.attrs()["provenance"], progress)
             workers = _prepared_workers(plan, config, progress)
-            computed += _carry_out(store, plan, as_begun, workers, progress)
+            computed += _carry_out(store, plan, as_begun, workers, writer, progress, plan_job)
+            if plan_job is not None:
+                progress.note("a job to finish what was begun: commit it before you append")
+                return _result(path, 0)
         longer = plan_append(store, config, list_inputs(config, progress.note)) if adds else None
         if longer is not None:
             workers = _prepared_workers(longer, config, progress)
@@ -166,12 +201,18 @@ def _append(
             check_samples(longer, store.packing())
             lengths = {spec.name: shape[0] for spec, shape in longer.arrays}
             begin_growth(store, longer.journal, lengths, n_before=longer.n_stored)
-            computed += _carry_out(store, longer, config, workers, progress)
+            computed += _carry_out(store, longer, config, workers, writer, progress, plan_job)
     return _result(path, computed)
 
 
 def _ingest(
-    path: Path, config: IngestConfig, *, restart: bool, break_lock: bool, progress: Progress
+    path: Path,
+    config: IngestConfig,
+    *,
+    restart: bool,
+    break_lock: bool,
+    progress: Progress,
+    plan_job: PlanJob | None,
 ) -> IngestResult:
     if not path.parent.is_dir():
         raise StoreWriteError(f"There is no folder {path.parent} to put the store in. Make it first.")
@@ -194,20 +235,35 @@ def _ingest(
         is_same = journal is not None and journal.plan.fingerprint == plan.journal.fingerprint
         if journal is not None and journal.complete and is_same:
             return _result(path, 0)
-        computed = _carry_out(store, plan, config, workers, progress)
+        computed = _carry_out(store, plan, config, workers, writer, progress, plan_job)
     return _result(path, computed)
 
 
 def _carry_out(
-    store: Store, plan: "IngestPlan", config: IngestConfig, workers: int, progress: Progress
+    store: Store,
+    plan: "IngestPlan",
+    config: IngestConfig,
+    workers: int,
+    writer: Writer,
+    progress: Progress,
+    plan_job: PlanJob | None,
 ) -> int:
     """Read and write what is missing of a plan; returns how many frames that was."""
-    with store.step(plan.journal, hint=HINT) as journal:
-        # The same files may have moved since the plan was made.
-        renewed = with_origins_of(plan.journal, journal.plan)
-        if renewed != journal.plan:
-            journal.amend(renewed)
-        return _run(store, journal, plan, config, workers, progress)
+    journal = store.begin(plan.journal, hint=HINT)
+    # The same files may have moved since the plan was made.
+    renewed = with_origins_of(plan.journal, journal.plan)
+    if renewed != journal.plan:
+        journal.amend(renewed)
+    _begin(store, journal, plan, config, progress)
+    if plan_job is not None:
+        plan_job([_units(store, journal, plan, writer)], writer)
+        return 0
+    if config.scheduler is not None:
+        units = _units(store, journal, plan, writer)
+        return carry_out(store, units, workers=workers, scheduler=config.scheduler, progress=progress)
+    n_frames = _run(store, journal, plan, workers, progress)
+    store.complete(journal)
+    return n_frames
 
 
 def _finished(
@@ -300,20 +356,11 @@ def _prepared_workers(plan: "IngestPlan", config: IngestConfig, progress: Progre
     )
 
 
-def _run(
-    store: Store,
-    journal: StageJournal,
-    plan: "IngestPlan",
-    config: IngestConfig,
-    workers: int,
-    progress: Progress,
-) -> int:
-    """Read and write what is missing; returns how many frames that was."""
-    from ..trajectory import check_unchanged
-    from .chunks import sources_of
+def _begin(
+    store: Store, journal: StageJournal, plan: "IngestPlan", config: IngestConfig, progress: Progress
+) -> Packing:
+    """Make the arrays, and write those that are no frames; returns how positions are packed."""
     from .packing import choose_packing, describe_packing
-    from .stretches import cut_stretches
-    from .unit import ingest_chunks
 
     if store.has("position"):
         packing = store.packing()
@@ -323,45 +370,66 @@ def _run(
         packing = choose_packing(plan, config)
     progress.note(describe_packing(packing))
     _ensure_arrays(store, plan, packing, config.codec or DEFAULT_CODEC)
+    if packing.rounds and "largest_rounding_error" not in store.attrs("position"):
+        store.set_attrs("position", {"largest_rounding_error": 0.0})
     tables = [spec for spec, _ in plan.arrays if spec.name in plan.tables]
     journal.commit([each for spec in tables for each in store.write_all(spec.name, plan.tables[spec.name])])
+    return packing
 
-    def n_new(frames: FrameRange) -> int:
-        # An append completes a chunk of which frames are in the store.
-        return max(0, frames.stop - max(frames.start, plan.n_stored))
 
-    chunk_frames = store.unit_length("position")
-    missing, n_frames = np.flatnonzero(~journal.done("position")), plan.n_frames
-    n_left = sum(n_new(chunk_range(int(c), chunk=chunk_frames, length=n_frames)) for c in missing)
-    progress.start("ingest", total=n_frames, done=n_frames - n_left, unit="frames")
-    stretches = list(
-        cut_stretches(
-            plan.sources, missing, chunk_frames=chunk_frames, workers=workers, n_stored=plan.n_stored
-        )
-    )
-    read = [source for each in stretches for source in sources_of(plan, each, chunk_frames=chunk_frames)]
+def _run(store: Store, journal: StageJournal, plan: "IngestPlan", workers: int, progress: Progress) -> int:
+    """Read and write what is missing; returns how many frames that was."""
+    from .unit import write_missing
+
+    missing, n_left = _left(store, journal, plan)
+    progress.start("ingest", total=plan.n_frames, done=plan.n_frames - n_left, unit="frames")
     columns = FrameColumns(store, plan.n_frames, at_once=COLUMNS_PER_WORKER * workers)
-    rounded_by = float(store.attrs("position").get("largest_rounding_error", 0.0))
+    rounded_by = 0.0
 
     def flush() -> list[Record]:
         # Before the ledger says that the chunks are done.
-        if packing.rounds:
-            store.set_attrs("position", {"largest_rounding_error": rounded_by})
+        note_rounding(store, rounded_by)
         return columns.flush()
 
-    receipts = ingest_chunks(store, plan, stretches, workers=max(1, min(workers, len(stretches))))
     try:
-        with journal.batches(flush=flush) as finished, closing(receipts):
-            for receipt in receipts:
-                columns.put(receipt.frames.start, receipt.columns)
-                rounded_by = max(rounded_by, receipt.rounded_by)
-                finished(receipt.record)
-                progress.advance(n_new(receipt.frames))
+        with (
+            journal.batches(flush=flush) as finished,
+            closing(write_missing(store, plan, missing, workers=workers)) as written,
+        ):
+            for each in written:
+                columns.put(each.frames.start, each.columns)
+                rounded_by = max(rounded_by, each.rounded_by)
+                finished(each.record)
+                progress.advance(each.n_new)
     finally:
         progress.finish()
-    for source in read:  # one that is lost after its last frame was read is told, too
-        check_unchanged(source.info)
     return n_left
+
+
+def _left(store: Store, journal: StageJournal, plan: "IngestPlan") -> tuple[NDArray[np.int64], int]:
+    """Return which chunks of positions are missing, and how many new frames they have."""
+    from .unit import n_new
+
+    missing, length = np.flatnonzero(~journal.done("position")), store.unit_length("position")
+    frames = (chunk_range(int(chunk), chunk=length, length=plan.n_frames) for chunk in missing)
+    return missing, sum(n_new(plan, each) for each in frames)
+
+
+def _units(store: Store, journal: StageJournal, plan: "IngestPlan", writer: Writer) -> Units:
+    from .unit import IngestUnit, chunks_per_unit
+
+    missing, n_left = _left(store, journal, plan)
+    return Units(
+        journal=journal,
+        unit=IngestUnit(path=store.path, staging=writer.staging),
+        chunks=np.unique(missing // chunks_per_unit(store)).tolist(),
+        title="ingest",
+        measure="frames",
+        total=plan.n_frames,
+        left=n_left,
+        shared_bytes=plan.memory[0],
+        worker_bytes=plan.memory[1],
+    )
 
 
 def _ensure_arrays(store: Store, plan: "IngestPlan", packing: Packing, codec: str) -> None:
