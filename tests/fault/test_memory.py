@@ -86,13 +86,10 @@ def test_memory__all_frames_keep_to_the_figure(peptide: Inputs, runs: Runs) -> N
 
 
 @pytest.mark.usefixtures("ingested")
-@pytest.mark.parametrize(
-    "method", ["hdbscan --min-cluster-size 20 --min-samples 3", "kmedoids --n-clusters 10"]
-)
-def test_memory__libraries_with_a_square_matrix_keep_to_the_figures(method: str, runs: Runs) -> None:
-    pytest.importorskip({"hdbscan": "sklearn"}.get(method.split()[0], "kmedoids"))
-    options = ["--subset-frames", 4_000, "--select", "all", "--method", *method.split()]
-    arguments = ["cluster", "run.zarr", "--name", "square", *options]
+def test_memory__the_square_matrix_of_hdbscan_keeps_to_the_figure(runs: Runs) -> None:
+    pytest.importorskip("sklearn")
+    options = ["--subset-frames", 4_000, "--select", "all", "--min-samples", 3]
+    arguments = ["cluster", "run.zarr", "--method", "hdbscan", *options]
     runs.within(*arguments, memory=runs.figure(*arguments))
 
 

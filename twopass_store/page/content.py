@@ -74,6 +74,7 @@ def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag:
 
 def _facts(summary: xr.Dataset) -> dict[str, Any]:
     names = "n_trajectories n_frames n_atoms n_leaders n_clusters_found recovered_share n_beyond_noise_cutoff"
+    names += " n_subset_noise"
     found = {name: _plain(summary.attrs[name]) for name in names.split() if name in summary.attrs}
     rule = Rule.of(summary.attrs)
     if rule.keeps_subset:

@@ -38,7 +38,7 @@ function showText() {
     count(content.clusters.length, "cluster"), count(facts.n_leaders, "leader")];
   if (facts.rule) parts.push(facts.rule);
   if (facts.recovered_share !== undefined && facts.recovered_share !== null) {
-    parts.push(`${percent(facts.recovered_share)} of the subset got their first-pass label back`);
+    parts.push(`${percent(facts.recovered_share)} of the ${facts.n_subset_noise ? "clustered " : ""}subset got their first-pass label back`);
   }
   if (facts.cover) parts.push(facts.cover);
   if (facts.n_beyond_noise_cutoff) parts.push(`${count(facts.n_beyond_noise_cutoff, "frame")} without a label`);
@@ -131,7 +131,7 @@ const plots = {
     const shown = map.frame.length < map.n_subset ? `${map.frame.length.toLocaleString("en")} of the ` : "The ";
     caption("map", `${shown}${count(map.n_subset, "subset frame")}, as far apart as their RMSDs as nearly as a plane `
       + `can show (classical multidimensional scaling): it holds ${percent(map.share, 0)} of the variance, so frames that lie `
-      + "together here may still differ. Click a point, or choose a frame, to see its structure above.");
+      + `together here may still differ.${noise.length ? " White: noise of the first pass." : ""} Click a point, or choose a frame, to see its structure above.`);
   },
   timeline() {
     const timeline = content.timeline, several = timeline.runs.length > 1;
