@@ -36,6 +36,7 @@ def open_results(
     ``source_frame``, ``label``, ``label_status``, ``leader_index`` and ``second_label`` (frame); the tables
     of atoms and source files; ``subset_frame``, the condensed ``rmsd`` and the ``linkage`` of the first pass
     where it made one; leaders and how faithful these are; masses and reference where the metric has any.
+    Leaders that a cover added follow the others, and stand for the medoids of the clusters that they opened.
     After an append, frames that assign has not come to have the label -1, and the attribute
     ``share_without_label`` says how many. The accessor ``twopass`` holds analyses, see `TwopassAccessor`.
 

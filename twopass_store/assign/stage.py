@@ -95,11 +95,11 @@ def assign_frames(
     StageIncompleteError
         If the clustering is missing or not finished.
     ConfigError, MemoryBudgetError
-        If a name is needed and not given, the noise cutoff doesn't fit the rule, or it needs more memory than
-        allowed.
+        If a name is needed and not given, the noise cutoff or the cover don't fit the rule, or it needs more
+        memory than allowed, or the cover more leaders.
     StoreError
         If the store is missing, damaged or locked, can't be written, or has labels with another noise
-        cutoff.
+        cutoff or cover.
     """
     config = validated(AssignConfig, options)
     stage = AssignStage(store_path(store), config, progress or Silent(), restart=restart)
