@@ -2,6 +2,7 @@
 
 import pytest
 
+from actions import Stopped, stopping_at
 from small_chunks import small_chunks
 from small_stores import SMALL, copied, files_of, make_small
 from twopass_store import (
@@ -14,7 +15,6 @@ from twopass_store import (
     verify_store,
 )
 from twopass_store.errors import ConfigError, StageIncompleteError
-from twopass_store.journal import Writer
 
 
 @pytest.fixture(scope="module")
@@ -29,37 +29,20 @@ def made(tmp_path_factory):
         yield small, more
 
 
-class _StopError(BaseException):
-    pass
-
-
-@pytest.mark.parametrize("stops_after", [None, *range(0, 40, 3)])
-def test_remove__leaves_what_was_there_before_the_clustering(made, tmp_path, monkeypatch, stops_after):
+@pytest.mark.parametrize("step", range(0, 81, 8))
+def test_remove__leaves_what_was_there_before_the_clustering(made, tmp_path, step):
     small, more = made
     store = copied(more, tmp_path / "copy")
     remove_clustering(store, "fine")
-    n_steps = 0
-
-    def counted(method):
-        def acting(self, *arguments):
-            nonlocal n_steps
-            n_steps += 1
-            if n_steps - 1 == stops_after:
-                raise _StopError
-            return method(self, *arguments)
-
-        return acting
-
-    with monkeypatch.context() as patch:
-        for name in ("write", "remove"):
-            patch.setattr(Writer, name, counted(getattr(Writer, name)))
-        try:
+    try:
+        with stopping_at(step):
             remove_clustering(store, "b")
             assert list(store_status(store).unused_subsets)
             remove_clustering(store, unused=True)
-        except _StopError:
-            assert verify_store(store, workers=1).is_whole
-            open_results(store, "default").load()
+        assert not step
+    except Stopped:
+        assert verify_store(store, workers=1).is_whole
+        open_results(store, "default").load()
     if (
         "b" in {path.name for path in (store / "clusterings").iterdir()}
         or (store / "journal" / "clustering-b").exists()

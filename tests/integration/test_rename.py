@@ -5,12 +5,12 @@ import shutil
 import pytest
 import zarr
 
+from actions import Stopped, stopping_at
 from faults import assert_same
 from small_chunks import small_chunks
 from small_stores import SMALL, forget, make_small
 from twopass_store import assign_frames, cluster_subset, open_results, rename_clustering, verify_store
 from twopass_store.errors import StageIncompleteError
-from twopass_store.journal import Writer
 
 
 @pytest.fixture(scope="module")
@@ -28,39 +28,22 @@ def made(tmp_path_factory):
         yield make("old"), make("new")
 
 
-class _StopError(BaseException):
-    pass
-
-
-@pytest.mark.parametrize("stops_after", [None, *range(0, 120, 7)])
-def test_rename__leaves_what_the_new_name_had_made(made, tmp_path, monkeypatch, stops_after):
+@pytest.mark.parametrize("step", range(0, 251, 25))
+def test_rename__leaves_what_the_new_name_had_made(made, tmp_path, step):
     old, new = made
     store = shutil.copytree(old, tmp_path / "s.zarr")
-    n_steps = 0
-
-    def counted(method):
-        def acting(self, *arguments):
-            nonlocal n_steps
-            n_steps += 1
-            if n_steps - 1 == stops_after:
-                raise _StopError
-            return method(self, *arguments)
-
-        return acting
-
-    with monkeypatch.context() as patch:
-        for name in ("write", "remove", "make_folder"):
-            patch.setattr(Writer, name, counted(getattr(Writer, name)))
-        try:
+    try:
+        with stopping_at(step):
             rename_clustering(store, "old", "new")
-        except _StopError:
-            assert verify_store(store, workers=1).is_whole
-            open_results(store, "default").load()
-            try:
-                found = open_results(store, "new").load()
-            except StageIncompleteError:
-                found = open_results(store, "old").load()
-            assert "second_label" in found
+        assert not step
+    except Stopped:
+        assert verify_store(store, workers=1).is_whole
+        open_results(store, "default").load()
+        try:
+            found = open_results(store, "new").load()
+        except StageIncompleteError:
+            found = open_results(store, "old").load()
+        assert "second_label" in found
     rename_clustering(store, "old", "new")
     assert_same(store, new)
 

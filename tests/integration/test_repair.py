@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from actions import Stopped, stopping_at
 from conftest import EXAMPLE
 from small_chunks import small_chunks
 from small_stores import SMALL, copied, files_of, flip, make_small, replace, run_small
@@ -18,7 +19,7 @@ from twopass_store import (
     verify_store,
 )
 from twopass_store.errors import StageIncompleteError, StoreLockedError, TwopassError
-from twopass_store.journal import Lock, Writer, hold
+from twopass_store.journal import Lock, hold
 from twopass_store.report import store_status
 from twopass_store.store import Store, lock_folder
 
@@ -210,45 +211,18 @@ def test_repair__computes_only_what_was_damaged(store):
     assert assign_frames(store, workers=1, margin=True).n_frames_computed == 6
 
 
-def test_repair__that_is_stopped_at_any_write_goes_on(store, monkeypatch):
+def test_repair__that_is_stopped_at_any_write_goes_on(store):
     before = files_of(store)
-    n_steps = 0
-    limit = None
-
-    class _StopError(BaseException):
-        pass
-
-    def counted(method):
-        def acting(self, *arguments):
-            nonlocal n_steps
-            n_steps += 1
-            if limit is not None and n_steps > limit:
-                raise _StopError
-            return method(self, *arguments)
-
-        return acting
-
-    for name in ("write", "remove", "make_folder"):
-        monkeypatch.setattr(Writer, name, counted(getattr(Writer, name)))
     damaged = ["position/c.1.0.0", "time/c.1", "clusterings/default/label/c.0", "zarr.json"]
     damaged += ["journal/margin-default/ledger/c.0", "position/zarr.json"]
-    for at in range(0, 100, 9):
+    for step in range(5, 77, 18):
         for path in damaged:
             flip(store / path, 9)
-        n_steps, limit = 0, at
-        try:
+        with pytest.raises(Stopped), stopping_at(step):
             repair_store(store)
-        except _StopError:
-            stopped = True
-        else:
-            stopped = False
-        limit = None
         assert repair_store(store).left == ()
         run_small(store)
-        assert files_of(store) == before, at
-        if not stopped:
-            break
-    assert at > 10
+        assert files_of(store) == before, step
 
 
 def test_repair__of_what_was_appended(small, tmp_path):

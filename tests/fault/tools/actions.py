@@ -1,7 +1,8 @@
 """Calls of the library that write, small enough to be stopped at each of their steps on the disk."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,21 @@ class LosingDisk(Disk):
     def remove_tree(self, path: Path) -> None:
         self._step()
         super().remove_tree(path)
+
+
+class Stopped(BaseException):
+    """Ends a run as a kill does, but that it gives its lock back."""
+
+
+@contextmanager
+def stopping_at(step: int) -> Iterator[None]:
+    """Raise `Stopped` at that step on the disk, counted from 1; at none where 0."""
+
+    def stop() -> None:
+        raise Stopped
+
+    with on_disk(LosingDisk(step, stop)):
+        yield
 
 
 @dataclass(frozen=True)
