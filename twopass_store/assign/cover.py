@@ -242,17 +242,15 @@ class _Clusters:
             tree = store.read(f"{subset}/{attrs['linkage']}")
             method, cutoff = attrs["linkage_method"], attrs["cutoff_nm"]
             self._joining = Joining(tree, labels, method=method, cutoff=cutoff)
-            self._subset = take(store, "position", frames, metric.read_atoms)
-            self._joined: list[Positions] = []
+            self._members = take(store, "position", frames, metric.read_atoms)
+            self._n_members = len(frames)
 
     def label_of(self, frame: int, xyz: Positions) -> int:
         """Return the label of a leader that is added, at its positions, shape (n_atoms, 3)."""
         label = self._in_subset.get(frame, self._n_clusters + 1)
         if self._joining is not None and frame not in self._in_subset:
             one = prepare_leaders(xyz[np.newaxis], self._metric)
-            members = (self._subset, *([np.stack(self._joined)] if self._joined else []))
-            distances = [nearest_leaders(some, one).rmsd for some in members]
-            label = self._joining.label_of(np.concatenate(distances))
+            label = self._joining.label_of(nearest_leaders(self._members[: self._n_members], one).rmsd)
         self._note(frame, xyz, label)
         return label
 
@@ -265,7 +263,10 @@ class _Clusters:
         self._n_clusters = max(self._n_clusters, label)
         if self._joining is not None and frame not in self._in_subset:
             self._joining.join(label)
-            self._joined.append(xyz)
+            if self._n_members == len(self._members):
+                self._members = np.concatenate([self._members, np.empty_like(self._members)])
+            self._members[self._n_members] = xyz
+            self._n_members += 1
 
 
 def require_joinable(store: Store, name: str) -> None:

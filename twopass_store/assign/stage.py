@@ -278,13 +278,14 @@ def _needs(store: Store, name: str, config: AssignConfig) -> tuple[tuple[int, in
     if config.cover is not None:
         per_worker += BLOCKS_AHEAD * block * n_selected * 24
     if config.cover_link:
-        shared += store.shape(f"subsets/{attrs['subset']}/subset_frame")[0] * (12 * n_selected + 400)
+        shared += store.shape(f"subsets/{attrs['subset']}/subset_frame")[0] * (36 * n_selected + 400)
 
     def needed(n_leaders: int) -> tuple[int, int]:
         # The kernel compares with each leader by each permutation of equivalent atoms.
         n_rows = n_leaders * metric.n_permutations
         kernel = assign_bytes(block, n_compared, n_rows, n_frame_atoms=metric.n_frame_atoms)
-        return shared + 120 * n_rows * n_selected, per_worker + kernel
+        # Positions twice and the kernel's rows once; to add leaders, all of it once more.
+        return shared + (88 if config.cover is None else 136) * n_rows * n_selected, per_worker + kernel
 
     n_leaders = len(leaders.frame)
     if config.cover is not None:
