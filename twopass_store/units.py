@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from .errors import ConfigError
+from .errors import ConfigError, TwopassError
 from .executors import make_executor
 from .journal import Record, StageJournal, Writer
 from .partition import FrameRange, consecutive_runs
@@ -133,12 +133,19 @@ class Sent:
 
     unit: Unit
     identity: Mapping[str, str]
+    is_away: bool  # on a machine that errors should name
 
     def __call__(self, chunks: FrameRange) -> Receipt:
         """Do these chunks; the receipt says who did it."""
         if reason := other_versions(self.identity):
             raise ConfigError(f"The worker can't be used: {reason}")
-        return replace(self.unit(chunks), host=socket.gethostname(), identity=self.identity)
+        host = socket.gethostname()
+        try:
+            return replace(self.unit(chunks), host=host, identity=self.identity)
+        except TwopassError as error:
+            if self.is_away:
+                error.args = (f"On {host}: {error}",)
+            raise
 
 
 def carry_out(
@@ -182,9 +189,10 @@ def perform(
     at_once = max(1, min(workers, len(units.chunks)))
     unit = replace(units.unit, threads=max(1, workers // at_once))
     probe = _Probe(unit.path, unit.staging, identity())
+    sent = Sent(unit, probe.identity, is_away=scheduler is not None)
     executor = make_executor(workers=at_once, scheduler=scheduler, probe=probe, note=progress.note)
     try:
-        yield from executor.map_unordered(Sent(unit, probe.identity), _calls(units, workers))
+        yield from executor.map_unordered(sent, _calls(units, workers))
     finally:
         executor.close()
 
