@@ -20,7 +20,7 @@ from .ingest import (
     relocate_trajectories,
 )
 from .integrity import Damage, Repair, Verification, repair_store, verify_store
-from .jobs import JobResult, commit_job, plan_job, work_job
+from .jobs import JobResult, commit_job, list_jobs, plan_job, work_job
 from .pipeline import RunResult, run_pipeline
 from .progress import Progress
 from .report import compare_labels, plot_scan, store_status, summarize
@@ -57,6 +57,7 @@ __all__ = [
     "export_dtrajs",
     "export_structures",
     "ingest_trajectories",
+    "list_jobs",
     "load_config",
     "nearest",
     "open_results",

@@ -26,7 +26,7 @@ from .progress import Progress, Silent
 from .store import Store, chunk_name, identity, lock_folder, run_stage, store_path
 from .units import Receipt, Unit, Units, UnitStage, note_rounding, other_versions, perform
 
-__all__ = ["JobResult", "commit_job", "plan_job", "work_job"]
+__all__ = ["JobResult", "commit_job", "list_jobs", "plan_job", "work_job"]
 
 JOB = "job.json"
 RECEIPTS = "receipts.*.json"
@@ -236,6 +236,11 @@ def commit_job(
     return JobResult(path, stage, len(job.units()), len(job.units()))
 
 
+def list_jobs(store: str | os.PathLike[str]) -> list[JobResult]:
+    """Return the jobs of a store that were planned and not committed yet."""
+    return [job.result() for job in _jobs(store_path(store))]
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     path: Path
@@ -263,14 +268,14 @@ class _Job:
         return JobResult(self.path, self.kept.job, len(self.units()), len(self.done()))
 
 
-def _jobs(path: Path, stage: str) -> list[_Job]:
+def _jobs(path: Path, stage: str | None = None) -> list[_Job]:
     places = [
         (kept, folder) for kept in kept_for(lock_folder(path)) for folder in (kept.staging, kept.closed)
     ]
     return [
         _Job(path, kept, folder, described)
         for kept, folder in places
-        if kept.job == stage and (described := _unsealed(folder / JOB)) is not None
+        if stage in (None, kept.job) and (described := _unsealed(folder / JOB)) is not None
     ]
 
 

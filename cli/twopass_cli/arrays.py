@@ -44,6 +44,8 @@ def plan(
     result = plan_job(store, stage, **given)
     if result.n_units:
         say(f"{result.n_units} units. Do them with: twopass work {store} {stage} --part K/N")
+    elif stage == "cluster":
+        say(f"{store}: the distances are there; go on with `twopass cluster` and these options")
     else:
         say(NOTHING_NEW)
 
@@ -63,5 +65,7 @@ def commit(store: StorePath, stage: StageName, name: OnlyName = None, **options:
     from twopass_store.jobs import commit_job
 
     result = commit_job(store, stage, name=name, **options)
-    what = "the distances are" if stage == "cluster" else f"{stage} is"
-    say(f"{store}: {what} complete, {result.n_units} units")
+    if stage == "cluster":
+        say(f"{store}: the distances are complete; go on with `twopass cluster` and the options of the plan")
+    else:
+        say(f"{store}: {stage} is complete, {result.n_units} units")

@@ -29,15 +29,20 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; show wh
 @command("twopass status run.zarr --json | jq .stages")
 def status(store: StorePath, as_json: Json = False) -> None:
     """Show what is in a store, how far each stage is, and what to run next."""
+    from twopass_store.jobs import list_jobs
     from twopass_store.report import store_status
 
     from .results import print_status
 
-    found = store_status(store)
+    found, jobs = store_status(store), list_jobs(store)
     if as_json:
-        _print_json(asdict(found))
-    else:
-        print_status(found)
+        numbers = [{key: value for key, value in asdict(job).items() if key != "store"} for job in jobs]
+        _print_json({**asdict(found), "jobs": numbers})
+        return
+    print_status(found)
+    for job in jobs:
+        done = f"{job.n_done} of {job.n_units} units are done"
+        say(f"Job {job.stage}: {done}; then run twopass commit {store} {job.stage}")
 
 
 @command("twopass summary run.zarr --by blocks:5", model="SummaryConfig")

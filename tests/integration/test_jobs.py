@@ -15,6 +15,7 @@ from twopass_store import (
     cluster_subset,
     commit_job,
     ingest_trajectories,
+    list_jobs,
     plan_job,
     remove_clustering,
     work_job,
@@ -74,6 +75,7 @@ def test_job__of_parts_that_die_repeat_and_run_twice_gives_the_same_bytes(store,
     (receipts,) = store.with_name("s.zarr.lock").glob("*/receipts.*")
     flip(receipts, -9)
     assert plan_job(store, "assign", margin=True).n_done == 0
+    assert [(job.stage, job.n_units) for job in list_jobs(store)] == [("assign", 6)]
     # Two processes that don't see each other's receipts.
     receipts.unlink()
     work_job(store, "assign", part="1/2")

@@ -345,8 +345,9 @@ def _prepared_workers(plan: "IngestPlan", config: IngestConfig, progress: Progre
     for message in plan.messages:
         progress.note(message)
     smaller = "select fewer atoms" if plan.shard_chunks == 1 else "take a smaller `shard`, or fewer atoms"
+    here = config.workers or min(available_cpus(), useful_workers(plan.sources))
     return affordable_workers(
-        config.workers or min(available_cpus(), useful_workers(plan.sources)),
+        here if config.scheduler is None else 1,
         memory_budget(config.memory),
         shared=plan.memory[0],
         per_worker=plan.memory[1],
