@@ -127,7 +127,8 @@ def affordable(
     block = store.chunk_length("position") * (2 * n_atoms + len(metric.read_atoms)) * 12
     a_thread = max(a_thread, block)
     # Counts, labels, and both once more while they are saved, encoded too; indices of frames that are left.
-    shared = fixed_bytes + rows + 64 * n_frames + gromos_of_pairs_bytes(n_frames, 0)
+    # Some rows while the next are read.
+    shared = fixed_bytes + 2 * rows + 64 * n_frames + gromos_of_pairs_bytes(n_frames, 0)
     mend = "Or cluster a subset, without --all-frames."
     require_within(budget, shared + a_thread + LIST_BYTES, stage="cluster", mend=mend)
     workers = min(config.workers or available_cpus(), (budget - shared - LIST_BYTES) // a_thread)

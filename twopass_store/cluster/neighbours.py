@@ -277,7 +277,9 @@ class AllFrames:
     def _fits(self) -> bool:
         """Tell whether the neighbours that are left fit in memory, in lists."""
         n_left = self._n_left()
-        return gromos_of_pairs_bytes(0, n_left) <= self._list_bytes and n_left < np.iinfo(np.int32).max
+        # While they are found, pairs are there twice, and not all of that is given back to the system.
+        needed = gromos_of_pairs_bytes(0, n_left) + 16 * n_left
+        return needed <= self._list_bytes and n_left < np.iinfo(np.int32).max
 
     def _n_left(self) -> int:
         """Count the pairs of neighbours that are left."""

@@ -177,7 +177,8 @@ class ClusterStage(UnitStage[int]):
         self.planned = plan
         clustering = Plan(stage=self.name, parameters=plan.parameters, products=(), request=request)
         steps = [*base_steps(store, plan), Step(clustering, clustering_stages(config.name)[:0:-1])]
-        if config.all_frames and not (is_complete(store, clustering) and self._state(store) is None):
+        is_left = self.restart or not is_complete(store, clustering) or self._state(store) is not None
+        if config.all_frames and is_left:
             from .all_frames import state_plan
 
             # It goes when the clustering is there.
