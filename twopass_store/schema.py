@@ -479,18 +479,7 @@ def position_spec(dtype: str, scale: float | None, *, rounds: bool = False) -> A
 
 
 def metric_text(fit: str, *, weighted: bool, symmetric: bool = False) -> str:
-    """Return what the attribute ``metric`` says.
-
-    Parameters
-    ----------
-    fit
-        The attribute ``fit`` of a clustering: ``pairs`` are superposed each, ``none``, or every frame once on
-        a ``reference``.
-    weighted
-        Whether atoms are weighted by their masses.
-    symmetric
-        Whether it is the least over permutations of equivalent atoms.
-    """
+    """Return what the attribute ``metric`` says; `fit` is ``pairs``, ``none`` or ``reference``."""
     superposition = {
         "pairs": "minimal RMSD after optimal superposition",
         "none": "RMSD of positions as they are, without superposition",

@@ -11,18 +11,10 @@ __all__ = ["Rule"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The rule of a clustering.
+    """The rule of a clustering."""
 
-    Attributes
-    ----------
-    within_nm
-        Distance below which the first leader takes a frame, nm; None if the nearest leader does.
-    keeps_subset
-        Whether frames of the subset keep their first-pass label.
-    """
-
-    within_nm: float | None = None
-    keeps_subset: bool = False
+    within_nm: float | None = None  # the first leader nearer than this takes a frame; if None, the nearest
+    keeps_subset: bool = False  # frames of the subset keep their first-pass label
 
     @classmethod
     def of(cls, attrs: Mapping[str, Any]) -> Self:

@@ -31,27 +31,14 @@ LOW_FAITHFULNESS = 0.8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """The leaders of a clustering and what they are worth.
-
-    Attributes
-    ----------
-    leaders, medoids
-        The leaders, and the subset index of each cluster's medoid.
-    measured
-        Faithfulness on the subset.
-    held_out, split_by
-        Faithfulness where the leaders were chosen from one half of the subset and judged on the other, and
-        how it was split; None if leaders were given.
-    rmsd
-        Of each subset frame to its nearest leader, shape (n_subset,), nm.
-    """
+    """The leaders of a clustering and what they are worth."""
 
     leaders: Leaders
-    medoids: NDArray[np.int64]
-    measured: Faithfulness
-    held_out: Faithfulness | None
-    split_by: str | None
-    rmsd: NDArray[np.float32]
+    medoids: NDArray[np.int64]  # subset index for each label from 1
+    measured: Faithfulness  # on the subset
+    held_out: Faithfulness | None  # leaders chosen from one half, judged on the other; None if given
+    split_by: str | None  # what the halves are made of
+    rmsd: NDArray[np.float32]  # of each subset frame to its leader, shape (n_subset,), nm
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is stored along ``cluster`` and ``confusion``."""

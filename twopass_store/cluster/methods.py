@@ -59,18 +59,10 @@ class Method:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FirstPass:
-    """A subset that was clustered.
+    """A subset that was clustered."""
 
-    Attributes
-    ----------
-    labels
-        Shape (n_subset,), from 1; -1 is noise.
-    medoids
-        Subset index of each cluster's medoid, shape (n_clusters,): of label 1 first.
-    """
-
-    labels: NDArray[np.int32]
-    medoids: NDArray[np.int64]
+    labels: NDArray[np.int32]  # shape (n_subset,), from 1; -1 is noise
+    medoids: NDArray[np.int64]  # subset index for each label from 1
 
 
 def label_as(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree | None) -> FirstPass:

@@ -18,20 +18,10 @@ __all__ = ["PairUnit", "forget_frames"]
 
 @dataclass(frozen=True, kw_only=True)
 class PairUnit(Unit):
-    """The work on chunks of pairs.
+    """The work on chunks of pairs."""
 
-    Attributes
-    ----------
-    group
-        Of the subset.
-    fingerprint
-        Of the plan of the distances.
-    metric
-        How frames are compared.
-    """
-
-    group: str
-    fingerprint: str
+    group: str  # of the subset
+    fingerprint: str  # of the plan of the distances
     metric: ClusterMetric
 
     def __call__(self, chunks: FrameRange) -> Receipt:

@@ -44,42 +44,20 @@ ROWS_AT_ONCE = 512
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
-    """All that a first pass does, fixed before its first distance.
-
-    Attributes
-    ----------
-    config
-        What was asked for.
-    metric, atoms_text
-        How frames are compared, and in words by which atoms.
-    remarks
-        What the user should know about the selections.
-    subset_frame
-        The frames of the subset: 0, stride, 2·stride, …
-    subset_attrs
-        Attributes of the subset's group.
-    linkage
-        Spec of the linkage's array; None if no tree is made.
-    distances, tree, parameters
-        The journals' plans of the two shared steps, and the parameters of the clustering itself.
-    workers
-        Threads for the distances.
-    list_bytes
-        Memory for lists of neighbours, if all frames are clustered; else 0.
-    """
+    """All that a first pass does, fixed before its first distance."""
 
     config: ClusterConfig
     metric: ClusterMetric
-    atoms_text: str
-    remarks: list[str]
-    subset_frame: NDArray[np.int64]
+    atoms_text: str  # the atoms of the metric, in words
+    remarks: list[str]  # what the user should know about the selections
+    subset_frame: NDArray[np.int64]  # 0, stride, 2·stride, …
     subset_attrs: dict[str, Any]
-    linkage: ArraySpec | None
+    linkage: ArraySpec | None  # None if no tree is made
     distances: Plan
     tree: Plan | None
-    parameters: dict[str, Any]
-    workers: int
-    list_bytes: int = 0
+    parameters: dict[str, Any]  # of the clustering itself
+    workers: int  # threads for the distances
+    list_bytes: int = 0  # memory for lists of neighbours, if all frames are clustered
 
     @property
     def subset(self) -> str:
@@ -113,14 +91,8 @@ def plan_cluster(
     begun: it goes on with the frames of then, even if others were appended since. `n_judged` are the clusters
     of the finest cut that a scan is to judge. With `restart`, a subset whose journal is damaged is made anew.
 
-    Raises
-    ------
-    ConfigError
-        If the selection, the metric, the stride, the number of clusters or the leaders don't fit the store.
-    TrajectoryError
-        If a file with masses or a reference can't be used.
-    MemoryBudgetError
-        If the subset's distances need more memory than allowed; names the largest subset that fits.
+    Raises a `ConfigError` or `TrajectoryError` if an option or a file doesn't fit the store, and a
+    `MemoryBudgetError` that names the largest subset that fits.
     """
     require_package(config)
     n_frames = store.shape("position")[0]

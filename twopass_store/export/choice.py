@@ -18,19 +18,11 @@ __all__ = ["Chosen", "choose_structures", "shares"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
-    """Structures by cluster, then run.
+    """Structures by cluster, then run."""
 
-    Attributes
-    ----------
-    frame, label
-        Their frames in the store, -1 for a structure from outside, and clusters, shapes (n_structures,).
-    run
-        Their runs, shape (n_structures,); None if they stand for all runs together.
-    """
-
-    frame: NDArray[np.int64]
+    frame: NDArray[np.int64]  # in the store, -1 for a structure from outside
     label: NDArray[np.int32]
-    run: NDArray[np.int64] | None = None
+    run: NDArray[np.int64] | None = None  # None if they stand for all runs together
 
 
 def choose_structures(store: Store, name: str, config: StructuresConfig, runs: Runs) -> Chosen:

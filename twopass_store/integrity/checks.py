@@ -36,20 +36,10 @@ MOVED = ("trajectory_path", "trajectory_modified")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How an array is cut into files.
+    """How an array is cut into files."""
 
-    Attributes
-    ----------
-    length
-        Elements along the first dimension.
-    file_length
-        Those in one file.
-    is_complete
-        Its attribute ``complete``.
-    """
-
-    length: int
-    file_length: int
+    length: int  # along the first dimension
+    file_length: int  # the part of it in one file
     is_complete: bool
 
     @property

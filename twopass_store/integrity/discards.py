@@ -16,21 +16,11 @@ __all__ = ["Discarded", "discarded", "source_files"]
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """What is discarded of a stage.
+    """What is discarded of a stage."""
 
-    Attributes
-    ----------
-    arrays
-        Paths of arrays that are removed whole.
-    files
-        Chunks (path, index) whose files are removed.
-    entries
-        Chunks that the ledger has no entry of any more.
-    """
-
-    arrays: tuple[str, ...]
-    files: tuple[tuple[str, int], ...]
-    entries: tuple[tuple[str, int], ...]
+    arrays: tuple[str, ...]  # paths, removed whole
+    files: tuple[tuple[str, int], ...]  # chunks (path, index) whose files are removed
+    entries: tuple[tuple[str, int], ...]  # chunks that the ledger has no entry of any more
 
 
 def discarded(journals: Journals, journal: StageJournal, damage: Iterable[Damage]) -> Discarded:

@@ -15,15 +15,8 @@ __all__ = ["Mend", "mend_of"]
 class Mend:
     """What is to be done about one damaged file.
 
-    Attributes
-    ----------
-    how
-        ``write`` puts `content` in its place; ``ledger`` makes that anew from what it speaks of; ``chunk``
-        and ``array`` discard that; ``none`` is nothing.
-    text
-        The same in words.
-    content
-        What the file should hold.
+    `how`: ``write`` puts `content` in its place; ``ledger`` makes that anew from what it speaks of; ``chunk``
+    and ``array`` discard that; ``none`` is nothing. `text` says it in words.
     """
 
     how: str

@@ -26,18 +26,9 @@ __all__ = [
 def add_row_to_sums(
     row: npt.NDArray[Any], index: int, labels: npt.NDArray[np.int32], sums: npt.NDArray[np.float64]
 ) -> None:
-    """Add the distances of one row of the upper triangle to the sums within clusters, on both sides.
+    """Add distances of `index` to all later frames to the sums within clusters, on both sides.
 
-    Parameters
-    ----------
-    row
-        Distances of `index` to all frames with a higher index.
-    index
-        Its subset index.
-    labels
-        Shape (n_frames,).
-    sums
-        Sums so far, shape (n_frames,).
+    `labels` and `sums` have the shape (n_frames,).
     """
     label = labels[index]
     of_index = 0.0
@@ -90,21 +81,9 @@ def count_gains(
 ) -> None:
     """Count what each frame would mend and break as a further leader, over some rows of the triangle.
 
-    A frame mends another of its own cluster that is nearer to it than `mend_below`, and breaks one of
-    another cluster that is nearer than `break_below`.
-
-    Parameters
-    ----------
-    condensed
-        Distances, shape (n_pairs,).
-    start, stop
-        Rows of the upper triangle, half-open.
-    labels
-        Shape (n_frames,).
-    mend_below, break_below
-        Shape (n_frames,); negative if there is nothing to mend or break.
-    gains
-        Mended minus broken so far, shape (n_frames,).
+    A frame mends another of its own cluster that is nearer to it than `mend_below`, and breaks one of another
+    cluster that is nearer than `break_below`, both of shape (n_frames,) and negative if there is nothing to
+    do. `gains` are mended minus broken so far, shape (n_frames,).
     """
     n_frames = labels.size
     for index in range(start, stop):
@@ -154,17 +133,8 @@ def sum_by_cell(
 ) -> None:
     """Add up the distances of each frame to each cell of a partition, and the squares between cells.
 
-    Parameters
-    ----------
-    condensed
-        Distances, shape (n_pairs,).
-    cell_of
-        Cell of each frame, shape (n_frames,).
-    sums
-        Distances of a frame to the frames of a cell, shape (n_frames, n_cells).
-    squares
-        Squared distances between two cells, shape (n_cells, n_cells): a pair counts once, at the cell of its
-        first frame and that of its second.
+    `sums` has the shape (n_frames, n_cells), `squares` (n_cells, n_cells): a pair counts once, at the cell of
+    its first frame and that of its second.
     """
     n_frames = cell_of.size
     position = 0
@@ -190,19 +160,9 @@ def add_cophenetic_moments(
 ) -> None:
     """Add, over all pairs, the distance d, the height h at which it is joined, d², h² and d h.
 
-    Parameters
-    ----------
-    condensed
-        Distances, shape (n_pairs,).
-    leaves
-        Frames in the order of the tree's leaves, shape (n_frames,).
-    parent, start, stop
-        Of each node, frames first, then merges: the node above it (−1 at the root), and its leaves as a range
-        of that order. Shape (2 n_frames − 1,).
-    heights
-        Of the merges, shape (n_frames − 1,).
-    moments
-        The five sums, shape (5,).
+    `leaves` are the frames in the order of the tree's leaves. Of each node, frames first and then merges,
+    shape (2 n_frames − 1,): `parent` is the node above it (−1 at the root), `start` and `stop` its leaves as
+    a range of that order. `heights` are those of the merges.
     """
     n_frames = leaves.size
     joined = np.empty(n_frames)
@@ -232,17 +192,7 @@ def nearest_of_other_kind(
     is_second: npt.NDArray[np.bool_],
     nearest: npt.NDArray[np.int64],
 ) -> None:
-    """Find for each frame the nearest one of the other kind; the lowest index wins a tie.
-
-    Parameters
-    ----------
-    condensed
-        Distances, shape (n_pairs,).
-    is_second
-        Kind of each frame, shape (n_frames,); there is at least one of each.
-    nearest
-        Subset indices found, shape (n_frames,).
-    """
+    """Find for each frame the nearest one of the other kind; the lowest index wins a tie."""
     n_frames = is_second.size
     least = np.full(n_frames, np.float32(np.inf))
     position = 0

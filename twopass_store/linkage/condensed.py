@@ -71,23 +71,13 @@ def count_frames(condensed: Condensed) -> int:
 
 
 def row_offsets(n_frames: int) -> Int64Array:
-    """Offsets such that the pair (i, j), i < j, lies at ``offsets[i] + j``.
-
-    Returns
-    -------
-    Shape (n_frames,); the first is −1.
-    """
+    """Offsets such that the pair (i, j), i < j, lies at ``offsets[i] + j``; the first is −1."""
     index = np.arange(n_frames, dtype=np.int64)
     return n_frames * index - index * (index + 1) // 2 - index - 1
 
 
 def pair_positions(first: npt.ArrayLike, second: npt.ArrayLike, *, n_frames: int) -> Int64Array:
-    """Positions in the condensed vector of pairs of different frames, given in either order.
-
-    Returns
-    -------
-    In the broadcast shape of `first` and `second`.
-    """
+    """Positions in the condensed vector of pairs of different frames, given in either order."""
     a, b = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
     return np.asarray(row_offsets(n_frames)[np.minimum(a, b)] + np.maximum(a, b), dtype=np.int64)
 

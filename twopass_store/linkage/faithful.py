@@ -24,29 +24,13 @@ def choose_faithful(
 ) -> list[Int64Array]:
     """Leaders that give most frames their own label back, by a greedy choice.
 
-    Beginning with the medoids, rounds add leaders until enough frames are nearest to a leader of their own
-    cluster: in each cluster the frame that would mend most labels and break fewest, as long as it mends
-    more than it breaks. A round takes the clusters by what they gain, and reckons anew after each addition.
+    Beginning with the medoids, rounds add leaders until the share `faithfulness` of the frames is nearest to
+    a leader of their own cluster: in each cluster the frame that would mend most labels and break fewest, as
+    long as it mends more than it breaks. A round takes the clusters by what they gain, and reckons anew after
+    each addition. Noise, -1 in `labels`, neither leads nor counts.
 
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,), float32.
-    labels
-        Labels, shape (n_frames,), from 1 without a gap; -1 for noise, which neither leads nor counts.
-    medoids
-        The first leader of each cluster, shape (n_clusters,).
-    faithfulness
-        Share of the frames that is enough, 0 to 1.
-    max_leaders
-        Leaders of all clusters together at most; the medoids lead in any case.
-    n_threads
-        Threads. The result doesn't depend on them.
-
-    Returns
-    -------
-    Subset indices of the leaders of each cluster, in the order of the choice. The lowest index and the
-    lowest label win ties.
+    Returns subset indices of the leaders of each cluster, in the order of the choice. The lowest index and
+    the lowest label win ties, and the result doesn't depend on threads.
     """
     state = _State(condensed, labels)
     chosen = [[int(medoid)] for medoid in medoids]

@@ -28,19 +28,7 @@ N_POINTS = 1_500
 
 
 def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag: int) -> dict[str, Any]:
-    """Gather what the page shows of a clustering.
-
-    Parameters
-    ----------
-    store
-        The store.
-    results
-        Of `open_results`, with labels.
-    summary
-        Of `summarize`.
-    lag
-        Of the transitions, in frames.
-    """
+    """Gather what the page shows of a clustering with labels; `lag` of the transitions is in frames."""
     found: dict[str, Any] = {
         "name": summary.attrs["clustering"],
         "store": Path(summary.attrs["store"]).name,

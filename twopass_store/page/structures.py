@@ -30,17 +30,6 @@ POLYMER_RESIDUES = 4
 def structures(store: Store, results: xr.Dataset, frames: NDArray[np.int64]) -> dict[str, Any]:
     """Return a template in PDB format and the positions of structures, all superposed as they are compared.
 
-    Parameters
-    ----------
-    store
-        The store.
-    results
-        Of `open_results`.
-    frames
-        Frames that can be shown beside the medoids.
-
-    Returns
-    -------
     ``pdb`` is the first structure; ``positions`` the base64 text of little-endian int16, shape (n_structures,
     n_atoms, 3), in 0.01 Å: the medoids by label, then `frames`. Water is left out; of large systems only
     heavy atoms, or those of the RMSD, are there.

@@ -26,17 +26,9 @@ def frames_at_once(n_atoms: int) -> int:
 def pack(xyz: npt.NDArray[Any], metric: Metric, packed: Float64Array, traces: Float64Array) -> None:
     """Centre and weigh frames of any real type and layout, or superpose them.
 
-    Parameters
-    ----------
-    xyz
-        Positions, shape (n_frames, n_atoms, 3), nm. Not modified.
-    metric
-        How they will be compared.
-    packed
-        To fill, shape (n_blocks, 3, lanes, n_measured), nm: frame ``i`` is lane ``i % lanes`` of block
-        ``i // lanes``. Lanes beyond the last frame are left as they are.
-    traces
-        To fill, shape (n_frames,), nm²: Σ|x|² of each frame; NaN for one that isn't finite.
+    Fills `packed`, shape (n_blocks, 3, lanes, n_measured), nm: frame ``i`` is lane ``i % lanes`` of block ``i
+    // lanes``, and lanes beyond the last frame are left as they are. Fills `traces`, nm², with Σ|x|² of each
+    frame; NaN for one that isn't finite.
     """
     lanes = packed.shape[2]
     roots = metric.root_weights(packed.shape[3])

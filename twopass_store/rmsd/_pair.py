@@ -37,15 +37,7 @@ def invariants(
 
 @inlined
 def fitted_squared(a: Float64Array, b: Float64Array, trace: float) -> float:
-    """Minimal RMSD², nm², of two centred structures.
-
-    Parameters
-    ----------
-    a, b
-        Coordinates, shape (3, n_atoms), nm.
-    trace
-        Σ|a|² + Σ|b|², nm².
-    """
+    """Minimal RMSD², nm², of centred structures, shape (3, n_atoms), nm; `trace` is Σ|a|² + Σ|b|², nm²."""
     ax, ay, az, bx, by, bz = a[0], a[1], a[2], b[0], b[1], b[2]
     xx = xy = xz = yx = yy = yz = zx = zy = zz = 0.0
     for k in range(ax.size):

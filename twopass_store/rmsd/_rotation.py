@@ -24,20 +24,11 @@ EPSILON = 2.220446049250313e-16
 
 @inlined
 def _top_eigenvector(key: Float64Array, vectors: Float64Array) -> int:
-    """Diagonalise a symmetric 4×4 matrix by Jacobi's cyclic rotations.
+    """Return the column of a symmetric 4×4 matrix's largest eigenvalue, the first of equals.
 
-    Backward stable whatever the eigenvalues, equal ones included, where the quartic loses half the digits.
-
-    Parameters
-    ----------
-    key
-        The matrix, shape (4, 4); overwritten, its diagonal ends as the eigenvalues.
-    vectors
-        To fill with eigenvectors in columns, shape (4, 4).
-
-    Returns
-    -------
-    The column of the largest eigenvalue, the first of equals.
+    Jacobi's cyclic rotations are backward stable whatever the eigenvalues, equal ones included, where the
+    quartic loses half the digits. They diagonalise `key` in place and fill `vectors` with eigenvectors in
+    columns.
     """
     vectors[:] = 0.0
     for p in range(4):

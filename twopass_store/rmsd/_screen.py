@@ -81,16 +81,10 @@ def _fill_bounds(
     n_atoms: int,
     bounds: Float32Array,
 ) -> None:
-    """Lower bounds of RMSD² of one frame to all leaders of some blocks, from their inner products.
+    """Fill in lower bounds of RMSD², nm², of one frame to all leaders of some blocks.
 
-    Parameters
-    ----------
-    px, py, pz
-        Products of the frame's x, y and z with x, y and z of the leaders, shape (n_blocks * 3 * LANES,), nm².
-    trace, traces
-        Σ|x|² of the frame, and of the leaders, shape (n_blocks * LANES,), nm².
-    bounds
-        To fill, likewise, nm².
+    `px`, `py` and `pz` are products of its x, y and z with x, y and z of the leaders, shape (n_blocks * 3 *
+    LANES,); `traces` and `bounds` have the shape (n_blocks * LANES,).
     """
     slack = np.float32(math.sqrt(3.0) * U * 1.01 * (n_atoms + 18))
     share = np.float32(2.0 * (1.0 - 32.0 * U) / n_atoms)
@@ -134,25 +128,12 @@ def nearest_fitted(
 ) -> None:
     """First leader of other label that is near enough, else the nearest by minimal RMSD; the first of equals.
 
-    Parameters
-    ----------
-    frames, traces
-        From `pack`, shapes (n_frames, 3, n_atoms) and (n_frames,), nm and nm².
-    leaders, leader_traces
-        The same of the leaders, shapes (n_leaders, 3, n_atoms) and (n_leaders,).
-    columns, column_traces
-        The same in float32, in blocks of `LANES`, shapes (n_blocks * 3 * LANES, n_atoms) and
-        (n_blocks * LANES,).
-    leader_label, label
-        Labels of leaders and frames, shapes (n_leaders,) and (n_frames,); a frame below 0 is passed over.
-    below
-        Distance below which a leader is near enough, nm; 0 where the nearest is wanted.
-    singles, products, bounds
-        Scratch for so many frames and blocks at once: shapes (3 * frames, n_atoms), (3 * frames * width,)
-        where width is a multiple of 3 * LANES, and (frames, n_blocks * LANES).
-    index, rmsd
-        To fill, shape (n_frames,), rmsd in nm; -1 and NaN for a frame that isn't finite, and if there is no
-        leader of another label.
+    `frames`, `leaders` and their traces are from `pack`, shapes (n, 3, n_atoms) and (n,); `columns` are the
+    leaders in float32, in blocks of `LANES`, shape (n_blocks * 3 * LANES, n_atoms). A frame whose label is
+    below 0 is passed over. `below` (nm) is near enough; 0 where the nearest is wanted. The scratch is for so
+    many frames and blocks at once: shapes (3 * frames, n_atoms), (3 * frames * width,) where width is a
+    multiple of 3 * LANES, and (frames, n_blocks * LANES). Fills `index` and `rmsd` (nm) with -1 and NaN for a
+    frame that isn't finite, and if there is no leader of another label.
     """
     n_frames, _, n_atoms = frames.shape
     at_once = bounds.shape[0]

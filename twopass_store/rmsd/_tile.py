@@ -58,15 +58,8 @@ def _fill_distances(
 ) -> int:
     """RMSD of one frame to `COLUMNS` others, or `UNCERTAIN`; return the number of these.
 
-    Parameters
-    ----------
-    px, py, pz
-        Products of the frame's x, y and z with x, y and z of the others, shape (3 * COLUMNS,), nm²;
-        overwritten.
-    trace, traces
-        Σ|x|² of the frame, and of the others, shape (COLUMNS,), nm².
-    singles
-        Scratch, shape (4 * COLUMNS,); the last quarter is filled with the distances, nm.
+    `px`, `py` and `pz` are products of its x, y and z with x, y and z of the others, shape (3 * COLUMNS,),
+    nm²; overwritten. The last quarter of `singles`, shape (4 * COLUMNS,), is filled with the distances, nm.
     """
     inverse = 1.0 / n_atoms
     for k in range(COLUMNS):
@@ -127,23 +120,12 @@ def condensed_fitted(
     products: Float64Array,
     out: Float32Array,
 ) -> None:
-    """Minimal RMSDs of a range of pairs i < j, in scipy's condensed order.
+    """Fill `out` with minimal RMSDs (nm) of pairs i < j, in scipy's condensed order from `start` on.
 
-    Parameters
-    ----------
-    blocks, traces
-        From `pack`, shapes (n_blocks, 3, COLUMNS, n_atoms) and (n_blocks * COLUMNS,), nm and nm²; NaN is the
-        trace of a frame that isn't finite or isn't there.
-    n_frames
-        Frames that are there.
-    start, row
-        Index of the first pair in the condensed vector, and its i.
-    order
-        Atom of frame i that stands for each atom of frame j, shape (n_atoms,).
-    left, products
-        Scratch, shapes (3 * ROWS, n_atoms) and (3 * ROWS, 3 * COLUMNS).
-    out
-        To fill, shape (n_pairs,), nm.
+    `blocks` and `traces` are from `pack`, shapes (n_blocks, 3, COLUMNS, n_atoms) and (n_blocks * COLUMNS,);
+    NaN is the trace of a frame that isn't finite or isn't there. `row` is the i of the first pair, `order`
+    the atom of frame i that stands for each atom of frame j. `left` and `products` are scratch, shapes (3 *
+    ROWS, n_atoms) and (3 * ROWS, 3 * COLUMNS).
     """
     n_blocks, _, _, n_atoms = blocks.shape
     right = blocks.reshape(n_blocks, 3 * COLUMNS, n_atoms)

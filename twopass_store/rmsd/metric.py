@@ -159,13 +159,7 @@ class Metric:
 
 
 def checked_weights(weights: npt.ArrayLike, n_atoms: int) -> Float64Array:
-    """Weights as float64, one positive finite number for each atom.
-
-    Raises
-    ------
-    ConfigError
-        If they are something else.
-    """
+    """Weights as float64; raises a `ConfigError` unless they are one positive finite number for each atom."""
     values = np.ascontiguousarray(weights, dtype=np.float64)
     if values.shape != (n_atoms,) or values.size == 0:
         raise ConfigError(f"Weights of shape {values.shape} don't fit to {n_atoms} atoms: give one for each.")
@@ -179,19 +173,9 @@ def checked_weights(weights: npt.ArrayLike, n_atoms: int) -> Float64Array:
 
 
 def as_positions(xyz: npt.ArrayLike, *, n_atoms: int | None = None) -> npt.NDArray[Any]:
-    """Check the shape of positions, without a copy if ``xyz`` is an array.
+    """Check the shape (n_frames, n_atoms, 3) of positions, without a copy if ``xyz`` is an array.
 
-    Parameters
-    ----------
-    xyz
-        Positions, shape (n_frames, n_atoms, 3), nm.
-    n_atoms
-        The number of atoms that there must be; any number from 1 if None.
-
-    Raises
-    ------
-    TopologyMismatchError
-        If the shape is another.
+    Raises a `TopologyMismatchError` if it is another, or the atoms aren't `n_atoms`.
     """
     positions = np.asarray(xyz)
     if positions.ndim != 3 or positions.shape[2] != 3 or positions.shape[1] == 0:

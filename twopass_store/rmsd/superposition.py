@@ -78,21 +78,10 @@ def superpose(
 
 
 def aligned(xyz: npt.NDArray[Any], alignment: Alignment) -> Float64Array:
-    """Superpose frames on one reference and take out the atoms that are compared.
+    """Superpose frames on one reference; returns the compared atoms from its centre, nm.
 
-    Each frame is worked on by itself, so that the result doesn't depend on which frames come together.
-
-    Parameters
-    ----------
-    xyz
-        Positions, shape (n_frames, n_atoms, 3), nm. Not modified.
-    alignment
-        By which atoms, on what.
-
-    Returns
-    -------
-    Positions from the reference's centre, shape (n_frames, n_measured, 3), nm. Not finite where a fitted
-    atom isn't.
+    Each frame is worked on by itself, so that the result doesn't depend on which frames come together. It
+    isn't finite where a fitted atom isn't.
     """
     weights = np.ones(alignment.fitted.size) if alignment.weights is None else alignment.weights
     shares = weights / weights.sum()

@@ -138,16 +138,7 @@ class Arrays(JournalFiles):
     ) -> Product:
         """Make an array of the format unless it is there; returns it as a journal's product.
 
-        Parameters
-        ----------
-        group, spec, shape
-            Where, what, and how large.
-        attrs
-            Attributes beside those of `spec`.
-        codec
-            How positions are encoded, see :func:`codecs`.
-        shard_chunks
-            Chunks that lie in one file.
+        `attrs` come beside those of `spec`; `codec` is that of `codecs`.
         """
         product = self.product(group, spec, shape, shard_chunks=shard_chunks)
         if not self.has(product.path):

@@ -15,13 +15,8 @@ __all__ = ["codec_of", "codecs"]
 def codecs(spec: ArraySpec, *, codec: str) -> dict[str, Any]:
     """Return the codecs of an array, as zarr's ``create_array`` takes them.
 
-    Parameters
-    ----------
-    spec
-        The array.
-    codec
-        How positions are encoded, ``fast`` or ``small``; other arrays are always encoded ``fast``. The
-        figures are in tests/benchmarks/bench_codecs.py.
+    `codec` is that of positions, ``fast`` or ``small``; other arrays are always encoded ``fast``. The figures
+    are in tests/benchmarks/bench_codecs.py.
     """
     if spec.dtype == "str":
         return {"compressors": [BloscCodec(cname="zstd", clevel=5, shuffle="noshuffle"), Crc32cCodec()]}

@@ -22,23 +22,10 @@ _INDEX_CODECS = ["bytes", "crc32c"]
 
 
 def check_metadata(root: Path, path: str, data: bytes) -> bool:
-    """Refuse metadata that aren't as the schema has them; arrays that it doesn't know are left alone.
+    """Check a ``zarr.json`` of a group or array; tells whether the array's chunks lie in shards.
 
-    Parameters
-    ----------
-    root, path
-        The store's folder, and the group or array in it.
-    data
-        Its ``zarr.json``.
-
-    Returns
-    -------
-    Whether the array's chunks lie in shards.
-
-    Raises
-    ------
-    CorruptChunkError
-        If a name, type, dimension, codec or an attribute that is needed differs.
+    Raises a `CorruptChunkError` if a name, type, dimension, codec or a needed attribute isn't as the schema
+    has it; arrays that it doesn't know are left alone.
     """
     try:
         metadata = json.loads(data)
