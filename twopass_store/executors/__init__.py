@@ -12,7 +12,7 @@ from .budget import (
     require_room,
     require_within,
 )
-from .local import Executor, ThreadExecutor, merged
+from .local import Executor, ThreadExecutor, in_order, merged
 
 __all__ = [
     "PROCESS_BYTES",
@@ -21,6 +21,7 @@ __all__ = [
     "affordable_workers",
     "available_cpus",
     "available_memory",
+    "in_order",
     "make_executor",
     "memory_budget",
     "merged",

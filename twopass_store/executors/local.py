@@ -1,11 +1,12 @@
 """Units of work on threads of this process."""
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Executor", "ThreadExecutor", "merged"]
+__all__ = ["Executor", "ThreadExecutor", "in_order", "merged"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -64,6 +65,20 @@ class ThreadExecutor:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def in_order(
+    function: Callable[[Task], Result], tasks: Iterable[Task], *, workers: int
+) -> Generator[Result, None, None]:
+    """Yield the results in the order of their tasks; threads are one task ahead of whoever takes them."""
+    running: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="twopass") as pool:
+        for task in tasks:
+            running.append(pool.submit(function, task))
+            if len(running) > workers:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
 
 
 def merged(

@@ -15,7 +15,7 @@ from ..store import Store, read_leaders, require_clustering, require_cover, take
 from .bootstrap import N_RESAMPLES, share_errors
 from .frames import FrameTotals, walk_frames
 from .quantiles import LENGTH_EDGES, SHARE_EDGES
-from .runs import Runs, group_of_frames
+from .runs import MAX_WALKERS, Runs, group_of_frames
 
 __all__ = ["Clusters", "Variables", "described", "finished_assign"]
 
@@ -94,8 +94,8 @@ class Clusters:
         needed += n_labels * 4 * (len(LENGTH_EDGES) + len(SHARE_EDGES))
         needed += 3 * n_rows * (n_labels + 2) * 8 + n_runs * 8 * 300
         needed += N_RESAMPLES * 8 * (n_runs + self.n_clusters)
-        # Some thirty columns of a chunk at once; rows of distances, and a chunk of them in two types.
-        needed += 240 * FRAME_CHUNK + 32 * len(self.subset_label) + 12 * PAIR_CHUNK
+        # Some thirty columns of each chunk in a thread; rows of distances, and a chunk of them in two types.
+        needed += 240 * FRAME_CHUNK * (MAX_WALKERS + 1) + 32 * len(self.subset_label) + 12 * PAIR_CHUNK
         budget = memory_budget(self.config.memory)
         require_within(budget, needed, stage="summary", mend="Or use fewer clusters, runs or groups.")
 

@@ -6,21 +6,36 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from ..executors import available_cpus, in_order
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
 
-__all__ = ["FrameColumns", "Groups", "Runs", "frame_chunks", "group_of_frames", "short_names"]
+__all__ = [
+    "MAX_WALKERS",
+    "FrameColumns",
+    "Groups",
+    "Runs",
+    "frame_chunks",
+    "group_of_frames",
+    "over_chunks",
+    "short_names",
+]
+
+MAX_WALKERS = 4
+"""Threads that look at chunks: they wait for each other's Python, so more bring little."""
 
 N_HEAD = 256
 """Frames at the beginning of a run whose spacings tell what is usual in it."""
 
 GAP = 1.5
 """A longer step, in usual spacings, is a gap."""
+
+Seen = TypeVar("Seen")
 
 Groups = tuple[tuple[str, ...], Callable[[FrameRange, NDArray[np.integer]], NDArray[np.integer]]]
 """Names of groups, and a function of a range of frames and their runs that tells the group of each."""
@@ -43,6 +58,11 @@ def frame_chunks(n_frames: int) -> Iterator[FrameRange]:
     """Yield the ranges of the chunks of per-frame arrays."""
     for chunk in range(n_chunks(n_frames, FRAME_CHUNK)):
         yield chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)
+
+
+def over_chunks(look: Callable[[FrameRange], Seen], n_frames: int) -> Iterator[Seen]:
+    """Yield what `look` finds in each chunk, in their order; it is called from several threads."""
+    return in_order(look, frame_chunks(n_frames), workers=min(MAX_WALKERS, available_cpus()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,13 +97,20 @@ class Runs:
         n_frames = np.zeros(len(names), np.int64)
         heads = [np.empty(0)] * len(names)
         start, stop = np.inf, -np.inf
-        for frames in frame_chunks(store.shape("position")[0]):
+
+        def look(frames: FrameRange) -> tuple[float, float, list[tuple[int, int, NDArray[np.float64]]]]:
             run, time = store.read(column, frames), store.read("time", frames)
-            start, stop = min(start, float(time.min())), max(stop, float(time.max()))
-            for one, part in _stretches(run):
-                n_frames[one] += part.stop - part.start
+            parts = [
+                (one, part.stop - part.start, time[part][:N_HEAD].copy()) for one, part in _stretches(run)
+            ]
+            return float(time.min()), float(time.max()), parts
+
+        for first, last, parts in over_chunks(look, store.shape("position")[0]):
+            start, stop = min(start, first), max(stop, last)
+            for one, size, head in parts:
+                n_frames[one] += size
                 if len(heads[one]) < N_HEAD:
-                    heads[one] = np.append(heads[one], time[part])[:N_HEAD]
+                    heads[one] = np.append(heads[one], head)[:N_HEAD]
         spacing = np.array([_usual(np.diff(head)) for head in heads])
         if not np.isnan(spacing).all():
             spacing[np.isnan(spacing)] = np.nanmedian(spacing)

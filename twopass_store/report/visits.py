@@ -1,11 +1,11 @@
-"""Visits to clusters: stretches of frames with one label, counted block by block."""
+"""Visits to clusters: stretches of frames with one label, counted chunk by chunk."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Visits"]
+__all__ = ["Visits", "visits_within"]
 
-_VISIT = np.dtype([("label", np.int64), ("run", np.int64), ("frames", np.int64), ("is_entered", np.bool_)])
+_VISIT = np.dtype([("label", np.int64), ("run", np.int64), ("frames", np.float64), ("is_entered", np.bool_)])
 
 _SUMS = (
     "n_visits",
@@ -16,6 +16,21 @@ _SUMS = (
     "n_complete_frames",
     "complete_time",
 )
+
+
+def visits_within(
+    label: NDArray[np.integer], run: NDArray[np.integer], is_break: NDArray[np.bool_]
+) -> NDArray[np.void]:
+    """Cut consecutive frames into visits.
+
+    Labels and runs, from 0, and if a run or a gap in time breaks before each frame, are of shape (n_frames,).
+    The first frame always begins a visit.
+    """
+    starts = np.flatnonzero(is_break | (np.diff(label, prepend=-1) != 0))
+    visits = np.empty(len(starts), _VISIT)
+    visits["label"], visits["run"], visits["is_entered"] = label[starts], run[starts], ~is_break[starts]
+    visits["frames"] = np.diff(starts, append=len(label))
+    return visits
 
 
 class Visits:
@@ -39,20 +54,17 @@ class Visits:
         self._longest_time = np.full(n_labels, np.nan)
         self._open = np.empty(0, _VISIT)
 
-    def add(self, label: NDArray[np.integer], run: NDArray[np.integer], is_break: NDArray[np.bool_]) -> None:
-        """Take the next frames: labels and runs, from 0, and if a run or a gap in time breaks before each.
+    def add(self, visits: NDArray[np.void], *, follows: bool) -> None:
+        """Take the visits of the next frames, of `visits_within`.
 
-        All are of shape (n_frames,).
+        `follows` says whether the first frame continues the one before, without a break.
         """
-        if not len(label):
-            return
-        before = np.append(self._open["label"] if len(self._open) else -1, label[:-1])
-        starts = np.flatnonzero(is_break | (label != before))
-        begun = np.empty(len(starts), _VISIT)
-        begun["label"], begun["run"], begun["is_entered"] = label[starts], run[starts], ~is_break[starts]
-        begun["frames"] = np.diff(starts, append=len(label))
-        self._open["frames"] += starts[0] if len(starts) else len(label)
-        visits = np.concatenate([self._open, begun])
+        if follows and visits["label"][0] == self._open["label"][0]:
+            self._open["frames"] += visits["frames"][0]
+            visits = visits[1:]
+        elif follows:
+            visits["is_entered"][0] = True
+        visits = np.concatenate([self._open, visits])
         self._count(visits)
         self._open = visits[-1:].copy()
 
@@ -75,7 +87,7 @@ class Visits:
         # A visit was left where the next one was entered.
         is_left = visits["is_entered"][1:]
         visits = visits[:-1]
-        label, frames = visits["label"], visits["frames"]
+        label, frames = np.ascontiguousarray(visits["label"]), np.ascontiguousarray(visits["frames"])
         time = frames * self._spacing[visits["run"]]
         is_complete = visits["is_entered"] & is_left
         complete_time = np.where(is_complete, time, 0.0)
