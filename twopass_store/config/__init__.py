@@ -1,20 +1,22 @@
 """Parameters of the stages: frozen models, read from TOML or keywords, checked before anything runs."""
 
-from .load import load_config, validated
-from .manifest import InputFile, list_inputs, read_manifest
-from .models import (
+from .first_pass import (
     HEIGHT_IS_RMSD,
     LINKAGE_METHODS,
     METRIC_OPTIONS,
-    AssignConfig,
     ClusterConfig,
+    LeadersConfig,
+    RecutConfig,
+    ScanConfig,
+)
+from .load import load_config, validated
+from .manifest import InputFile, list_inputs, read_manifest
+from .models import (
+    AssignConfig,
     CompareConfig,
     ExportConfig,
     IngestConfig,
-    LeadersConfig,
-    RecutConfig,
     RunConfig,
-    ScanConfig,
     StructuresConfig,
     SummaryConfig,
     WorkConfig,

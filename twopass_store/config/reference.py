@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from . import models
-from .models import Written
+from . import first_pass, models
+from .kinds import Written
 
 __all__ = ["Option", "options_of", "options_page"]
 
@@ -90,15 +90,15 @@ def options_page() -> str:
         "The same names, values and defaults hold everywhere: as options of a command (`--noise-cutoff 2A`),",
         'as keys of a TOML file (`noise_cutoff = "2A"` in `[assign]`) and as keyword arguments in Python',
         '(`assign_frames("run.zarr", noise_cutoff="2A")`). Lengths are in nm and times in ps unless a unit',
-        "is given. This page is made from the models in `twopass_store/config/models.py`.",
+        "is given. This page is made from the models in `twopass_store/config`.",
     ]
     for title, model in (
         ("ingest", models.IngestConfig),
-        ("cluster", models.ClusterConfig),
+        ("cluster", first_pass.ClusterConfig),
         ("assign", models.AssignConfig),
-        ("assign --leaders", models.LeadersConfig),
-        ("scan", models.ScanConfig),
-        ("recut", models.RecutConfig),
+        ("assign --leaders", first_pass.LeadersConfig),
+        ("scan", first_pass.ScanConfig),
+        ("recut", first_pass.RecutConfig),
         ("summary", models.SummaryConfig),
         ("compare", models.CompareConfig),
         ("export", models.ExportConfig),
