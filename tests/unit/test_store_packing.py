@@ -53,8 +53,6 @@ def test_positions__come_back_bit_for_bit_whatever_their_type_and_codec(store, p
     for frames in (FrameRange(0, N_FRAMES), FrameRange(length - 3, 2 * length + 5), FrameRange(7, 8)):
         part = xyz[frames.start : frames.stop]
         assert store.read_positions(frames).tobytes() == part.tobytes()
-        own = np.empty(part.shape, np.float32)
-        assert store.read_positions(frames, out=own) is own and own.tobytes() == part.tobytes()
         found = store.read_positions(frames, atoms)
         assert found.flags.c_contiguous and found.tobytes() == part[:, atoms].tobytes()
     with warnings.catch_warnings():

@@ -34,7 +34,6 @@ class Choice:
     """The leaders of a clustering and what they are worth."""
 
     leaders: Leaders
-    medoids: NDArray[np.int64]  # subset index for each label from 1
     measured: Faithfulness  # on the subset
     held_out: Faithfulness | None  # leaders chosen from one half, judged on the other; None if given
     split_by: str | None  # what the halves are made of
@@ -42,7 +41,7 @@ class Choice:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is stored along ``cluster`` and ``confusion``."""
-        nowhere = np.full(len(self.medoids), np.nan)
+        nowhere = np.full(len(self.measured.of_cluster), np.nan)
         return {
             "faithfulness": self.measured.of_cluster,
             "faithfulness_held_out": nowhere if self.held_out is None else self.held_out.of_cluster,
@@ -63,10 +62,10 @@ class Choice:
         }
 
 
-def _pairs(measured: Faithfulness, count: int = 3) -> str:
+def _pairs(measured: Faithfulness) -> str:
     """Write down the labels that are confused most."""
     columns = (measured.confused_label, measured.confused_with, measured.n_confused)
-    rows = zip(*(column[:count].tolist() for column in columns), strict=True)
+    rows = zip(*(column[:3].tolist() for column in columns), strict=True)
     return ", ".join(f"{label} with {other} ({frames})" for label, other, frames in rows)
 
 
@@ -93,7 +92,7 @@ def choose(store: Store, distances: NDArray[np.float32], found: FirstPass, plan:
         held_out = measure_faithfulness(labels, given)
     given, rmsd = second_pass(distances, leaders, within=config.within_nm)
     measured = measure_faithfulness(labels, given)
-    return Choice(leaders, found.medoids, measured, held_out, split_by, rmsd)
+    return Choice(leaders, measured, held_out, split_by, rmsd)
 
 
 def choose_as(

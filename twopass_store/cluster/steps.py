@@ -13,7 +13,7 @@ from ..config import HEIGHT_IS_RMSD, ClusterConfig, WithUnit, doubt_of_unit, for
 from ..errors import ConfigError
 from ..executors import ThreadExecutor
 from ..journal import Plan, Writer
-from ..linkage import suggest_n_clusters
+from ..linkage import Leaders, suggest_n_clusters
 from ..metric import named_after
 from ..partition import FrameRange, chunk_range, n_pairs
 from ..progress import Progress
@@ -125,29 +125,14 @@ def label_and_choose(
         progress.note(f"clustering {len(plan.subset_frame):,} frames by {config.method} ({package})")
     found = label_as(config, distances, tree)
     chosen = choose(store, distances, found, plan)
-    leaders = chosen.leaders
-    n_found = len(found.medoids)
+    leaders, n_found = chosen.leaders, len(found.medoids)
     unled = n_found - len(set(leaders.label.tolist()))
     if unled:
         progress.note(f"no leader for {unled} of {n_found} clusters: they get no frames")
-    leader_frame = plan.subset_frame[leaders.subset_index]
-    values: dict[str, Rows] = {
-        "selected_atom_index": plan.metric.atoms,
-        "subset_label": found.labels,
-        "leader_frame": leader_frame,
-        "leader_label": leaders.label,
-        "leader_position": StoredPositions(store, leader_frame),
-        "medoid_frame": plan.subset_frame[chosen.medoids],
-        **chosen.arrays(),
-    }
-    # Those that may be absent are complete before the others, which tell that a clustering is.
-    arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in (*FAITHFULNESS, *CLUSTERING))]
-    group = f"clusterings/{config.name}"
-    products = tuple(store.product(group, spec, array.shape) for spec, array in arrays)
     attrs = {**_attrs(plan, config, n_found, reason), **chosen.attrs()}
-    write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
+    _write(store, plan, as_planned, found, leaders, attrs, chosen.arrays())
     asked = f"{config.n_clusters} asked for" if config.n_clusters else asked_in_words(config)
-    progress.note(f"clusters found: {n_found} ({asked}); leaders: {len(leader_frame)}")
+    progress.note(f"clusters found: {n_found} ({asked}); leaders: {len(leaders.label)}")
     if config.keep_subset_labels:
         changed = 1 - chosen.measured.overall
         progress.note(f"subset frames keep their labels; the leaders would change {changed:.1%} of them")
@@ -162,11 +147,39 @@ def label_and_choose(
             progress.note(doubt)
 
 
+def _write(
+    store: Store,
+    plan: ClusterPlan,
+    as_planned: Plan,
+    found: FirstPass,
+    leaders: Leaders,
+    attrs: dict[str, Any],
+    more: dict[str, NDArray[Any]],
+) -> None:
+    """Write a clustering, with `more` arrays that say what its leaders are worth."""
+    leader_frame = plan.subset_frame[leaders.subset_index]
+    values: dict[str, Rows] = {
+        "selected_atom_index": plan.metric.atoms,
+        "subset_label": found.labels,
+        "leader_frame": leader_frame,
+        "leader_label": leaders.label,
+        "leader_position": StoredPositions(store, leader_frame),
+        "medoid_frame": plan.subset_frame[found.medoids],
+        **more,
+    }
+    # Those that may be absent are complete before the others, which tell that a clustering is.
+    specs = [spec for spec in (*FAITHFULNESS, *CLUSTERING) if spec.name in values]
+    arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in specs)]
+    group = f"clusterings/{plan.config.name}"
+    products = tuple(store.product(group, spec, array.shape) for spec, array in arrays)
+    write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
+
+
 def label_all_frames(
     store: Store, plan: ClusterPlan, steps: Sequence[Step], staging: Path, progress: Progress
 ) -> int:
     """Cluster all frames without distances; returns how many pairs there were to compare."""
-    config, as_planned, group = plan.config, steps[-1].plan, f"clusterings/{plan.config.name}"
+    config, as_planned = plan.config, steps[-1].plan
     stage, frames = f"neighbours-{config.name}", plan.subset_frame
     with store.step(plan.distances, hint=HINT, attrs=plan.subset_attrs) as journal:
         store.ensure_array(plan.subset_group, SUBSET[0], [len(frames)])
@@ -174,28 +187,18 @@ def label_all_frames(
     compared = 0
     if not is_complete(store, as_planned):
         store.begin(steps[1].plan, hint=HINT)
-        labels, centres = _all_labels(store, plan, StoredState(store, stage, len(frames)), staging, progress)
-        compared = n_pairs(len(frames))
-        values: dict[str, Rows] = {
-            "selected_atom_index": plan.metric.atoms,
-            "subset_label": labels,
-            "leader_frame": centres,
-            "leader_label": np.arange(1, len(centres) + 1, dtype=np.int32),
-            "leader_position": StoredPositions(store, centres),
-            "medoid_frame": centres,
-        }
-        arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in CLUSTERING)]
-        products = tuple(store.product(group, spec, array.shape) for spec, array in arrays)
-        attrs = _attrs(plan, config, len(centres), None)
-        write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
-        progress.note(f"clusters found: {len(centres)} ({asked_in_words(config)}); their centres lead")
+        found = _all_labels(store, plan, StoredState(store, stage, len(frames)), staging, progress)
+        compared, n_found = n_pairs(len(frames)), len(found.medoids)
+        leaders = Leaders(found.medoids, np.arange(1, n_found + 1, dtype=np.int32))
+        _write(store, plan, as_planned, found, leaders, _attrs(plan, config, n_found, None), {})
+        progress.note(f"clusters found: {n_found} ({asked_in_words(config)}); their centres lead")
     discard(store, stage)
     return compared
 
 
 def _all_labels(
     store: Store, plan: ClusterPlan, kept: StoredState, staging: Path, progress: Progress
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+) -> FirstPass:
     config, atoms = plan.config, plan.metric.read_atoms
     origin = store.read_positions(FrameRange(0, 1), atoms)[0]
     near = NearFrames(config.cutoff or 0.0, origin, plan.metric.for_kernels())
@@ -210,7 +213,7 @@ def _all_labels(
             workers=plan.workers,
             progress=progress,
         )
-        return method.run()
+        return FirstPass(*method.run())
 
 
 def _attrs(plan: ClusterPlan, config: ClusterConfig, n_found: int, reason: str | None) -> dict[str, Any]:

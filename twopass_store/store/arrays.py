@@ -229,32 +229,16 @@ class Arrays(JournalFiles):
             return np.asarray(array[:] if rows is None else array[rows.start : rows.stop])
 
     def read_positions(
-        self,
-        frames: FrameRange,
-        atoms: NDArray[np.int64] | None = None,
-        *,
-        out: NDArray[np.float32] | None = None,
+        self, frames: FrameRange, atoms: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
-        """Read positions as float32, however they are stored.
+        """Read positions as float32, however they are stored; shape (n_frames, n_atoms, 3), nm.
 
-        Parameters
-        ----------
-        frames
-            A range of the store's frames.
-        atoms
-            Indices along ``atom``; all where None.
-        out
-            Where to put them, of the shape that is returned. New memory costs as much as decoding, so who
-            reads many chunks should use its own again.
-
-        Returns
-        -------
-        Shape (n_frames, n_atoms, 3), nm, C-contiguous unless `out` isn't.
+        `atoms` are indices along ``atom``; all if None.
         """
         packing = self.packing()
         array = self._array("position")
         n_atoms = array.shape[1] if atoms is None else len(atoms)
-        positions = np.empty((len(frames), n_atoms, 3), np.float32) if out is None else out
+        positions = np.empty((len(frames), n_atoms, 3), np.float32)
         length = array.chunks[0]
         # Chunk by chunk, so that never more than one is there in its stored type.
         for start in range(frames.start - frames.start % length, frames.stop, length):
