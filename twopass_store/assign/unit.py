@@ -29,27 +29,16 @@ Columns = dict[str, NDArray[Any]]
 class AssignUnit(Unit):
     """The work on chunks of a second pass.
 
-    Attributes
-    ----------
-    name
-        The clustering.
-    fingerprint
-        Of the plan of the labels; tells clusterings of one name apart in a process that has seen both.
-    noise_cutoff
-        Frames farther (nm) than this from every leader get no label; None labels all.
-    margin
-        Whether to find the nearest leader of another cluster, for frames that have a label already.
-    covered
-        Frames at the beginning of the store that have values already; the rest of their last chunk is added.
-    appended
-        Numbers of frames at which others were appended: frames before that are compared with no leader from
-        behind it, so that they keep their values.
+    The `fingerprint` is that of the labels' plan, and tells clusterings of one name apart in a process that
+    has seen both. `covered` frames at the beginning have values already: the rest of their last chunk is
+    added. At the frames `appended` others were appended: those before are compared with no leader from behind
+    them, so that they keep their values.
     """
 
     name: str
     fingerprint: str
-    noise_cutoff: float | None = None
-    margin: bool = False
+    noise_cutoff: float | None = None  # nm
+    margin: bool = False  # of frames that have a label already
     covered: int = 0
     appended: tuple[int, ...] = ()
 

@@ -35,26 +35,16 @@ Tree = NDArray[np.float64]
 class Method:
     """A method of the first pass.
 
-    Attributes
-    ----------
-    label
-        Clusters frames by a config, their condensed distances (float32, nm) and the tree, if there is one.
-        Returns labels, shape (n_frames,), from 1 without a gap and -1 for noise.
-    n_bytes
-        Memory that a config needs for so many frames on so many threads, distances included.
-    makes_tree
-        Whether the frames are linked before; the tree is kept, for other cuts.
-    is_ordered
-        Whether it numbers clusters by share itself, in the order in which leaders are then asked.
-    package
-        What must be installed for it, besides what always is.
+    `label` clusters frames by a config, their condensed distances (float32, nm) and the tree, if there is
+    one: it returns labels, shape (n_frames,), from 1 without a gap and -1 for noise. `n_bytes` is the memory
+    that a config needs for so many frames on so many threads, distances included.
     """
 
     label: Callable[[ClusterConfig, NDArray[np.float32], Tree | None], NDArray[np.int32]]
     n_bytes: Callable[[ClusterConfig, int, int], int]
-    makes_tree: bool = False
-    is_ordered: bool = False
-    package: str | None = None
+    makes_tree: bool = False  # the tree is kept, for other cuts
+    is_ordered: bool = False  # numbers clusters by share itself; leaders are asked in that order
+    package: str | None = None  # that must be installed
 
 
 @dataclass(frozen=True, slots=True, eq=False)

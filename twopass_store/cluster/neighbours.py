@@ -54,18 +54,9 @@ MEMBER, CENTRE = -1, -2
 class State:
     """How far it has come.
 
-    Attributes
-    ----------
-    phase
-        What is being done.
-    row, column
-        Rows that are done, among all frames, the members of the last cluster, or the frames left; and the
-        columns that are done for the rows that come next.
-    n_listed
-        Pairs listed.
-    n_neighbours, labels
-        Of each frame, shape (n_frames,): neighbours counted so far among the frames left, itself included;
-        and its label, 0 while it is left, -1 if it isn't finite.
+    `row` are rows that are done, among all frames, the members of the last cluster, or the frames left;
+    `column` the columns that are done for the rows that come next. `n_neighbours` are counted so far among
+    the frames left, the frame itself included; `labels` are 0 while a frame is left, -1 if it isn't finite.
     """
 
     phase: int
@@ -161,25 +152,7 @@ class PositionFile:
 
 
 class AllFrames:
-    """The clustering of all frames.
-
-    Parameters
-    ----------
-    positions
-        Of the atoms that are read.
-    near
-        How pairs are compared.
-    checkpoint
-        Where the state is kept.
-    state
-        Where to go on.
-    list_bytes
-        Memory for the lists of neighbours.
-    workers
-        Threads.
-    progress
-        Progress reporter.
-    """
+    """The clustering of all frames; `list_bytes` is memory for the lists of neighbours."""
 
     def __init__(
         self,

@@ -233,20 +233,9 @@ def take_largest(
 ) -> int:
     """Make a cluster of the largest neighbourhood that is left, the lowest index of equals, until none is.
 
-    Parameters
-    ----------
-    starts, neighbours
-        Lists of the frames: the neighbours of i are ``neighbours[starts[i]:starts[i + 1]]``.
-    n_neighbours
-        Neighbours that are left, shape (n_frames,); overwritten.
-    labels
-        Shape (n_frames,), 0 where a frame is left; filled in from `label` + 1 on.
-    centres
-        To fill, one a cluster.
-
-    Returns
-    -------
-    Number of clusters found.
+    The neighbours of i are ``neighbours[starts[i]:starts[i + 1]]``. `n_neighbours`, those that are left, is
+    overwritten; `labels`, 0 where a frame is left, are filled in from `label` + 1 on, and `centres` one a
+    cluster. Returns how many were found.
     """
     n_found = 0
     # Numbers only shrink, so what is on top with its present number is the largest. Read as integers, a

@@ -146,19 +146,7 @@ def choose_leaders(
 
 
 def choosing_bytes(n_frames: int, *, n_threads: int = 1) -> int:
-    """Upper bound of the memory that a choice of leaders and its faithfulness need, distances included.
-
-    Parameters
-    ----------
-    n_frames
-        Frames in the subset.
-    n_threads
-        Threads.
-
-    Returns
-    -------
-    Bytes, without the interpreter and its libraries.
-    """
+    """Upper bound of the memory that a choice of leaders and its faithfulness need, distances included."""
     # As float32, the distances of all frames and those of the larger half of them, which may be almost all
     # where a run is; then vectors along the subset. The last term is code on first use.
     return 4 * n_frames * (n_frames - 1) + (200 + 8 * n_threads) * n_frames + (8 << 20)

@@ -122,20 +122,7 @@ def link_rows(condensed: npt.NDArray[Any], *, method: str, n_threads: int = 1) -
 def linkage_bytes(n_frames: int, *, rows: bool, itemsize: int = 8, n_threads: int = 1) -> int:
     """Upper bound of the memory that a linkage needs, its input included.
 
-    Parameters
-    ----------
-    n_frames
-        Frames in the subset.
-    rows
-        False for `link_in_place`, True for `link_rows`.
-    itemsize
-        Bytes of a distance in the input of `link_rows`: 4 for float32. `link_in_place` always has 8.
-    n_threads
-        Threads of `link_rows`.
-
-    Returns
-    -------
-    Bytes, without the interpreter and its libraries.
+    `itemsize` and `n_threads` are those of `link_rows`, if `rows`; `link_in_place` always has 8 bytes.
     """
     n_pairs = n_frames * (n_frames - 1) // 2
     # Per frame: the linkage twice and fastcluster's lists. The last term is what the allocator and code on

@@ -18,18 +18,7 @@ __all__ = ["scanning_bytes", "stability_of_cuts"]
 def scanning_bytes(n_frames: int, n_clusters: int, *, rows: bool = False) -> int:
     """Upper bound of the memory that figures and stability of cuts need, distances included.
 
-    Parameters
-    ----------
-    n_frames
-        Frames in the subset.
-    n_clusters
-        Clusters of the finest cut.
-    rows
-        Whether the tree is that of the rows of the square matrix.
-
-    Returns
-    -------
-    Bytes, without the interpreter and its libraries.
+    `n_clusters` are those of the finest cut, and `rows` says what the tree was made from.
     """
     half = n_frames // 2 + 1
     # The distances as float32, those of a half too, and its linkage; before that, sums for each cluster.

@@ -55,16 +55,8 @@ def _mark_fitted(
 ) -> int:
     """Mark the frames of a block that are near to one; return how many remain open.
 
-    Parameters
-    ----------
-    px, py, pz
-        Products of the frame's x, y and z with x, y and z of the others, shape (3 * LANES,), nm².
-    trace, traces
-        Σ|x|² of the frame, and of the others, shape (LANES,), nm².
-    below
-        The cutoff, nm.
-    marks
-        To fill, shape (LANES,).
+    `px`, `py` and `pz` are products of its x, y and z with x, y and z of the others, shape (3 * LANES,), nm²;
+    `traces` and `marks` have the shape (LANES,).
     """
     slack = np.float32(math.sqrt(3.0) * U * 1.01 * (n_atoms + 18) + 16.0 * U)
     square = np.float32(np.float64(below) * np.float64(below) * n_atoms * 0.5)
@@ -129,28 +121,12 @@ def mark_near(
 ) -> None:
     """Mark which frames of some blocks are nearer than a cutoff to those of one block.
 
-    Parameters
-    ----------
-    row, columns
-        Frames from `pack`, shapes (3, n_lanes, n_atoms) and (n_blocks, 3, LANES, n_atoms), nm.
-    row_single, columns_single
-        What is multiplied in float32, shapes (width of the block, n_atoms or 3 * n_atoms) and (width of all
-        blocks, likewise): x, y and z of the lanes one after the other, or all coordinates of a lane.
-    row_traces, column_traces
-        Σ|x|² of what is multiplied, shapes (n_lanes,) and (n_blocks * LANES,), nm²; NaN for a frame that
-        isn't finite.
-    row_frame, column_frame
-        Frame indices, shapes (n_rows,) and (n_columns,); there may be fewer frames than lanes. Of a pair, the
-        earlier frame is compared with the later one.
-    fit
-        Whether each pair is superposed.
-    below
-        The cutoff, nm.
-    products
-        Scratch, shape (width of the block, width of all blocks).
-    marks
-        To fill, shape (n_lanes, n_blocks * LANES): 1 where a pair is near. Those of lanes without a frame
-        mean nothing.
+    `row` and `columns` are from `pack`, shapes (3, n_lanes, n_atoms) and (n_blocks, 3, LANES, n_atoms), nm.
+    `row_single` and `columns_single` are what is multiplied in float32, shapes (width of the block, n_atoms
+    or 3 * n_atoms) and (width of all blocks, likewise): x, y and z of the lanes one after the other, or all
+    coordinates of a lane where there is no `fit`. Traces are Σ|x|² of that, NaN for a frame that isn't
+    finite. `row_frame` and `column_frame` may be fewer than lanes; of a pair, the earlier frame is compared
+    with the later one. `products` is scratch.
     """
     n_blocks, _, _, n_atoms = columns.shape
     n_lanes = row.shape[1]

@@ -12,25 +12,12 @@ FIXED = 16 * 1024
 
 
 def assign_bytes(n_frames: int, n_atoms: int, n_leaders: int, *, n_frame_atoms: int | None = None) -> int:
-    """Peak memory of `prepare_leaders` and then one call of `nearest_leaders`.
+    """Peak memory of `prepare_leaders` and then one call of `nearest_leaders`, an upper bound.
 
-    The frames as the caller holds them are not counted. With several calls at once, the leaders' share
-    (36 bytes an atom) is counted once too often for each further call.
-
-    Parameters
-    ----------
-    n_frames
-        Frames in one call.
-    n_atoms
-        Atoms that are compared.
-    n_leaders
-        Number of leaders.
-    n_frame_atoms
-        Atoms of a frame if frames are superposed on a reference first; the same if None.
-
-    Returns
-    -------
-    An upper bound, in bytes: leaders, packed frames, scratch, labels, index and distance.
+    It counts leaders, packed frames, scratch, labels, index and distance, but not the frames as the caller
+    holds them. With several calls at once, the leaders' share (36 bytes an atom) is counted once too often
+    for each further call. `n_atoms` are compared; a frame has `n_frame_atoms` if it is superposed on a
+    reference first.
     """
     padded = -(-n_leaders // LANES) * LANES
     leaders = n_leaders * (24 * n_atoms + 8 + 5) + padded * (12 * n_atoms + 4)
@@ -46,22 +33,9 @@ def assign_bytes(n_frames: int, n_atoms: int, n_leaders: int, *, n_frame_atoms: 
 def pairwise_bytes(
     n_frames: int, n_atoms: int, n_pairs_at_once: int, *, n_frame_atoms: int | None = None
 ) -> int:
-    """Peak memory of a `PairwiseRmsd` and of one call of `PairwiseRmsd.pairs`.
+    """Peak memory of a `PairwiseRmsd` and of one call of `PairwiseRmsd.pairs`, an upper bound.
 
-    Parameters
-    ----------
-    n_frames
-        Frames of the whole set.
-    n_atoms
-        Atoms that are compared.
-    n_pairs_at_once
-        Pairs of one call; the instance alone is counted if 0.
-    n_frame_atoms
-        Atoms of a frame if frames are superposed on a reference first; the same if None.
-
-    Returns
-    -------
-    An upper bound, in bytes.
+    For no pairs at once, that of the instance alone. Atoms are counted as by `assign_bytes`.
     """
     padded = -(-n_frames // COLUMNS) * COLUMNS
     packed = padded * (24 * n_atoms + 8) + _converted_bytes(n_frames, COLUMNS, n_atoms, n_frame_atoms)
@@ -75,20 +49,9 @@ def pairwise_bytes(
 def near_bytes(
     n_rows: int, n_columns: int, n_atoms: int, *, n_frame_atoms: int | None = None
 ) -> tuple[int, int]:
-    """Peak memory of a comparison by `NearFrames`, of the rows and of the rest.
+    """Peak memory of a comparison by `NearFrames`: of the rows, and of each thread beside them.
 
-    Parameters
-    ----------
-    n_rows, n_columns
-        Frames compared with each other.
-    n_atoms
-        Atoms that are compared.
-    n_frame_atoms
-        Atoms of a frame if frames are superposed on a reference first; the same if None.
-
-    Returns
-    -------
-    Upper bounds in bytes: of the rows, and of what each thread needs beside them.
+    These are upper bounds. Atoms are counted as by `assign_bytes`.
     """
     # In float64, shifted, and in float32; and as they were read.
     a_frame = 60 * n_atoms + 12 * (n_frame_atoms or n_atoms) + 16
