@@ -23,6 +23,7 @@ from .integrity import Damage, Repair, Verification, repair_store, verify_store
 from .jobs import JobResult, commit_job, list_jobs, plan_job, work_job
 from .pipeline import RunResult, run_pipeline
 from .progress import Progress
+from .publish import PublishResult, publish_store
 from .report import compare_labels, plot_scan, store_status, summarize
 from .store import RemoveResult, remove_clustering, rename_clustering
 
@@ -39,6 +40,7 @@ __all__ = [
     "IngestResult",
     "JobResult",
     "Progress",
+    "PublishResult",
     "RelocateResult",
     "RemoveResult",
     "Repair",
@@ -63,6 +65,7 @@ __all__ = [
     "open_results",
     "plan_job",
     "plot_scan",
+    "publish_store",
     "recut_clustering",
     "relocate_trajectories",
     "remove_clustering",

@@ -238,7 +238,7 @@ def commit_job(
 
 def list_jobs(store: str | os.PathLike[str]) -> list[JobResult]:
     """Return the jobs of a store that were planned and not committed yet."""
-    return [job.result() for job in _jobs(store_path(store))]
+    return [job.result() for job in _jobs(store_path(store, reads=True))]
 
 
 @dataclass(frozen=True, slots=True)

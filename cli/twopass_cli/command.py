@@ -27,7 +27,12 @@ __all__ = [
     "command",
 ]
 
-StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="Path of the store, a folder.")]
+StorePath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STORE", help="Path of the store, a folder; to read one that was published, its address."
+    ),
+]
 Format = Annotated[
     Literal["text", "csv", "json"],
     typer.Option("--format", help="How results are printed; text has the main figures only."),

@@ -35,6 +35,7 @@ COMMANDS = {
         stores.compare,
         stores.export,
         stores.verify,
+        stores.publish,
         stores.repair,
         stores.relocate,
         stores.remove,

@@ -13,6 +13,7 @@ from .plain import say
 __all__ = [
     "compare",
     "export",
+    "publish",
     "relocate",
     "remove",
     "rename",
@@ -156,6 +157,34 @@ def verify(
         print_verification(found)
     if not found.is_whole:
         raise CorruptChunkError(f"{store}: {count(len(found.damage), 'file')} damaged or missing.")
+
+
+@command("twopass publish run.zarr s3://bucket/run.zarr", flags=(QUIET,))
+def publish(
+    store: StorePath,
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="Such as s3://bucket/run.zarr, gs://… or az://….")
+    ],
+    **options: Any,
+) -> None:
+    """Copy the finished stages to an object store, where the commands that only read can use them.
+
+    Credentials and endpoint come from the environment, such as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    AWS_REGION and AWS_ENDPOINT_URL. A killed one goes on; again, it copies what is missing or differs.
+    """
+    from twopass_store.config import format_bytes
+    from twopass_store.publish import publish_store
+
+    from .tables import count
+
+    found = publish_store(store, url, **options)
+    if found.unfinished:
+        say(f"Not finished, and left out: {', '.join(found.unfinished)}.")
+    removed = f", {found.n_removed} removed" if found.n_removed else ""
+    size = f"{count(found.n_files, 'file')}, {format_bytes(found.n_bytes)}"
+    say(f"{found.url}: {size}; {found.n_copied} copied{removed}")
+    if not found.n_copied:
+        say(NOTHING_NEW)
 
 
 @command("twopass repair run.zarr --dry-run", flags=(BREAK_LOCK, QUIET))

@@ -121,7 +121,7 @@ def export_coordinates(
         If the disk refuses.
     """
     config = validated(ExportConfig, options)
-    opened = Store.open(store_path(store))
+    opened = Store.open(store_path(store, reads=True))
     require_ingest(opened)
     if config.name is not None and not config.cluster:
         raise ConfigError("A clustering was named, but no cluster of it. Give `cluster` too.")
@@ -164,7 +164,7 @@ def export_clusters(
     As `export_coordinates`.
     """
     config = validated(ExportConfig, options)
-    opened = Store.open(store_path(store))
+    opened = Store.open(store_path(store, reads=True))
     require_ingest(opened)
     name = named_clustering(opened, config.name)
     labels = config.cluster or range(1, read_leaders(opened, name).n_clusters + 1)

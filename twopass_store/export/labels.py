@@ -73,7 +73,7 @@ def export_dtrajs(
     StoreWriteError
         If the disk refuses.
     """
-    opened = Store.open(store_path(store))
+    opened = Store.open(store_path(store, reads=True))
     require_ingest(opened)
     name = named_clustering(opened, name)
     finished_assign(opened, name)

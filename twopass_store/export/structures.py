@@ -97,7 +97,7 @@ def export_structures(
     from ..trajectory import Block, output_format
 
     config = validated(StructuresConfig, options)
-    opened = Store.open(store_path(store))
+    opened = Store.open(store_path(store, reads=True))
     require_ingest(opened)
     kind = format or Path(path).suffix.lower().removeprefix(".")
     if kind in SCRIPTS or format == "pdb":

@@ -1,7 +1,6 @@
 """The checks of single files, each of which can be made again when a writer may have come in between."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,9 +15,9 @@ from ..store import (
     CHECKSUM_BYTES,
     GROWTH,
     HOLDERS,
-    DurableLocalStore,
     JournalFiles,
     chunk_name,
+    files_at,
     group_of,
     inside,
     metadata_key,
@@ -101,7 +100,7 @@ class Journals:
     def layout(self, stage: str, path: str) -> Layout | None:
         """Return how an array is cut into files; None if its metadata don't tell, or differ from the plan."""
         try:
-            metadata = json.loads(DurableLocalStore(self.root, read_only=True).read_metadata(path))
+            metadata = json.loads(files_at(self.root).read_metadata(path))
             plan = self.plan(stage)
         except (StoreError, OSError):
             return None
@@ -173,7 +172,7 @@ def examine(journals: Journals, check: Check) -> tuple[Damage | None, int]:
 
 def _size(root: Path, check: Check) -> int:
     try:
-        return os.lstat(root / check.file).st_size
+        return (root / check.file).lstat().st_size
     except (FileNotFoundError, NotADirectoryError):
         return 0
 
@@ -256,7 +255,11 @@ def _compared(root: Path, check: Check, recorded: int) -> str:
     """Compare a file with its digest; it is read in small pieces."""
     found = blake2b(digest_size=8)
     try:
-        with inside(root, check.file).open("rb", buffering=0) as file:
+        place = inside(root, check.file)
+    except StoreError:
+        return "no regular file"
+    try:
+        with place.open("rb", buffering=0) as file:
             while block := file.read(BLOCK_BYTES):
                 found.update(block)
     except (FileNotFoundError, NotADirectoryError):
@@ -264,16 +267,16 @@ def _compared(root: Path, check: Check, recorded: int) -> str:
     except PermissionError:
         raise
     except OSError as error:
+        if isinstance(error, StoreError):  # of a service that can't be reached
+            raise
         return error.strerror or str(error)
-    except StoreError:
-        return "no regular file"
     return "" if (int.from_bytes(found.digest(), "little") or 1) == recorded else "altered"
 
 
 def _parsed(journals: Journals, check: Check) -> str:
     """Check metadata that have no digest by what the schema says of them."""
     try:
-        DurableLocalStore(journals.root, read_only=True).read_metadata(check.path)
+        files_at(journals.root).read_metadata(check.path)
     except FileNotFoundError:
         return "altered" if (journals.root / metadata_key(check.path)).exists() else "missing"
     except StoreError as error:

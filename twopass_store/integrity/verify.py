@@ -12,7 +12,7 @@ from ..executors import ThreadExecutor, available_cpus
 from ..journal import clear_dead
 from ..progress import Progress, Silent
 from ..schema import FORMAT_VERSION
-from ..store import CHUNK_PREFIX, GROWTH, HOLDERS, group_of, lock_folder, store_path
+from ..store import CHUNK_PREFIX, GROWTH, HOLDERS, ObjectPath, folder_bytes, group_of, lock_folder, store_path
 from .checks import Check, Journals, checks_of, examine
 from .damage import Damage, Verification
 from .mends import mend_of
@@ -28,6 +28,8 @@ MAX_DAMAGE = 10_000
 """Of so many files at most the damage is listed."""
 
 SHOWN = 5
+
+PUBLISHED_MEND = "copied anew by `twopass publish`"
 
 
 def verify_store(
@@ -56,7 +58,9 @@ def verify_store(
     StoreError
         If a file may not be read.
     """
-    root = store_path(store)
+    root = store_path(store, reads=True)
+    if isinstance(root, ObjectPath):
+        root = ObjectPath.opened(root, consolidated=False)
     clear_dead(lock_folder(root))
     return _verified(root, workers, progress or Silent(), rechecks=RECHECKS)
 
@@ -75,7 +79,7 @@ def _verified(root: Path, workers: int | None, progress: Progress, *, rechecks: 
     suspects: list[Check] = []
     found: dict[Check, Damage] = {}
     executor = ThreadExecutor(workers or available_cpus(), queued=2)
-    progress.start("verify", total=_folder_bytes(root), done=0, unit="bytes")
+    progress.start("verify", total=folder_bytes(root), done=0, unit="bytes")
     try:
         for check, damage, size in executor.map_unordered(
             lambda check: (check, *examine(journals, check)), checks_of(journals)
@@ -91,9 +95,9 @@ def _verified(root: Path, workers: int | None, progress: Progress, *, rechecks: 
     found = _again(root, found, rechecks)
     lost = {damage.stage for damage in found.values() if damage.kind == "ledger"}
     order = {check: place for place, check in enumerate(checks_of(journals)) if check in found}
-    at_last = Journals(root)
+    at_last, is_published = Journals(root), isinstance(root, ObjectPath)
     listed = [
-        replace(found[check], mend=mend_of(at_last, found[check]).text)
+        replace(found[check], mend=PUBLISHED_MEND if is_published else mend_of(at_last, found[check]).text)
         for check in sorted(found, key=lambda check: order.get(check, -1))
     ]
     return Verification(
@@ -195,14 +199,3 @@ def _foreign(root: Path, journals: Journals) -> Sequence[str]:
         folders[:] = [name for name in folders if name not in others]
         found += [f"{path}/{name}" if path else name for name in sorted((*strange, *others))]
     return found
-
-
-def _folder_bytes(root: Path) -> int:
-    total = 0
-    for folder, _, files in os.walk(root):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118
-            except FileNotFoundError:
-                continue  # replaced by a writer meanwhile
-    return total

@@ -16,7 +16,7 @@ from ..analysis import Plots, draw_convergence, new_figure, open_results
 from ..errors import ConfigError, StoreWriteError
 from ..export import checked_target, replacing
 from ..report import draw_scan, summarize
-from ..store import Store
+from ..store import Store, store_path
 from .content import page_content, scan_of
 
 __all__ = ["PageResult", "write_pictures", "write_report"]
@@ -66,7 +66,7 @@ def write_report(
     """
     libraries = _libraries()
     results = open_results(store, name)
-    opened = Store.open(Path(store))
+    opened = Store.open(store_path(store, reads=True))
     target = checked_target(path, store=opened.path, overwrite=overwrite, sources=[])
     summary = summarize(store, results.attrs["clustering"], convergence="rmsd" in results)
     content = page_content(opened, results, summary, lag=lag)
@@ -120,7 +120,7 @@ def _pictures(store: str | os.PathLike[str], results: xr.Dataset, lag: int) -> I
         figure = new_figure()
         draw_convergence(summary, figure.subplots())
         yield "convergence", figure
-    scan = scan_of(Store.open(Path(store)), results)
+    scan = scan_of(Store.open(store_path(store, reads=True)), results)
     if scan is not None:
         figure = new_figure()
         figure.set_size_inches(9, 7)

@@ -58,7 +58,7 @@ def compare_labels(
         If the file can't be read, or doesn't have one label for each frame.
     """
     config = validated(CompareConfig, {"name": name, "column": column})
-    path, file = store_path(store), expanded(other)
+    path, file = store_path(store, reads=True), expanded(other)
     return at_one_state(path, lambda: _compare(Store.open(path), file, config), name=config.name)
 
 

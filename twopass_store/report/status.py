@@ -3,14 +3,22 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..assign import frames_left
 from ..errors import CorruptChunkError
 from ..journal import StageJournal
 from ..schema import FORMAT_VERSION
-from ..store import GROWTH, OF_A_CLUSTERING, Store, at_one_state, read_leaders, store_path, unused_subsets
+from ..store import (
+    GROWTH,
+    OF_A_CLUSTERING,
+    Store,
+    at_one_state,
+    folder_bytes,
+    read_leaders,
+    store_path,
+    unused_subsets,
+)
 from .next_commands import resuming_commands, suggested_command
 
 __all__ = ["StageStatus", "StoreStatus", "store_status"]
@@ -105,7 +113,7 @@ def store_status(store: str | os.PathLike[str]) -> StoreStatus:
     FormatVersionError
         If it is of another format.
     """
-    path = store_path(store)
+    path = store_path(store, reads=True)
     return at_one_state(path, lambda: _status(Store.open(path)))
 
 
@@ -129,16 +137,16 @@ def _status(opened: Store) -> StoreStatus:
         n_atoms=shape[1],
         n_trajectories=opened.shape("trajectory_path")[0] if opened.has("trajectory_path") else 0,
         time_source=opened.attrs("time").get("time_source", "") if opened.has("time") else "",
-        size_bytes=_folder_bytes(opened.path),
+        size_bytes=folder_bytes(opened.path),
         stages=tuple(_stage(opened, journal) for journal in journals),
         files=_files(opened),
         selection=str(asked.get("select") or asked.get("group") or ""),
         clusterings={
             name: opened.attrs(f"clusterings/{name}") | read_leaders(opened, name).cover for name in finished
         },
-        clustering_bytes={name: _folder_bytes(opened.at(f"clusterings/{name}")) for name in finished},
+        clustering_bytes={name: folder_bytes(opened.at(f"clusterings/{name}")) for name in finished},
         n_frames_without_label=n_without_label,
-        unused_subsets={key: _folder_bytes(opened.at(f"subsets/{key}")) for key in unused_subsets(opened)},
+        unused_subsets={key: folder_bytes(opened.at(f"subsets/{key}")) for key in unused_subsets(opened)},
         next_command=_next_command(opened, finished),
     )
 
@@ -166,7 +174,7 @@ def _stage(store: Store, journal: StageJournal) -> StageStatus:
         units_done=int(journal.done(units.path).sum()),
         units=units.n_chunks,
         parameters=journal.plan.parameters,
-        size_bytes=sum(_folder_bytes(store.at(product.path)) for product in products),
+        size_bytes=sum(folder_bytes(store.at(product.path)) for product in products),
     )
 
 
@@ -175,14 +183,3 @@ def _next_command(store: Store, clusterings: list[str]) -> str:
     if not begun:
         return suggested_command(store, clusterings)
     return begun[0] if begun[0].startswith("twopass assign") else f"{begun[0]}  (to resume)"
-
-
-def _folder_bytes(folder: Path) -> int:
-    total = 0
-    for root, _, files in os.walk(folder):
-        for file in files:
-            try:
-                total += os.stat(os.path.join(root, file), follow_symlinks=False).st_size  # noqa: PTH116, PTH118
-            except FileNotFoundError:
-                continue  # replaced by a writer meanwhile
-    return total

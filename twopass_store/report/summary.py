@@ -87,7 +87,7 @@ def summarize(
 def _summarized(
     store: str | os.PathLike[str], config: SummaryConfig, show: Callable[[Clusters], Result], *, details: bool
 ) -> Result:
-    path = store_path(store)
+    path = store_path(store, reads=True)
 
     def read() -> Result:
         opened = Store.open(path)

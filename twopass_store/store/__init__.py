@@ -4,6 +4,16 @@ from .arrays import Rows, empty_group, encoded_bytes, ledger_metadata
 from .journal_files import JournalFiles
 from .leaders import LeaderList, leader_positions, led_frames, read_leaders, require_cover
 from .local import CHECKSUM_BYTES, DurableLocalStore, inside
+from .objects import (
+    ObjectPath,
+    connected,
+    files_at,
+    folder_bytes,
+    is_url,
+    listed,
+    naming_the_service,
+    with_consolidated,
+)
 from .packing import LOSSLESS, Misfit, Packing
 from .places import (
     CHUNK_PREFIX,
@@ -46,6 +56,7 @@ __all__ = [
     "JournalFiles",
     "LeaderList",
     "Misfit",
+    "ObjectPath",
     "Packing",
     "RemoveResult",
     "Rows",
@@ -57,20 +68,26 @@ __all__ = [
     "chosen_clustering",
     "chunk_name",
     "clustering_stages",
+    "connected",
     "discard",
     "empty_group",
     "encoded_bytes",
+    "files_at",
+    "folder_bytes",
     "group_of",
     "identity",
     "inside",
     "is_complete",
+    "is_url",
     "leader_positions",
     "led_frames",
     "ledger_metadata",
+    "listed",
     "lock_folder",
     "medoids_path",
     "metadata_key",
     "naming_restart",
+    "naming_the_service",
     "note_versions",
     "plain_attributes",
     "present_journal",
@@ -87,4 +104,5 @@ __all__ = [
     "store_path",
     "take",
     "unused_subsets",
+    "with_consolidated",
 ]

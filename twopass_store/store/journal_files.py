@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..errors import CorruptChunkError, StoreError, TwopassError, limit_of_the_machine
 from ..journal import StageJournal
 from .local import DurableLocalStore, inside
+from .objects import files_at
 from .places import arrays_of, chunk_name, metadata_key, stages_with_arrays
 from .reading import GROWTH
 
@@ -29,7 +30,7 @@ class JournalFiles:
 
     def __init__(self, path: Path, files: DurableLocalStore | None = None) -> None:
         self.path = path
-        self._files = files or DurableLocalStore(path, read_only=True)
+        self._files = files or files_at(path)
 
     def stages(self) -> list[str]:
         """List the stages that have a journal, and those that have lost it but left arrays; sorted."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +117,9 @@ class DurableLocalStore(LocalStore):
     def read_chunk(self, key: str) -> bytes:
         """Return a chunk as it is encoded, without its checksum, which was compared."""
         file = inside(self.root, key)
-        with naming_the_file(file):
-            data = file.read_bytes() if file.is_file() else None
+        data = None
+        with naming_the_file(file), suppress(FileNotFoundError, NotADirectoryError):
+            data = file.read_bytes()
         if self.read_only:
             self.require_same(key.rpartition("/")[0].rpartition("/")[0])
         if data is None:
@@ -134,7 +135,7 @@ class DurableLocalStore(LocalStore):
         if key in self._replaced:
             return None
         with naming_the_file(inside(self.root, key)):
-            value = await super().get(key, prototype, byte_range)
+            value = await self._get(key, prototype, byte_range)
         return self._checked(key, value, is_whole=byte_range is None)
 
     def get_sync(self, key: str, **kwargs: Any) -> Buffer | None:
@@ -142,14 +143,26 @@ class DurableLocalStore(LocalStore):
         if key in self._replaced:
             return None
         with naming_the_file(inside(self.root, key)):
-            value = super().get_sync(key, **kwargs)
+            value = self._get_sync(key, **kwargs)
         return self._checked(key, value, is_whole=kwargs.get("byte_range") is None)
+
+    async def _get(
+        self, key: str, prototype: BufferPrototype | None, byte_range: ByteRequest | None
+    ) -> Buffer | None:
+        return await super().get(key, prototype, byte_range)
+
+    def _get_sync(self, key: str, **kwargs: Any) -> Buffer | None:
+        return super().get_sync(key, **kwargs)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """List what is in a folder."""
         async for name in super().list_dir(prefix):
-            if not self._known_only or spec_at(f"{prefix}/{name}".lstrip("/")) is not None:
+            if not self._known_only or self._is_known(prefix, name):
                 yield name
+
+    @staticmethod
+    def _is_known(prefix: str, name: str) -> bool:
+        return spec_at(f"{prefix}/{name}".lstrip("/")) is not None
 
     async def set(self, key: str, value: Buffer) -> None:
         """Write a file whole, and durably."""

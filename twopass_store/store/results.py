@@ -15,6 +15,7 @@ from ..journal import Plan
 from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, OUTSIDE, SUBSET
 from .leaders import LeaderList, leader_positions, read_leaders, require_cover
 from .local import DurableLocalStore, missing_chunk
+from .objects import files_at
 from .places import chunk_name
 from .reading import GROWTH, at_one_state, require_no_restart
 from .store import Store, store_path
@@ -32,7 +33,7 @@ def read_results(
     store: str | os.PathLike[str], name: str | None = None, *, partial: bool = False
 ) -> "xr.Dataset":
     """Open the committed results of a clustering as they are stored; see `twopass_store.open_results`."""
-    path = store_path(store)
+    path = store_path(store, reads=True)
 
     def read() -> "xr.Dataset":
         opened = Store.open(path)
@@ -69,8 +70,8 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
     attrs = opened.attrs(group)
     linkage = attrs["linkage"]
 
-    files = DurableLocalStore(opened.path, read_only=True, known_only=True)
-    partial_files = DurableLocalStore(opened.path, read_only=True, absent_is_fill=True, known_only=True)
+    files = files_at(opened.path, known_only=True)
+    partial_files = files_at(opened.path, absent_is_fill=True, known_only=True)
     root = _group(opened, files, "", [spec.name for spec in INGESTED])
     clustering = _group(
         opened, files, group, [spec.name for spec in (*CLUSTERING, *METRIC, *OUTSIDE, *FAITHFULNESS)]

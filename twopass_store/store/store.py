@@ -27,6 +27,7 @@ from ..journal import Plan, StageJournal, Writer, clear_dead
 from ..schema import FORMAT_VERSION, LEDGER
 from .arrays import Arrays, array_options
 from .local import DurableLocalStore, inside
+from .objects import ObjectPath, files_at, is_url
 from .places import METADATA_FILE, group_of, metadata_key
 from .reading import GROWTH
 
@@ -38,16 +39,33 @@ METADATA_FACTOR = 20
 Measured: 4, and 17 where a stage opens the store three times."""
 
 
-def store_path(path: str | os.PathLike[str]) -> Path:
+def store_path(path: str | os.PathLike[str], *, reads: bool = False) -> Path:
     """Return the absolute path of a store; ``~`` is the home folder, and links are followed.
 
     Two names of one store must share one lock.
 
+    Parameters
+    ----------
+    path
+        A folder, or the address of a published store, such as ``s3://bucket/run.zarr``.
+    reads
+        Whether the store is only read: a published one can't be written to.
+
     Raises
     ------
     ConfigError
-        If there can be no such path.
+        If there can be no such path, or a published store shall be written to.
+    StoreError
+        If there is no store at an address, or it can't be reached.
     """
+    if is_url(path):
+        address = ObjectPath(path)
+        if not reads:
+            raise ConfigError(
+                f"{address} is a published store, which can only be read: work on a store on a disk of this "
+                f"machine, and copy it with `twopass publish STORE {address}`."
+            )
+        return ObjectPath.opened(address)
     home = expanded(path)
     try:
         os.fspath(home).encode()  # any bytes may be a name, but the path is recorded as text
@@ -149,7 +167,7 @@ class Store(Arrays):
         if not has_metadata:
             raise StoreNotFoundError(f"{path} is no twopass store: it has no zarr.json.")
         _require_format(path)
-        files = DurableLocalStore(path, read_only=writer is None, writer=writer)
+        files = files_at(path) if writer is None else DurableLocalStore(path, writer=writer)
         try:
             root = zarr.open_group(
                 files, mode="r" if writer is None else "r+", zarr_format=3, use_consolidated=False
