@@ -10,6 +10,7 @@ stage ``iterload`` is a bare loop of mdtraj's over the same file, for comparison
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -36,10 +37,12 @@ def measure(command: list[object], *, threads: int) -> dict[str, float]:
     Returns
     -------
     ``cpu_seconds``, ``wall_seconds``, ``peak_mib`` of all its processes together, and ``largest_mib``, the
-    maximum resident size of the largest one.
+    maximum resident size of the largest one, or 0 if this process has been larger.
     """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     env = {**os.environ, **dict.fromkeys(names, str(threads))}
+    # A process begins with the maximum of the one that started it.
+    inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, env=env)
     peak = 0
@@ -51,11 +54,12 @@ def measure(command: list[object], *, threads: int) -> dict[str, float]:
     wall = time.perf_counter() - start
     if status:
         raise RuntimeError(f"{command} ended with {os.waitstatus_to_exitcode(status)}")
+    largest = usage.ru_maxrss if usage.ru_maxrss > inherited else 0
     return {
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
         "wall_seconds": round(wall, 2),
-        "peak_mib": round(max(peak, usage.ru_maxrss << 10) / 2**20),
-        "largest_mib": round(usage.ru_maxrss / 2**10),
+        "peak_mib": round(max(peak, largest << 10) / 2**20),
+        "largest_mib": round(largest / 2**10),
     }
 
 
