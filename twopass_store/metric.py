@@ -21,39 +21,22 @@ __all__ = ["ClusterMetric", "named_after", "read_metric"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClusterMetric:
-    """How the frames of a store are compared.
+    """How the frames of a store are compared; indices are along ``atom``.
 
-    Attributes
-    ----------
-    atoms
-        Atoms of the RMSD, ascending indices along ``atom``.
-    fit
-        ``pairs``, ``none`` or ``reference``, see `metric_text`.
-    masses
-        Of the atoms, Da; None if all count alike.
-    align_atoms, align_masses, reference
-        Atoms by which every frame is superposed, their masses, and their positions in the reference, nm;
-        None if there is none.
-    align_text
-        The reference and its atoms in words.
-    symmetry_atoms, permutations
-        Atoms that permutations of equivalent atoms move, indices along ``atom``, and the atom that each puts
-        in the place of each, shape (n_permutations, n_symmetry_atoms): a group on the atoms of the RMSD, the
-        identity first. None if there is none.
-    symmetry_text
-        How many they are, and of what.
+    `permutations` are a group on the atoms of the RMSD, the identity first: the atom that each puts in the
+    place of each of `symmetry_atoms`, shape (n_permutations, n_symmetry_atoms).
     """
 
-    atoms: NDArray[np.int64]
-    fit: str = "pairs"
-    masses: NDArray[np.float64] | None = None
-    align_atoms: NDArray[np.int64] | None = None
+    atoms: NDArray[np.int64]  # of the RMSD, ascending
+    fit: str = "pairs"  # ``pairs``, ``none`` or ``reference``
+    masses: NDArray[np.float64] | None = None  # of the atoms, Da; None if all count alike
+    align_atoms: NDArray[np.int64] | None = None  # by which every frame is superposed
     align_masses: NDArray[np.float64] | None = None
-    reference: NDArray[np.float32] | None = None
-    align_text: str = ""
+    reference: NDArray[np.float32] | None = None  # their positions, nm
+    align_text: str = ""  # the reference and its atoms in words
     symmetry_atoms: NDArray[np.int64] | None = None
     permutations: NDArray[np.int64] | None = None
-    symmetry_text: str = ""
+    symmetry_text: str = ""  # how many, and of what
 
     @property
     def read_atoms(self) -> NDArray[np.int64]:

@@ -27,40 +27,22 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a unit has made durable.
+    """What a unit has made durable."""
 
-    Attributes
-    ----------
-    chunks
-        Those that it was given.
-    records
-        Entries for the ledger.
-    count
-        Frames or pairs that it did.
-    rounded_by
-        The most that a coordinate was moved by rounding, nm.
-    host, identity
-        Where it was done, and by which versions, see `identity`.
-    """
-
-    chunks: FrameRange
-    records: tuple[Record, ...]
-    count: int
-    rounded_by: float = 0.0
-    host: str = ""
-    identity: Mapping[str, str] = field(default_factory=dict)
+    chunks: FrameRange  # those that it was given
+    records: tuple[Record, ...]  # entries for the ledger
+    count: int  # frames or pairs that it did
+    rounded_by: float = 0.0  # the most that a coordinate was moved by rounding, nm
+    host: str = ""  # where it was done
+    identity: Mapping[str, str] = field(default_factory=dict)  # by which versions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unit(ABC):
     """The work on chunks of a step, as a function that can be sent to another process.
 
-    Attributes
-    ----------
-    path, staging
-        The store, and the folder for temporary files of whoever holds its lock.
-    threads
-        Threads that it may use. The result doesn't depend on them.
+    The result doesn't depend on `threads`. `staging` is for temporary files of whoever holds the store's
+    lock.
     """
 
     path: Path
@@ -86,34 +68,19 @@ class Unit(ABC):
 class Units:
     """What is left of a step that was begun.
 
-    Attributes
-    ----------
-    journal
-        Of the step.
-    unit
-        The function.
-    chunks
-        Numbers of the chunks that are left, ascending.
-    at_once
-        How many that follow each other are done best by one call.
-    title, measure
-        For the progress: what is done, and what is counted.
-    total, left
-        How many of these there are in all, and in the chunks that are left.
-    shared_bytes, worker_bytes
-        Memory that a process needs to do them, and each of its threads beside that.
+    A process needs `shared_bytes`, and each of its threads `worker_bytes` beside that.
     """
 
     journal: StageJournal
     unit: Unit
-    chunks: Sequence[int]
-    title: str
-    measure: str
-    total: int
-    left: int
+    chunks: Sequence[int]  # left, ascending
+    title: str  # what the progress says
+    measure: str  # what it counts
+    total: int  # in all
+    left: int  # in the chunks that are left
     shared_bytes: int
     worker_bytes: int
-    at_once: int = 1
+    at_once: int = 1  # chunks in a row that are done best by one call
 
 
 class UnitStage(Stage[Result]):

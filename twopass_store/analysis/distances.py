@@ -21,21 +21,14 @@ N_POINTS = 1_500
 class Map:
     """Frames in a plane, as far apart as their RMSDs as nearly as a plane can show.
 
-    Attributes
-    ----------
-    xy
-        Shape (n_points, 2), nm.
-    frame, label
-        Of the store and of the first pass, shapes (n_points,).
-    shown_share
-        Share of the variance of all dimensions with positive eigenvalues that these two hold.
-    stress
-        Root mean square difference of distances in the plane and RMSDs, by the root mean square RMSD.
+    `shown_share` is the share of the variance of all dimensions with positive eigenvalues that these two
+    hold; `stress` the root mean square difference of distances in the plane and RMSDs, by the root mean
+    square RMSD.
     """
 
-    xy: NDArray[np.float64]
-    frame: NDArray[np.int64]
-    label: NDArray[np.int32]
+    xy: NDArray[np.float64]  # shape (n_points, 2), nm
+    frame: NDArray[np.int64]  # of the store
+    label: NDArray[np.int32]  # of the first pass
     shown_share: float
     stress: float
 
@@ -44,21 +37,15 @@ class Map:
 class Dendrogram:
     """The merges of clusters, above the cut.
 
-    Attributes
-    ----------
-    x, height
-        Corners of each merge, shape (n_merges, 4), as scipy draws them: leaf k stands at 10 k + 5.
-    label, n_frames
-        Cluster and subset frames of each leaf, from left to right.
-    is_rmsd
-        Whether heights are RMSDs in nm.
+    `x` and `height` are the corners of each merge, shape (n_merges, 4), as scipy draws them: leaf k stands at
+    10 k + 5.
     """
 
     x: NDArray[np.float64]
     height: NDArray[np.float64]
-    label: NDArray[np.int32]
-    n_frames: NDArray[np.int64]
-    is_rmsd: bool
+    label: NDArray[np.int32]  # of each leaf, from left to right
+    n_frames: NDArray[np.int64]  # of the subset, of each leaf
+    is_rmsd: bool  # whether heights are RMSDs in nm
 
 
 def square_distances(results: xr.Dataset, rows: NDArray[np.int64]) -> NDArray[np.float32]:

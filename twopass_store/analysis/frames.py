@@ -200,27 +200,13 @@ def populations(results: xr.Dataset, by: str | None = None, *, seed: int = 0) ->
 
 @dataclass(frozen=True, slots=True)
 class RunTimeline:
-    """Every nth label of a run.
-
-    Attributes
-    ----------
-    name
-        Of the run.
-    time
-        Shape (n_shown,), ps, or frame numbers if the input has no times.
-    label
-        Shape (n_shown,); -1 for none.
-    frame
-        Frames of the store, shape (n_shown,).
-    stride
-        One of so many frames is here.
-    """
+    """Every nth label of a run."""
 
     name: str
-    time: NDArray[np.float64]
-    label: NDArray[np.int32]
-    frame: NDArray[np.int64]
-    stride: int
+    time: NDArray[np.float64]  # ps, or frame numbers if the input has no times
+    label: NDArray[np.int32]  # -1 for none
+    frame: NDArray[np.int64]  # of the store
+    stride: int  # one of so many frames is here
 
 
 def timeline(results: xr.Dataset, *, n_shown: int = N_SHOWN) -> list[RunTimeline]:

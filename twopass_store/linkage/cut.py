@@ -13,21 +13,11 @@ __all__ = ["Gap", "cut", "number_by_share", "suggest_n_clusters"]
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A wide gap between two heights of a tree.
-
-    Attributes
-    ----------
-    n_clusters
-        Clusters between the two heights.
-    cutoff
-        A height in the gap, rounded to as few digits as the gap allows; `cut` at it gives `n_clusters`.
-    gap
-        Width of the gap, in the unit of the heights.
-    """
+    """A wide gap between two heights of a tree; `cut` at `cutoff` gives `n_clusters`."""
 
     n_clusters: int
-    cutoff: float
-    gap: float
+    cutoff: float  # in the gap, in as few digits as it allows
+    gap: float  # its width, in the unit of the heights
 
 
 def cut(

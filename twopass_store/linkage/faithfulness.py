@@ -23,27 +23,16 @@ Labels = npt.NDArray[np.integer]
 class Faithfulness:
     """How often the second pass would give frames their first-pass label back.
 
-    Attributes
-    ----------
-    overall
-        Share of all frames judged; NaN if none was.
-    of_cluster
-        Share of each cluster's frames, shape (n_clusters,), label 1 first; NaN if none was judged.
-    n_judged
-        Frames judged.
-    confused_label, confused_with
-        Pairs of a first-pass label and another one that the second pass gave instead, shape (n_pairs,), the
-        most frequent first, then by label.
-    n_confused
-        Frames of each such pair, shape (n_pairs,).
+    `confused_label` and `confused_with` are pairs of a first-pass label and another one that the second pass
+    gave instead, shape (n_pairs,), the most frequent first, then by label.
     """
 
-    overall: float
-    of_cluster: npt.NDArray[np.float64]
+    overall: float  # share of all frames judged; NaN if none was
+    of_cluster: npt.NDArray[np.float64]  # shape (n_clusters,); NaN if none was judged
     n_judged: int
     confused_label: npt.NDArray[np.int32]
     confused_with: npt.NDArray[np.int32]
-    n_confused: Int64Array
+    n_confused: Int64Array  # frames of each pair
 
 
 def second_pass(

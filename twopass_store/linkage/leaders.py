@@ -27,18 +27,10 @@ Labels = npt.NDArray[np.integer]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaders:
-    """Leaders of all clusters, grouped by label in ascending order.
+    """Leaders of all clusters, grouped by label in ascending order, then in the order of the choice."""
 
-    Attributes
-    ----------
-    subset_index
-        Where they are in the subset, shape (n_leaders,); within a label in the order of the choice.
-    label
-        Their labels, shape (n_leaders,).
-    """
-
-    subset_index: npt.NDArray[np.int64]
-    label: npt.NDArray[np.int32]
+    subset_index: npt.NDArray[np.int64]  # shape (n_leaders,)
+    label: npt.NDArray[np.int32]  # shape (n_leaders,)
 
 
 def choose_medoids(condensed: Condensed, labels: Labels) -> Int64Array:

@@ -16,25 +16,13 @@ __all__ = ["LeaderList", "leader_positions", "led_frames", "read_leaders", "requ
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeaderList:
-    """The leaders that ``leader_index`` counts.
+    """The leaders that ``leader_index`` counts: `n_chosen` of the clustering, then those of a cover."""
 
-    Attributes
-    ----------
-    frame, label
-        Their frames in the store, -1 for a structure from outside, and clusters, shapes (n_leaders,).
-    n_chosen
-        Those chosen with the clustering; the others are of a cover, in the order of their frames.
-    n_clusters_found
-        Clusters of the first pass, or of structures from outside.
-    cover
-        Attributes that tell of the cover; empty without one.
-    """
-
-    frame: NDArray[np.int64]
-    label: NDArray[np.int32]
+    frame: NDArray[np.int64]  # in the store, -1 for a structure from outside; shape (n_leaders,)
+    label: NDArray[np.int32]  # shape (n_leaders,)
     n_chosen: int
-    n_clusters_found: int
-    cover: dict[str, Any]
+    n_clusters_found: int  # of the first pass, or of structures from outside
+    cover: dict[str, Any]  # attributes that tell of the cover; empty without one
 
     @property
     def n_clusters(self) -> int:

@@ -45,21 +45,11 @@ Mapping = dict[int, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Symmetry:
-    """The permutations of equivalent atoms.
+    """The permutations of equivalent atoms, the identity first."""
 
-    Attributes
-    ----------
-    atoms
-        Atoms that any of them moves, ascending indices, shape (n_moved,).
-    permutations
-        The atom that comes to the place of each, shape (n_permutations, n_moved): the identity first.
-    text
-        Their number, and what contributes how many.
-    """
-
-    atoms: NDArray[np.int64]
-    permutations: NDArray[np.int64]
-    text: str
+    atoms: NDArray[np.int64]  # that any of them moves, ascending, shape (n_moved,)
+    permutations: NDArray[np.int64]  # in the place of each, shape (n_permutations, n_moved)
+    text: str  # their number, and what contributes how many
 
 
 @dataclass(frozen=True, slots=True)
