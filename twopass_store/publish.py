@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
@@ -104,10 +104,12 @@ def publish_store(
     path = store_path(store)
     if not is_url(url) or url.startswith("http"):
         raise ConfigError(f"{url} is no address to publish to. Give one such as s3://bucket/run.zarr.")
-    return at_one_state(path, lambda: _published(Store.open(path), url, progress or Silent()))
+    finish = at_one_state(path, lambda: _copied(Store.open(path), url, progress or Silent()))
+    return finish()
 
 
-def _published(opened: Store, url: str, progress: Progress) -> PublishResult:
+def _copied(opened: Store, url: str, progress: Progress) -> Callable[[], PublishResult]:
+    """Copy all but the root's metadata, and return what does that: to be called if nothing changed."""
     require_ingest(opened)
     if opened.read_plan(GROWTH) is not None:
         raise StageIncompleteError(
@@ -129,17 +131,21 @@ def _published(opened: Store, url: str, progress: Progress) -> PublishResult:
         left = sorted(copy.there.keys() - recorded.keys())
         for key in left:
             copy.remove(key)
-        copy.put_root(with_consolidated(metadata))
     finally:
         progress.finish()
-    return PublishResult(
-        url=str(ObjectPath(url)),
-        n_files=len(recorded),
-        n_bytes=n_bytes,
-        n_copied=copy.n_copied,
-        n_removed=len(left),
-        unfinished=tuple(unfinished),
-    )
+
+    def finish() -> PublishResult:
+        copy.put_root(with_consolidated(metadata))
+        return PublishResult(
+            url=str(ObjectPath(url)),
+            n_files=len(recorded),
+            n_bytes=n_bytes,
+            n_copied=copy.n_copied,
+            n_removed=len(left),
+            unfinished=tuple(unfinished),
+        )
+
+    return finish
 
 
 def _files(opened: Store, unfinished: list[str]) -> Iterator[tuple[str, int]]:

@@ -156,7 +156,7 @@ def verify(
     else:
         print_verification(found)
     if not found.is_whole:
-        raise CorruptChunkError(f"{store}: {count(len(found.damage), 'file')} damaged or missing.")
+        raise CorruptChunkError(f"{found.path}: {count(len(found.damage), 'file')} damaged or missing.")
 
 
 @command("twopass publish run.zarr s3://bucket/run.zarr", flags=(QUIET,))
