@@ -28,8 +28,6 @@ class RunResult:
     ----------
     ingest, cluster, assign
         What each stage says.
-    table
-        The table that the command ends with.
     medoids
         The PDB file with the medoids, one model per cluster.
     was_complete
@@ -39,9 +37,13 @@ class RunResult:
     ingest: IngestResult
     cluster: ClusterResult
     assign: AssignResult
-    table: ClusterTable
     medoids: Path
     was_complete: bool
+
+    @property
+    def table(self) -> ClusterTable:
+        """The table that the command ends with, read when it is asked for, see `cluster_table`."""
+        return cluster_table(self.assign.store, self.assign.name)
 
     @property
     def summary(self) -> "xr.Dataset":
@@ -83,8 +85,7 @@ def run_pipeline(
     ingested = ingest_trajectories(store, **dict(config.ingest), **common)
     clustered = cluster_subset(store, **dict(config.cluster), **common)
     assigned = assign_frames(store, **{**dict(config.assign), "name": name}, **common)
-    table = cluster_table(store, name)
-    has_medoids = has_current_medoids(table)
+    has_medoids = has_current_medoids(store, name)
     medoids = medoids_path(store, name)
     if not has_medoids:
         export_structures(store, medoids, name=name, overwrite=True)
@@ -94,7 +95,6 @@ def run_pipeline(
         ingest=ingested,
         cluster=clustered,
         assign=assigned,
-        table=table,
         medoids=medoids,
         was_complete=has_medoids and clustered.was_complete and not computed,
     )

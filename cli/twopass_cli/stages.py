@@ -1,5 +1,6 @@
 """The commands that compute: each makes one call of the library and prints what came of it."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,10 +37,11 @@ def run(
     from .summary_tables import print_summary
 
     result = run_pipeline(load_config(config, store=store, overrides=set_ or ()), **options)
-    print_summary(result.table)
-    say(f"\nMedoids, one model per cluster: {result.medoids}")
     if result.was_complete:
-        say(NOTHING_NEW)
+        _say_all_was_done(result.assign.store, result.assign.name)
+    else:
+        print_summary(result.table)
+    say(f"\nMedoids, one model per cluster: {result.medoids}")
 
 
 @command(
@@ -191,9 +193,15 @@ def assign(
 
     adopt(store, leaders or (), options)
     result = assign_frames(store, **options)
-    print_summary(cluster_table(store, result.name))
-    if not result.n_frames_computed + result.n_margins_computed:
-        say(f"\n{NOTHING_NEW}")
+    if result.n_frames_computed + result.n_margins_computed:
+        print_summary(cluster_table(store, result.name))
+    else:
+        _say_all_was_done(store, result.name)
+
+
+def _say_all_was_done(store: Path, name: str) -> None:
+    # To count frames takes minutes if there are a thousand million.
+    say(f"{NOTHING_NEW} The table: twopass summary {shlex.quote(str(store))} --name {name}")
 
 
 def adopt(store: Path, leaders: Sequence[str], options: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from ..journal import StageJournal
 from ..metric import ClusterMetric, read_metric
 from ..partition import chunk_range, n_chunks
 from ..progress import Progress, Silent
-from ..report import ClusterTable, Runs, finished_assign, short_names
+from ..report import Runs, finished_assign, short_names
 from ..store import (
     Store,
     Watch,
@@ -146,12 +146,13 @@ def export_structures(
     return ExportResult(targets[0], entry.name, len(xyz), xyz.shape[1], None, name, *targets[1:])
 
 
-def has_current_medoids(table: ClusterTable) -> bool:
+def has_current_medoids(store: str | os.PathLike[str], name: str) -> bool:
     """Tell whether the file of the medoids is there and of this very clustering."""
-    name = table.attrs["clustering"]
+    path = store_path(store)
+    fingerprint = finished_assign(Store.open(path), name).plan.fingerprint
     try:
-        with medoids_path(table.attrs["store"], name).open(encoding="utf-8") as file:
-            return _title("medoids", name, table.attrs["fingerprint"]) in (next(file, ""), next(file, ""))
+        with medoids_path(path, name).open(encoding="utf-8") as file:
+            return _title("medoids", name, fingerprint) in (next(file, ""), next(file, ""))
     except (OSError, UnicodeDecodeError):
         return False
 
