@@ -14,12 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from .assign.stage import AssignStage
-from .cluster.stage import ClusterStage
 from .config import AssignConfig, ClusterConfig, WorkConfig, WorkOptions, validated
 from .errors import ConfigError, FingerprintMismatchError, StageIncompleteError
 from .executors import affordable_workers, available_cpus, memory_budget
-from .ingest.stage import ending_readers, run_ingest
 from .journal import Kept, Record, StageJournal, Writer, closing_job, digest, in_batches, kept_for
 from .partition import format_ranges, parse_ranges
 from .progress import Progress, Silent
@@ -100,6 +97,9 @@ def plan_job(
 
     common: dict[str, Any] = {"restart": restart, "break_lock": break_lock, "progress": progress}
     if stage == "ingest":
+        # mdtraj takes a while to import, not for who asks how far jobs are.
+        from .ingest.stage import run_ingest
+
         given: Any = {"append": False, "trajectories": (), **options}
         files, append = given.pop("trajectories"), given.pop("append")
         run_ingest(path, files, given, append=append, plan_job=keep, **common)
@@ -141,6 +141,8 @@ def work_job(
     StoreLockedError
         If the job was committed or dropped meanwhile.
     """
+    from .ingest.stage import ending_readers
+
     path, progress = store_path(store), progress or Silent()
     config = validated(WorkConfig, options)
     job = _job(path, stage, config.name)
@@ -296,6 +298,10 @@ def _job(path: Path, stage: str, name: str | None) -> _Job:
 def _stage(
     stage: str, path: Path, options: Mapping[str, Any], progress: Progress, *, restart: bool
 ) -> UnitStage[Any]:
+    # These import numba.
+    from .assign.stage import AssignStage
+    from .cluster.stage import ClusterStage
+
     if stage == "assign":
         return AssignStage(path, validated(AssignConfig, options), progress, restart=restart)
     if stage == "cluster":

@@ -1,7 +1,7 @@
 """How far each stage of a store is."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..store import (
     OF_A_CLUSTERING,
     Store,
     at_one_state,
-    folder_bytes,
+    folder_sizes,
     read_leaders,
     store_path,
     unused_subsets,
@@ -120,6 +120,7 @@ def store_status(store: str | os.PathLike[str]) -> StoreStatus:
 def _status(opened: Store) -> StoreStatus:
     read = (opened.journal(name) for name in opened.members("journal") if name != GROWTH)
     journals = sorted((journal for journal in read if journal is not None), key=_rank)
+    size_of = folder_sizes(opened.path)
     shape = opened.shape("position") if opened.has("position") else (0, 0, 3)
     finished, n_without_label, asked = [], {}, {}
     for journal in journals:
@@ -137,16 +138,16 @@ def _status(opened: Store) -> StoreStatus:
         n_atoms=shape[1],
         n_trajectories=opened.shape("trajectory_path")[0] if opened.has("trajectory_path") else 0,
         time_source=opened.attrs("time").get("time_source", "") if opened.has("time") else "",
-        size_bytes=folder_bytes(opened.path),
-        stages=tuple(_stage(opened, journal) for journal in journals),
+        size_bytes=size_of(""),
+        stages=tuple(_stage(journal, size_of) for journal in journals),
         files=_files(opened),
         selection=str(asked.get("select") or asked.get("group") or ""),
         clusterings={
             name: opened.attrs(f"clusterings/{name}") | read_leaders(opened, name).cover for name in finished
         },
-        clustering_bytes={name: folder_bytes(opened.at(f"clusterings/{name}")) for name in finished},
+        clustering_bytes={name: size_of(f"clusterings/{name}") for name in finished},
         n_frames_without_label=n_without_label,
-        unused_subsets={key: folder_bytes(opened.at(f"subsets/{key}")) for key in unused_subsets(opened)},
+        unused_subsets={key: size_of(f"subsets/{key}") for key in unused_subsets(opened)},
         next_command=_next_command(opened, finished),
     )
 
@@ -164,7 +165,7 @@ def _rank(journal: StageJournal) -> tuple[int, str]:
     return _ORDER.index(journal.plan.stage.partition("-")[0]), journal.plan.stage
 
 
-def _stage(store: Store, journal: StageJournal) -> StageStatus:
+def _stage(journal: StageJournal, size_of: Callable[[str], int]) -> StageStatus:
     products = journal.plan.products
     # The product with the most chunks is the one that the units write.
     units = max(products, key=lambda product: product.n_chunks)
@@ -174,7 +175,7 @@ def _stage(store: Store, journal: StageJournal) -> StageStatus:
         units_done=int(journal.done(units.path).sum()),
         units=units.n_chunks,
         parameters=journal.plan.parameters,
-        size_bytes=sum(folder_bytes(store.at(product.path)) for product in products),
+        size_bytes=sum(size_of(product.path) for product in products),
     )
 
 

@@ -10,9 +10,9 @@ import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from fnmatch import fnmatch
 from functools import cached_property
@@ -37,6 +37,7 @@ __all__ = [
     "connected",
     "files_at",
     "folder_bytes",
+    "folder_sizes",
     "is_url",
     "listed",
     "naming_the_service",
@@ -419,17 +420,30 @@ def _written(metadata: dict[str, Any]) -> bytes:
     return json.dumps(metadata, indent=2).encode()
 
 
+def folder_sizes(root: Path) -> Callable[[str], int]:
+    """Look at all files in a folder once; the returned function tells what those below a path in it take.
+
+    Of a published store, sizes of objects are known.
+    """
+    own: dict[str, int] = {}  # by folder, without the folders in it
+    if isinstance(root, ObjectPath):
+        place = root._place
+        sizes, start = (place[0].sizes or {}, f"{place[1]}/".lstrip("/")) if place else ({}, "")
+        for key, size in sizes.items():
+            if key.startswith(start):
+                folder = key.removeprefix(start).rpartition("/")[0]
+                own[folder] = own.get(folder, 0) + size
+    for folder, _, names in () if isinstance(root, ObjectPath) else os.walk(root):
+        total = 0
+        for name in names:
+            with suppress(FileNotFoundError):  # replaced by a writer meanwhile
+                total += os.lstat(f"{folder}/{name}").st_size
+        own[folder[len(str(root)) + 1 :]] = total
+    return lambda path: sum(
+        size for folder, size in own.items() if not path or f"{folder}/".startswith(f"{path}/")
+    )
+
+
 def folder_bytes(folder: Path) -> int:
     """Return the size of all files in a folder, or of all objects of a published store below an address."""
-    if isinstance(folder, ObjectPath):
-        place = folder._place
-        sizes, start = (place[0].sizes or {}, f"{place[1]}/".lstrip("/")) if place else ({}, "")
-        return sum(size for key, size in sizes.items() if key.startswith(start))
-    total = 0
-    for root, _, files in os.walk(folder):
-        for file in files:
-            try:
-                total += os.lstat(os.path.join(root, file)).st_size  # noqa: PTH118
-            except FileNotFoundError:
-                continue  # replaced by a writer meanwhile
-    return total
+    return folder_sizes(folder)("")
