@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import twopass_store
+from actions import Stopped, stopping_at
 from conftest import EXAMPLE
 from kabsch import aligned_positions, kabsch_matrix, plain_rmsd
 from small_stores import files_of
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories, open_results
 from twopass_store.cluster import neighbours
 from twopass_store.errors import ConfigError, MemoryBudgetError
-from twopass_store.journal import Disk, Writer, ledger
+from twopass_store.journal import ledger
 
 FRAMES = md.load(EXAMPLE / "alanine-dipeptide.xtc", top=EXAMPLE / "alanine-dipeptide.pdb", stride=16)
 
@@ -79,10 +80,6 @@ def test_all_frames__equals_float64_and_a_first_pass_of_stride_1(store, options,
     np.testing.assert_array_equal(open_results(store, name).subset_label, labels)
 
 
-class Stopped(BaseException):
-    """What ends a run in the place of a kill."""
-
-
 def test_all_frames__stopped_at_any_save_goes_on_to_the_same_bytes(store, tmp_path, small_tiles, monkeypatch):
     whole = tmp_path / "whole.zarr"
     ingest_trajectories(whole, store.parent / "md.xtc", top=store.parent / "top.pdb", workers=1)
@@ -90,20 +87,11 @@ def test_all_frames__stopped_at_any_save_goes_on_to_the_same_bytes(store, tmp_pa
     again = tmp_path / "again.zarr"
     ingest_trajectories(again, store.parent / "md.xtc", top=store.parent / "top.pdb", workers=1)
     monkeypatch.setattr(ledger, "COMMIT_SECONDS", 0.0)
-    steps = {"left": 0}
-
-    class Stopping(Disk):
-        def rename(self, source, target):
-            super().rename(source, target)
-            steps["left"] -= 1
-            if steps["left"] == 0:
-                raise Stopped
-
-    monkeypatch.setattr(Writer, "disk", Stopping())
     for number in range(100):
-        steps["left"] = 6 + number  # those before the first save are a few
         try:
-            cluster_subset(again, method="gromos", cutoff="0.7A", all_frames=True, workers=1 + number % 2)
+            # The steps before the first save are a few.
+            with stopping_at(16 + 3 * number):
+                cluster_subset(again, method="gromos", cutoff="0.7A", all_frames=True, workers=1 + number % 2)
             break
         except Stopped:
             twopass_store.store_status(again)
