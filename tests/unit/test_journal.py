@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from twopass_store.errors import (
+    ConfigError,
     CorruptChunkError,
     FingerprintMismatchError,
     StoreWriteError,
@@ -72,6 +73,13 @@ def test_begin__refuses_another_plan_and_shows_what_differs():
     assert "stored 2, requested 3" in str(caught.value)
     assert "linkage" not in str(caught.value)
     assert str(caught.value).endswith("Use --restart.")
+
+
+def test_begin__writes_nothing_of_a_plan_that_no_ledger_can_hold():
+    storage = Memory()
+    with pytest.raises(ConfigError, match=r"position would have 268,435,456 files.*--shard auto"):
+        StageJournal.begin(storage, Plan("ingest", {}, (Product("position", 1 << 28),), {}), hint="")
+    assert storage.plans == storage.ledgers == {}
 
 
 def test_batches__commit_at_the_end_also_after_an_error():

@@ -1,7 +1,7 @@
 """The ledger: which chunks of a stage's arrays are durable, and the digest of each."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
@@ -9,7 +9,7 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptChunkError, FingerprintMismatchError, StoreError
+from ..errors import ConfigError, CorruptChunkError, FingerprintMismatchError, StoreError
 from .plan import Plan, Product, differences
 
 __all__ = ["ABSENT", "JournalStorage", "Record", "StageJournal", "in_batches"]
@@ -19,6 +19,9 @@ ABSENT = 0
 
 COMMIT_SECONDS = 2.0
 """Time between two writes of a ledger while units finish."""
+
+MAX_ENTRIES = (1 << 28) - 16
+"""A ledger is one chunk, and blosc takes less than 2 GiB."""
 
 METADATA = -1
 """Stands for an array's metadata where a chunk's index is asked for."""
@@ -108,11 +111,13 @@ class StageJournal:
         ------
         FingerprintMismatchError
             If the stage was begun with other parameters; the message shows which.
+        ConfigError
+            If it has more chunks than a ledger can hold; nothing is written then.
         """
         journal = cls.load(storage, plan.stage)
         if journal is None:
-            storage.write_plan(plan.stage, plan.to_json())
             journal = cls(storage, plan, _empty(plan.products))
+            storage.write_plan(plan.stage, plan.to_json())
         journal.require(plan, hint=hint)
         if storage.read_ledger(plan.stage) is None:
             # Before the first array: one without a ledger is damage.
@@ -240,8 +245,16 @@ def in_batches(commit: Callable[[list[T]], None]) -> "Iterator[Callable[..., Non
     commit(waiting)
 
 
-def _empty(products: Iterable[Product]) -> NDArray[np.uint64]:
-    return np.zeros(sum(product.n_chunks + 1 for product in products), np.uint64)
+def _empty(products: Sequence[Product]) -> NDArray[np.uint64]:
+    n_entries = sum(product.n_chunks + 1 for product in products)
+    if n_entries > MAX_ENTRIES:
+        largest = max(products, key=lambda product: product.n_chunks)
+        raise ConfigError(
+            f"{largest.path} would have {largest.n_chunks:,} files, and a store keeps account of at most "
+            f"{MAX_ENTRIES:,} a stage. Put more into a file, with --shard auto, or take fewer frames, with "
+            "--stride."
+        )
+    return np.zeros(n_entries, np.uint64)
 
 
 def _short(value: object) -> str:
