@@ -20,7 +20,7 @@ from .executors import affordable_workers, available_cpus, memory_budget
 from .journal import Kept, Record, StageJournal, Writer, closing_job, digest, in_batches, kept_for
 from .partition import format_ranges, parse_ranges
 from .progress import Progress, Silent
-from .store import Store, chunk_name, identity, lock_folder, run_stage, store_path
+from .store import METADATA_FILE, Store, chunk_name, identity, lock_folder, run_stage, store_path
 from .units import Receipt, Unit, Units, UnitStage, note_rounding, other_versions, perform
 
 __all__ = ["JobResult", "commit_job", "list_jobs", "plan_job", "work_job"]
@@ -82,7 +82,8 @@ def plan_job(
     """
     path, progress = store_path(store), progress or Silent()
     asked = json.loads(json.dumps(options, default=os.fspath))
-    for job in [] if restart or break_lock else _jobs(path, stage):
+    is_there = (path / METADATA_FILE).is_file()  # not removed under its job
+    for job in _jobs(path, stage) if is_there and not (restart or break_lock) else []:
         if job.described["options"] == asked:
             progress.note("this job was planned already")
             return job.result()

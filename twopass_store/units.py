@@ -154,12 +154,12 @@ def perform(
     """Do units, and yield their receipts as they come; raises as `carry_out` does."""
     # Threads go to units first; where there are fewer units, to what is within them.
     at_once = max(1, min(workers, len(units.chunks)))
-    unit = replace(units.unit, threads=max(1, workers // at_once))
+    unit = replace(units.unit, threads=1 if scheduler else max(1, workers // at_once))
     probe = _Probe(unit.path, unit.staging, identity())
     sent = Sent(unit, probe.identity, is_away=scheduler is not None)
     executor = make_executor(workers=at_once, scheduler=scheduler, probe=probe, note=progress.note)
     try:
-        yield from executor.map_unordered(sent, _calls(units, workers))
+        yield from executor.map_unordered(sent, _calls(units, executor.n_threads))
     finally:
         executor.close()
 

@@ -106,6 +106,12 @@ def test_job__keeps_others_out_until_it_is_dropped(store, monkeypatch):
     assert_whole(store)
 
 
+def test_job__whose_store_was_removed_says_how_to_drop_it(store):
+    shutil.rmtree(store)
+    with pytest.raises(StoreLockedError, match="--break-lock"):
+        plan_job(store, "assign", margin=True, restart=False)
+
+
 def test_job__mixes_no_versions(store, monkeypatch):
     monkeypatch.setitem(identity(), "zarr", "3.0.0")
     with pytest.raises(ConfigError, match=r"has zarr 3.0.0 instead of"):

@@ -61,8 +61,8 @@ class DaskExecutor:
                 "or leave --scheduler out to run on this machine."
             ) from error
         try:
-            self._n_threads = self._count_threads()
-            if self._n_threads == 0:
+            self.n_threads = self._count_threads()
+            if self.n_threads == 0:
                 raise ConfigError(
                     f"The Dask scheduler at {address} has no workers. Start some with "
                     f"`dask worker {address}`."
@@ -95,7 +95,7 @@ class DaskExecutor:
         while True:
             try:
                 if failure is None:
-                    for task in islice(source, max(0, max(1, 2 * self._n_threads) - len(running))):
+                    for task in islice(source, max(0, max(1, 2 * self.n_threads) - len(running))):
                         # Pure functions with equal arguments would be merged into one run.
                         running.add(self._client.submit(function, task, pure=False))
                 if not running:
@@ -104,7 +104,7 @@ class DaskExecutor:
                 with suppress(TimeoutError), self._client.as_current():
                     done, running = wait(running, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
                 if time.monotonic() - looked > POLL_SECONDS:
-                    looked, self._n_threads = time.monotonic(), self._count_threads()
+                    looked, self.n_threads = time.monotonic(), self._count_threads()
                     deserted = self._patience(deserted)
                 for future in done:
                     try:
@@ -129,7 +129,7 @@ class DaskExecutor:
 
     def _patience(self, deserted: float) -> float:
         """Return since when there is no worker, 0 while there is one."""
-        if self._n_threads:
+        if self.n_threads:
             return 0.0
         if not deserted:
             self._note(

@@ -13,7 +13,9 @@ Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Runs a function over tasks; knows nothing of what they mean."""
+    """Runs a function over tasks, on `n_threads` at once; knows nothing of what they mean."""
+
+    n_threads: int
 
     def map_unordered(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the results as they come, drawing tasks lazily.
@@ -33,7 +35,7 @@ class ThreadExecutor:
     """
 
     def __init__(self, workers: int, *, queued: int = 0) -> None:
-        self._workers = workers
+        self.n_threads = workers
         self.in_flight = workers + queued
 
     def map_unordered(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
@@ -42,7 +44,7 @@ class ThreadExecutor:
         running: set[Future[Result]] = set()
         failure: Exception | None = None
         exhausted = False
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="twopass") as pool:
+        with ThreadPoolExecutor(self.n_threads, thread_name_prefix="twopass") as pool:
             while running or not exhausted:
                 if not exhausted:
                     try:
