@@ -93,7 +93,7 @@ def print_clustering(store: Path, result: "ClusterResult", n_asked: str | None) 
     if result.n_clusters_reason:
         say(f"So many since they have the {plain(result.n_clusters_reason)}.")
     if math.isnan(result.faithfulness):
-        say("All frames were compared with each other; no distances are stored.")
+        say("Each of these frames was compared with all others; no distances are stored.")
     else:
         say(_faithfulness(result))
     if result.was_complete:

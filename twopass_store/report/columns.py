@@ -10,12 +10,12 @@ from ..config import SummaryConfig
 from ..errors import StageIncompleteError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..journal import StageJournal
-from ..partition import FRAME_CHUNK, PAIR_CHUNK
+from ..partition import PAIR_CHUNK
 from ..store import Store, read_leaders, require_clustering, require_cover, take
 from .bootstrap import N_RESAMPLES, share_errors
 from .frames import FrameTotals, walk_frames
 from .quantiles import LENGTH_EDGES, SHARE_EDGES
-from .runs import MAX_WALKERS, Runs, group_of_frames
+from .runs import Runs, frames_at_once, group_of_frames
 
 __all__ = ["Clusters", "Variables", "described", "finished_assign"]
 
@@ -95,7 +95,8 @@ class Clusters:
         needed += 3 * n_rows * (n_labels + 2) * 8 + n_runs * 8 * 300
         needed += N_RESAMPLES * 8 * (n_runs + self.n_clusters)
         # Some thirty columns of each chunk in a thread; rows of distances, and a chunk of them in two types.
-        needed += 240 * FRAME_CHUNK * (MAX_WALKERS + 1) + 32 * len(self.subset_label) + 12 * PAIR_CHUNK
+        needed += 240 * frames_at_once(self.store.shape("position")[0])
+        needed += 32 * len(self.subset_label) + 12 * PAIR_CHUNK
         budget = memory_budget(self.config.memory)
         require_within(budget, needed, stage="summary", mend="Or use fewer clusters, runs or groups.")
 

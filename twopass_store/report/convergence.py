@@ -44,8 +44,8 @@ def first_pass_at_strides(clusters: Clusters) -> Variables:
         )
     if clusters.distances is None:
         raise ConfigError(
-            f"{clusters.name} is a clustering of all frames: no stride can be too coarse, and it "
-            "stores no distances to compare others by. Leave out --convergence."
+            f"{clusters.name} is of all frames that there were, without a stride, and stores no distances to "
+            "compare others by. Leave out --convergence."
         )
     labels, asked = clusters.subset_label, clusters.clustering["n_clusters_asked"]
     request = require_clustering(clusters.store, clusters.name).plan.request

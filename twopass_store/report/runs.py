@@ -16,11 +16,11 @@ from ..executors import available_cpus, in_order
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
 
 __all__ = [
-    "MAX_WALKERS",
     "FrameColumns",
     "Groups",
     "Runs",
     "frame_chunks",
+    "frames_at_once",
     "group_of_frames",
     "over_chunks",
     "short_names",
@@ -62,7 +62,16 @@ def frame_chunks(n_frames: int) -> Iterator[FrameRange]:
 
 def over_chunks(look: Callable[[FrameRange], Seen], n_frames: int) -> Iterator[Seen]:
     """Yield what `look` finds in each chunk, in their order; it is called from several threads."""
-    return in_order(look, frame_chunks(n_frames), workers=min(MAX_WALKERS, available_cpus()))
+    return in_order(look, frame_chunks(n_frames), workers=_n_walkers())
+
+
+def frames_at_once(n_frames: int) -> int:
+    """Return how many frames `over_chunks` holds at once, at most."""
+    return min(n_frames, FRAME_CHUNK * (_n_walkers() + 1))
+
+
+def _n_walkers() -> int:
+    return min(MAX_WALKERS, available_cpus())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -154,7 +154,7 @@ def require_clustering(store: Store, name: str) -> StageJournal:
         known = ", ".join(store.members("clusterings")) or "none"
         raise StageIncompleteError(
             f"{store.path} has no finished clustering {name!r} (there are: {known}). "
-            f"Run `twopass cluster {store.path} --name {name} --n-clusters K` first."
+            f"Run `twopass cluster {store.path} --name {name}` first."
         )
     return journal
 
