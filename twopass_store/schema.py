@@ -250,7 +250,8 @@ CLUSTERING = (
         "int64",
         -1,
         "1",
-        "subset frame nearest to all others of its cluster, an index along frame; the label is index + 1",
+        "subset frame nearest to all others of its cluster, or its centre where all frames were clustered, "
+        "an index along frame; the label is index + 1",
     ),
 )
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from twopass_store.assign import Rule
 from twopass_store.config import format_length
-from twopass_store.report import ClusterTable, cover_in_words
+from twopass_store.report import ClusterTable, cover_in_words, representative
 from twopass_store.schema import DEFAULT_METRIC
 
 from .tables import count, decimal, formatted, print_facts, print_table, stdout_console
@@ -288,9 +288,10 @@ def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _medoids(clusters: SimpleNamespace, attrs: Mapping[str, Any]) -> dict[str, Iterable[Any]]:
-    inside = "subset" in attrs
+    noun = representative(attrs)
+    inside = noun != "leader"
     columns: dict[str, Iterable[Any]] = {
-        "medoid:\nfile" if inside else "leader:\nfile": [Path(path).name for path in clusters.medoid_path],
+        f"{noun}:\nfile": [Path(path).name for path in clusters.medoid_path],
         "\nframe" if inside else "\nmodel": clusters.medoid_source_frame,
     }
     if inside and "length_ps" in attrs:

@@ -13,7 +13,7 @@ from ..analysis import COLORS, OTHERS, brief, dendrogram, distance_map, rmsd_his
 from ..assign import Rule
 from ..cluster import stored_scan
 from ..errors import ConfigError
-from ..report import cover_in_words
+from ..report import cover_in_words, representative
 from ..store import Store
 from .methods import methods
 from .structures import MAX_BYTES, structures
@@ -53,6 +53,7 @@ def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag:
             "share": points.shown_share,
             "n_subset": results.sizes["subset"],
         }
+    found["representative"] = representative(summary.attrs)
     found["tree"] = _tree(results)
     found["structures"] = structures(
         store, results, np.empty(0, np.int64) if points is None else points.frame

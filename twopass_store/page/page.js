@@ -10,7 +10,7 @@ const labels = content.clusters.map((each) => each.label);
 const most = content.colors.length; // the last colour is of all clusters beyond the others
 const groups = labels.slice(0, most);
 const groupName = (label) => label < most || labels.length <= most ? `cluster ${label}` : `clusters from ${most}`;
-const noun = content.map ? "medoid" : "leader";
+const noun = content.representative;
 
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -60,7 +60,7 @@ function showTable() {
     ["visits", (each) => [each.n_visits.toLocaleString("en")]],
     [time[0], (each) => [fixed(each[time[1]], 2)], has(time[1])],
     [`${noun}: file`, (each) => [each.medoid_path], true, "text file"],
-    [content.map ? "frame (from 0)" : "model (from 0)", (each) => [String(each.medoid_source_frame)]],
+    [noun === "leader" ? "model (from 0)" : "frame (from 0)", (each) => [String(each.medoid_source_frame)]],
     ["time (ps)", (each) => [fixed(each.medoid_time_ps, 1)], has("medoid_time_ps")],
   ].filter((column) => column[2] !== false);
   const head = element("tr", {}, ...columns.map((column) => element("th", { scope: "col", className: column[3] || "" }, column[0])));

@@ -16,7 +16,7 @@ from .columns import Clusters, Variables, described
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ClusterTable", "cluster_table", "cover_in_words", "summarize"]
+__all__ = ["ClusterTable", "cluster_table", "cover_in_words", "representative", "summarize"]
 
 Result = TypeVar("Result")
 
@@ -82,6 +82,13 @@ def summarize(
     last as long as the runs.
     """
     return _summarized(store, validated(SummaryConfig, {"name": name, **options}), _dataset, details=True)
+
+
+def representative(attrs: Mapping[str, Any]) -> str:
+    """Return what stands for each cluster, by the attributes of a summary: medoid, centre or leader."""
+    if "subset" not in attrs:
+        return "leader"
+    return "medoid" if "faithfulness_overall" in attrs else "centre"
 
 
 def _summarized(

@@ -65,10 +65,11 @@ def remove_clustering(
     with hold(lock_folder(path), [Lock("ingest")], break_lock=break_lock) as writer:
         opened = Store.open(path, writer=writer)
         subsets, stages = _chosen(opened, name)
+        present = opened.stages()
         discard(opened, *stages)
         for key in subsets:
             opened.remove(f"subsets/{key}")
-    return RemoveResult(path, tuple(stages))
+    return RemoveResult(path, tuple(stage for stage in stages if stage in present))
 
 
 def unused_subsets(store: Store) -> list[str]:
