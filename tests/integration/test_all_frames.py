@@ -50,6 +50,32 @@ def daura(near):
     return labels, centres
 
 
+def test_all_frames__of_many_atoms_in_tiles_as_they_are(tmp_path):
+    rng = np.random.default_rng(4)
+    n_frames, n_atoms = 2_500, 300  # more frames than are compared with others at once
+    centres = rng.normal(scale=0.8, size=(40, n_atoms, 3))
+    wide = rng.normal(scale=0.1, size=(n_frames, n_atoms, 3)) * rng.uniform(0.3, 1, (n_frames, 1, 1))
+    top = md.Topology()
+    chain = top.add_chain()
+    for _ in range(n_atoms):
+        top.add_atom("CA", md.element.carbon, top.add_residue("ALA", chain))
+    xyz = centres[rng.integers(0, 40, n_frames)] + wide
+    walk = md.Trajectory(xyz.astype(np.float32), top)
+    walk[0].save_pdb(str(tmp_path / "top.pdb"))
+    walk.save_xtc(str(tmp_path / "md.xtc"))
+    ingest_trajectories(tmp_path / "s.zarr", tmp_path / "md.xtc", top=tmp_path / "top.pdb", workers=1)
+    asked = {"select": "all", "method": "gromos", "cutoff": 0.17}
+    cluster_subset(tmp_path / "s.zarr", name="all", all_frames=True, **asked)
+    cluster_subset(tmp_path / "s.zarr", name="stored", stride=1, **asked)
+    found, stored = (open_results(tmp_path / "s.zarr", name) for name in ("all", "stored"))
+    assert 40 < found.attrs["n_clusters_found"] < n_frames
+    np.testing.assert_array_equal(found.subset_label, stored.subset_label)
+    np.testing.assert_array_equal(found.leader_frame, stored.leader_frame)
+    for size in range(1, 3_000):
+        rows, columns = neighbours.tile_frames(size)
+        assert rows % columns == 0
+
+
 @pytest.mark.parametrize(
     ("options", "cutoff"),
     [

@@ -313,7 +313,9 @@ def tile_frames(n_atoms: int) -> tuple[int, int]:
     # float64 and float32, and positions as they were read.
     a_frame = 48 * n_atoms
     columns = max(LEAST, min(MAX_COLUMNS, COLUMNS_BYTES // a_frame // LEAST * LEAST))
-    return max(columns, min(MAX_ROWS, ROWS_BYTES // a_frame // columns * columns)), columns
+    # Whole tiles: none may have frames both among the rows and behind them.
+    rows = min(MAX_ROWS, ROWS_BYTES // a_frame) // columns * columns
+    return max(columns, rows), columns
 
 
 def _n_compared(n_frames: int, n_rows: int, row: int) -> int:
