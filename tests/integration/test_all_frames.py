@@ -5,6 +5,8 @@ import re
 import mdtraj as md
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import twopass_store
 from actions import Stopped, stopping_at
@@ -40,6 +42,14 @@ def small_tiles(monkeypatch):
     )
 
 
+def beads(n_atoms):
+    top = md.Topology()
+    chain = top.add_chain()
+    for _ in range(n_atoms):
+        top.add_atom("CA", md.element.carbon, top.add_residue("ALA", chain))
+    return top
+
+
 def daura(near):
     """Labels in the order found, and centres, from a square matrix that tells who is near to whom."""
     labels, centres = np.zeros(len(near), int), []
@@ -50,17 +60,45 @@ def daura(near):
     return labels, centres
 
 
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_frames=st.integers(2, 150),
+    n_atoms=st.integers(3, 9),
+    n_states=st.integers(1, 6),
+    share=st.floats(0, 1),
+)
+def test_all_frames__of_any_frames_equals_float64(
+    seed, n_frames, n_atoms, n_states, share, tmp_path_factory, small_tiles
+):
+    folder, rng = tmp_path_factory.mktemp("any"), np.random.default_rng(seed)
+    states = rng.normal(scale=0.5, size=(n_states, n_atoms, 3))
+    xyz = states[rng.integers(0, n_states, n_frames)] + rng.normal(scale=0.05, size=(n_frames, n_atoms, 3))
+    walk = md.Trajectory(xyz.astype(np.float32), beads(n_atoms))
+    walk[0].save_pdb(str(folder / "top.pdb"))
+    walk.save_dcd(str(folder / "md.dcd"))
+    ingest_trajectories(folder / "s.zarr", folder / "md.dcd", top=folder / "top.pdb", workers=1)
+    square = kabsch_matrix(walk.xyz.astype(float), walk.xyz.astype(float))
+    # In the middle of a gap, so that rounding decides nothing.
+    heights = np.unique(square.round(6))
+    gaps = np.flatnonzero(np.diff(heights) > 2e-6)
+    at = gaps[int(share * (len(gaps) - 1))]
+    cutoff = (heights[at] + heights[at + 1]) / 2
+    asked = {"select": "all", "method": "gromos", "cutoff": float(cutoff)}
+    cluster_subset(folder / "s.zarr", all_frames=True, workers=2, **asked)
+    found = open_results(folder / "s.zarr")
+    labels, centres = daura(square < cutoff)
+    np.testing.assert_array_equal(found.subset_label, labels)
+    np.testing.assert_array_equal(found.leader_frame, centres)
+
+
 def test_all_frames__of_many_atoms_in_tiles_as_they_are(tmp_path):
     rng = np.random.default_rng(4)
     n_frames, n_atoms = 2_500, 300  # more frames than are compared with others at once
     centres = rng.normal(scale=0.8, size=(40, n_atoms, 3))
     wide = rng.normal(scale=0.1, size=(n_frames, n_atoms, 3)) * rng.uniform(0.3, 1, (n_frames, 1, 1))
-    top = md.Topology()
-    chain = top.add_chain()
-    for _ in range(n_atoms):
-        top.add_atom("CA", md.element.carbon, top.add_residue("ALA", chain))
     xyz = centres[rng.integers(0, 40, n_frames)] + wide
-    walk = md.Trajectory(xyz.astype(np.float32), top)
+    walk = md.Trajectory(xyz.astype(np.float32), beads(n_atoms))
     walk[0].save_pdb(str(tmp_path / "top.pdb"))
     walk.save_xtc(str(tmp_path / "md.xtc"))
     ingest_trajectories(tmp_path / "s.zarr", tmp_path / "md.xtc", top=tmp_path / "top.pdb", workers=1)
