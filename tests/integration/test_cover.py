@@ -228,7 +228,7 @@ def test_appended_frames__are_covered_and_those_before_keep_their_values(tmp_pat
     [
         ({}, "cover_nm .stored 0.2, requested absent"),
         ({"cover": 0.1}, "cover_nm .stored 0.2, requested 0.1"),
-        ({"cover": 0.2, "cover_link": True}, "cover_link .stored False, requested True"),
+        ({"cover": 0.2, "cover_link": True}, "cover_link .stored absent, requested True"),
         ({"cover_link": True}, "`cover_link` goes with `cover`"),
         ({"cover": 0.1, "max_leaders": 1, "restart": True}, "`max_leaders` is 1, and there are"),
     ],

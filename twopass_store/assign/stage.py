@@ -244,7 +244,9 @@ def _plans(store: Store, name: str, config: AssignConfig) -> list[Plan]:
     )
     parameters: dict[str, Any] = {"clustering": clustering.plan.fingerprint, "n_frames": n_frames}
     if config.cover is not None:
-        parameters |= {"cover_nm": config.cover, "cover_link": config.cover_link}
+        parameters["cover_nm"] = config.cover
+        if config.cover_link:
+            parameters["cover_link"] = True
     options = ("name", "noise_cutoff", "cover", "cover_link", "max_leaders")
     request = {option: getattr(config, option) for option in options} | {"name": name}
     cover = Plan(f"cover-{name}", parameters, covers, request)
