@@ -206,11 +206,13 @@ def _say_all_was_done(store: Path, name: str) -> None:
 
 def adopt(store: Path, leaders: Sequence[str], options: dict[str, Any]) -> None:
     """Make a clustering of leaders from outside, if there are any; takes the options that are theirs."""
-    from twopass_store.cluster import adopt_leaders
     from twopass_store.errors import ConfigError
 
     of_leaders = {name: options.pop(name) for name in OF_LEADERS if name in options}
     if leaders:
+        # numba takes a while to import.
+        from twopass_store.cluster import adopt_leaders
+
         options.setdefault("name", "default")
         names = ("name", "restart", "break_lock", "progress", "memory")
         shared = {name: options[name] for name in names if name in options}

@@ -5,11 +5,11 @@ import pytest
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
+from twopass_store.condensed import iter_rows
 from twopass_store.errors import ConfigError
 from twopass_store.linkage import (
     choose_leaders,
     choose_medoids,
-    iter_rows,
 )
 
 

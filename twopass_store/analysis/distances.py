@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..condensed import iter_rows
 from ..config import HEIGHT_IS_RMSD
 from ..errors import ConfigError
-from ..linkage import iter_rows
 
 __all__ = ["Dendrogram", "Map", "dendrogram", "distance_map", "square_distances"]
 

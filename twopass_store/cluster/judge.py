@@ -13,7 +13,6 @@ from ..progress import Progress
 from ..schema import SCAN
 from ..store import Store, is_complete, provenance
 from .plan import ClusterPlan
-from .stored import write_group
 
 __all__ = ["Suggestion", "plan_scan", "scan_tree", "suggest"]
 
@@ -102,7 +101,7 @@ def scan_tree(
         "provenance": provenance(),
     }
     arrays = [(spec, np.array(columns[spec.name], spec.dtype)) for spec in SCAN]
-    write_group(store, as_planned, group, attrs, arrays, hint="")
+    store.write_group(as_planned, group, attrs, arrays, hint="")
     return suggestion
 
 

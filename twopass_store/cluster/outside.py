@@ -27,7 +27,6 @@ from ..store import (
     run_stage,
     store_path,
 )
-from .stored import write_group
 
 __all__ = ["AdoptResult", "adopt_leaders"]
 
@@ -161,7 +160,7 @@ class _Adopt(Stage[bool]):
         )
         for remark in self.remarks:
             self.progress.note(remark)
-        write_group(store, steps[0].plan, self.group, attrs, self.arrays, hint=HINT)
+        store.write_group(steps[0].plan, self.group, attrs, self.arrays, hint=HINT)
         return True
 
     @property

@@ -11,7 +11,16 @@ from ..errors import ConfigError
 from ..journal import Lock, Writer
 from ..progress import Progress, Silent
 from ..schema import SCAN
-from ..store import Stage, Step, Store, require_clustering, require_ingest, run_stage, store_path
+from ..store import (
+    Stage,
+    Step,
+    Store,
+    read_distances,
+    require_clustering,
+    require_ingest,
+    run_stage,
+    store_path,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -101,7 +110,6 @@ class _Scan(Stage[bool]):
     def work(self, store: Store, steps: Sequence[Step], writer: Writer) -> bool:
         from .judge import scan_tree
         from .steps import compute_distances, link
-        from .stored import read_distances
 
         assert self.planned is not None
         for remark in self.planned.remarks:

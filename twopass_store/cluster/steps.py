@@ -19,7 +19,7 @@ from ..partition import FrameRange, chunk_range, n_pairs
 from ..progress import Progress
 from ..rmsd import NearFrames
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET
-from ..store import Rows, Step, Store, discard, is_complete, provenance
+from ..store import Rows, Step, Store, StoredPositions, discard, is_complete, provenance, read_distances
 from ..units import Units, carry_out
 from .all_frames import StoredState
 from .choice import choose, noise_warning, warning
@@ -29,7 +29,6 @@ from .neighbours import AllFrames, PositionFile
 from .pairs import PairUnit, forget_frames
 from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options, pair_unit_bytes
 from .stage import HINT, asked_in_words
-from .stored import StoredPositions, read_distances, write_group
 
 __all__ = ["compute_distances", "distance_units", "label_all_frames", "label_and_choose", "link"]
 
@@ -172,7 +171,7 @@ def _write(
     arrays = [*plan.metric.arrays(), *((spec, values[spec.name]) for spec in specs)]
     group = f"clusterings/{plan.config.name}"
     products = tuple(store.product(group, spec, array.shape) for spec, array in arrays)
-    write_group(store, replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
+    store.write_group(replace(as_planned, products=products), group, attrs, arrays, hint=HINT)
 
 
 def label_all_frames(

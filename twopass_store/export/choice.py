@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cluster.stored import StoredDistances, read_distances
 from ..config import StructuresConfig
 from ..errors import ConfigError, StageIncompleteError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..linkage import choose_leaders, choose_medoids
 from ..report import Runs, finished_assign, frame_chunks
-from ..store import Store, read_leaders, take
+from ..store import Store, StoredDistances, read_distances, read_leaders, take
 
 __all__ = ["Chosen", "choose_structures", "shares"]
 

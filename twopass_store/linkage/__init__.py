@@ -3,7 +3,6 @@
 Plain arrays in, arrays out.
 """
 
-from .condensed import Condensed, count_frames, iter_rows
 from .cut import Gap, cut, number_by_share, suggest_n_clusters
 from .faithfulness import Faithfulness, halves, held_out_labels, measure_faithfulness, second_pass
 from .gromos import gromos, gromos_of_pairs, gromos_of_pairs_bytes
@@ -22,7 +21,6 @@ from .stability import scanning_bytes, stability_of_cuts
 
 __all__ = [
     "FAITHFUL_PER_CLUSTER",
-    "Condensed",
     "CutQuality",
     "Faithfulness",
     "Gap",
@@ -34,7 +32,6 @@ __all__ = [
     "choose_medoids",
     "choosing_bytes",
     "cophenetic_correlation",
-    "count_frames",
     "cut",
     "gromos",
     "gromos_of_pairs",
@@ -43,7 +40,6 @@ __all__ = [
     "hdbscan",
     "hdbscan_bytes",
     "held_out_labels",
-    "iter_rows",
     "kmedoids",
     "kmedoids_bytes",
     "link_in_place",

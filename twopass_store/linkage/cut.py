@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.cluster import hierarchy
 
-from .condensed import Float64Array, Int64Array
+from ..condensed import Float64Array, Int64Array
 
 __all__ = ["Gap", "cut", "number_by_share", "suggest_n_clusters"]
 

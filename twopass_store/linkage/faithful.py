@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from ..condensed import Int64Array
 from ._passes import copy_row, count_gains
-from .condensed import Int64Array
 
 __all__ = ["choose_faithful"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..condensed import Int64Array, count_frames
 from ._passes import copy_part, copy_row
-from .condensed import Int64Array, count_frames
 from .leaders import Leaders
 
 __all__ = ["Faithfulness", "halves", "held_out_labels", "measure_faithfulness", "second_pass"]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import numpy.typing as npt
 
+from ..condensed import Int64Array, count_frames
 from ._passes import add_to_lists, copy_row, count_neighbours, take_largest
-from .condensed import Int64Array, count_frames
 
 __all__ = ["gromos", "gromos_of_pairs", "gromos_of_pairs_bytes"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from .condensed import Float64Array
+from ..condensed import Float64Array
 
 __all__ = ["Joining"]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..condensed import Condensed, Int64Array, iter_rows, pair_positions
 from ..errors import ConfigError
 from ._passes import add_row_to_sums, copy_row
-from .condensed import Condensed, Int64Array, iter_rows, pair_positions
 from .faithful import choose_faithful
 
 __all__ = [

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
+from ..condensed import Float64Array, count_frames, row_offsets
 from ..errors import ConfigError
 from ._passes import copy_row
-from .condensed import Float64Array, count_frames, row_offsets
 
 __all__ = ["link_in_place", "link_rows", "linkage_bytes", "require_finite"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.cluster import hierarchy
 
+from ..condensed import Float64Array, Int64Array, count_frames, pair_positions
 from ._passes import add_cophenetic_moments, sum_by_cell
-from .condensed import Float64Array, Int64Array, count_frames, pair_positions
 
 __all__ = ["CutQuality", "adjusted_rand", "assess_cuts", "cophenetic_correlation"]
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..condensed import Int64Array, count_frames
 from ..errors import WorkerError
-from .condensed import Int64Array, count_frames
 from .link import require_finite
 
 __all__ = ["hdbscan", "hdbscan_bytes", "kmedoids", "kmedoids_bytes"]

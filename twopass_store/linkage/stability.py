@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..condensed import count_frames
 from ..errors import ConfigError
 from ._passes import copy_part, nearest_of_other_kind
-from .condensed import count_frames
 from .cut import cut
 from .link import link_in_place, link_rows, linkage_bytes
 from .quality import adjusted_rand

@@ -11,11 +11,12 @@ from ..errors import StageIncompleteError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..journal import StageJournal
 from ..partition import PAIR_CHUNK
-from ..store import Store, read_leaders, require_clustering, require_cover, take
+from ..store import Store, StoredDistances, read_leaders, require_clustering, require_cover, take
 from .bootstrap import N_RESAMPLES, share_errors
 from .frames import FrameTotals, walk_frames
 from .quantiles import LENGTH_EDGES, SHARE_EDGES
 from .runs import Runs, frames_at_once, group_of_frames
+from .subset import subset_distances
 
 __all__ = ["Clusters", "Variables", "described", "finished_assign"]
 
@@ -142,10 +143,6 @@ class Clusters:
             return
         pairs: Any = dict.fromkeys(("nearest", "pair_mean", "pair_sd", "nearest_rmsd"), ())
         if self.distances is not None:
-            # scipy takes a while to import.
-            from ..cluster.stored import StoredDistances
-            from .subset import subset_distances
-
             medoids = np.searchsorted(self.subset_frame, self.store.read(f"{self.group}/medoid_frame"))
             distances = StoredDistances(self.store, self.distances)
             pairs = subset_distances(distances, self.subset_label, medoids)

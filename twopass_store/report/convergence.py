@@ -5,17 +5,13 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from ..cluster.methods import METHODS, link_as
-from ..cluster.stored import StoredDistances
+from ..condensed import Condensed, iter_rows
 from ..config import ClusterConfig, validated
 from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
-from ..linkage import (
-    Condensed,
-    adjusted_rand,
-    iter_rows,
-)
+from ..linkage import adjusted_rand
 from ..partition import PAIR_CHUNK, n_pairs
-from ..store import require_clustering
+from ..store import StoredDistances, require_clustering
 from .columns import Clusters, Variables, described
 
 __all__ = ["first_pass_at_strides"]

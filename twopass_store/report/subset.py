@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..linkage import Condensed, iter_rows
+from ..condensed import Condensed, iter_rows
 
 __all__ = ["subset_distances"]
 

@@ -43,7 +43,7 @@ from .stage import (
     run_stage,
 )
 from .store import Store, lock_folder, medoids_path, store_path
-from .taking import take
+from .taking import StoredDistances, StoredPositions, read_distances, take
 
 __all__ = [
     "CHECKSUM_BYTES",
@@ -64,6 +64,8 @@ __all__ = [
     "Stage",
     "Step",
     "Store",
+    "StoredDistances",
+    "StoredPositions",
     "Watch",
     "at_one_state",
     "chosen_clustering",
@@ -94,6 +96,7 @@ __all__ = [
     "plain_attributes",
     "present_journal",
     "provenance",
+    "read_distances",
     "read_leaders",
     "read_results",
     "remove_clustering",

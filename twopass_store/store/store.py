@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -24,8 +24,8 @@ from ..errors import (
     limit_of_the_machine,
 )
 from ..journal import Plan, StageJournal, Writer, clear_dead
-from ..schema import FORMAT_VERSION, LEDGER
-from .arrays import Arrays, array_options
+from ..schema import FORMAT_VERSION, LEDGER, ArraySpec
+from .arrays import Arrays, Rows, array_options
 from .local import DurableLocalStore, inside
 from .objects import ObjectPath, files_at, is_url
 from .places import METADATA_FILE, group_of, metadata_key
@@ -258,6 +258,21 @@ class Store(Arrays):
         journal = self.begin(plan, hint=hint, attrs=attrs)
         yield journal
         self.complete(journal)
+
+    def write_group(
+        self,
+        plan: Plan,
+        group: str,
+        attrs: Mapping[str, Any],
+        arrays: Sequence[tuple[ArraySpec, Rows]],
+        *,
+        hint: str,
+    ) -> None:
+        """Write a group with all its arrays as one step."""
+        with self.step(plan, hint=hint, attrs=attrs) as journal:
+            for spec, values in arrays:
+                self.ensure_array(group, spec, values.shape)
+                journal.commit(self.write_all(f"{group}/{spec.name}", values))
 
     def begin(self, plan: Plan, *, hint: str, attrs: Mapping[str, Any] | None = None) -> StageJournal:
         """Begin or go on with a stage's plan, see `step`."""

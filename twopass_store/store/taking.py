@@ -1,14 +1,15 @@
-"""Single rows of an array, read chunk by chunk."""
+"""Single rows of an array, and distances of pairs, read chunk by chunk."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..partition import FrameRange
+from ..partition import FrameRange, chunk_range, n_chunks
 from .store import Store
 
-__all__ = ["take"]
+__all__ = ["StoredDistances", "StoredPositions", "read_distances", "take"]
 
 
 def take(
@@ -29,4 +30,50 @@ def take(
         if not len(values):
             values = np.empty((len(rows), *found.shape[1:]), found.dtype)
         values[here] = found[inside - first]
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPositions:
+    """Positions of all atoms of some frames, read by slicing: of many leaders they may be large."""
+
+    store: Store
+    frames: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n_frames, n_atoms, 3)``."""
+        return (len(self.frames), *self.store.shape("position")[1:])
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        return take(self.store, "position", self.frames[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDistances:
+    """Condensed distances in the store, read by slicing."""
+
+    store: Store
+    path: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n_pairs,)``."""
+        return self.store.shape(self.path)
+
+    def __getitem__(self, pairs: slice) -> NDArray[np.float32]:
+        start, stop, _ = pairs.indices(self.shape[0])
+        return self.store.read(self.path, FrameRange(start, stop))
+
+
+def read_distances(store: Store, path: str, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
+    """Read all distances, shape (n_pairs,), nm, chunk by chunk: never whole in two types at once."""
+    total, length = store.shape(path)[0], store.chunk_length(path)
+    values = np.empty(total, dtype)
+    for chunk in range(n_chunks(total, length)):
+        pairs = chunk_range(chunk, chunk=length, length=total)
+        values[pairs.start : pairs.stop] = store.read(path, pairs)
     return values

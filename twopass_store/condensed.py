@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ConfigError
+from .errors import ConfigError
 
 __all__ = [
     "BLOCK_PAIRS",
