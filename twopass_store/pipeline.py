@@ -11,7 +11,7 @@ from .config import RunConfig, load_config
 from .export import export_structures, has_current_medoids
 from .ingest import IngestResult, ingest_trajectories
 from .progress import Progress, Silent
-from .report import ClusterTable, cluster_table, summarize
+from .report import Summary, cluster_table, summarize
 from .store import medoids_path
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class RunResult:
     was_complete: bool
 
     @property
-    def table(self) -> ClusterTable:
+    def table(self) -> Summary:
         """The table that the command ends with, read when it is asked for, see `cluster_table`."""
         return cluster_table(self.assign.store, self.assign.name)
 

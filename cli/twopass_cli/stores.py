@@ -54,16 +54,17 @@ def summary(store: StorePath, form: Format = "text", **options: Any) -> None:
     run without a gap in time; the mean residence is the time in all visits divided by the departures seen, so
     that visits cut off by the beginning or the end of a run count too.
     """
-    from twopass_store.report import summarize
+    from twopass_store.report import read_summary, summarize
 
     from .summary_tables import csv_table, print_clusters
     from .tables import csv_text, json_text, print_data
 
-    found = summarize(store, **options)
     if form == "text":
-        print_clusters(found)
+        print_clusters(read_summary(store, **options))
+    elif form == "json":
+        print_data(json_text(summarize(store, **options)))
     else:
-        print_data(json_text(found) if form == "json" else csv_text(csv_table(found)))
+        print_data(csv_text(csv_table(summarize(store, **options))))
 
 
 @command(

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from twopass_store.assign import Rule
 from twopass_store.config import format_length
-from twopass_store.report import ClusterTable, cover_in_words, representative
+from twopass_store.report import Summary, cover_in_words, representative
 from twopass_store.schema import DEFAULT_METRIC
 
 from .tables import count, decimal, formatted, print_facts, print_table, stdout_console
@@ -62,19 +62,19 @@ STRIDES: Columns = {
 }
 
 
-def print_summary(table: ClusterTable) -> None:
+def print_summary(table: Summary) -> None:
     """Print the table that a run ends with."""
-    console, clusters = stdout_console(), SimpleNamespace(**table.columns)
+    console, clusters = stdout_console(), _along(table, "cluster")
     print_facts(console, _facts(table.attrs))
     console.print()
     _print(console, "", _numbers(clusters) | _shown(clusters, ENDING) | _medoids(clusters, table.attrs))
     _print_versions(console, table.attrs)
 
 
-def print_clusters(summary: "xr.Dataset") -> None:
+def print_clusters(summary: Summary) -> None:
     """Print the main columns in tables that fit a terminal of 80 columns."""
     console, clusters, attrs = stdout_console(), _along(summary, "cluster"), summary.attrs
-    numbers, n_runs = _numbers(clusters), summary.sizes["run"]
+    numbers, n_runs = _numbers(clusters), len(summary.along("run")["run"])
     print_facts(console, _facts(attrs))
 
     populations, note = _shown(clusters, POPULATIONS), ""
@@ -117,9 +117,9 @@ def print_clusters(summary: "xr.Dataset") -> None:
     _print(console, title, numbers | _medoids(clusters, attrs))
     if attrs["n_beyond_noise_cutoff"]:
         _print_noise(console, summary)
-    if "group" in summary.dims:
+    if "group" in summary.variables:
         _print_groups(console, summary)
-    if "stride" in summary.dims:
+    if "stride" in summary.variables:
         _print_strides(console, summary)
     _print_versions(console, attrs)
 
@@ -148,7 +148,7 @@ def _print_opened(console: Console, clusters: SimpleNamespace, attrs: Mapping[st
     _print(console, "Clusters opened by the cover", columns)
 
 
-def _print_noise(console: Console, summary: "xr.Dataset") -> None:
+def _print_noise(console: Console, summary: Summary) -> None:
     attrs, files, bins = summary.attrs, _along(summary, "trajectory_file"), _along(summary, "time_bin")
     inside = files.file_n_beyond_noise_cutoff > 0
     beyond = files.file_n_beyond_noise_cutoff[inside]
@@ -173,14 +173,14 @@ def _print_noise(console: Console, summary: "xr.Dataset") -> None:
     _print(console, "… by time", columns, note)
 
 
-def _print_groups(console: Console, summary: "xr.Dataset") -> None:
+def _print_groups(console: Console, summary: Summary) -> None:
     groups, by = _along(summary, "group"), summary.attrs["by"]
     # Files that weren't grouped into runs are runs by their paths.
     names = [Path(name).name if Path(name).is_absolute() else name for name in groups.group]
-    if by.startswith("blocks") and summary.sizes["run"] == 1 and "length_ps" in summary.attrs:
+    if by.startswith("blocks") and len(summary.along("run")["run"]) == 1 and "length_ps" in summary.attrs:
         # With several runs, times would mean nothing.
         names = [f"{one} ps" for one in _ranges(groups.group_first_time_ps, groups.group_last_time_ps)]
-    counts = summary.group_n_frames_of.values
+    counts = summary.variables["group_n_frames_of"][1]
     none = groups.group_n_beyond_noise_cutoff + groups.group_n_not_finite
     room = (console.width - min(max(map(len, names)), 30) - 20) // 8
     shown = min(counts.shape[1], max(1, room))
@@ -193,9 +193,9 @@ def _print_groups(console: Console, summary: "xr.Dataset") -> None:
     _print(console, f"Shares by {kind}", columns)
 
 
-def _print_strides(console: Console, summary: "xr.Dataset") -> None:
-    columns = _shown(_along(summary, "stride"), STRIDES)
-    for place, shares in enumerate(summary.stride_share.values.T[: max(1, (console.width - 40) // 8)], 1):
+def _print_strides(console: Console, summary: Summary) -> None:
+    columns, room = _shown(_along(summary, "stride"), STRIDES), max(1, (console.width - 40) // 8)
+    for place, shares in enumerate(summary.variables["stride_share"][1].T[:room], 1):
         columns[str(place)] = formatted(shares, ".1%")
     note = (
         "Adjusted Rand index with the labels at the first stride, over the frames that both have. Far below "
@@ -299,11 +299,8 @@ def _medoids(clusters: SimpleNamespace, attrs: Mapping[str, Any]) -> dict[str, I
     return columns
 
 
-def _along(summary: "xr.Dataset", dim: str) -> SimpleNamespace:
-    """Return the variables along one dimension."""
-    return SimpleNamespace(
-        **{str(name): each.values for name, each in summary.variables.items() if each.dims == (dim,)}
-    )
+def _along(summary: Summary, dim: str) -> SimpleNamespace:
+    return SimpleNamespace(**summary.along(dim))
 
 
 def _numbers(clusters: SimpleNamespace) -> dict[str, Iterable[Any]]:

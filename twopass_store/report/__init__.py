@@ -6,13 +6,13 @@ from .compare import compare_labels
 from .plot import check_plot, draw_scan, plot_scan
 from .runs import Runs, frame_chunks, group_of_frames, short_names
 from .status import StageStatus, StoreStatus, store_status
-from .summary import ClusterTable, cluster_table, cover_in_words, representative, summarize
+from .summary import Summary, cluster_table, cover_in_words, read_summary, representative, summarize
 
 __all__ = [
-    "ClusterTable",
     "Runs",
     "StageStatus",
     "StoreStatus",
+    "Summary",
     "check_plot",
     "cluster_table",
     "compare_labels",
@@ -22,6 +22,7 @@ __all__ = [
     "frame_chunks",
     "group_of_frames",
     "plot_scan",
+    "read_summary",
     "representative",
     "share_errors",
     "short_names",

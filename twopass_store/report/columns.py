@@ -20,7 +20,7 @@ from .subset import subset_distances
 
 __all__ = ["Clusters", "Variables", "described", "finished_assign"]
 
-Variables = dict[str, tuple[Any, Any, dict[str, str]]]
+Variables = dict[str, tuple[Any, NDArray[Any], dict[str, str]]]
 """Dimensions, values and attributes of variables by name."""
 
 Column = tuple[str, Any, str, str]
@@ -30,9 +30,9 @@ RMSD_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MARGIN_SHARES = (0.05, 0.25, 0.5)
 
 
-def described(dims: Any, values: Any, units: str, long_name: str) -> tuple[Any, Any, dict[str, str]]:
+def described(dims: Any, values: Any, units: str, long_name: str) -> tuple[Any, NDArray[Any], dict[str, str]]:
     """Return a variable as xarray takes it."""
-    return dims, values, {"units": units, "long_name": long_name}
+    return dims, np.asarray(values), {"units": units, "long_name": long_name}
 
 
 def finished_assign(store: Store, name: str) -> StageJournal:
