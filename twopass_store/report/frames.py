@@ -100,11 +100,16 @@ def walk_frames(
     for chunk in over_chunks(look, store.shape("position")[0]):
         if group_of is not None:
             chunk.codes["group"] = group_of(chunk.frames, chunk.codes["run"])
+        # Frames that follow each other are alike: numpy's `at` is slow, and takes each stretch of them once.
+        changes = (np.diff(each, prepend=-1) != 0 for each in (chunk.label, *chunk.codes.values()))
+        starts = np.flatnonzero(np.logical_or.reduce(list(changes)))
+        n_alike = np.diff(starts, append=len(chunk.label))
         for what, code in chunk.codes.items():
-            np.add.at(found.counts[what].reshape(-1), code * n_labels + chunk.label, np.int64(1))
+            code = code[starts]
+            np.add.at(found.counts[what].reshape(-1), code * n_labels + chunk.label[starts], n_alike)
             if what in found.spans:
-                np.minimum.at(found.spans[what][:, 0], code, chunk.time)
-                np.maximum.at(found.spans[what][:, 1], code, chunk.time)
+                np.minimum.at(found.spans[what][:, 0], code, np.minimum.reduceat(chunk.time, starts))
+                np.maximum.at(found.spans[what][:, 1], code, np.maximum.reduceat(chunk.time, starts))
         for name, values in chunk.sums.items():
             setattr(found, name, getattr(found, name) + values)
         for histogram, places in ((found.rmsd, chunk.rmsd), (found.margin, chunk.margin)):

@@ -433,11 +433,18 @@ def folder_sizes(root: Path) -> Callable[[str], int]:
             if key.startswith(start):
                 folder = key.removeprefix(start).rpartition("/")[0]
                 own[folder] = own.get(folder, 0) + size
-    for folder, _, names in () if isinstance(root, ObjectPath) else os.walk(root):
-        total = 0
-        for name in names:
-            with suppress(FileNotFoundError):  # replaced by a writer meanwhile
-                total += os.lstat(f"{folder}/{name}").st_size
+    folders = [] if isinstance(root, ObjectPath) else [os.fspath(root)]
+    while folders:  # `os.walk` takes twice as long, and there may be 100,000 files
+        folder, total = folders.pop(), 0
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                    continue
+                try:
+                    total += entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:  # replaced by a writer meanwhile
+                    continue
         own[folder[len(str(root)) + 1 :]] = total
     return lambda path: sum(
         size for folder, size in own.items() if not path or f"{folder}/".startswith(f"{path}/")
