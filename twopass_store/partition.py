@@ -85,21 +85,36 @@ class FrameList:
     @classmethod
     def from_indices(cls, indices: NDArray[np.integer]) -> Self:
         """Make a list of ascending indices, shape (n_frames,)."""
-        if len(indices) == 0:
-            return cls.of()
+        if len(indices) < 2:
+            return cls.of(*(range(int(index), int(index) + 1) for index in indices))
         steps = np.diff(indices)
-        # The last index of each stretch of equal steps; one that two of them share stays with the first.
-        edges = [*(int(edge) for edge in np.flatnonzero(np.diff(steps)) + 1), len(indices) - 1]
-        runs, first = [], 0
-        for edge in edges:
-            # A single step between two stretches joins neither: what follows it begins a run of its own.
-            if edge == first and edge != edges[-1]:
-                continue
-            start, stop = int(indices[first]), int(indices[edge])
-            step = int(steps[first]) if edge > first else 1
-            runs.append(range(start, stop + 1, step))
-            first = edge + 1
-        return cls.of(*runs)
+        # The first and last index of each stretch of equal steps: the last is the first of the next, too.
+        first = np.flatnonzero(np.diff(steps, prepend=steps[0] - 1))
+        last = np.append(first[1:], len(indices) - 1)
+        # What two stretches share stays with the one before, which may leave a stretch of one step nothing.
+        place = np.arange(len(first))
+        n_single = place - np.maximum.accumulate(np.where((last - first == 1) & (place > 0), 0, place))
+        is_run = n_single % 2 == 0
+        first[1:] += is_run[:-1]
+        steps, starts, last = steps[first[is_run]], indices[first[is_run]], last[is_run]
+        if not is_run[-1]:
+            steps, starts = np.append(steps, 1), np.append(starts, indices[-1])
+            last = np.append(last, len(indices) - 1)
+        return cls(starts.astype(np.int64), steps.astype(np.int64), last + 1)
+
+    def followed_by(self, indices: NDArray[np.int64]) -> Self:
+        """Return a list with more frames, ascending and after its last, shape (n_frames,)."""
+        if not len(self) or not len(indices):
+            return self if len(self) else self.from_indices(indices)
+        # The last run goes on if the step is the same: its last two frames tell, or the only one.
+        n_before = int(self.ends[-2]) if len(self.ends) > 1 else 0
+        known = self.part(max(n_before, len(self) - 2), len(self))
+        more = self.from_indices(np.concatenate([known.to_array(), indices]))
+        return type(self)(
+            np.append(self.starts, more.starts[1:]),
+            np.concatenate([self.steps[:-1], more.steps]),
+            np.concatenate([self.ends[:-1], len(self) - len(known) + more.ends]),
+        )
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
@@ -115,11 +130,30 @@ class FrameList:
         ends = np.minimum(self.ends[first : last + 1], stop) - start
         return type(self)(starts, steps, ends)
 
+    def at(self, places: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Return the frames at some positions of this list, shape (n_places,)."""
+        run = np.searchsorted(self.ends, places, side="right")
+        found: NDArray[np.int64] = (
+            self.starts[run] + (places - np.append(0, self.ends)[run]) * self.steps[run]
+        )
+        return found
+
+    def before(self, frame: int) -> int:
+        """Count those before a frame."""
+        run = int(np.searchsorted(self.starts, frame))
+        if not run:
+            return 0
+        within = -(-(frame - self.starts[run - 1]) // self.steps[run - 1])
+        return int(min(self.ends[run - 1], within + (self.ends[run - 2] if run > 1 else 0)))
+
+    def pieces(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the frames, at most `FRAME_CHUNK` at once."""
+        for start in range(0, len(self), FRAME_CHUNK):
+            yield self.at(np.arange(start, min(start + FRAME_CHUNK, len(self))))
+
     def to_array(self) -> NDArray[np.int64]:
         """Return the frames, shape (n_frames,)."""
-        sizes = np.diff(self.ends, prepend=0)
-        place = np.arange(len(self)) - np.repeat(self.ends - sizes, sizes)
-        return np.repeat(self.starts, sizes) + place * np.repeat(self.steps, sizes)
+        return self.at(np.arange(len(self)))
 
 
 def n_chunks(length: int, chunk: int) -> int:

@@ -39,7 +39,7 @@ def look_at_frames(
         if source.info.format.can_seek:
             n_frames = min(16, max(3, FRAMES_LOOKED_AT // len(usable)))
             chosen = np.unique(np.linspace(0, len(source.kept) - 1, n_frames).astype(int))
-            frames = FrameList.from_indices(source.kept.to_array()[chosen])
+            frames = FrameList.from_indices(source.kept.at(chosen))
         numbers, n_read = frames.to_array(), 0
         blocks = list(read_blocks(source.info, frames=frames, atom_indices=source.system.atom_indices))
         if (found := bonds.look(blocks)) is not None:

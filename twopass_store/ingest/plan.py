@@ -154,7 +154,7 @@ def _parameters(
         "select": reference,
         "stride": config.stride,
         "discard_first": config.discard_first,
-        "topology": short_hash(topology_to_json(stored_topology).encode()),
+        "topology": short_hash([topology_to_json(stored_topology).encode()]),
         "trajectories": [describe_file(source, reference) for source in sources],
     }
     # Integers on the files' own grid and float32 are the same values: only rounding makes others.
@@ -210,7 +210,7 @@ def atom_columns(topology: md.Topology) -> dict[str, NDArray[Any]]:
 
 def _timing(source: Source) -> str:
     """Describe which frames times have chosen, and what times the user gave."""
-    frames, given = short_hash(source.kept.to_array().tobytes()), ""
+    frames, given = short_hash(piece.tobytes() for piece in source.kept.pieces()), ""
     if source.user_time is not None:
         a_step = " a step" if source.info.format.has_steps else ""
         given = ", from {} every {} ps{}".format(*source.user_time, a_step)

@@ -73,7 +73,7 @@ class System:
 
     def fingerprint(self) -> str:
         """Digest of which atoms are kept."""
-        return f"{self.n_kept} of {self.n_atoms} atoms ({short_hash(self.kept_atoms().tobytes())})"
+        return f"{self.n_kept} of {self.n_atoms} atoms ({short_hash([self.kept_atoms().tobytes()])})"
 
 
 class SystemTable:
@@ -136,7 +136,7 @@ class SystemTable:
                 f"warning: {records} of {top.name} left out, as several atoms have the same number. Where "
                 "`image` needs these bonds, give a topology that has them (prmtop, psf)"
             ] = []
-        content = short_hash(topology_to_json(topology).encode())
+        content = short_hash([topology_to_json(topology).encode()])
         # Files of their own topologies mostly hold the same one.
         system = self._by_content.get(content)
         if system is None:
@@ -238,6 +238,9 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more"
 
 
-def short_hash(data: bytes) -> str:
+def short_hash(pieces: Iterable[bytes]) -> str:
     """Hash for parameters that people may read."""
-    return blake2b(data, digest_size=6).hexdigest()
+    digest = blake2b(digest_size=6)
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()

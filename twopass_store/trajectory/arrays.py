@@ -4,6 +4,7 @@ mdtraj's readers pass over both, so they are mended.
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mdtraj.utils import in_units_of
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
+from ..partition import FrameList
 from .formats import TrajectoryFormat, plain_name
 from .info import Count, mixed_cells
 from .text import GRO_TIME, GroReader
@@ -243,12 +245,13 @@ def mend_readers() -> None:
 
 
 def array_times(
-    path: str, entry: TrajectoryFormat, _n_atoms: int, frames: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Times of frames of a NetCDF or HDF5 file, ps."""
+    path: str, entry: TrajectoryFormat, _n_atoms: int, frames: FrameList
+) -> Iterator[NDArray[np.float64]]:
+    """Yield times of frames of a NetCDF or HDF5 file, ps."""
     with plain_name(path, entry.extensions) as name, md.open(name) as file:
         if entry.name == "Amber NetCDF":
             found = file.read_times()
         else:
             found = hdf5.in_units_of(file.root.time[:], _text(file.root.time.attrs.units), "picoseconds")
-    return np.ma.filled(found, np.nan)[frames].astype(np.float64)
+    for piece in frames.pieces():
+        yield np.ma.filled(found[piece], np.nan).astype(np.float64)

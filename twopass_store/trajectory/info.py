@@ -53,7 +53,7 @@ class TrajectoryInfo:
         """Number frames as the file does: those without positions count."""
         if self.positions_at is None:
             return frames
-        return FrameList.from_indices(self.positions_at.to_array()[frames.to_array()])
+        return FrameList.from_indices(self.positions_at.at(frames.to_array()))
 
 
 class Count(NamedTuple):

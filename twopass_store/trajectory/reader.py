@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import NonFiniteError, TrajectoryError, TruncatedTrajectoryError
 from ..partition import FrameList
-from .containment import contained, end_readers, streamed
+from .containment import end_readers, streamed
 from .info import TrajectoryInfo, check_unchanged, mixed_cells
 from .probe import probe
 from .stream import Block, read_all_times, read_frames
@@ -58,7 +58,7 @@ def read_blocks(
         raise TrajectoryError(f"{info.path} has no unit cell, and `image` needs it. Leave `image` out.")
     n_frames = min(_block_frames(info), block_frames or info.n_frames)
     same = check_unchanged(info)
-    numbers, n_read = wanted.to_array(), 0
+    n_read = 0
     n_selected = info.n_atoms if atom_indices is None else len(atom_indices)
     stream = streamed(
         read_frames,
@@ -77,9 +77,9 @@ def read_blocks(
         for block in stream:
             # What was written over the file meanwhile must not be taken for it, or stay when it is restored.
             same = check_unchanged(info, same)
-            checked = _checked(info, block, numbers[n_read : n_read + block.n_frames])
+            checked = _checked(info, block, wanted.part(n_read, n_read + block.n_frames).to_array())
             n_read += block.n_frames
-            if n_read == len(numbers):
+            if n_read == len(wanted):
                 # Whoever has all frames may ask for no more, and a reader that wasn't heard out is ended.
                 next(stream, None)
             yield checked
@@ -161,7 +161,9 @@ def read_steps(info: TrajectoryInfo) -> NDArray[np.float64] | None:
 def _numbers(info: TrajectoryInfo, what: str) -> NDArray[np.float64]:
     arguments = info.path, info.format, info.n_atoms, info.in_file(FrameList.of(range(info.n_frames)))
     needs_bytes = reading_bytes(info, n_selected=1) + 100 * info.n_frames
-    return contained(read_all_times, *arguments, path=info.path, what=what, needs_bytes=needs_bytes)
+    return np.concatenate(
+        list(streamed(read_all_times, *arguments, path=info.path, what=what, needs_bytes=needs_bytes))
+    )
 
 
 def reading_bytes(info: TrajectoryInfo, *, n_selected: int) -> int:

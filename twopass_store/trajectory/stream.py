@@ -76,15 +76,16 @@ def read_frames(
     """Yield frames of a file in blocks of so many frames; in a reader, for `read_blocks`."""
     kept = None if atom_indices is None else atom_indices.tobytes()
     imager = None if images is None else _imager(*images, kept)
-    for wanted in _stretches(frames.to_array(), 4 * block_frames, entry):
-        position, stop = int(wanted[0]), int(wanted[-1]) + 1
+    for wanted in _stretches(frames, 4 * block_frames, entry):
+        position, last = map(int, wanted.at(np.array([0, len(wanted) - 1])))
+        stop = last + 1
         chunk = min(block_frames, stop - position)
         topology = _BareTopology(n_atoms) if imager is None else shared_topology(images[0], images[2])  # type: ignore[index]
         if position and entry.name in ("XTC", "TRR"):
             find_frames(path, entry)
         for part in _parts(path, entry, topology, chunk=chunk, position=position, stop=stop):
-            first, last = np.searchsorted(wanted, [position, position + part.n_frames])
-            rows = wanted[first:last] - position
+            here = wanted.part(wanted.before(position), wanted.before(position + part.n_frames))
+            rows = here.to_array() - position
             position += part.n_frames
             for start in range(0, len(rows), block_frames):
                 yield _block(part, rows[start : start + block_frames], entry, atom_indices, imager)
@@ -111,11 +112,17 @@ def _parts(
         yield from iterload(path, entry, topology, chunk=stop - position, skip=position)
 
 
-def _stretches(wanted: NDArray[np.int64], gap: int, entry: TrajectoryFormat) -> list[NDArray[np.int64]]:
+def _stretches(wanted: FrameList, gap: int, entry: TrajectoryFormat) -> Iterator[FrameList]:
     """Part frames where it is cheaper to skip those between than to read them."""
-    if not entry.can_seek or not len(wanted):
-        return [wanted] if len(wanted) else []
-    return np.split(wanted, np.flatnonzero(np.diff(wanted) > gap) + 1)
+    start = place = 0
+    for piece in wanted.pieces() if entry.can_seek else ():
+        before = wanted.at(np.array([max(0, place - 1)]))
+        for edge in (np.flatnonzero(np.diff(piece, prepend=before) > gap) + place).tolist():
+            yield wanted.part(start, edge)
+            start = edge
+        place += len(piece)
+    if len(wanted):
+        yield wanted.part(start, len(wanted))
 
 
 def iterload(
@@ -186,10 +193,12 @@ def _imager(topology_path: str, image: str, reader: str, atom_indices: bytes | N
 
 def read_all_times(
     path: str, entry: TrajectoryFormat, n_atoms: int, frames: FrameList
-) -> NDArray[np.float64]:
-    """Times of frames of a file, shape (n_frames,), ps, or their steps; in a reader."""
+) -> Iterator[NDArray[np.float64]]:
+    """Yield times of frames of a file, ps, or their steps; in a reader."""
     if entry.name in _TIMES:
-        return _TIMES[entry.name](path, entry, n_atoms, frames.to_array())
+        yield from _TIMES[entry.name](path, entry, n_atoms, frames)
+        return
     block_frames = max(1, (8 << 20) // (24 * n_atoms))
-    blocks = read_frames(path, entry, n_atoms, frames, block_frames, np.arange(1), None)
-    return np.concatenate([block.time for block in blocks if block.time is not None])
+    for block in read_frames(path, entry, n_atoms, frames, block_frames, np.arange(1), None):
+        if block.time is not None:
+            yield block.time

@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError, UnreadableError
+from ..partition import FrameList
 from .compressed import compression_of, open_unpacked
 from .formats import TrajectoryFormat, plain_name
 from .info import Count
@@ -129,11 +131,13 @@ def _check_columns(path: str, columns: list[bytes]) -> None:
 
 
 def text_numbers(
-    path: str, entry: TrajectoryFormat, n_atoms: int, frames: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Times of frames of a GRO file, ps, or steps of those of a LAMMPS dump."""
+    path: str, entry: TrajectoryFormat, n_atoms: int, frames: FrameList
+) -> Iterator[NDArray[np.float64]]:
+    """Yield times of frames of a GRO file, ps, or steps of those of a LAMMPS dump."""
     _, row, n_others = _LAYOUTS[entry.name]
     with open_unpacked(path, "rb") as file:
-        lines = [line.decode("utf-8", "replace") for line in islice(file, row, None, n_others + n_atoms)]
-    words = [GRO_TIME.findall(lines[n])[-1] if entry.name == "GRO" else lines[n] for n in frames]
-    return np.array(words, np.float64)
+        titles = islice(file, row, None, n_others + n_atoms)
+        for piece in frames.pieces():
+            lines = [next(titles).decode("utf-8", "replace") for _ in piece]
+            words = [GRO_TIME.findall(line)[-1] for line in lines] if entry.name == "GRO" else lines
+            yield np.array(words, np.float64)

@@ -2,8 +2,10 @@
 
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from mdtraj.formats.registry import FormatRegistry
 from numpy.typing import NDArray
 
 from ..errors import TrajectoryError
-from ..partition import FrameList
+from ..partition import FRAME_CHUNK, FrameList
 from .formats import TrajectoryFormat, plain_name
 from .info import Count, mixed_cells
 
@@ -20,7 +22,7 @@ __all__ = ["XdrFrames", "count_xdr", "find_frames", "grid_step", "is_zero_from",
 
 _CACHE_BYTES = 32 << 20
 
-_WINDOW_BYTES = 64 << 20
+_WINDOW_BYTES = 16 << 20
 _XTC_HEADER = 92
 _XTC_UNPACKED_HEADER, _XTC_UNPACKED_ATOMS = 56, 9
 _XTC_BOX = 16
@@ -81,48 +83,50 @@ def _open_where_known(name: str, *arguments: Any, **options: Any) -> Any:
 def count_xdr(path: str, entry: TrajectoryFormat, _n_atoms: int) -> Count:
     """Count the frames of an XTC or TRR file that have positions."""
     found = find_frames(path, entry)
-    positions_at = np.flatnonzero(found.has_positions)
-    if len(found.offsets) and not len(positions_at):
+    has_box = found.has_box[found.has_positions]
+    if len(found.offsets) and not len(has_box):
         raise TrajectoryError(
             f"No frame of {path} holds positions (only velocities or forces). Give the file that has them."
         )
-    has_box = found.has_box[positions_at]
     if has_box.any() and not has_box.all():
         # mdtraj gives whatever was in the memory as the cell of a frame without one.
-        raise mixed_cells(path, int(positions_at[np.argmin(has_box == has_box[0])]), has_cell=not has_box[0])
-    n_without = len(found.offsets) - len(positions_at)
+        other = np.flatnonzero(found.has_positions & (found.has_box != has_box[0]))[0]
+        raise mixed_cells(path, int(other), has_cell=not has_box[0])
+    n_without = len(found.offsets) - len(has_box)
     return Count(
-        n_frames=len(positions_at),
+        n_frames=len(has_box),
         n_atoms=found.n_atoms,
         has_time=True,
         size_bytes=found.end,
         has_unitcell=bool(has_box.all()),
         n_without_positions=n_without,
-        positions_at=FrameList.from_indices(positions_at) if n_without else None,
+        positions_at=FrameList.from_indices(np.flatnonzero(found.has_positions)) if n_without else None,
     )
 
 
 def xdr_times(
-    path: str, entry: TrajectoryFormat, n_atoms: int, frames: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Times of frames of an XTC or TRR file, ps."""
-    starts = find_frames(path, entry).offsets[frames]
-    if entry.name == "XTC":
-        return numbers_at(path, starts + _XTC_TIME, ">f4")[:, 0].astype(np.float64)
-    times = numbers_at(path, starts + _TRR_TIME, ">f4")[:, 0]  # in which mdtraj gives doubles, too
-    is_double = numbers_at(path, starts + _TRR_POSITION_BYTES, ">i4")[:, 0] == 24 * n_atoms
-    times[is_double] = numbers_at(path, starts[is_double] + _TRR_TIME, ">f8")[:, 0]
-    return times.astype(np.float64)
+    path: str, entry: TrajectoryFormat, n_atoms: int, frames: FrameList
+) -> Iterator[NDArray[np.float64]]:
+    """Yield times of frames of an XTC or TRR file, ps."""
+    offsets = find_frames(path, entry).offsets
+    for piece in frames.pieces():
+        starts = offsets[piece]
+        # In floats of 4 bytes mdtraj gives doubles, too.
+        times = numbers_at(path, starts + (_XTC_TIME if entry.name == "XTC" else _TRR_TIME), ">f4")[:, 0]
+        if entry.name == "TRR":
+            is_double = numbers_at(path, starts + _TRR_POSITION_BYTES, ">i4")[:, 0] == 24 * n_atoms
+            times[is_double] = numbers_at(path, starts[is_double] + _TRR_TIME, ">f8")[:, 0]
+        yield times.astype(np.float64)
 
 
 def _scan_xtc(path: str, entry: TrajectoryFormat) -> XdrFrames:
     with plain_name(path, entry.extensions) as name, _READERS[".xtc"](name) as file:
-        offsets = np.array(file.offsets, np.int64)
+        offsets = np.asarray(file.offsets, np.int64)
     size = Path(path).stat().st_size
     # The magic number and the number of atoms.
-    starts = numbers_at(path, offsets, ">i8")[:, 0]
-    n_atoms = int(starts[0] & 0xFFFFFFFF)
-    is_alike = starts == starts[0]
+    start = numbers_at(path, offsets[:1], ">i8")[:, 0]
+    n_atoms = int(start[0] & 0xFFFFFFFF)
+    is_alike = np.concatenate([numbers_at(path, some, ">i8")[:, 0] == start for some in _pieces(offsets)])
     if not is_alike.all():
         n_frames = int(np.argmin(is_alike))
         end = int(offsets[n_frames])
@@ -137,10 +141,16 @@ def _scan_xtc(path: str, entry: TrajectoryFormat) -> XdrFrames:
             n_frames, end = n_frames - 1, int(offsets[-1])
         elif end > size:
             raise _damaged(path, n_frames - 1, int(offsets[-1]))
-    if not _is_begun(path, end, starts[:1].tobytes()):
+    if not _is_begun(path, end, start.tobytes()):
         raise _damaged(path, n_frames, end)
-    has_box = (numbers_at(path, offsets[:n_frames] + _XTC_BOX, ">f4", count=9) != 0).any(axis=1)
-    return XdrFrames(offsets[:n_frames], end, n_atoms, has_box, np.ones(n_frames, np.bool_))
+    offsets = offsets[:n_frames]
+    boxes = (numbers_at(path, some + _XTC_BOX, ">f4", count=9) for some in _pieces(offsets))
+    has_box = np.concatenate([(box != 0).any(axis=1) for box in boxes])
+    return XdrFrames(offsets, end, n_atoms, has_box, np.ones(n_frames, np.bool_))
+
+
+def _pieces(places: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return np.split(places, range(FRAME_CHUNK, len(places), FRAME_CHUNK))
 
 
 def _scan_trr(path: str) -> XdrFrames:
@@ -199,11 +209,13 @@ def numbers_at(path: str, places: NDArray[np.int64], dtype: str, *, count: int =
     size = count * np.dtype(dtype).itemsize
     found = np.empty((len(places), size), np.uint8)
     # A window at a time: a file of any size is read within a limit of address space.
-    edges = np.flatnonzero(np.diff(places // _WINDOW_BYTES)) + 1
-    for rows in np.split(np.arange(len(places)), edges) if len(places) else ():
-        start = int(places[rows[0]])
-        window = np.memmap(path, np.uint8, "r", offset=start, shape=(int(places[rows[-1]]) + size - start,))
-        found[rows] = window[(places[rows] - start)[:, np.newaxis] + np.arange(size)]
+    for first in range(0, len(places), FRAME_CHUNK):
+        here, rows = places[first : first + FRAME_CHUNK], found[first : first + FRAME_CHUNK]
+        edges = np.flatnonzero(np.diff(here // _WINDOW_BYTES)) + 1
+        for begin, end in pairwise([0, *edges.tolist(), len(here)]):
+            start, stop = int(here[begin]), int(here[end - 1]) + size
+            window = np.memmap(path, np.uint8, "r", offset=start, shape=(stop - start,))
+            rows[begin:end] = window[(here[begin:end] - start)[:, np.newaxis] + np.arange(size)]
     return found.view(dtype)
 
 
