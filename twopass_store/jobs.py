@@ -258,8 +258,8 @@ class _Job:
 
     def done(self) -> set[tuple[str, int]]:
         """Return those of which there is a receipt."""
-        parts = [part for file in self.receipts() for part in file["units"]]
-        return {(step, chunk) for step, start, stop in parts for chunk in range(start, stop)}
+        found = [part for file in self.receipts() for part in file["units"].items()]
+        return {(step, chunk) for step, chunks in found for chunk in parse_ranges(chunks)}
 
     def receipts(self) -> list[dict[str, Any]]:
         """Read all receipts; those of a damaged file count as missing."""
@@ -348,24 +348,31 @@ def _units(store: Store, step: Mapping[str, Any], chunks: Sequence[int], writer:
 
 
 def _as_file(receipts: Sequence[tuple[str, Receipt]]) -> dict[str, Any]:
+    units: dict[str, list[int]] = {}
+    records: dict[str, tuple[list[int], list[int]]] = {}
+    for step, receipt in receipts:
+        units.setdefault(step, []).extend(range(receipt.chunks.start, receipt.chunks.stop))
+        for each in receipt.records:
+            chunks, digests = records.setdefault(each.path, ([], []))
+            chunks.append(each.chunk)
+            digests.append(each.digest)
     return {
         "host": receipts[0][1].host,
         "identity": dict(receipts[0][1].identity),
         "rounded_by": max(receipt.rounded_by for _, receipt in receipts),
-        "units": [[step, receipt.chunks.start, receipt.chunks.stop] for step, receipt in receipts],
-        "records": [
-            [each.path, each.chunk, each.digest] for _, receipt in receipts for each in receipt.records
-        ],
+        "units": {step: format_ranges(sorted(chunks)) for step, chunks in units.items()},
+        "records": records,
     }
 
 
 def _records(store: Store, files: Sequence[Mapping[str, Any]]) -> list[Record]:
     """Return entries for the ledger; of a chunk that was done to different bytes, of those that are there."""
     found: dict[tuple[str, int], int] = {}
-    for path, chunk, said in (record for file in files for record in file["records"]):
-        if found.setdefault((path, chunk), said) != said:
-            file = store.at(path) / chunk_name(chunk, len(store.shape(path)))
-            found[path, chunk] = digest(file.read_bytes())
+    for path, columns in (part for file in files for part in file["records"].items()):
+        for chunk, said in zip(*columns, strict=True):
+            if found.setdefault((path, chunk), said) != said:
+                place = store.at(path) / chunk_name(chunk, len(store.shape(path)))
+                found[path, chunk] = digest(place.read_bytes())
     return [Record(path, chunk, said) for (path, chunk), said in found.items()]
 
 
