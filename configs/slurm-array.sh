@@ -3,8 +3,8 @@
 #     twopass plan run.zarr assign --noise-cutoff 2A
 #     array=$(sbatch --parsable configs/slurm-array.sh run.zarr assign)
 #     sbatch --dependency=afterany:$array --wrap "twopass commit run.zarr assign"
-# If parts failed, commit says which units are missing: submit the array once more, then commit. Parts that were
-# done end at once.
+# If parts failed, commit says which units are missing: submit the whole array once more (not some of its numbers,
+# since a part is one of as many as there are), then commit. Parts that were done end at once.
 #SBATCH --job-name=twopass
 #SBATCH --array=1-20
 #SBATCH --cpus-per-task=8

@@ -8,6 +8,7 @@ may die, be repeated, or run twice at once. The ledger takes the receipts at the
 
 import json
 import os
+import socket
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,18 +16,28 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from .config import AssignConfig, ClusterConfig, WorkConfig, WorkOptions, validated
-from .errors import ConfigError, FingerprintMismatchError, StageIncompleteError
+from .errors import ConfigError, FingerprintMismatchError, StageIncompleteError, StoreNotFoundError
 from .executors import affordable_workers, available_cpus, memory_budget
-from .journal import Kept, Record, StageJournal, Writer, closing_job, digest, in_batches, kept_for
-from .partition import format_ranges, parse_ranges
+from .journal import Record, StageJournal, Writer, closing_job, digest, in_batches
+from .partition import format_ranges
 from .progress import Progress, Silent
-from .store import METADATA_FILE, Store, chunk_name, identity, lock_folder, run_stage, store_path
+from .store import (
+    JOB,
+    METADATA_FILE,
+    RECEIPTS,
+    Job,
+    Store,
+    chunk_name,
+    identity,
+    lock_folder,
+    open_jobs,
+    run_stage,
+    sealed,
+    store_path,
+)
 from .units import Receipt, Unit, Units, UnitStage, note_rounding, other_versions, perform
 
 __all__ = ["JobResult", "commit_job", "list_jobs", "plan_job", "work_job"]
-
-JOB = "job.json"
-RECEIPTS = "receipts.*.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +52,15 @@ class JobResult:
         Units planned; 0 if all was done already.
     n_done
         Those of which there is a receipt.
+    next_commands
+        What goes on with it; nothing if it isn't open.
     """
 
     store: Path
     stage: str
     n_units: int
     n_done: int
+    next_commands: tuple[str, ...] = ()
 
 
 def plan_job(
@@ -83,17 +97,14 @@ def plan_job(
     path, progress = store_path(store), progress or Silent()
     asked = json.loads(json.dumps(options, default=os.fspath))
     is_there = (path / METADATA_FILE).is_file()  # not removed under its job
-    for job in _jobs(path, stage) if is_there and not (restart or break_lock) else []:
-        if job.described["options"] == asked:
-            progress.note("this job was planned already")
-            return job.result()
-    planned: list[dict[str, Any]] = []
+    if is_there and not (restart or break_lock) and (job := _same(path, stage, asked)):
+        progress.note("this job was planned already")
+        return _result(path, job)
 
     def keep(units: Iterable[Units], writer: Writer) -> None:
-        planned.extend(map(_described, units))
-        if planned:
-            described = {"identity": identity(), "options": asked, "steps": planned}
-            writer.write(writer.staging / JOB, _sealed(described))
+        if steps := [*map(_described, units)]:
+            described = {"identity": identity(), "options": asked, "steps": steps}
+            writer.write(writer.staging / JOB, sealed(described))
             writer.job = stage
 
     common: dict[str, Any] = {"restart": restart, "break_lock": break_lock, "progress": progress}
@@ -112,7 +123,8 @@ def plan_job(
             plan_job=lambda store, steps, writer: keep(making.units(store, steps, writer), writer),
             **common,
         )
-    return JobResult(path, stage, sum(len(parse_ranges(step["chunks"])) for step in planned), 0)
+    job = _same(path, stage, asked)
+    return JobResult(path, stage, 0, 0) if job is None else _result(path, job)
 
 
 def work_job(
@@ -136,7 +148,7 @@ def work_job(
     Raises
     ------
     StageIncompleteError
-        If no such job was planned.
+        If there is no such job, and the stage isn't complete.
     ConfigError
         If this machine has other versions than the one that planned it.
     StoreLockedError
@@ -147,8 +159,12 @@ def work_job(
     path, progress = store_path(store), progress or Silent()
     config = validated(WorkConfig, options)
     job = _job(path, stage, config.name)
+    if job is None:
+        return JobResult(path, stage, 0, 0)
     if reason := other_versions(job.described["identity"]):
-        raise ConfigError(f"This machine can't work on the job: {reason}")
+        raise ConfigError(
+            f"This machine can't work on the job: {reason} Or plan the job anew here, with --break-lock."
+        )
     writer = Writer(job.kept.staging)
     opened = Store.open(path, writer=writer)
     chunks = sorted({chunk for _, chunk in job.units()})
@@ -161,7 +177,7 @@ def work_job(
     def commit(new: list[tuple[str, Receipt]]) -> None:
         if new:
             receipts.extend(new)
-            writer.write(file, _sealed(_as_file(receipts)))
+            writer.write(file, sealed(_as_file(job, receipts)))
 
     progress.start(f"{stage}, part {number}/{n_parts}", total=len(left), done=0, unit="units")
     try:
@@ -183,7 +199,7 @@ def work_job(
                     progress.advance(len(receipt.chunks))
     finally:
         progress.finish()
-    return job.result()
+    return _result(path, job)
 
 
 def commit_job(
@@ -205,7 +221,8 @@ def commit_job(
     Raises
     ------
     StageIncompleteError
-        If units are missing, which the message names, or there is no such job. The job stays as it is.
+        If units are missing, which the message names: they weren't done, or their files are gone. The job
+        stays open. Also if there is no such job, and the stage isn't complete.
     ConfigError
         If receipts are of other versions than the job.
     StoreLockedError
@@ -213,23 +230,32 @@ def commit_job(
     """
     path = store_path(store)
     job = _job(path, stage, name)
-    expected = job.described["identity"]
-    for file in job.receipts():
-        if differing := ", ".join(key for key in expected if file["identity"].get(key) != expected[key]):
+    if job is None:
+        return JobResult(path, stage, 0, 0)
+    opened, expected = Store.open(path), job.described["identity"]
+    for step in job.described["steps"]:
+        _journal(opened, step)
+    for file, receipt in job.receipts().items():
+        if differing := ", ".join(key for key in expected if receipt["identity"].get(key) != expected[key]):
             raise ConfigError(
-                f"Units of this job were done on {file['host']} with other versions than it was planned with "
-                f"({differing}), and results would be mixed. Plan it anew, with --restart --break-lock."
+                f"Units of this job were done on {receipt['host']} with other versions than it was planned "
+                f"with ({differing}), and results would be mixed. Plan it anew, with --break-lock."
             )
+        recorded = receipt["records"].items()
+        if not all(opened.has_chunk(array, chunk) for array, (chunks, _) in recorded for chunk in chunks):
+            # What it made is gone, as when the store was put back from a copy.
+            file.unlink(missing_ok=True)
     if missing := sorted(job.units() - job.done()):
         by_step = {step: [chunk for each, chunk in missing if each == step] for step, _ in missing}
         listed = "; ".join(f"{step}, chunks {format_ranges(chunks)}" for step, chunks in by_step.items())
         raise StageIncompleteError(
-            f"{len(missing)} of {len(job.units())} units of this job are missing ({listed}). Run `twopass "
-            f"work {path} {stage}` with those parts again, or without --part: it does what is missing."
+            f"{len(missing)} of {len(job.units())} units of this job are missing ({listed}). Run "
+            f"`{job.kept.command('work', path)}` with those parts again, or without --part: it does what is "
+            "missing."
         )
     with closing_job(lock_folder(path), job.kept) as writer:
         opened = Store.open(path, writer=writer)
-        files = replace(job, folder=writer.staging).receipts()
+        files = [*replace(job, folder=writer.staging).receipts().values()]
         records = _records(opened, files)
         note_rounding(opened, max((file["rounded_by"] for file in files), default=0.0))
         for step in job.described["steps"]:
@@ -241,59 +267,53 @@ def commit_job(
 
 def list_jobs(store: str | os.PathLike[str]) -> list[JobResult]:
     """Return the jobs of a store that were planned and not committed yet."""
-    return [job.result() for job in _jobs(store_path(store, reads=True))]
+    path = store_path(store, reads=True)
+    return [_result(path, job) for job in open_jobs(path)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    path: Path
-    kept: Kept
-    folder: Path
-    described: Mapping[str, Any]
-
-    def units(self) -> set[tuple[str, int]]:
-        """Return all units: names of journals, and numbers of chunks."""
-        steps = self.described["steps"]
-        return {(step["stage"], chunk) for step in steps for chunk in parse_ranges(step["chunks"])}
-
-    def done(self) -> set[tuple[str, int]]:
-        """Return those of which there is a receipt."""
-        found = [part for file in self.receipts() for part in file["units"].items()]
-        return {(step, chunk) for step, chunks in found for chunk in parse_ranges(chunks)}
-
-    def receipts(self) -> list[dict[str, Any]]:
-        """Read all receipts; those of a damaged file count as missing."""
-        found = (_unsealed(file) for file in sorted(self.folder.glob(RECEIPTS)))
-        return [each for each in found if each is not None]
-
-    def result(self) -> JobResult:
-        """Say how far it is."""
-        return JobResult(self.path, self.kept.job, len(self.units()), len(self.done()))
+def _result(path: Path, job: Job) -> JobResult:
+    commands = tuple(job.next_commands(path))
+    return JobResult(path, job.kept.job, len(job.units()), len(job.done()), commands)
 
 
-def _jobs(path: Path, stage: str | None = None) -> list[_Job]:
-    places = [
-        (kept, folder) for kept in kept_for(lock_folder(path)) for folder in (kept.staging, kept.closed)
-    ]
-    return [
-        _Job(path, kept, folder, described)
-        for kept, folder in places
-        if stage in (None, kept.job) and (described := _unsealed(folder / JOB)) is not None
-    ]
+def _same(path: Path, stage: str, options: Mapping[str, Any]) -> Job | None:
+    """Return the job that was planned with these options."""
+    return next((job for job in open_jobs(path, stage) if job.described["options"] == options), None)
 
 
-def _job(path: Path, stage: str, name: str | None) -> _Job:
-    jobs = [job for job in _jobs(path, stage) if name is None or f"clustering-{name}" in job.kept.locks]
-    if not jobs:
-        of = f" of clustering {name!r}" if name else ""
-        raise StageIncompleteError(
-            f"{path} has no job {stage}{of}: none was planned, or it was committed or dropped. Plan one with "
-            f"`twopass plan {path} {stage}`, with the options of `twopass {stage}`."
+def _job(path: Path, stage: str, name: str | None) -> Job | None:
+    """Return the open job of a stage; None if there is none since all is done."""
+    if not (path / METADATA_FILE).is_file():
+        raise StoreNotFoundError(
+            f"{socket.gethostname()} sees no store at {path}. Check the path, and whether the file system is "
+            "mounted."
         )
+    jobs = open_jobs(path, stage)
+    if name is not None:
+        jobs = [job for job in jobs if f"clustering-{name}" in job.kept.locks]
     if len(jobs) > 1:
-        listed = ", ".join(lock for job in jobs for lock in job.kept.locks)
-        raise ConfigError(f"{path} has several jobs {stage} ({listed}): choose one with `name`.")
-    return jobs[0]
+        listed = ", ".join(job.kept.arguments[-1] for job in jobs)
+        raise ConfigError(f"{path} has several jobs {stage}, of {listed}: choose one with `name`.")
+    if jobs:
+        return jobs[0]
+    if _is_complete(Store.open(path), stage, name):
+        return None
+    of = f" of clustering {name!r}" if name else ""
+    raise StageIncompleteError(
+        f"{path} has no job {stage}{of}: none was planned, or it was dropped. Plan one with `twopass plan "
+        f"{path} {stage}`, with the options of `twopass {stage}`. (If the store was moved, {path.name}.lock "
+        "must move with it.)"
+    )
+
+
+def _is_complete(store: Store, stage: str, name: str | None) -> bool:
+    kinds = {"ingest": ["ingest"], "cluster": ["subset"], "assign": ["cover", "assign", "margin"]}
+    found = []
+    for each in store.members("journal"):
+        kind, _, of = each.partition("-")
+        if kind in kinds.get(stage, []) and (kind == "subset" or name in (None, of)):
+            found.append(store.journal(each))
+    return bool(found) and all(journal is not None and journal.complete for journal in found)
 
 
 def _stage(
@@ -347,7 +367,7 @@ def _units(store: Store, step: Mapping[str, Any], chunks: Sequence[int], writer:
     return Units(_journal(store, step), unit, chunks, **{name: step[name] for name in _KEPT})
 
 
-def _as_file(receipts: Sequence[tuple[str, Receipt]]) -> dict[str, Any]:
+def _as_file(job: Job, receipts: Sequence[tuple[str, Receipt]]) -> dict[str, Any]:
     units: dict[str, list[int]] = {}
     records: dict[str, tuple[list[int], list[int]]] = {}
     for step, receipt in receipts:
@@ -357,6 +377,7 @@ def _as_file(receipts: Sequence[tuple[str, Receipt]]) -> dict[str, Any]:
             chunks.append(each.chunk)
             digests.append(each.digest)
     return {
+        "job": job.kept.staging.name,
         "host": receipts[0][1].host,
         "identity": dict(receipts[0][1].identity),
         "rounded_by": max(receipt.rounded_by for _, receipt in receipts),
@@ -374,17 +395,3 @@ def _records(store: Store, files: Sequence[Mapping[str, Any]]) -> list[Record]:
                 place = store.at(path) / chunk_name(chunk, len(store.shape(path)))
                 found[path, chunk] = digest(place.read_bytes())
     return [Record(path, chunk, said) for (path, chunk), said in found.items()]
-
-
-def _sealed(values: Mapping[str, Any]) -> bytes:
-    data = json.dumps(values).encode()
-    return b"%016x\n%b" % (digest(data), data)
-
-
-def _unsealed(file: Path) -> dict[str, Any] | None:
-    """Read what `_sealed` made; None if it is gone or damaged."""
-    try:
-        seal, _, data = file.read_bytes().partition(b"\n")
-        return dict(json.loads(data)) if int(seal, 16) == digest(data) else None
-    except (OSError, ValueError):
-        return None

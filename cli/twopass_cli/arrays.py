@@ -42,8 +42,10 @@ def plan(
     if stage == "assign":
         adopt(store, given.pop("leaders", ()), given)
     result = plan_job(store, stage, **given)
-    if result.n_units:
-        say(f"{result.n_units} units. Do them with: twopass work {store} {stage} --part K/N")
+    if result.n_units > result.n_done:
+        say(f"{result.n_units} units. Do them with: {result.next_commands[0]} --part K/N")
+    elif result.next_commands:
+        say(f"All units are done. Complete it with: {result.next_commands[0]}")
     elif stage == "cluster":
         say(f"{store}: the distances are there; go on with `twopass cluster` and these options")
     else:
@@ -56,7 +58,8 @@ def work(store: StorePath, stage: StageName, **options: Any) -> None:
     from twopass_store.jobs import work_job
 
     result = work_job(store, stage, **options)
-    say(f"{result.n_done} of {result.n_units} units are done")
+    is_open = result.next_commands
+    say(f"{result.n_done} of {result.n_units} units are done" if is_open else NOTHING_NEW)
 
 
 @command("twopass commit run.zarr assign", flags=(QUIET,))
@@ -65,7 +68,9 @@ def commit(store: StorePath, stage: StageName, name: OnlyName = None, **options:
     from twopass_store.jobs import commit_job
 
     result = commit_job(store, stage, name=name, **options)
-    if stage == "cluster":
+    if not result.n_units:
+        say(NOTHING_NEW)
+    elif stage == "cluster":
         say(f"{store}: the distances are complete; go on with `twopass cluster` and the options of the plan")
     else:
         say(f"{store}: {stage} is complete, {result.n_units} units")

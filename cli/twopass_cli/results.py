@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from twopass_store.cluster import ClusterResult
     from twopass_store.ingest import IngestEstimate
     from twopass_store.integrity import Damage, Verification
+    from twopass_store.jobs import JobResult
     from twopass_store.report import StoreStatus
 
 __all__ = [
@@ -173,7 +174,7 @@ def _label(label: int) -> str:
     return "none" if label < 0 else str(label)
 
 
-def print_status(status: "StoreStatus") -> None:
+def print_status(status: "StoreStatus", jobs: "Sequence[JobResult]") -> None:
     """Print what is in a store."""
     console = stdout_console()
     header = f"{status.path}  (format {status.format_version}, {format_bytes(status.size_bytes)})"
@@ -208,6 +209,9 @@ def print_status(status: "StoreStatus") -> None:
     for key, size in status.unused_subsets.items():
         text = f"No clustering uses subset {key} ({format_bytes(size)}): `twopass remove --unused` removes it"
         console.print(plain(text), soft_wrap=True)
+    for job in jobs:
+        done = f"{job.n_done} of {job.n_units} units are done"
+        say(f"Job {job.stage}: {done}; go on with {job.next_commands[0]}")
     console.print("", f"Next: {plain(status.next_command)}", sep="\n", soft_wrap=True)
 
 

@@ -40,10 +40,7 @@ def status(store: StorePath, as_json: Json = False) -> None:
         numbers = [{key: value for key, value in asdict(job).items() if key != "store"} for job in jobs]
         _print_json({**asdict(found), "jobs": numbers})
         return
-    print_status(found)
-    for job in jobs:
-        done = f"{job.n_done} of {job.n_units} units are done"
-        say(f"Job {job.stage}: {done}; then run twopass commit {store} {job.stage}")
+    print_status(found, jobs)
 
 
 @command("twopass summary run.zarr --by blocks:5", model="SummaryConfig")

@@ -18,10 +18,11 @@ from twopass_store import (
     list_jobs,
     plan_job,
     remove_clustering,
+    store_status,
     work_job,
 )
 from twopass_store.assign.unit import AssignUnit
-from twopass_store.errors import ConfigError, StageIncompleteError, StoreLockedError
+from twopass_store.errors import ConfigError, StageIncompleteError, StoreLockedError, StoreNotFoundError
 from twopass_store.journal import digest
 from twopass_store.store import identity
 
@@ -84,6 +85,15 @@ def test_job__of_parts_that_die_repeat_and_run_twice_gives_the_same_bytes(store,
     assert work_job(store, "assign", part="1/2").n_done == 2
     hidden.rename(first)
     assert work_job(store, "assign", part="2/2").n_done == 6
+    assert store_status(store).next_command == f"twopass commit {store} assign --name default"
+    # As if the store was put back from a copy.
+    (store / "clusterings/default/label/c.2").unlink()
+    with pytest.raises(
+        StageIncompleteError, match=r"missing .*chunks 1-2; .*work \S+ assign --name default`"
+    ):
+        commit_job(store, "assign")
+    assert store_status(store).next_command == f"twopass work {store} assign --name default"
+    assert work_job(store, "assign").n_done == 6
     kill_at = 1  # each commit goes on from what the one before, which was killed, has left
     while forked and forked.call("commit_job", str(store), "assign", kill_at=kill_at) == KILLED:
         kill_at += 4
@@ -101,8 +111,7 @@ def test_job__keeps_others_out_until_it_is_dropped(store, monkeypatch):
         remove_clustering(store, "default")
     work_job(store, "assign", part="1/2")
     assign_frames(store, margin=True, break_lock=True)
-    with pytest.raises(StageIncompleteError, match="no job assign"):
-        work_job(store, "assign")
+    assert work_job(store, "assign").n_units == commit_job(store, "assign", name="default").n_units == 0
     assert_whole(store)
 
 
@@ -110,6 +119,10 @@ def test_job__whose_store_was_removed_says_how_to_drop_it(store):
     shutil.rmtree(store)
     with pytest.raises(StoreLockedError, match="--break-lock"):
         plan_job(store, "assign", margin=True, restart=False)
+    with pytest.raises(StoreLockedError, match=r"s.zarr is gone, but a job.*--break-lock"):
+        cluster_subset(store, n_clusters=2)
+    with pytest.raises(StoreNotFoundError):
+        commit_job(store, "assign")
 
 
 def test_job__mixes_no_versions(store, monkeypatch):

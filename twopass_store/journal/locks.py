@@ -21,6 +21,7 @@ import fcntl
 import json
 import os
 import random
+import shlex
 import socket
 import time
 import uuid
@@ -67,6 +68,16 @@ class Kept:
     job: str
     locks: tuple[Lock, ...]
     staging: Path
+
+    @property
+    def arguments(self) -> list[str]:
+        """Which job it is, as `twopass work` and `twopass commit` take it after the store."""
+        names = [lock.partition("-")[2] for lock in self.locks if lock.startswith("clustering-")]
+        return [self.job, *(word for name in names for word in ("--name", name))]
+
+    def command(self, verb: str, store: str | os.PathLike[str]) -> str:
+        """Return the command that goes on with it, or ends it."""
+        return shlex.join(["twopass", verb, os.fspath(store), *self.arguments])
 
     @property
     def closed(self) -> Path:
@@ -159,8 +170,12 @@ def closing_job(folder: Path, kept: Kept) -> Iterator[Writer]:
             _held.add(descriptor)
             if _flock(descriptor) is False:
                 raise StoreLockedError(f"{folder.with_suffix('')}: another process is committing this job.")
-        with suppress(FileNotFoundError):  # one that was killed has done so
+        try:
             kept.staging.rename(kept.closed)
+        except FileNotFoundError:
+            pass  # one that was killed has done so
+        except OSError as error:
+            raise _refused(folder, error) from error
         try:
             yield Writer(kept.closed)
         except BaseException:
@@ -390,19 +405,24 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _message(folder: Path, path: Path) -> str:
-    mend = "Wait for it to finish"
-    if job := _record(path).get("job"):
+    mend, store = "Wait for it to finish", folder.with_suffix("")
+    for kept in kept_for(folder):
+        if path.stem not in kept.locks:
+            continue
+        drop = "give --break-lock (break_lock=True) to drop it with what wasn't committed."
+        planned = f"a job, planned by {_holder(path)}"
+        if not store.is_dir():
+            return f"{store} is gone, but {planned}, is kept for it. Put the store back, or {drop}"
         return (
-            f"{folder.with_suffix('')} is being written: {path.stem} is kept for a job, planned by "
-            f"{_holder(path)}. Finish it with `twopass work` and `twopass commit {folder.with_suffix('')} "
-            f"{job}`, or give --break-lock (break_lock=True) to drop it with what wasn't committed."
+            f"{store} is being written: {path.stem} is kept for {planned}. Finish it with "
+            f"`{kept.command('work', store)}` and `{kept.command('commit', store)}`, or {drop}"
         )
     if _is_held(path) is None:
         mend += (
             ". Locks on this file system don't end with their process: if you are sure that it has ended, "
             "give --break-lock (break_lock=True) to take its lock"
         )
-    return f"{folder.with_suffix('')} is being written: {path.stem} is held by {_holder(path)}. {mend}."
+    return f"{store} is being written: {path.stem} is held by {_holder(path)}. {mend}."
 
 
 def _holder(path: Path) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ..config import METRIC_OPTIONS, AssignConfig, ClusterConfig, IngestConfig, RecutConfig, ScanConfig
 from ..journal import StageJournal
-from ..store import GROWTH, OF_A_CLUSTERING, Store
+from ..store import GROWTH, OF_A_CLUSTERING, Store, open_jobs
 
 __all__ = ["resuming_commands", "suggested_command"]
 
@@ -31,7 +31,9 @@ def resuming_commands(store: Store) -> tuple[str, ...]:
     """List the commands that finish what was begun in a store, in the order in which to run them."""
     found = (store.journal(stage) for stage in store.members("journal") if stage != GROWTH)
     begun = {each.plan.stage: each for each in found if each is not None}
-    unfinished = {stage for stage, journal in begun.items() if not journal.complete}
+    jobs = open_jobs(store.path)
+    of_jobs = {step["stage"] for job in jobs if job.kept.job != "cluster" for step in job.described["steps"]}
+    unfinished = {stage for stage, journal in begun.items() if not journal.complete} - of_jobs
     commands = [_ingest(store, begun["ingest"])] if "ingest" in unfinished else []
     first_passes = []
     for group, kind in (("clusterings", "clustering"), ("scans", "scan")):
@@ -59,7 +61,8 @@ def resuming_commands(store: Store) -> tuple[str, ...]:
         )
         for name in sorted({stage.partition("-")[2] for stage in unfinished if stage.startswith(kinds)})
     ]
-    return tuple(dict.fromkeys([*commands, *first_passes, *second_passes]))
+    on_jobs = [command for job in jobs for command in job.next_commands(shown_path(store))]
+    return tuple(dict.fromkeys([*on_jobs, *commands, *first_passes, *second_passes]))
 
 
 def suggested_command(store: Store, clusterings: list[str]) -> str:
@@ -113,6 +116,9 @@ def _recorded(attrs: Mapping[str, Any]) -> str:
     command = str(attrs.get("provenance", {}).get("command", ""))
     try:
         program, name, *rest = shlex.split(command)
+        if name == "plan":
+            store, name, *rest = (word for word in rest if word not in _IGNORED)
+            rest.insert(0, store)
     except ValueError:
         return UNKNOWN
     if program != "twopass" or name not in {*_MODELS, *_FURTHER} or not command.isprintable():

@@ -183,4 +183,5 @@ def _next_command(store: Store, clusterings: list[str]) -> str:
     begun = resuming_commands(store)
     if not begun:
         return suggested_command(store, clusterings)
-    return begun[0] if begun[0].startswith("twopass assign") else f"{begun[0]}  (to resume)"
+    is_plain = begun[0].startswith(("twopass assign", "twopass work", "twopass commit"))
+    return begun[0] if is_plain else f"{begun[0]}  (to resume)"

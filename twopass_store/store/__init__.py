@@ -1,6 +1,7 @@
 """The store on disk: created, opened, read and written here, and nowhere else; the only importer of zarr."""
 
 from .arrays import Rows, empty_group, encoded_bytes, ledger_metadata
+from .job_files import JOB, RECEIPTS, Job, open_jobs, sealed
 from .journal_files import JournalFiles
 from .leaders import LeaderList, leader_positions, led_frames, read_leaders, require_cover
 from .local import CHECKSUM_BYTES, DurableLocalStore, inside
@@ -50,10 +51,13 @@ __all__ = [
     "CHUNK_PREFIX",
     "GROWTH",
     "HOLDERS",
+    "JOB",
     "LOSSLESS",
     "METADATA_FILE",
     "OF_A_CLUSTERING",
+    "RECEIPTS",
     "DurableLocalStore",
+    "Job",
     "JournalFiles",
     "LeaderList",
     "Misfit",
@@ -93,6 +97,7 @@ __all__ = [
     "naming_restart",
     "naming_the_service",
     "note_versions",
+    "open_jobs",
     "plain_attributes",
     "present_journal",
     "provenance",
@@ -105,6 +110,7 @@ __all__ = [
     "require_cover",
     "require_ingest",
     "run_stage",
+    "sealed",
     "spec_at",
     "store_path",
     "take",
