@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,19 +43,12 @@ __all__ = [
     "export_coordinates",
     "named_clustering",
     "stored_topology",
-    "unchanged",
     "write_frames",
 ]
 
-
-TOGETHER = 0
-"""Key of the file that all frames go to; clusters are numbered from 1."""
-
-MAX_FILES = 400
-"""Files that are open at once; systems often allow 1,024 of a process."""
-
-XTC_GRID_NM = 0.001
-"""What most XTC files round to."""
+TOGETHER = 0  # key of the file that all frames go to; clusters are numbered from 1
+MAX_FILES = 400  # that are open at once; systems often allow 1,024 of a process
+XTC_GRID_NM = 0.001  # what most XTC files round to
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +168,7 @@ def export_clusters(
         )
     target = expanded(folder).absolute()
     if not target.is_dir():
-        checked_target(target, store=opened.path, overwrite=False, sources=())
+        checked_target(opened, target, overwrite=False)
         try:
             target.mkdir()
         except OSError as error:
@@ -196,28 +189,27 @@ def _export(
     """Write frames to one file for each cluster, or to that of the key `TOGETHER`."""
     from ..trajectory import output_format
 
-    name, top_path = config.name, config.top_to
     entry = output_format(next(iter(paths.values())))
-    sources = [str(source) for source in opened.read("trajectory_path")]
-    targets = {
-        key: checked_target(path, store=opened.path, overwrite=overwrite, sources=sources)
-        for key, path in paths.items()
-    }
+    targets = {key: checked_target(opened, path, overwrite=overwrite) for key, path in paths.items()}
     top_target = None
-    if top_path is not None:
-        output_format(top_path, with_topology=True)
-        top_target = checked_target(top_path, store=opened.path, overwrite=overwrite, sources=sources)
+    if config.top_to is not None:
+        output_format(config.top_to, with_topology=True)
+        top_target = checked_target(opened, config.top_to, overwrite=overwrite)
         if top_target in targets.values():
             raise ConfigError(f"Trajectory and topology can't both be {top_target}. Give two names.")
 
-    name = named_clustering(opened, name) if config.cluster else None
+    name = named_clustering(opened, config.name) if config.cluster else None
     watch = Watch(opened.path, name)
     n_stored, _, _ = opened.shape("position")
     pieces = partial(frame_pieces, opened, chosen_frames(config.frames, n_stored), stride=config.stride)
     keys, is_split = ["position"], TOGETHER not in targets
     if name is not None:
         keys.append(f"clusterings/{name}/label")
-        _require_clusters(opened, name, config.cluster)
+        with naming_restart(opened.path, name):
+            finished_assign(opened, name)
+        last, n_clusters = max(config.cluster), read_leaders(opened, name).n_clusters
+        if last > n_clusters:
+            raise ConfigError(f"Clustering {name} has no cluster {last}; they are 1 to {n_clusters}.")
         pieces = partial(pieces, label_path=keys[-1], labels=config.cluster, in_each=is_split)
     source = _FrameSource(opened, pieces, entry, config, keys[-1] if is_split else None)
     if not source.counts:
@@ -229,11 +221,10 @@ def _export(
     grid = opened.attrs("position").get("scale_factor")
     grid = min(grid or XTC_GRID_NM, XTC_GRID_NM) if config.from_source else grid
     files = {key: (target, source.counts[key]) for key, target in targets.items() if key in source.counts}
-    blocks = unchanged(source.blocks(), watch, *keys)
-    write_frames(blocks, source.topology, files, progress, xtc_grid_nm=grid)
+    write_frames(source.blocks(), source.topology, files, progress, watch.over(*keys), xtc_grid_nm=grid)
     if top_target is not None:
-        blocks = unchanged([(TOGETHER, next(source.blocks())[1].first())], watch, *keys)
-        write_frames(blocks, source.topology, {TOGETHER: (top_target, 1)}, Silent())
+        topmost = [(TOGETHER, next(source.blocks())[1].first())]
+        write_frames(topmost, source.topology, {TOGETHER: (top_target, 1)}, Silent(), watch.over(*keys))
     return tuple(
         ExportResult(target, entry.name, n_frames, source.topology.n_atoms, top_target, name)
         for target, n_frames in files.values()
@@ -248,21 +239,10 @@ def named_clustering(store: Store, name: str | None) -> str:
         return chosen
 
 
-def _require_clusters(store: Store, name: str, clusters: Sequence[int]) -> None:
-    """Raise unless assign has finished and there are such clusters."""
-    with naming_restart(store.path, name):
-        finished_assign(store, name)
-    n_clusters = read_leaders(store, name).n_clusters
-    if max(clusters) > n_clusters:
-        raise ConfigError(f"Clustering {name} has no cluster {max(clusters)}; they are 1 to {n_clusters}.")
-
-
 class _FrameSource:
-    """The frames chosen of a store, as blocks to be written in a format, and what is `lost` with that.
+    """The frames chosen of a store, as blocks for files of a format, and what is `lost` with that.
 
-    `pieces` gives the indices of the frames; they go to files by their labels in `label_path`, or all to the
-    file `TOGETHER`; `counts` are the frames of each. A format that must have times gets frame numbers if the
-    store has none.
+    They go to the files of their labels in `label_path`, or all to `TOGETHER`; `counts` are those of each.
     """
 
     def __init__(
@@ -273,9 +253,7 @@ class _FrameSource:
         config: ExportConfig,
         label_path: str | None,
     ) -> None:
-        self._store = store
-        self._pieces = pieces
-        self._label_path = label_path
+        self._store, self._pieces, self._label_path = store, pieces, label_path
         self.lost = []
         has_time = store.attrs("time")["time_source"] != "index"
         self._time = "time" if has_time else "source_frame" if entry.needs_time else None
@@ -305,7 +283,6 @@ class _FrameSource:
 
     @property
     def topology(self) -> "md.Topology":
-        """The atoms of the frames."""
         return stored_topology(self._store) if self._files is None else self._files.topology
 
     def _keys(self, frames: NDArray[np.int64]) -> NDArray[np.integer]:
@@ -349,26 +326,20 @@ def stored_topology(store: Store) -> "md.Topology":
     return topology_from_json(store.attrs()["topology"], n_atoms=store.shape("position")[1])
 
 
-def unchanged(
-    blocks: "Iterable[tuple[int, Block]]", watch: Watch, *keys: str
-) -> "Iterator[tuple[int, Block]]":
-    """Yield blocks; raises a `StoreError` unless what they come from is still there after the last one."""
-    with watch.over(*keys):
-        yield from blocks
-
-
 def write_frames(
     blocks: "Iterable[tuple[int, Block]]",
     topology: "md.Topology",
     files: Mapping[int, tuple[Path, int]],
     progress: Progress,
+    intact: AbstractContextManager[None],
     *,
     xtc_grid_nm: float | None = None,
     remarks: Sequence[str] = (),
 ) -> None:
     """Write blocks to the files of their keys, each of so many frames, which appear when all are whole.
 
-    XTC rounds positions to `xtc_grid_nm`, by default 0.001; `remarks` are those of the models of a PDB file.
+    `intact` makes sure that what they come from was still there behind the last one. The other options are
+    those of `open_writer`.
     """
     from ..trajectory import open_writer
 
@@ -382,8 +353,9 @@ def write_frames(
                     temporary, topology, n_frames=n_frames, xtc_grid_nm=xtc_grid_nm, remarks=remarks
                 )
                 writers[key] = stack.enter_context(writer)
-            for key, block in blocks:
-                writers[key].write(block)
-                progress.advance(len(block.xyz))
+            with intact:
+                for key, block in blocks:
+                    writers[key].write(block)
+                    progress.advance(len(block.xyz))
     finally:
         progress.finish()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -81,11 +82,7 @@ def export_dtrajs(
     kind = format or suffix or "npy"
     if kind not in KINDS:
         raise ConfigError(f"Labels can't be written as {kind}: `format` is {', '.join(KINDS)}.")
-    sources = [str(source) for source in opened.read("trajectory_path")]
-
-    def checked(path: str | os.PathLike[str]) -> Path:
-        return checked_target(path, store=opened.path, overwrite=overwrite, sources=sources)
-
+    checked = partial(checked_target, opened, overwrite=overwrite)
     if kind in ("csv", "xvg"):
         target = checked(path)
         with replacing(target) as temporary, temporary.open("w", encoding="utf-8") as file:

@@ -8,11 +8,8 @@ from numpy.typing import NDArray
 
 __all__ = ["SCRIPTS", "script"]
 
-SCRIPTS = ("pml", "vmd", "cxc")
-"""Their extensions."""
-
-FIRST_VMD_COLOR = 17
-"""Colours of VMD from this number on, up to 32, are changed; those before it have names."""
+SCRIPTS = ("pml", "vmd", "cxc")  # their extensions
+FIRST_VMD_COLOR = 17  # the first that is changed, up to 32; those before it have names
 
 
 def script(kind: str, file: str, labels: NDArray[np.int32]) -> str:

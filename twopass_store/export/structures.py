@@ -13,7 +13,6 @@ from ..config import StructuresConfig, StructuresOptions, validated
 from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..ingest import SourceFrames
-from ..journal import StageJournal
 from ..metric import ClusterMetric, read_metric
 from ..partition import chunk_range, n_chunks
 from ..progress import Progress, Silent
@@ -29,7 +28,7 @@ from ..store import (
     take,
 )
 from .choice import Chosen, choose_structures, shares
-from .coordinates import TOGETHER, ExportResult, named_clustering, stored_topology, unchanged, write_frames
+from .coordinates import TOGETHER, ExportResult, named_clustering, stored_topology, write_frames
 from .scripts import SCRIPTS, script
 from .target import checked_target, replacing
 
@@ -38,12 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["export_structures", "has_current_medoids", "superposed"]
 
-PDB_NM = -99.999, 999.999
-"""The range of a coordinate that fits into PDB's eight columns in Å."""
-
-SUPERPOSED_BYTES = 8 << 20
-"""Bound on structures that are superposed at once, in float64."""
-
+PDB_NM = -99.999, 999.999  # coordinates that fit into PDB's eight columns in Å
+SUPERPOSED_BYTES = 8 << 20  # bound on structures that are superposed at once, in float64
 REMARK_COLUMNS = 80
 
 
@@ -105,11 +100,8 @@ def export_structures(
     elif format is not None:
         raise ConfigError(f"Structures can't be written as {format}: `format` is pdb, {', '.join(SCRIPTS)}.")
     entry = output_format(path)
-    sources = [str(source) for source in opened.read("trajectory_path")]
-    targets = [
-        checked_target(each, store=opened.path, overwrite=overwrite, sources=sources)
-        for each in (path, *([Path(path).with_suffix(f".{kind}")] if kind in SCRIPTS else []))
-    ]
+    paths = (path, Path(path).with_suffix(f".{kind}")) if kind in SCRIPTS else (path,)
+    targets = [checked_target(opened, each, overwrite=overwrite) for each in paths]
     name = named_clustering(opened, config.name)
     group = f"clusterings/{name}"
     watch = Watch(opened.path, name)
@@ -135,10 +127,11 @@ def export_structures(
     if has_time or entry.needs_time:
         column = take(opened, "time" if has_time else "source_frame", np.maximum(chosen.frame, 0))
         time = np.where(chosen.frame < 0, 0, column)
-    blocks = unchanged([(TOGETHER, Block(_shifted(xyz), time))], watch, "position", group)
+    blocks = [(TOGETHER, Block(_shifted(xyz), time))]
     remarks = list(_remarks(opened, name, config, chosen, runs, n_averaged))
     files = {TOGETHER: (targets[0], len(xyz))}
-    write_frames(blocks, topology, files, progress or Silent(), remarks=remarks)
+    intact = watch.over("position", group)
+    write_frames(blocks, topology, files, progress or Silent(), intact, remarks=remarks)
     for target in targets[1:]:
         with replacing(target) as temporary:
             text = script(kind, targets[0].name, chosen.label)
@@ -184,11 +177,7 @@ def superposed(
 def _renumbered(
     xyz: NDArray[np.float32], metric: ClusterMetric, reference: NDArray[np.floating]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Exchange equivalent atoms so that structures are nearest to a reference.
-
-    Returns the atom to which each of the metric's `symmetry_atoms` goes, shape (n_structures, n_atoms), and
-    the positions.
-    """
+    """Exchange equivalent atoms to be nearest to a reference: where each `symmetry_atom` goes, positions."""
     from ..rmsd import best_permutations
 
     assert metric.permutations is not None
@@ -306,22 +295,18 @@ def _remarks(
     kind = config.of if config.representatives is None else "representatives"
     title = _title(kind, name, _fingerprint(store, name))
     for row, label in enumerate(chosen.label):
-        lines = [title, _remark(f"CLUSTER {label}")]
+        lines = [f"CLUSTER {label}"]
         if np.isfinite(share[row]):
-            lines.append(_remark(f"SHARE {share[row]:.4f} of {of_what}"))
+            lines.append(f"SHARE {share[row]:.4f} of {of_what}")
         if chosen.run is not None:
-            lines.append(_remark(f"RUN {names[chosen.run[row]]}"))
+            lines.append(f"RUN {names[chosen.run[row]]}")
         if n_averaged is not None:
-            lines.append(_remark(f"AVERAGE of {n_averaged[row]} frames, superposed on the medoid:"))
+            lines.append(f"AVERAGE of {n_averaged[row]} frames, superposed on the medoid:")
         if chosen.frame[row] >= 0:
-            lines += [_remark(f"FILE {files[file[row]]}"), _remark(f"FRAME {source_frame[row]}")]
-            lines += [_remark(f"TIME {_decimal(time[row])} ps")] if has_times else []
-        yield "".join(lines)
-
-
-def _decimal(time: float) -> str:
-    # Many files have float32, whose further digits mean nothing.
-    return f"{time:.3f}".rstrip("0").rstrip(".")
+            lines += [f"FILE {files[file[row]]}", f"FRAME {source_frame[row]}"]
+            # Many files have times in float32, whose further digits mean nothing.
+            lines += [f"TIME {f'{time[row]:.3f}'.rstrip('0').rstrip('.')} ps"] if has_times else []
+        yield title + "".join(map(_remark, lines))
 
 
 def _title(kind: str, name: str, fingerprint: str) -> str:
@@ -337,7 +322,5 @@ def _remark(text: str) -> str:
 
 def _fingerprint(store: Store, name: str) -> str:
     """Return the fingerprint of a clustering's last finished stage."""
-    journals: list[StageJournal | None] = [
-        store.journal(f"{stage}-{name}") for stage in ("assign", "clustering")
-    ]
+    journals = (store.journal(f"{stage}-{name}") for stage in ("assign", "clustering"))
     return next(each.plan.fingerprint for each in journals if each is not None and each.complete)

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -12,40 +12,35 @@ from typing import NoReturn
 from ..config import expanded
 from ..errors import ConfigError, StoreWriteError, TrajectoryError, TwopassError
 from ..journal import Writer
+from ..store import Store
 
 __all__ = ["checked_target", "replacing"]
 
-FULL_BYTES = 64 << 10
-"""A disk with less space left than this is full."""
+FULL_BYTES = 64 << 10  # a disk with less space left is full
 
 
-def checked_target(
-    path: str | os.PathLike[str], *, store: Path, overwrite: bool, sources: Collection[str]
-) -> Path:
-    """Return the absolute path of a file to be written.
+def checked_target(store: Store, path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Return the absolute path of a file to be written; a `ConfigError` if it may not be.
 
-    Raises a `ConfigError` if it may not be: it lies in the store, exists without `overwrite`, or is one of
-    the `sources`, which are never overwritten.
+    It must not lie in the store, exist without `overwrite`, or be a file that the store was made from.
     """
     target = expanded(path).absolute()
-    if target.resolve().is_relative_to(store):
+    if target.resolve().is_relative_to(store.path):
         raise ConfigError(f"{target} lies in the store, which holds nothing but its own. Write it elsewhere.")
     if not target.parent.is_dir():
         raise ConfigError(f"There is no folder {target.parent} to write {target.name} to. Make it first.")
     if target.is_dir():
         raise ConfigError(f"Cannot write {target}: a folder stands there. Move it, or give another name.")
-    if any(_is_same_file(target, source) for source in sources):
-        raise ConfigError(f"{target} is a file that the store was made from. Write to another one.")
-    if target.exists() and not overwrite:
-        raise ConfigError(f"{target} exists already. Use --overwrite to replace it, or another name.")
+    if target.exists():
+        for source in store.read("trajectory_path"):
+            with suppress(OSError):
+                if target.samefile(source):
+                    raise ConfigError(
+                        f"{target} is a file that the store was made from. Write to another one."
+                    )
+        if not overwrite:
+            raise ConfigError(f"{target} exists already. Use --overwrite to replace it, or another name.")
     return target
-
-
-def _is_same_file(path: Path, other: str) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:
-        return False
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def write_report(
     libraries = _libraries()
     results = open_results(store, name)
     opened = Store.open(store_path(store, reads=True))
-    target = checked_target(path, store=opened.path, overwrite=overwrite, sources=[])
+    target = checked_target(opened, path, overwrite=overwrite)
     summary = summarize(store, results.attrs["clustering"], convergence="rmsd" in results)
     content = page_content(opened, results, summary, lag=lag)
     parts = {name: _part(name) for name in ("page.css", "page.js")} | libraries
