@@ -4,7 +4,6 @@ Probe a file, read any range of its frames in blocks of bounded size, choose ato
 JSON and back. Importing this room imports mdtraj, so callers import it where they need it.
 """
 
-from .advice import selection_remarks, solvent_remark
 from .atoms import default_rmsd_atoms, describe_selection
 from .bonds import BondCheck, JumpCheck, OddBonds
 from .containment import READER_BYTES, end_readers
@@ -13,10 +12,11 @@ from .imaging import ANCHOR, make_imager, with_bonds
 from .info import TrajectoryInfo, check_unchanged, digest_file
 from .masses import element_masses, guessed_elements, read_masses
 from .matching import match_atoms, place_atoms
+from .offsets import grid_step
 from .probe import other_reader, probe, require_reader
 from .reader import Block, load_structures, read_blocks, read_steps, read_times, reading_bytes
 from .recognition import format_of
-from .selection import read_index_group, select_atoms
+from .selection import read_index_group, select_atoms, selection_remarks, solvent_remark
 from .symmetry import Symmetry, find_symmetry
 from .topology import (
     TOPOLOGY_BYTES_PER_ATOM,
@@ -29,7 +29,6 @@ from .topology import (
     unclear_bonds,
 )
 from .writers import open_writer
-from .xdr import grid_step
 
 __all__ = [
     "ANCHOR",

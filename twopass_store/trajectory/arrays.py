@@ -19,8 +19,8 @@ from ..errors import TrajectoryError
 from ..partition import FrameList
 from .formats import TrajectoryFormat, plain_name
 from .info import Count, mixed_cells
+from .offsets import is_zero_from, numbers_at
 from .text import GRO_TIME, GroReader
-from .xdr import is_zero_from, numbers_at
 
 __all__ = ["array_times", "count_hdf5", "count_netcdf", "count_restart", "mend_readers"]
 
@@ -30,19 +30,12 @@ _SHORT = {
 }  # fmt: skip
 # What the NetCDF libraries read where nothing was written.
 _UNWRITTEN = np.float32(9.96921e36)
-_UNITS = {
-    "time": "picosecond",
-    "coordinates": "nanometer",
-    "cell_lengths": "nanometer",
-    "cell_angles": "degree",
-}
+_LENGTH = "nanometer"
+_UNITS = {"time": "picosecond", "coordinates": _LENGTH, "cell_lengths": _LENGTH, "cell_angles": "degree"}
 
 
 def _check_units(path: str, variables: Any) -> dict[str, str]:
-    """Read the units of time, coordinates and cells from the attributes of variables.
-
-    Returns mdtraj's names of them, by variable; nothing for one that is absent or doesn't say.
-    """
+    """Read mdtraj's names of the units of variables; nothing for one that is absent or doesn't say."""
     found = {}
     for name, usual in _UNITS.items():
         units = _text(getattr(variables[name], "units", "")) if name in variables else ""
@@ -83,10 +76,7 @@ def _is_classic(path: str) -> bool:
 
 
 def _find_records(path: str) -> tuple[int, int, int] | None:
-    """Count the whole records of a classic NetCDF file, and those that its header promises.
-
-    Returns the byte behind them as the last; None if it holds no whole record.
-    """
+    """Count a classic NetCDF file's whole records, those promised, and bytes up to there; None if none is."""
     try:
         with _records(path, 1) as opened:
             records = [each for each in opened.variables.values() if each.isrec]

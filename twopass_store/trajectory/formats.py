@@ -192,11 +192,7 @@ MAY_BE = (
 
 @contextmanager
 def reading(path: str | Path, what: str) -> Iterator[None]:
-    """Turn whatever mdtraj raises into one `TrajectoryError` that names the file and `what` is being read.
-
-    mdtraj's readers raise OSError, RuntimeError, ValueError, KeyError, AssertionError, IndexError,
-    ``tables.HDF5ExtError`` and bare ``Exception``, without saying of which file.
-    """
+    """Turn whatever mdtraj raises into one `TrajectoryError` that names the file and `what` is being read."""
     try:
         yield
     except TwopassError:

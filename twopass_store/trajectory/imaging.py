@@ -96,13 +96,12 @@ def _refuse_loose_atoms(
     for residue in topology.residues:
         # Virtual sites have no bonds in any topology.
         own = [atom for atom in residue.atoms if atom.element is None or atom.element.symbol != "VS"]
-        main, _ = Counter(molecule_of[atom.index] for atom in own).most_common(1)[0] if own else (0, 0)
-        behind = [
-            a
-            for a in own
-            if a.index in wanted and (molecule_of[a.index] != main or len(molecules[main]) == 1)
-        ]
-        if len(own) > 1 and behind:
+        if len(own) < 2:
+            continue
+        main, _ = Counter(molecule_of[atom.index] for atom in own).most_common(1)[0]
+        is_single = len(molecules[main]) == 1
+        behind = [a for a in own if a.index in wanted and (is_single or molecule_of[a.index] != main)]
+        if behind:
             loose[residue.name] += 1
             example = example or f"{residue}-{behind[0].name}"
     if loose:

@@ -43,13 +43,10 @@ _WIDTH = 80
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Where the whole models of a file are.
+    """Where the whole models of a file are."""
 
-    `places` are the bytes of the text at which each begins and ends, and that of its CRYST1 record, -1 if it
-    has none; shape (n_models, 3).
-    """
-
-    places: NDArray[np.int64]
+    # Bytes of the text at which each begins and ends, and that of its CRYST1 record, -1 if it has none.
+    places: NDArray[np.int64]  # shape (n_models, 3)
     n_atoms: int  # of each
     n_left: int  # bytes of a last model that is cut off
 

@@ -22,16 +22,15 @@ from ..partition import FrameList
 from .arrays import count_hdf5, count_netcdf, count_restart
 from .compressed import unpacked_bytes
 from .containment import contained
-from .dcd import count_dcd
 from .formats import TrajectoryFormat, check_file
 from .info import TrajectoryInfo, digest_file
+from .offsets import count_dcd, count_xdr
 from .pdb import count_models
 from .recognition import format_of
 from .stream import read_frames
 from .text import count_text
 from .topology import TOPOLOGY_BYTES_PER_ATOM, load_topology
 from .universe import count_frames
-from .xdr import count_xdr
 
 __all__ = ["examine", "other_reader", "probe", "require_reader"]
 
@@ -93,10 +92,7 @@ def probe(
 
 
 def examine(path: str, entry: TrajectoryFormat, n_atoms: int) -> TrajectoryInfo:
-    """Count the frames of a file, check that it is whole, and look at its first frames; in a reader.
-
-    Formats that don't say how many atoms they hold are taken to have `n_atoms`.
-    """
+    """Count the frames of a file, of `n_atoms` unless it says, and look at the first; in a reader."""
     status = Path(path).stat()
     if entry.mdanalysis is not None:
         count = count_frames(path, n_atoms, entry.mdanalysis)

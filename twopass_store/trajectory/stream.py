@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from ..errors import TruncatedTrajectoryError
 from ..partition import FrameList
 from .arrays import array_times
-from .dcd import mended_cells
 from .formats import TrajectoryFormat, plain_name
 from .imaging import Imager, make_imager
+from .offsets import find_frames, mended_cells, xdr_times
 from .pdb import read_models
 from .text import text_numbers
 from .topology import shared_topology
 from .universe import frames_of
-from .xdr import find_frames, xdr_times
 
 __all__ = ["Block", "iterload", "read_all_times", "read_frames"]
 

@@ -39,8 +39,7 @@ _PAIRS = {
     "VAL": (("CG1", "CG2"),),
 }
 
-Mapping = dict[int, int]
-"""A permutation: which atom comes to the place of which, without those that stay."""
+Mapping = dict[int, int]  # a permutation: which atom comes to the place of which, without those that stay
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -275,27 +274,23 @@ def _refine(graph: Any, colours: dict[int, Any]) -> dict[int, Any]:
 def _chain_parts(
     topology: md.Topology, selected: set[int], neighbours: dict[int, set[int]]
 ) -> Iterator[_Part]:
-    """Yield the exchanges of chains with the same residues, atoms, bonds and selected atoms.
-
-    Solvent in a chain stays.
-    """
+    """Yield the exchanges of chains with the same residues, atoms and bonds; solvent in a chain stays."""
     alike: dict[Any, list[tuple[str, list[int]]]] = {}
     for chain in topology.chains:
-        residues = [residue for residue in chain.residues if not is_solvent(residue)]
-        atoms = [atom.index for residue in residues for atom in residue.atoms]
-        if selected.isdisjoint(atoms):
+        atoms = [atom for residue in chain.residues if not is_solvent(residue) for atom in residue.atoms]
+        place = {atom.index: number for number, atom in enumerate(atoms)}
+        if selected.isdisjoint(place):
             continue
-        place = {atom: number for number, atom in enumerate(atoms)}
-        # -1 is an atom of another chain.
-        bonds = {atom: tuple(sorted(place.get(other, -1) for other in neighbours[atom])) for atom in atoms}
         signature = tuple(
             (
-                residue.name,
-                *((a.name, symbol_of(a), a.index in selected, bonds[a.index]) for a in residue.atoms),
+                *(place[next(atom.residue.atoms).index], atom.residue.name, atom.name, symbol_of(atom)),
+                atom.index in selected,
+                # -1 is an atom of another chain.
+                *sorted(place.get(other, -1) for other in neighbours[atom.index]),
             )
-            for residue in residues
+            for atom in atoms
         )
-        alike.setdefault(signature, []).append((_chain_name(chain), atoms))
+        alike.setdefault(signature, []).append((_chain_name(chain), list(place)))
     for chains in alike.values():
         if len(chains) == 1:
             continue

@@ -89,10 +89,7 @@ def count_text(path: str, entry: TrajectoryFormat, n_atoms: int) -> Count:
 
 
 def _is_cut(name: str, lines: list[bytes], n_numbers: int) -> bool:
-    """Tell whether a text file of whole frames ends within its last number.
-
-    Columns tell; where numbers have as many decimals as they need, the last is taken to be whole.
-    """
+    """Tell whether a text file of whole frames ends within its last number, as far as columns tell."""
     *before, last = lines
     if last.endswith(b"\n"):
         return False

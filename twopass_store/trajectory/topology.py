@@ -39,7 +39,7 @@ _JSON_FORMAT = "twopass-topology"
 _JSON_VERSION = 1
 # Python objects that are made of the text, per byte of it. Measured: 13 to 16.
 _JSON_FACTOR = 20
-# Bytes for an atom: the fewest, and those of formats that don't say how many there are.
+# Bytes of an atom: the fewest, and those of formats that don't say how many there are.
 _LEAST_BYTES = 20
 _USUAL_BYTES = 60
 _HEAD_BYTES = 1 << 20
@@ -147,26 +147,23 @@ def topology_to_json(topology: md.Topology) -> str:
     def of(kind: type, value: Any) -> Any:
         return None if value is None else kind(value)
 
-    def described(residue: Any) -> dict[str, Any]:
-        atoms = [
-            [
-                str(atom.name),
-                None if atom.element is None else str(atom.element.symbol),
-                of(int, atom.serial),
-                of(int, getattr(atom, "formal_charge", None)),
-            ]
-            for atom in residue.atoms
-        ]
-        segment = str(residue.segment_id or "")
-        return {
-            "name": str(residue.name),
-            "resSeq": int(residue.resSeq),
-            "segment_id": segment,
-            "atoms": atoms,
-        }
+    def described(atom: Any) -> list[Any]:
+        symbol = None if atom.element is None else str(atom.element.symbol)
+        return [str(atom.name), symbol, of(int, atom.serial), of(int, atom.formal_charge)]
 
     chains = [
-        {"id": getattr(chain, "chain_id", None), "residues": [described(each) for each in chain.residues]}
+        {
+            "id": chain.chain_id,
+            "residues": [
+                {
+                    "name": str(residue.name),
+                    "resSeq": int(residue.resSeq),
+                    "segment_id": str(residue.segment_id or ""),
+                    "atoms": [described(atom) for atom in residue.atoms],
+                }
+                for residue in chain.residues
+            ],
+        }
         for chain in topology.chains
     ]
     bonds = [

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _TEXT = ("ARC", "CRDBOX", "HISTORY", "LAMMPSDUMP", "MDCRD", "TRJ", "TXYZ", "XYZ"
 _PSF_FIELDS = 9
 # Lines of a frame that aren't atoms: title, number, box.
 _GRO_OTHERS = 3
+_FRAME = "ITEM: TIMESTEP"  # with which a frame of a LAMMPS dump begins
 _ATOM_STYLES = {
     "atomic": "id type x y z",
     "charge": "id type charge x y z",
@@ -38,10 +40,7 @@ _ATOM_STYLES = {
 
 
 def count_frames(path: str, n_atoms: int, format_name: str) -> Count:
-    """Count the whole frames of a file of `n_atoms`, unless it says; what MDAnalysis leaves out is an error.
-
-    A frame that is cut off counts as promised.
-    """
+    """Count the whole frames of a file, of `n_atoms` unless it says; one cut off counts as promised."""
     reader = _open(path, n_atoms, format_name)
     name = str(np.ravel(reader.format)[0]).upper()
     n_frames, n_atoms = int(reader.n_frames), int(reader.n_atoms)
@@ -104,11 +103,10 @@ def frames_of(
             times[n_read] = frame.time
             cells[n_read] = 0.0 if frame.dimensions is None else frame.dimensions
             n_read += 1
-        trajectory = md.Trajectory(xyz[:n_read], topology, time=times[:n_read])
+        part = md.Trajectory(xyz[:n_read], topology, time=times[:n_read])
         if cells.any():
-            lengths, angles = cells[:n_read, :3] / 10, cells[:n_read, 3:]
-            trajectory.unitcell_lengths, trajectory.unitcell_angles = lengths, angles
-        yield trajectory
+            part.unitcell_lengths, part.unitcell_angles = cells[:n_read, :3] / 10, cells[:n_read, 3:]
+        yield part
         skip += n_read
 
 
@@ -236,24 +234,18 @@ def _frame_starts(path: str) -> list[int]:
     starts, place = [], 0
     with Path(path).open("rb") as file:
         for line in file:
-            if line.startswith(b"ITEM: TIMESTEP"):
+            if line.startswith(_FRAME.encode()):
                 starts.append(place)
             place += len(line)
     if not starts:
-        raise TrajectoryError(f"{path} has no line `ITEM: TIMESTEP`. If it is compressed, unpack it.")
+        raise TrajectoryError(f"{path} has no line `{_FRAME}`. If it is compressed, unpack it.")
     return starts
 
 
 def _first_frame(path: str) -> str:
-    lines: list[str] = []
     with open_unpacked(path) as file:
-        for line in file:
-            is_first = line.startswith("ITEM: TIMESTEP")
-            if is_first and lines:
-                break
-            if is_first or lines:
-                lines.append(line)
-    return "".join(lines)
+        lines = dropwhile(lambda line: not line.startswith(_FRAME), file)
+        return next(lines, "") + "".join(takewhile(lambda line: not line.startswith(_FRAME), lines))
 
 
 def _style_of_atoms(path: str) -> dict[str, str]:
@@ -265,13 +257,10 @@ def _style_of_atoms(path: str) -> dict[str, str]:
 
 
 def _spaced_psf(path: str) -> tuple[str, list[str] | None]:
-    """Return a PSF file with spaces between columns and a segment for all, and the atoms' residue numbers.
-
-    Unless its first line says NAMD, MDAnalysis takes whatever stands in fixed columns. It leaves out the
-    codes of inserted residues (52A), which joins those of one name.
-    """
-    text = _text_of(path)
-    atoms = psf_atoms(path)
+    """Return a PSF file with spaces between columns and a segment for all, and the atoms' residue numbers."""
+    # Unless the first line says NAMD, MDAnalysis takes whatever stands in fixed columns. It leaves out the
+    # codes of inserted residues (52A), which joins those of one name.
+    text, atoms = _text_of(path), psf_atoms(path)
     if not all(len(fields) >= _PSF_FIELDS for fields in atoms):
         return text, None
     head, mark, rest = text.replace("PSF", "PSF NAMD", 1).partition("!NATOM")
