@@ -14,23 +14,12 @@ from ..store import Store, take
 
 __all__ = ["Frames", "chosen_frames", "frame_pieces"]
 
-Frames = str | slice | range | Sequence[int] | NDArray[np.integer[Any]] | None
-"""How frames are asked for."""
-
+Frames = str | slice | range | Sequence[int] | NDArray[np.integer[Any]] | None  # how they are asked for
 _RANGE = re.compile(r"\s*(-?\d*)\s*:\s*(-?\d*)\s*(?::\s*(-?\d*)\s*)?")
 
 
 def chosen_frames(frames: Frames, n_frames: int) -> range | NDArray[np.int64]:
-    """Resolve the frames that are asked for against the number of frames of a store.
-
-    A text is a range, as in Python's slices: ``"100:2000:10"``, ``":50"``, ``"-100:"`` (the last hundred), or
-    one frame, ``"7"``. Indices may be in any order; None means all.
-
-    Raises
-    ------
-    ConfigError
-        If it is none of these, or holds no frame of the store, or others.
-    """
+    """Resolve a range of frames, such as "100:2000:10", ":50", "-100:" or "7", or indices in any order."""
     if isinstance(frames, str):
         if re.fullmatch(r"\s*-?\d+\s*", frames):
             frame = int(frames)
@@ -70,11 +59,7 @@ def frame_pieces(
     stride: int = 1,
     in_each: bool = False,
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield the indices of the frames to be written, in order, at most `FRAME_CHUNK` at a time.
-
-    They are every `stride`-th of those of `frames` whose label, in the array `label_path`, is in `labels`;
-    with `in_each`, every `stride`-th of each label.
-    """
+    """Yield every `stride`-th of `frames` of some `labels`, or `in_each` of them; `FRAME_CHUNK` at a time."""
     n_before, start = Counter[int](), 0
     while start < len(frames):
         stop = start + FRAME_CHUNK

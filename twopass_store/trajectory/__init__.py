@@ -17,7 +17,7 @@ from .probe import other_reader, probe, require_reader
 from .reader import Block, load_structures, read_blocks, read_steps, read_times, reading_bytes
 from .recognition import format_of
 from .selection import read_index_group, select_atoms, selection_remarks, solvent_remark
-from .symmetry import Symmetry, find_symmetry
+from .symmetry import find_symmetry
 from .topology import (
     TOPOLOGY_BYTES_PER_ATOM,
     count_atoms,
@@ -39,7 +39,6 @@ __all__ = [
     "BondCheck",
     "JumpCheck",
     "OddBonds",
-    "Symmetry",
     "TrajectoryFormat",
     "TrajectoryInfo",
     "check_unchanged",

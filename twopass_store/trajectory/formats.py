@@ -147,18 +147,16 @@ def output_format(path: str | os.PathLike[str], *, with_topology: bool = False) 
 
 @contextmanager
 def plain_name(path: str, extensions: tuple[str, ...]) -> Iterator[str]:
-    """Yield a name under which mdtraj opens a file, compressed or not: in ASCII, with a known extension.
-
-    mdtraj chooses its reader or writer by the extension; those of XTC, TRR and DCD take no other letters.
-    """
+    """Yield a name under which mdtraj opens a file, compressed or not: in ASCII, with a known extension."""
+    # mdtraj goes by the extension, and the readers of XTC, TRR and DCD take no other letters.
     suffix = Path(path).suffix
     teach_mdtraj()
     if path.isascii() and suffix in extensions:
         yield path
         return
     with TemporaryDirectory(prefix=_LINKS) as folder:
-        is_same = suffix.lower() in extensions
-        link = Path(folder) / f"file{suffix.lower() if is_same else extensions[0]}"
+        known = suffix.lower() if suffix.lower() in extensions else extensions[0]
+        link = Path(folder) / f"file{known}"
         link.symlink_to(Path(path).absolute())
         yield str(link)
 

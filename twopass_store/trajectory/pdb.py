@@ -24,16 +24,7 @@ from .compressed import compression_of, open_unpacked
 from .formats import TrajectoryFormat
 from .info import Count, remembered
 
-__all__ = [
-    "Models",
-    "add_bonds",
-    "count_lines",
-    "count_models",
-    "find_bonds",
-    "find_models",
-    "first_model",
-    "read_models",
-]
+__all__ = ["add_bonds", "count_lines", "count_models", "find_bonds", "first_model", "read_models"]
 
 _ATOM = b"ATOM  ", b"HETATM"
 _BORDERS = b"MODEL", b"END"

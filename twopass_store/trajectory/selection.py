@@ -151,10 +151,7 @@ def selection_remarks(
 
 
 def _explain_kinds(topology: md.Topology, selection: str) -> tuple[str, str]:
-    """Say which residues words miss, as ``protein`` does HIE; returns a remark, and a better selection.
-
-    That takes them for what they look like; the remark is empty if it changes nothing.
-    """
+    """Say which residues words miss, as ``protein`` does HIE; returns a remark, and a better selection."""
     wider = dict.fromkeys(words_of(selection) & KIND_WORDS.keys(), "")
     for word in wider:
         kind = KIND_WORDS[word]
@@ -196,14 +193,11 @@ def solvent_remark(
     if len(wet) <= _MOSTLY * len(atom_indices):
         return "", ""
     names = _residue_names(topology, wet)
-    remark = (
-        f"{len(wet) / len(atom_indices):.0%} of the {len(atom_indices)} atoms are solvent ({counted(names)})"
-    )
+    share, n_atoms = len(wet) / len(atom_indices), len(atom_indices)
+    remark = f"{share:.0%} of the {n_atoms} atoms are solvent ({counted(names)})"
     within = "" if selection is None else f"({selection}) and "
-    residues, atoms = (
-        quoted(sorted(set(names))),
-        quoted(sorted({topology.atom(i).name for i in wet.tolist()})),
-    )
+    residues = quoted(sorted(set(names)))
+    atoms = quoted(sorted({topology.atom(i).name for i in wet.tolist()}))
     # A ligand may have the name of an ion.
     for outside in (f"not resname {residues}", f"not (resname {residues} and name {atoms})"):
         if len(dry) and np.array_equal(matching(topology, within + outside), dry):

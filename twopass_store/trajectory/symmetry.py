@@ -24,7 +24,7 @@ from ..errors import ConfigError
 from .atoms import has_polymer_name, is_solvent, symbol_of
 from .expression import quoted
 
-__all__ = ["MAX_PERMUTATIONS", "Symmetry", "find_symmetry"]
+__all__ = ["find_symmetry"]
 
 MAX_PERMUTATIONS = 1_000
 
@@ -62,10 +62,6 @@ class _Part:
     @property
     def size(self) -> int:
         return prod(map(len, self.levels))
-
-    @property
-    def moved(self) -> set[int]:
-        return {atom for level in self.levels for mapping in level for atom in mapping}
 
 
 def find_symmetry(
@@ -110,7 +106,7 @@ def find_symmetry(
         raise ConfigError(_too_many(topology, atom_indices, chains, guessed, parts, select))
     if n_permutations == 1:
         return None, remarks
-    moved = np.array(sorted(set().union(*(part.moved for part in parts))), np.int64)
+    moved = np.array(sorted(_moved(parts)), np.int64)
     place = {atom: number for number, atom in enumerate(moved.tolist())}
     found = np.arange(len(moved))[np.newaxis]
     for level in (level for part in parts for level in part.levels):
@@ -133,9 +129,8 @@ def _find_parts(
     for one, other in topology.bonds:
         neighbours[one.index].add(other.index)
         neighbours[other.index].add(one.index)
-    parts, loose = [], []
-    if chains:
-        parts = list(_chain_parts(topology, selected, neighbours))
+    parts = list(_chain_parts(topology, selected, neighbours)) if chains else []
+    has_chains, loose = bool(parts), []
     for chain in topology.chains:
         colours: dict[int, tuple[str, bool]] = {}
         for residue in chain.residues:
@@ -158,7 +153,7 @@ def _find_parts(
             f"warning: --symmetry: the topology lacks bonds or elements of atoms of {shown}, so it isn't "
             "known which are equivalent: ingest with one that has both (prmtop, psf, mol2, a PDB with CONECT)"
         )
-    if chains and not any(part.kind == "chains" for part in parts):
+    if chains and not has_chains:
         remarks.append(
             "warning: --symmetry: no two chains with selected atoms have the same residues, atoms and bonds"
         )
@@ -321,14 +316,14 @@ def _too_many(
     option, left_out = "--symmetry auto,chains" if chains else "--symmetry auto", []
     left, atoms = set(atom_indices.tolist()), list(topology.atoms)
     hydrogens = {atom.index for atom in atoms if symbol_of(atom) == "H"}
-    if all(atom.element for atom in atoms) and hydrogens & left & set().union(*(p.moved for p in parts)):
+    if all(atom.element for atom in atoms) and hydrogens & left & _moved(parts):
         left -= hydrogens
         left_out.append("element H")
         kept = np.array(sorted(left), np.int64)
         by_kind = _by_kind(_find_parts(topology, kept, chains, guessed)[0])
     while prod(map(_size, by_kind.values())) > MAX_PERMUTATIONS:
         kind = max(by_kind, key=lambda each: _size(by_kind[each]))
-        moved = left & set().union(*(part.moved for part in by_kind.pop(kind)))
+        moved = left & _moved(by_kind.pop(kind))
         if kind == "chains":
             option = "--symmetry auto"
             continue
@@ -350,3 +345,7 @@ def _by_kind(parts: list[_Part]) -> dict[str, list[_Part]]:
 
 def _size(parts: list[_Part]) -> int:
     return prod(part.size for part in parts)
+
+
+def _moved(parts: list[_Part]) -> set[int]:
+    return {atom for part in parts for level in part.levels for mapping in level for atom in mapping}

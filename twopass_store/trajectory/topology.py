@@ -126,12 +126,9 @@ def unclear_bonds(path: str) -> int:
     return find_bonds(path)[1] if topology_format(path).topology == ".pdb" else 0
 
 
-@remembered(2)
+@remembered(2)  # so that files with topologies of their own don't fill the memory
 def shared_topology(path: str, reader: str = "mdtraj") -> md.Topology:
-    """Topology of a file, the same object while the file is unchanged; not to be modified.
-
-    At most two are kept, so that files with topologies of their own don't fill the memory.
-    """
+    """Topology of a file, the same object while the file is unchanged; not to be modified."""
     return load_topology(path, reader)
 
 
