@@ -71,7 +71,7 @@ def choose_structures(store: Store, name: str, config: StructuresConfig, runs: R
 
 
 def shares(store: Store, name: str, chosen: Chosen, runs: Runs) -> tuple[NDArray[np.float64], str]:
-    """Return the share of each structure's cluster among the frames of its run, or all, and in words which."""
+    """Return the share of each structure's cluster in the frames of its run, or all; and which they are."""
     group, n_frames = f"clusterings/{name}", store.shape("position")[0]
     counts = np.zeros((len(runs.names), read_leaders(store, name).n_clusters + 1), np.int64)
     what = "frames"

@@ -53,29 +53,15 @@ XTC_GRID_NM = 0.001  # what most XTC files round to
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What an export wrote.
-
-    Attributes
-    ----------
-    path
-        The file.
-    format
-        Name of its format.
-    n_frames, n_atoms
-        What is in it.
-    top_path, script_path
-        The topology and the script beside it, if they were asked for.
-    clustering
-        Name of the clustering that it comes from; None if frames were chosen without one.
-    """
+    """What an export wrote."""
 
     path: Path
-    format: str
+    format: str  # its name
     n_frames: int
     n_atoms: int
-    top_path: Path | None
-    clustering: str | None
-    script_path: Path | None = None
+    top_path: Path | None  # a topology beside it, if it was asked for
+    clustering: str | None  # that it comes from; None if frames were chosen without one
+    script_path: Path | None = None  # a script beside it, if it was asked for
 
 
 def export_coordinates(

@@ -89,8 +89,8 @@ class BondCheck:
         worst = int(np.where(odd, off, 0).argmax())
         one, other = (self._atoms[index] for index in self._pairs[worst])
         text = f"{one} to {other}, {lengths[worst]:.3g} nm"
-        n_odd = int(odd.sum())
-        return OddBonds(n_odd, len(odd), text, bool(share > 0.5 and self._is_molecule(blocks[0])))
+        is_other_order = bool(share > 0.5 and self._is_molecule(blocks[0]))
+        return OddBonds(int(odd.sum()), len(odd), text, is_other_order)
 
     def _lengths(self, block: "Block") -> NDArray[np.float64]:
         """Lengths by the nearest image, shape (n_frames, n_pairs)."""
@@ -126,8 +126,7 @@ class JumpCheck:
             residues = [residue for residue in chain.residues if not is_solvent(residue)]
             atoms = [atom.index for residue in residues for atom in residue.atoms]
             if atoms:
-                name = getattr(chain, "chain_id", None) or str(chain.index)
-                self._chains.append((name, atoms))
+                self._chains.append((chain.chain_id or str(chain.index), atoms))
             for residue, following in pairwise(residues):
                 # Where few atoms are kept, no bonds are left: C-alphas are neighbours all the same.
                 if _is_polymer(residue) and _is_polymer(following):

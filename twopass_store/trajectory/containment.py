@@ -7,6 +7,7 @@ memory. That ends one reader process, and becomes one error that names the file.
 import atexit
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -191,9 +192,7 @@ def _is_hdf5(path: str) -> bool:
 
 def _limit_memory(more_bytes: int) -> None:
     """Allow this process so much more address space than it has, where the system can do that."""
-    with suppress(OSError, ValueError, ImportError):
-        import resource
-
+    with suppress(OSError, ValueError):
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more_bytes, hard))

@@ -43,21 +43,16 @@ def guessed_elements(path: str | Path, topology: md.Topology, *, reader: str = "
     if entry.elements != "some":
         return np.full(topology.n_atoms, entry.elements == "none")
     with reading(file, "the elements"), open_unpacked(file) as lines:
-        if entry.name == "PSF":
-            return _has_other_mass(psf_atoms(str(file)), topology)
+        if entry.name == "PSF":  # of which mdtraj takes the elements that are nearest by mass
+            masses = np.array([float(fields[7]) for fields in psf_atoms(str(file))])
+            expected = [0.0 if atom.element is None else atom.element.mass for atom in topology.atoms]
+            return np.asarray(np.abs(masses - expected) > _MASS_TOLERANCE * np.abs(masses))
         if entry.name == "Amber prmtop":
             has_numbers = any(line.startswith("%FLAG ATOMIC_NUMBER") for line in lines)
             return np.full(topology.n_atoms, not has_numbers)
         structure = PdbStructure(lines, load_all_models=False)
     atoms = [atom for chain in structure.iter_chains() for residue in chain for atom in residue.atoms]
     return np.array([element_of(atom.element_symbol) is None for atom in atoms], dtype=bool)
-
-
-def _has_other_mass(atoms: list[list[str]], topology: md.Topology) -> NDArray[np.bool_]:
-    """Tell which atoms of a PSF file don't have the mass of the element that mdtraj finds nearest."""
-    masses = [float(fields[7]) for fields in atoms]
-    expected = [0.0 if atom.element is None else atom.element.mass for atom in topology.atoms]
-    return np.abs(np.subtract(masses, expected)) > _MASS_TOLERANCE * np.abs(masses)
 
 
 def element_masses(
