@@ -3,37 +3,36 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import md5
-from typing import TYPE_CHECKING, Any
+from hashlib import blake2b, md5
+from pathlib import Path
+from typing import Any, Self
 
-from .errors import ConfigError, CorruptChunkError, StageIncompleteError, StoreError, StoreExistsError
+from .errors import ConfigError, CorruptChunkError, StageIncompleteError, StoreExistsError
 from .executors import ThreadExecutor
-from .journal import ABSENT, METADATA, digest
+from .journal import ABSENT, METADATA
 from .progress import Progress, Silent
 from .store import (
     GROWTH,
     HOLDERS,
     METADATA_FILE,
+    Bucket,
     ObjectPath,
     Store,
     at_one_state,
     chunk_name,
-    connected,
+    damaged_file,
     group_of,
     is_url,
-    listed,
     metadata_key,
-    naming_the_service,
+    naming_the_file,
     require_ingest,
     spec_at,
     store_path,
     with_consolidated,
 )
-
-if TYPE_CHECKING:
-    from obstore.store import ObjectStore
 
 __all__ = ["PublishResult", "publish_store"]
 
@@ -42,8 +41,10 @@ WORKERS = 8
 ATTEMPTS = 3
 """How often a file is copied that doesn't arrive as it was."""
 
-MULTIPART_BYTES = 64 << 20
-"""Larger files are sent in parts."""
+MULTIPART_BYTES = 16 << 20
+"""Larger files are sent in parts, so that none is in memory whole."""
+
+BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +103,14 @@ def publish_store(
         If the store was changed meanwhile, or the service can't be reached or refuses.
     """
     path = store_path(store)
-    if not is_url(url) or url.startswith("http"):
+    place = str(ObjectPath(url))
+    if not is_url(place) or place.startswith("http"):
         raise ConfigError(f"{url} is no address to publish to. Give one such as s3://bucket/run.zarr.")
-    finish = at_one_state(path, lambda: _copied(Store.open(path), url, progress or Silent()))
+    finish = at_one_state(path, lambda: _copied(Store.open(path), Bucket(place), progress or Silent()))
     return finish()
 
 
-def _copied(opened: Store, url: str, progress: Progress) -> Callable[[], PublishResult]:
+def _copied(opened: Store, bucket: Bucket, progress: Progress) -> Callable[[], PublishResult]:
     """Copy all but the root's metadata, and return what does that: to be called if nothing changed."""
     require_ingest(opened)
     if opened.read_plan(GROWTH) is not None:
@@ -117,27 +119,28 @@ def _copied(opened: Store, url: str, progress: Progress) -> Callable[[], Publish
         )
     unfinished: list[str] = []
     recorded = dict(_files(opened, unfinished))
-    copy = _Copy(opened, url, listed(client := connected(url), url), client)
+    copy = _Copy(opened, bucket, bucket.list())
     copy.require_own_place(recorded)
-    n_bytes = sum(opened.at(key).stat().st_size for key in recorded)
-    metadata: dict[str, bytes] = {}
+    n_bytes = 0
+    for path in map(opened.at, recorded):
+        with naming_the_file(path):
+            n_bytes += path.stat().st_size
     progress.start("publish", total=n_bytes, done=0, unit="bytes")
     try:
         executor = ThreadExecutor(WORKERS, queued=2)
-        for key, data in executor.map_unordered(lambda each: (each[0], copy.file(*each)), recorded.items()):
-            progress.advance(len(data))
-            if key.endswith(METADATA_FILE):
-                metadata[key] = data
+        for size in executor.map_unordered(lambda each: copy.file(*each), recorded.items()):
+            progress.advance(size)
         left = sorted(copy.there.keys() - recorded.keys())
         for key in left:
             copy.remove(key)
     finally:
         progress.finish()
+    metadata = {key: opened.at(key).read_bytes() for key in recorded if key.endswith(METADATA_FILE)}
 
     def finish() -> PublishResult:
         copy.put_root(with_consolidated(metadata))
         return PublishResult(
-            url=str(ObjectPath(url)),
+            url=bucket.url,
             n_files=len(recorded),
             n_bytes=n_bytes,
             n_copied=copy.n_copied,
@@ -174,9 +177,8 @@ class _Copy:
     """A copy that is under way; `there` has size and version of what is there already."""
 
     opened: Store
-    url: str
+    bucket: Bucket
     there: dict[str, tuple[int, str]]
-    client: "ObjectStore"
     n_copied: int = 0
     is_withdrawn: bool = False
     _lock: Any = field(default_factory=threading.Lock)
@@ -188,88 +190,89 @@ class _Copy:
             for key in self.there.keys() - recorded.keys()
             if (top := key.split("/")[0]) not in HOLDERS and spec_at(top) is None
         ]
-        other = ""
         if METADATA_FILE in self.there:
-            try:
-                theirs = json.loads(self._fetched(METADATA_FILE))["attributes"].get("provenance")
-            except (ValueError, KeyError, TypeError, AttributeError):
-                theirs = None  # damaged
-            if theirs is not None and theirs != self.opened.attrs().get("provenance"):
-                other = "another store"
-        if foreign or other:
+            with suppress(ValueError):  # damaged
+                theirs = json.loads(self.bucket.read(METADATA_FILE)[0])
+                ours = self.opened.attrs()["provenance"]
+                if not isinstance(theirs, dict) or theirs.get("attributes", {}).get("provenance") != ours:
+                    foreign = ["another store"]
+        if foreign:
             raise StoreExistsError(
-                f"At {self.url} there is something else already ({other or min(foreign)}). Choose another "
+                f"At {self.bucket.url} there is something else already ({min(foreign)}). Choose another "
                 "address, or remove it there yourself."
             )
 
-    def file(self, key: str, recorded: int) -> bytes:
-        """Copy a file unless it is there as it is here; returns it."""
-        data = self.opened.at(key).read_bytes()
-        if recorded not in (ABSENT, digest(data)):
-            raise CorruptChunkError(
-                f"{self.opened.at(key)} isn't as it was recorded. `twopass verify {self.opened.path}` tells "
-                "what else is; `twopass repair` has it made anew."
-            )
-        if key != METADATA_FILE and not self._is_there(key, data):
+    def file(self, key: str, recorded: int) -> int:
+        """Copy a file unless it is there as it is here; returns its size."""
+        path = self.opened.at(key)
+        with naming_the_file(path):
+            sums = _Sums.of(_blocks(path))
+        if recorded not in (ABSENT, sums.digest):
+            raise damaged_file(path, "it isn't as it was recorded")
+        if key != METADATA_FILE and not self._is_there(key, sums):
             self._withdraw()
-            self._put(key, data)
-        return data
+            self._put(key, path, sums)
+        return sums.size
 
     def remove(self, key: str) -> None:
         """Remove what is no part of the store any more."""
-        import obstore
-
         self._withdraw()
-        with naming_the_service(self.url):
-            obstore.delete(self.client, key)
+        self.bucket.remove(key)
 
     def put_root(self, data: bytes) -> None:
         """Copy the root's metadata, which make all of it a store."""
-        if self.is_withdrawn or not self._is_there(METADATA_FILE, data):
-            self._put(METADATA_FILE, data)
+        sums = _Sums.of([data])
+        if self.is_withdrawn or not self._is_there(METADATA_FILE, sums):
+            self._put(METADATA_FILE, data, sums)
 
     def _withdraw(self) -> None:
         """Take the root's metadata away before anything changes, so that nobody opens half a store."""
         with self._lock:
             if METADATA_FILE in self.there and not self.is_withdrawn:
-                import obstore
-
-                with naming_the_service(self.url):
-                    obstore.delete(self.client, METADATA_FILE)
+                self.bucket.remove(METADATA_FILE)
             self.is_withdrawn = True
 
-    def _is_there(self, key: str, data: bytes) -> bool:
+    def _is_there(self, key: str, sums: "_Sums") -> bool:
         size, version = self.there.get(key, (-1, ""))
-        return size == len(data) and self._is_same(key, data, version)
+        return size == sums.size and self._is_same(key, sums, version)
 
-    def _is_same(self, key: str, data: bytes, version: str) -> bool:
+    def _is_same(self, key: str, sums: "_Sums", version: str) -> bool:
         # S3's version is the MD5 of what it holds; other services' is not, nor that of an encrypted object.
-        return version.strip('"') == md5(data, usedforsecurity=False).hexdigest() or digest(
-            self._fetched(key)
-        ) == digest(data)
+        return version.strip('"') == sums.md5 or _Sums.of(self.bucket.blocks(key)) == sums
 
-    def _fetched(self, key: str) -> bytes:
-        import obstore
-
-        with naming_the_service(self.url):
-            return bytes(obstore.get(self.client, key).bytes())
-
-    def _put(self, key: str, data: bytes) -> None:
-        import obstore
-
+    def _put(self, key: str, content: bytes | Path, sums: "_Sums") -> None:
         for _ in range(ATTEMPTS):
-            try:
-                with naming_the_service(self.url):
-                    put = obstore.put(self.client, key, data, use_multipart=len(data) > MULTIPART_BYTES)
-            except FileNotFoundError as error:
-                raise StoreError(
-                    f"Cannot write to {self.url}: there is no such bucket. Make it first."
-                ) from error
-            if self._is_same(key, data, put["e_tag"] or ""):
+            version = self.bucket.write(key, content, in_parts=sums.size > MULTIPART_BYTES)
+            if self._is_same(key, sums, version):
                 with self._lock:
                     self.n_copied += 1
                 return
         raise CorruptChunkError(
-            f"{key} didn't arrive at {self.url} as it was sent, {ATTEMPTS} times. Check the network; then "
-            "run the same command again."
+            f"{key} didn't arrive at {self.bucket.url} as it was sent, {ATTEMPTS} times. Check the network; "
+            "then run the same command again."
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What tells one content from another."""
+
+    size: int
+    digest: int
+    md5: str
+
+    @classmethod
+    def of(cls, blocks: Iterable[bytes]) -> Self:
+        """Return those of a content that comes piece by piece."""
+        size, sums = 0, (blake2b(digest_size=8), md5(usedforsecurity=False))
+        for block in blocks:
+            size += len(block)
+            for each in sums:
+                each.update(block)
+        return cls(size, int.from_bytes(sums[0].digest(), "little") or 1, sums[1].hexdigest())
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            yield block

@@ -158,10 +158,26 @@ def test_publish__finds_and_mends_damage(store: Path, service: Proxy, url: str) 
         publish_store(store, url)
 
 
-def test_publish__refuses_what_it_cannot_do(finished: Path, service: Proxy, url: str) -> None:
+def test_publish__takes_an_address_as_it_is_typed(finished: Path, service: Proxy) -> None:
+    urls = [f"s3://bucket/ü {end}" for end in ("b", "b#1", "b?x=1", "b%20c")]
+    for url in urls:
+        assert publish_store(finished, f"{url}/").n_copied > 50  # each is another place
+        assert store_status(url).path == url
+    objects = obstore.store.from_url("s3://bucket").list_with_delimiter("")
+    assert {url.removeprefix("s3://bucket/") for url in urls} <= set(objects["common_prefixes"])
+
+
+def test_publish__refuses_what_it_cannot_do(
+    finished: Path, service: Proxy, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     obstore.put(obstore.store.from_url("s3://bucket/taken"), "letter.txt", b"mine")
     with pytest.raises(StoreExistsError, match=r"letter\.txt"):
         publish_store(finished, "s3://bucket/taken")
+    theirs = obstore.store.from_url("s3://bucket/theirs")
+    # Arrays with names of ours, in a group that isn't.
+    zarr.create_array(zarr.storage.ObjectStore(theirs), name="time", data=np.zeros(3), overwrite=False)
+    with pytest.raises(StoreExistsError, match="another store"):
+        publish_store(finished, "s3://bucket/theirs")
     for run in (lambda: publish_store(finished, "s3://nowhere/x"), lambda: open_results("s3://nowhere/x")):
         with pytest.raises(StoreError, match="no such bucket"):
             run()
@@ -169,3 +185,8 @@ def test_publish__refuses_what_it_cannot_do(finished: Path, service: Proxy, url:
         publish_store(finished, "elsewhere")
     with pytest.raises(ConfigError, match="can only be read"):
         remove_clustering(url, "default")
+    with pytest.raises(ConfigError, match="begins with s3://, gs://"):
+        summarize("ftp://host/run.zarr")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")
+    with pytest.raises(ConfigError, match="AWS_ENDPOINT_URL is"):
+        summarize(url)

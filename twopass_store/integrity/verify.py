@@ -12,7 +12,7 @@ from ..executors import ThreadExecutor, available_cpus
 from ..journal import clear_dead
 from ..progress import Progress, Silent
 from ..schema import FORMAT_VERSION
-from ..store import CHUNK_PREFIX, GROWTH, HOLDERS, ObjectPath, folder_bytes, group_of, lock_folder, store_path
+from ..store import CHUNK_PREFIX, GROWTH, HOLDERS, ObjectPath, folder_sizes, group_of, lock_folder, store_path
 from .checks import Check, Journals, checks_of, examine
 from .damage import Damage, Verification
 from .mends import mend_of
@@ -79,7 +79,7 @@ def _verified(root: Path, workers: int | None, progress: Progress, *, rechecks: 
     suspects: list[Check] = []
     found: dict[Check, Damage] = {}
     executor = ThreadExecutor(workers or available_cpus(), queued=2)
-    progress.start("verify", total=folder_bytes(root), done=0, unit="bytes")
+    progress.start("verify", total=folder_sizes(root)(""), done=0, unit="bytes")
     try:
         for check, damage, size in executor.map_unordered(
             lambda check: (check, *examine(journals, check)), checks_of(journals)

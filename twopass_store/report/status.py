@@ -15,6 +15,7 @@ from ..store import (
     Store,
     at_one_state,
     folder_sizes,
+    is_url,
     read_leaders,
     store_path,
     unused_subsets,
@@ -180,6 +181,13 @@ def _stage(journal: StageJournal, size_of: Callable[[str], int]) -> StageStatus:
 
 
 def _next_command(store: Store, clusterings: list[str]) -> str:
+    command = _next_here(store, clusterings)
+    if not is_url(store.path) or command.startswith("twopass summary"):
+        return command
+    return f"{command.replace(str(store.path), 'STORE')}, and then twopass publish STORE {store.path}"
+
+
+def _next_here(store: Store, clusterings: list[str]) -> str:
     begun = resuming_commands(store)
     if not begun:
         return suggested_command(store, clusterings)

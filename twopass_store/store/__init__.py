@@ -1,21 +1,12 @@
 """The store on disk: created, opened, read and written here, and nowhere else; the only importer of zarr."""
 
 from .arrays import Rows, empty_group, encoded_bytes, ledger_metadata
+from .bucket import Bucket, is_url
 from .job_files import JOB, RECEIPTS, Job, open_jobs, sealed
 from .journal_files import JournalFiles
 from .leaders import LeaderList, leader_positions, led_frames, read_leaders, require_cover
-from .local import CHECKSUM_BYTES, DurableLocalStore, inside
-from .objects import (
-    ObjectPath,
-    connected,
-    files_at,
-    folder_bytes,
-    folder_sizes,
-    is_url,
-    listed,
-    naming_the_service,
-    with_consolidated,
-)
+from .local import CHECKSUM_BYTES, DurableLocalStore, damaged_file, inside, naming_the_file
+from .objects import ObjectPath, with_consolidated
 from .packing import LOSSLESS, Misfit, Packing
 from .places import (
     CHUNK_PREFIX,
@@ -29,6 +20,7 @@ from .places import (
     spec_at,
 )
 from .provenance import identity, note_versions, provenance
+from .published import files_at, folder_sizes
 from .reading import GROWTH, Watch, at_one_state, naming_restart
 from .removal import RemoveResult, remove_clustering, unused_subsets
 from .rename import rename_clustering
@@ -56,6 +48,7 @@ __all__ = [
     "METADATA_FILE",
     "OF_A_CLUSTERING",
     "RECEIPTS",
+    "Bucket",
     "DurableLocalStore",
     "Job",
     "JournalFiles",
@@ -75,12 +68,11 @@ __all__ = [
     "chosen_clustering",
     "chunk_name",
     "clustering_stages",
-    "connected",
+    "damaged_file",
     "discard",
     "empty_group",
     "encoded_bytes",
     "files_at",
-    "folder_bytes",
     "folder_sizes",
     "group_of",
     "identity",
@@ -90,12 +82,11 @@ __all__ = [
     "leader_positions",
     "led_frames",
     "ledger_metadata",
-    "listed",
     "lock_folder",
     "medoids_path",
     "metadata_key",
     "naming_restart",
-    "naming_the_service",
+    "naming_the_file",
     "note_versions",
     "open_jobs",
     "plain_attributes",

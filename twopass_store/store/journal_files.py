@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ..errors import CorruptChunkError, StoreError, TwopassError, limit_of_the_machine
 from ..journal import StageJournal
 from .local import DurableLocalStore, inside
-from .objects import files_at
 from .places import arrays_of, chunk_name, metadata_key, stages_with_arrays
+from .published import files_at
 from .reading import GROWTH
 
 __all__ = ["JournalFiles"]

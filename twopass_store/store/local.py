@@ -18,10 +18,11 @@ from zarr.storage import LocalStore
 
 from ..errors import CorruptChunkError, StoreError, StoreNotFoundError, TwopassError, limit_of_the_machine
 from ..journal import Writer, digest
+from .bucket import is_url
 from .places import CHUNK_PREFIX, METADATA_FILE, metadata_key, spec_at
 from .wall import check_metadata
 
-__all__ = ["DurableLocalStore", "gone", "inside", "naming_the_file"]
+__all__ = ["DurableLocalStore", "damaged_file", "gone", "inside", "naming_the_file"]
 
 CHECKSUM_BYTES = 4
 """Length of the crc32c that each chunk ends with."""
@@ -276,10 +277,12 @@ def naming_the_file(path: Path) -> Iterator[None]:
 
 def damaged_file(path: Path, why: str) -> CorruptChunkError:
     """Return the error that says so."""
-    return CorruptChunkError(
-        f"{path} is damaged: {why}. `twopass verify` tells what else is; `twopass repair` discards it, so "
-        "that it is made anew."
-    )
+    return CorruptChunkError(f"{path} is damaged: {why}. {_mend(path)}.")
+
+
+def _mend(path: Path) -> str:
+    command = "publish` copies it" if is_url(path) else "repair` has it made"
+    return f"`twopass verify` tells what else is; `twopass {command} anew"
 
 
 def gone(path: Path) -> StoreNotFoundError:
@@ -295,7 +298,7 @@ def missing_chunk(path: Path) -> StoreError:
         return gone(path.parent.parent)
     return CorruptChunkError(
         f"{path} is missing: the store is damaged, or the copy of it is incomplete. Copy it again whole; or "
-        "`twopass verify` tells what else is, and `twopass repair` has it made anew."
+        f"{_mend(path)}."
     )
 
 

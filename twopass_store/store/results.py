@@ -15,8 +15,8 @@ from ..journal import Plan
 from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, OUTSIDE, SUBSET
 from .leaders import LeaderList, leader_positions, read_leaders, require_cover
 from .local import DurableLocalStore, missing_chunk
-from .objects import files_at
 from .places import chunk_name
+from .published import files_at
 from .reading import GROWTH, at_one_state, require_no_restart
 from .store import Store, store_path
 

@@ -26,9 +26,11 @@ from ..errors import (
 from ..journal import Plan, StageJournal, Writer, clear_dead
 from ..schema import FORMAT_VERSION, LEDGER, ArraySpec
 from .arrays import Arrays, Rows, array_options
+from .bucket import is_url
 from .local import DurableLocalStore, inside
-from .objects import ObjectPath, files_at, is_url
+from .objects import ObjectPath
 from .places import METADATA_FILE, group_of, metadata_key
+from .published import files_at
 from .reading import GROWTH
 
 __all__ = ["Store", "lock_folder", "medoids_path", "store_path"]
@@ -62,8 +64,8 @@ def store_path(path: str | os.PathLike[str], *, reads: bool = False) -> Path:
         address = ObjectPath(path)
         if not reads:
             raise ConfigError(
-                f"{address} is a published store, which can only be read: work on a store on a disk of this "
-                f"machine, and copy it with `twopass publish STORE {address}`."
+                f"{address} is an address, and there stores can only be read: work on a store in a folder of "
+                f"this machine, and copy it with `twopass publish STORE {address}`."
             )
         return ObjectPath.opened(address)
     home = expanded(path)
