@@ -23,30 +23,16 @@ class Gap:
 def cut(
     linkage: Float64Array, *, n_clusters: int | None = None, cutoff: float | None = None
 ) -> npt.NDArray[np.int32]:
-    """Cluster labels from a linkage, by either the number of clusters or a height.
+    """Labels from scipy's linkage, shape (n_frames − 1, 4), by the number of clusters or a height.
 
-    Parameters
-    ----------
-    linkage
-        scipy's linkage, shape (n_frames − 1, 4).
-    n_clusters
-        Largest number of clusters wanted. Equal heights, and the inversions of centroid and median linkage,
-        may give fewer.
-    cutoff
-        Height up to which clusters are merged, in the unit of the heights.
-
-    Returns
-    -------
-    Labels, shape (n_frames,), from 1, numbered as ``scipy.cluster.hierarchy.fcluster`` numbers them.
+    Returns labels as scipy's ``fcluster`` gives them, shape (n_frames,), from 1. Equal heights, and the
+    inversions of centroid and median linkage, may give fewer clusters than `n_clusters`; `cutoff` is in the
+    unit of the heights.
     """
-    n_frames = len(linkage) + 1
-    if n_frames == 1:
+    if len(linkage) == 0:
         return np.ones(1, dtype=np.int32)
-    if n_clusters is not None:
-        labels = hierarchy.fcluster(linkage, t=n_clusters, criterion="maxclust")
-    else:
-        labels = hierarchy.fcluster(linkage, t=cutoff, criterion="distance")
-    return np.asarray(labels, dtype=np.int32)
+    at, criterion = (cutoff, "distance") if n_clusters is None else (n_clusters, "maxclust")
+    return np.asarray(hierarchy.fcluster(linkage, t=at, criterion=criterion), dtype=np.int32)
 
 
 def number_by_share(
@@ -54,16 +40,8 @@ def number_by_share(
 ) -> tuple[npt.NDArray[np.int32], Int64Array]:
     """Number clusters by their frames: 1 is the largest, and of equals the one with the lower medoid.
 
-    Parameters
-    ----------
-    labels
-        Labels, shape (n_frames,), from 1 without a gap; -1 for noise.
-    medoids
-        Subset indices, shape (n_clusters,): of label 1 first.
-
-    Returns
-    -------
-    Labels and medoids in the new numbers, shapes as given.
+    Takes labels, shape (n_frames,), from 1 without a gap and -1 for noise, and the medoid of each cluster,
+    shape (n_clusters,); returns both in the new numbers.
     """
     largest_first = np.lexsort((medoids, -np.bincount(labels[labels > 0])[1:]))
     number = np.full(len(medoids) + 1, -1, np.int32)
@@ -72,21 +50,10 @@ def number_by_share(
 
 
 def suggest_n_clusters(linkage: Float64Array, *, count: int = 3, largest: int = 20) -> list[Gap]:
-    """Numbers of clusters worth a try: those at the widest gaps between merge heights.
+    """Numbers of clusters worth a try: those at the widest gaps between merge heights of scipy's linkage.
 
-    Parameters
-    ----------
-    linkage
-        scipy's linkage, shape (n_frames − 1, 4).
-    count
-        How many, at most.
-    largest
-        Largest number of clusters considered; the smallest is 2.
-
-    Returns
-    -------
-    Gaps by ascending number of clusters; none where all heights are equal, or for fewer than 3
-    frames.
+    Returns at most `count` gaps, of 2 to `largest` clusters in ascending order; none where all heights are
+    equal, or for fewer than 3 frames.
     """
     n_frames = len(linkage) + 1
     if n_frames < 3:

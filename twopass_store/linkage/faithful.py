@@ -15,12 +15,12 @@ Float32Array = npt.NDArray[np.float32]
 
 def choose_faithful(
     condensed: Float32Array,
-    labels: npt.NDArray[np.int32],
+    labels: npt.NDArray[np.integer],
     medoids: Int64Array,
     *,
     faithfulness: float,
     max_leaders: int,
-    n_threads: int = 1,
+    n_threads: int,
 ) -> list[Int64Array]:
     """Leaders that give most frames their own label back, by a greedy choice.
 
@@ -41,7 +41,7 @@ def choose_faithful(
     with ThreadPoolExecutor(n_threads) as pool:
         while state.n_right < enough and n_leaders < max_leaders:
             gains = state.gains(pool, n_threads)
-            candidates = _best_of_each(gains, labels, len(chosen))
+            candidates = _best_of_each(gains, labels)
             if not candidates:
                 break
             for turn, candidate in enumerate(candidates):
@@ -55,7 +55,7 @@ def choose_faithful(
     return [np.array(each, dtype=np.int64) for each in chosen]
 
 
-def _best_of_each(gains: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], n_clusters: int) -> list[int]:
+def _best_of_each(gains: npt.NDArray[np.int32], labels: npt.NDArray[np.integer]) -> list[int]:
     """Return the frame of most gain in each cluster that has any, the cluster of most gain first."""
     inside = np.flatnonzero((gains > 0) & (labels > 0))
     order = inside[np.lexsort((inside, -gains[inside], labels[inside]))]
@@ -67,7 +67,7 @@ def _best_of_each(gains: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], n
 class _State:
     """Distances of every frame to the nearest leader of its own cluster, and of any other."""
 
-    def __init__(self, condensed: Float32Array, labels: npt.NDArray[np.int32]) -> None:
+    def __init__(self, condensed: Float32Array, labels: npt.NDArray[np.integer]) -> None:
         self._condensed = condensed
         self._labels = np.ascontiguousarray(labels, dtype=np.int32)
         self._own = np.full(labels.size, np.inf, np.float32)

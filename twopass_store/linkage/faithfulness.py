@@ -38,20 +38,10 @@ class Faithfulness:
 def second_pass(
     condensed: Float32Array, leaders: Leaders, *, within: float | None = None
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """The label of every frame of the subset, as the second pass would give it by the leaders.
+    """Labels of the subset's frames as the second pass would give them, and distances to their leaders.
 
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,), float32.
-    leaders
-        At least one leader. The first in their order wins a tie.
-    within
-        The first leader nearer than this takes a frame, the nearest only where there is none.
-
-    Returns
-    -------
-    Labels, and the distances to these leaders, shape (n_frames,) each.
+    Both have the shape (n_frames,). The first leader nearer than `within` takes a frame, the nearest only
+    where there is none, and of equally near ones the first.
     """
     n_frames = count_frames(condensed)
     below = np.float32(0.0 if within is None else within)
@@ -67,14 +57,9 @@ def second_pass(
 
 
 def measure_faithfulness(labels: Labels, given: Labels) -> Faithfulness:
-    """Compare first-pass labels with those that the second pass gives.
+    """Compare first-pass labels with those that the second pass gives, shape (n_frames,) each.
 
-    Parameters
-    ----------
-    labels
-        First-pass labels, shape (n_frames,), from 1 without a gap; -1 for noise, which isn't judged.
-    given
-        Those of the second pass, shape (n_frames,); 0 where a frame isn't judged.
+    Neither noise, -1 in `labels`, nor a frame that is 0 in `given` is judged.
     """
     n_clusters = int(labels.max())
     judged = (given > 0) & (labels > 0)
@@ -105,25 +90,9 @@ def held_out_labels(
 ) -> npt.NDArray[np.int32]:
     """The second pass's labels of frames that had no part in the choice of the leaders.
 
-    Leaders chosen from each half of the subset label the other one.
-
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,), float32.
-    labels
-        First-pass labels, shape (n_frames,), from 1 without a gap; -1 for noise, which is left out.
-    half
-        Which half a frame is in, shape (n_frames,).
-    choose
-        Chooses leaders from the condensed distances of a half and its labels, from 1 without a gap.
-    within
-        As for `second_pass`.
-
-    Returns
-    -------
-    Labels, shape (n_frames,); 0 for a frame whose cluster has no member in the other half, which can't be
-    judged.
+    Leaders chosen from each half of the subset, as `half` says of each frame, label the other one. `choose`
+    takes the condensed distances of a half and its labels, from 1 without a gap. Noise, -1 in `labels`, is
+    left out. Returns labels, shape (n_frames,); 0 for a frame whose cluster has no member in the other half.
     """
     given = np.zeros(labels.size, np.int32)
     for is_chosen_from in (half, ~half):
@@ -144,15 +113,9 @@ def held_out_labels(
 def halves(groups: Labels) -> npt.NDArray[np.bool_]:
     """Split a subset in two, so that neighbours in time fall into one half as far as possible.
 
-    Parameters
-    ----------
-    groups
-        The run or source file of each frame, shape (n_frames,).
-
-    Returns
-    -------
-    Shape (n_frames,). Where there are several groups, each lies in one half as a whole, and the halves are
-    about equal in size; else blocks of a tenth of the frames take turns.
+    `groups` are the run or source file of each frame, shape (n_frames,), as is the result. Where there are
+    several groups, each lies in one half as a whole, and the halves are about equal in size; else blocks of a
+    tenth of the frames take turns.
     """
     names, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if names.size == 1:

@@ -18,17 +18,9 @@ def gromos(condensed: npt.NDArray[np.float32], *, cutoff: float) -> tuple[npt.ND
     out, and the same is done with the rest until nothing is left. In GROMACS (2022), a frame that was taken
     may still be the centre of others.
 
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,), float32. Not modified; O(N) memory besides.
-    cutoff
-        Frames nearer than this are neighbours, in the unit of the distances.
-
-    Returns
-    -------
-    Labels, shape (n_frames,), from 1 in the order in which clusters are found, and the index of each one's
-    centre, shape (n_clusters,). The lowest index wins a tie.
+    Takes condensed distances, shape (n_pairs,), and O(N) memory besides. Returns labels, shape (n_frames,),
+    from 1 in the order in which clusters are found, and the index of each one's centre, shape (n_clusters,).
+    The lowest index wins a tie.
 
     References
     ----------
@@ -59,17 +51,9 @@ def gromos_of_pairs(
 ) -> Int64Array:
     """Go on with `gromos` where all pairs of neighbours are known that are left.
 
-    Parameters
-    ----------
-    pairs
-        Called twice: gives them in parts, frame indices of shape (n_pairs, 2), each pair once.
-    labels
-        Shape (n_frames,): 0 where a frame is left. Those are filled in, in the order of clusters from the
-        largest label on.
-
-    Returns
-    -------
-    Index of the centre of each cluster found, shape (n_clusters,).
+    `pairs` is called twice, and gives them in parts: frame indices, shape (n_pairs, 2), each pair once.
+    `labels`, shape (n_frames,), are filled in where they are 0, from the largest label on. Returns the index
+    of the centre of each cluster found.
     """
     n_frames = len(labels)
     n_neighbours = np.zeros(n_frames, np.int32)

@@ -17,26 +17,13 @@ class Joining:
     the largest (complete), or the mean by the weights that the tree gives them (weighted). Who joined is a
     member for those who follow, and has for weighted linkage half the weight, as a cluster merged last.
 
-    Parameters
-    ----------
-    linkage
-        scipy's linkage, shape (n_frames − 1, 4), whose heights ascend.
-    labels
-        Labels of its frames by the cut, shape (n_frames,), from 1.
-    method
-        One of `HEIGHT_IS_RMSD`.
-    cutoff
-        Height of the cut. If None, that of the highest merge below the cut, the least that gives these
-        labels.
+    Takes scipy's linkage by one of `HEIGHT_IS_RMSD`, shape (n_frames − 1, 4), the labels of its frames by the
+    cut, shape (n_frames,), from 1, and the height of the cut. If that is None, it is that of the highest
+    merge below the cut, the least that gives these labels.
     """
 
     def __init__(
-        self,
-        linkage: Float64Array,
-        labels: npt.NDArray[np.int32],
-        *,
-        method: str,
-        cutoff: float | None,
+        self, linkage: Float64Array, labels: npt.NDArray[np.int32], *, method: str, cutoff: float | None
     ) -> None:
         n_frames = len(labels)
         merges = linkage[: n_frames - int(labels.max())]
@@ -50,12 +37,9 @@ class Joining:
         self._weight = weight[:n_frames]
 
     def label_of(self, distances: npt.NDArray[np.floating]) -> int:
-        """Return the label of a further frame, from its distances to the tree's frames and those that joined.
+        """Return the label of a further frame, from its distances (nm) to all members, shape (n_members,).
 
-        Parameters
-        ----------
-        distances
-            Shape (n_members,), nm: the frames of the tree first, then the others in their order.
+        These are the frames of the tree, then those that joined, in their order.
         """
         n_clusters = int(self._label.max()) + 1
         if self._method in ("average", "weighted"):

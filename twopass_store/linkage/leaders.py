@@ -10,18 +10,12 @@ from ..errors import ConfigError
 from ._passes import add_row_to_sums, copy_row
 from .faithful import choose_faithful
 
-__all__ = [
-    "FAITHFUL_PER_CLUSTER",
-    "Leaders",
-    "choose_leaders",
-    "choose_medoids",
-    "choosing_bytes",
-]
+__all__ = ["FAITHFUL_PER_CLUSTER", "Leaders", "choose_leaders", "choose_medoids", "choosing_bytes"]
 
 FAITHFUL_PER_CLUSTER = 5
 """Leaders of a cluster, on average, that ``"faithful"`` takes at most by default."""
 
-Distances = npt.NDArray[np.floating]
+Distances = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.integer]
 
 
@@ -36,21 +30,9 @@ class Leaders:
 def choose_medoids(condensed: Condensed, labels: Labels) -> Int64Array:
     """The medoid of every cluster: the member with the smallest sum of distances to the others.
 
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,). O(N) memory besides.
-    labels
-        Labels, shape (n_frames,), from 1 without a gap; -1 for noise.
-
-    Returns
-    -------
-    Subset indices, shape (n_clusters,): of label 1 first. The lowest index wins a tie.
-
-    Raises
-    ------
-    ConfigError
-        If a distance isn't finite.
+    Takes condensed distances, shape (n_pairs,), and labels, shape (n_frames,), from 1 without a gap and -1
+    for noise. Returns subset indices, shape (n_clusters,), of label 1 first; the lowest index wins a tie.
+    Raises a `ConfigError` if a distance within a cluster isn't finite.
     """
     sums = np.zeros(labels.size)
     narrow = np.ascontiguousarray(labels, dtype=np.int32)
@@ -82,8 +64,7 @@ def choose_leaders(
     Parameters
     ----------
     condensed
-        Condensed distances, shape (n_pairs,); float32 for ``"faithful"`` and ``"centres"``. Not looked at for
-        ``"random"``.
+        Condensed distances, shape (n_pairs,), float32. Not looked at for ``"random"``.
     labels
         Labels, shape (n_frames,), from 1 without a gap; -1 for noise.
     method
@@ -95,8 +76,6 @@ def choose_leaders(
         the cutoff, which is the frame that `gromos` took out with them; the lowest index wins a tie.
     per_cluster
         Leaders of a cluster by ``"medoid"`` and ``"random"``; one with fewer members gives them all.
-    seed
-        Seed of the draw, 0 or more.
     faithfulness, max_leaders
         Of ``"faithful"``: the share of labels brought back that is enough, and how many leaders there may
         be of all clusters together, `FAITHFUL_PER_CLUSTER` times the number of clusters if None.
@@ -104,33 +83,25 @@ def choose_leaders(
         Of ``"centres"``, as for `gromos`.
     medoids
         What `choose_medoids` gives for these labels, if it is known already.
-    n_threads
-        Threads of ``"faithful"``. The result doesn't depend on them.
 
     Raises
     ------
     ConfigError
         If there may be fewer leaders than clusters, or a distance isn't finite.
     """
-    if method in ("faithful", "medoid"):
-        medoids = choose_medoids(condensed, labels) if medoids is None else medoids
-    if method == "faithful":
-        assert medoids is not None
-        chosen = choose_faithful(
-            np.asarray(condensed, np.float32),
-            np.ascontiguousarray(labels, dtype=np.int32),
-            medoids,
-            faithfulness=faithfulness,
-            max_leaders=_most(max_leaders, len(medoids)),
-            n_threads=n_threads,
-        )
-    elif method == "medoid":
-        assert medoids is not None
-        chosen = _farthest_first(condensed, labels, medoids, per_cluster=per_cluster)
-    elif method == "centres":
-        chosen = _centres(np.asarray(condensed, np.float32), labels, below=np.float32(cutoff))
-    else:
+    if method == "random":
         chosen = _draw(labels, per_cluster=per_cluster, seed=seed)
+    elif method == "centres":
+        chosen = _centres(condensed, labels, below=np.float32(cutoff))
+    else:
+        medoids = choose_medoids(condensed, labels) if medoids is None else medoids
+        if method == "medoid":
+            chosen = _farthest_first(condensed, labels, medoids, per_cluster=per_cluster)
+        else:
+            most = _most(max_leaders, len(medoids))
+            chosen = choose_faithful(
+                condensed, labels, medoids, faithfulness=faithfulness, max_leaders=most, n_threads=n_threads
+            )
     return Leaders(
         subset_index=np.concatenate(chosen),
         label=np.repeat(np.arange(1, len(chosen) + 1, dtype=np.int32), [each.size for each in chosen]),
@@ -179,7 +150,7 @@ def _farthest_first(
     return [np.array(each, dtype=np.int64) for each in chosen]
 
 
-def _centres(condensed: npt.NDArray[np.float32], labels: Labels, *, below: np.float32) -> list[Int64Array]:
+def _centres(condensed: Distances, labels: Labels, *, below: np.float32) -> list[Int64Array]:
     n_neighbours, row = np.empty(labels.size, np.int64), np.empty(labels.size, np.float32)
     for frame in range(labels.size):
         copy_row(condensed, frame, row)

@@ -26,22 +26,10 @@ def link_in_place(distances: Float64Array, *, method: str) -> Float64Array:
     1e-12; scipy needs a copy of the distances besides. Only where average, ward, centroid or median linkage
     of distances on a coarse grid leaves several pairs equally near may the order of those merges differ.
 
-    Parameters
-    ----------
-    distances
-        Condensed distances, shape (n_pairs,), float64, contiguous. Useless afterwards.
-    method
-        One of scipy's methods, see `LINKAGE_METHODS`.
-
-    Returns
-    -------
+    Takes condensed distances, shape (n_pairs,), float64, contiguous, and one of `LINKAGE_METHODS`. Returns
     scipy's linkage, shape (n_frames − 1, 4): two cluster ids, height (in the unit of the distances only for
-    `HEIGHT_IS_RMSD`), number of frames. Without a pair it is empty.
-
-    Raises
-    ------
-    ConfigError
-        If the distances aren't a condensed matrix of finite, non-negative numbers.
+    `HEIGHT_IS_RMSD`), number of frames. Raises a `ConfigError` if the distances aren't a condensed matrix of
+    finite numbers from 0.
     """
     n_frames = count_frames(distances)
     require_finite(distances)
@@ -66,26 +54,11 @@ def link_rows(condensed: npt.NDArray[Any], *, method: str, n_threads: int = 1) -
 
     This is what scipy does when it is given a square matrix: two frames are close if their distances to
     all frames are alike. The heights are Euclidean distances between rows, not RMSDs. It takes O(N³) time:
-    some four minutes for 10,000 frames on one thread.
+    some four minutes for 10,000 frames on one thread. The result doesn't depend on the number of threads.
 
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,), float32 or float64. Not modified.
-    method
-        One of scipy's methods, see `LINKAGE_METHODS`.
-    n_threads
-        Threads for the distances between rows. The result doesn't depend on it.
-
-    Returns
-    -------
-    Linkage, shape (n_frames − 1, 4), equal to ``scipy.cluster.hierarchy.linkage(square, method)`` of the
-    float64 square matrix with a diagonal of 0, as far as that of `link_in_place` is.
-
-    Raises
-    ------
-    ConfigError
-        If the distances aren't a condensed matrix of finite, non-negative numbers.
+    Takes condensed distances, float32 or float64, and leaves them as they are. The linkage equals that of
+    ``scipy.cluster.hierarchy.linkage(square, method)`` of the float64 square matrix with a diagonal of 0, as
+    far as that of `link_in_place` does, which also says what is raised.
     """
     n_frames = count_frames(condensed)
     require_finite(condensed)

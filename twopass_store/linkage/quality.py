@@ -58,13 +58,8 @@ def assess_cuts(condensed: Float32Array, cuts: Sequence[Labels]) -> list[CutQual
     Sums of squares are those of pairs, over the size of the cluster: for distances between vectors, they are
     the sums of squares about the means; the RMSD has no means, but pairs it has.
 
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,), float32. Besides them, O(N K) memory for K clusters of the
-        finest cut, where the cuts are those of one tree.
-    cuts
-        Labels, shape (n_frames,) each, from 1 without a gap.
+    Takes condensed distances, shape (n_pairs,), and labels by each cut, shape (n_frames,), from 1 without a
+    gap; O(N K) memory for K clusters of the finest cut, if the cuts are those of one tree.
 
     References
     ----------
@@ -144,14 +139,8 @@ def _davies_bouldin(condensed: Float32Array, sums: Float64Array, own: Int64Array
 def cophenetic_correlation(condensed: Float32Array, linkage: Float64Array) -> float:
     """Correlation of the distances with the heights at which pairs are joined; NaN if either is constant.
 
-    It equals that of ``scipy.cluster.hierarchy.cophenet``, which needs six times the distances' memory.
-
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,), float32. Besides them, O(N) memory.
-    linkage
-        scipy's linkage, shape (n_frames − 1, 4).
+    It equals that of ``scipy.cluster.hierarchy.cophenet``, which needs six times the distances' memory; this
+    needs O(N) beside them. Takes them condensed, shape (n_pairs,), and scipy's linkage.
     """
     n_frames = count_frames(condensed)
     if n_frames < 3:
@@ -177,12 +166,7 @@ def cophenetic_correlation(condensed: Float32Array, linkage: Float64Array) -> fl
 
 
 def adjusted_rand(first: Labels, second: Labels) -> float:
-    """Hubert and Arabie's adjusted Rand index of two labellings: 1 if alike, about 0 if by chance.
-
-    Parameters
-    ----------
-    first, second
-        Labels of the same frames, shape (n_frames,).
+    """Adjusted Rand index of two labellings of the same frames: 1 if alike, about 0 if by chance.
 
     References
     ----------

@@ -26,29 +26,11 @@ _PROCESS_BYTES = 160 << 20
 """Python with the libraries, before it has any distances."""
 
 
-def hdbscan(condensed: Float32Array, *, min_cluster_size: int, min_samples: int | None = None) -> Labels:
-    """Density-based clusters, by scikit-learn's ``HDBSCAN``.
+def hdbscan(condensed: Float32Array, *, min_cluster_size: int, min_samples: int | None) -> Labels:
+    """Density-based clusters, by scikit-learn's ``HDBSCAN``, whose parameters these are.
 
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,), float32.
-    min_cluster_size
-        Frames that a group needs to be a cluster.
-    min_samples
-        Frames in the neighbourhood that tells the density at a frame, itself included; `min_cluster_size` if
-        None.
-
-    Returns
-    -------
-    Labels, shape (n_frames,), from 1; -1 for noise.
-
-    Raises
-    ------
-    ConfigError
-        If the distances aren't finite.
-    WorkerError
-        If the process ended before it was done.
+    Takes condensed distances, shape (n_pairs,); returns labels, shape (n_frames,), from 1 and -1 for noise.
+    Raises a `ConfigError` if the distances aren't finite, and a `WorkerError` if the process dies.
 
     References
     ----------
@@ -62,23 +44,9 @@ def hdbscan(condensed: Float32Array, *, min_cluster_size: int, min_samples: int 
 def kmedoids(condensed: Float32Array, *, n_clusters: int, seed: int) -> tuple[Labels, Int64Array]:
     """Clusters around medoids whose frames are nearest to their own, by ``kmedoids.fasterpam``.
 
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,), float32.
-    n_clusters
-        Number of medoids. Of medoids at distance 0 but one has a cluster.
-    seed
-        Of the medoids to begin with, and of the order in which frames are tried.
-
-    Returns
-    -------
-    Labels, shape (n_frames,), from 1, and the index of each one's medoid, shape (n_clusters,).
-
-    Raises
-    ------
-    ConfigError, WorkerError
-        As in `hdbscan`.
+    Returns labels, shape (n_frames,), from 1, and the index of each one's medoid, shape (n_clusters,). Of
+    medoids at distance 0 but one has a cluster. `seed` is that of the medoids to begin with, and of the order
+    in which frames are tried. Takes distances and raises errors as `hdbscan` does.
 
     References
     ----------

@@ -36,29 +36,13 @@ def stability_of_cuts(
 ) -> list[float]:
     """How alike two interleaved halves of the subset are cut, for several numbers of clusters.
 
-    Each half is linked and cut by itself. Then every frame takes over the label of the frame of the other
-    half that is nearest to it, and these labels are compared with its half's own.
+    Each half is linked, by scipy's `method` and on `rows` of the square matrix or not, and cut by itself.
+    Then every frame takes over the label of the frame of the other half that is nearest to it, and these
+    labels are compared with its half's own.
 
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,), float32. Besides them, once again half of their memory.
-    method, rows
-        As the tree was linked: scipy's method, and whether on the rows of the square matrix.
-    n_clusters
-        Numbers of clusters.
-    n_threads
-        Threads of `link_rows`.
-
-    Returns
-    -------
-    Adjusted Rand indices, the mean of both directions; NaN if a half has too few frames, or fewer than
-    two clusters.
-
-    Raises
-    ------
-    ConfigError
-        If there are fewer than 4 frames.
+    Takes condensed distances, shape (n_pairs,), and half of their memory besides. Returns adjusted Rand
+    indices, the mean of both directions; NaN if a half has too few frames, or fewer than two clusters. Raises
+    a `ConfigError` if there are fewer than 4 frames.
 
     References
     ----------
