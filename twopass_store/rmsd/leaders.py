@@ -31,26 +31,14 @@ MAX_WIDTH = 8 * 3 * LANES
 class PreparedLeaders:
     """Leaders as the kernels want them; made by `prepare_leaders`, shared freely between threads.
 
-    Attributes
-    ----------
-    rows
-        Centred (and weighted) positions, shape (n_leaders * n_permutations, 3, n_atoms), nm: each leader by
-        each permutation of equivalent atoms.
-    traces
-        Σ|y|² of each row, shape (n_leaders * n_permutations,), nm².
-    columns, column_traces
-        The same in float32, in blocks; no blocks if frames are compared without a fit.
-    n_frame_atoms
-        Atoms of a frame; more than ``n_atoms`` if frames are superposed by others than those compared.
-    metric
-        How frames are compared with them.
+    A row is a leader by one of the permutations of equivalent atoms, those of the first leader first.
     """
 
-    rows: Float64Array
-    traces: Float64Array
-    columns: npt.NDArray[np.float32]
+    rows: Float64Array  # centred and weighted positions, shape (n_rows, 3, n_atoms), nm
+    traces: Float64Array  # Σ|y|² of each row, nm²
+    columns: npt.NDArray[np.float32]  # the rows in blocks; none if frames are compared without a fit
     column_traces: npt.NDArray[np.float32]
-    n_frame_atoms: int
+    n_frame_atoms: int  # of a frame: more than `n_atoms` if it is superposed by others than those compared
     metric: Metric
 
     @property
@@ -73,41 +61,19 @@ class PreparedLeaders:
         """Atoms that are compared."""
         return int(self.rows.shape[2])
 
-    @property
-    def nbytes(self) -> int:
-        """Memory held, in bytes."""
-        return sum(a.nbytes for a in (self.rows, self.traces, self.columns, self.column_traces))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """The leader of each frame: the nearest, or the first that is near enough.
+    """The leader of each frame: the nearest, or the first that is near enough."""
 
-    Attributes
-    ----------
-    index
-        Leader index, shape (n_frames,), int32; -1 for a frame that isn't finite.
-    rmsd
-        Distance to it, shape (n_frames,), float32, nm; NaN for a frame that isn't finite.
-    """
-
-    index: npt.NDArray[np.int32]
-    rmsd: npt.NDArray[np.float32]
+    index: npt.NDArray[np.int32]  # of the leader, shape (n_frames,); -1 if the frame isn't finite
+    rmsd: npt.NDArray[np.float32]  # to it, shape (n_frames,), nm; NaN if the frame isn't finite
 
 
 def prepare_leaders(xyz: npt.ArrayLike, metric: Metric | None = None) -> PreparedLeaders:
-    """Centre leaders and lay them out, once for many calls.
+    """Centre leaders, shape (n_leaders, n_atoms, 3), nm, and lay them out, once for many calls.
 
-    Parameters
-    ----------
-    xyz
-        Leader positions, shape (n_leaders, n_atoms, 3), nm. Copied, not modified.
-    metric
-        How frames are compared with them; by minimal RMSD if None.
-
-    Returns
-    -------
-    The prepared leaders, in the same order.
+    Frames are compared with them by minimal RMSD if `metric` is None.
 
     Raises
     ------
@@ -163,13 +129,10 @@ def nearest_leaders(
 ) -> Nearest:
     """Nearest leader of every frame, by the metric that the leaders were prepared for.
 
-    Runs on the calling thread and releases the GIL. Neither the cutting of frames into calls nor the number
-    of threads that call changes a bit of the result.
-
     Parameters
     ----------
     xyz
-        Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted. Not modified.
+        Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted.
     leaders
         From `prepare_leaders`.
     first_within
@@ -197,27 +160,10 @@ def nearest_leaders(
 
 
 def best_permutations(xyz: npt.ArrayLike, reference: npt.ArrayLike, metric: Metric) -> npt.NDArray[np.int32]:
-    """Permutation of a reference's equivalent atoms that is nearest to each frame.
+    """Permutation of a reference's equivalent atoms, shape (n_atoms, 3), that is nearest to each frame.
 
-    Parameters
-    ----------
-    xyz
-        Positions, shape (n_frames, n_atoms, 3), nm. Not modified.
-    reference
-        Positions, shape (n_atoms, 3), nm. Not modified.
-    metric
-        How they are compared.
-
-    Returns
-    -------
-    Index into ``metric.permutations``, shape (n_frames,); -1 for a frame that isn't finite.
-
-    Raises
-    ------
-    TopologyMismatchError
-        If the atom counts differ.
-    NonFiniteError
-        If the reference isn't finite.
+    Returns indices into ``metric.permutations``, shape (n_frames,); -1 for a frame that isn't finite. Raises
+    what `prepare_leaders` and `nearest_leaders` raise.
     """
     prepared = prepare_leaders(np.asarray(reference)[np.newaxis], metric)
     return _nearest(as_positions(xyz, n_atoms=prepared.n_frame_atoms), prepared).index
@@ -226,32 +172,11 @@ def best_permutations(xyz: npt.ArrayLike, reference: npt.ArrayLike, metric: Metr
 def nearest_other_leaders(
     xyz: npt.ArrayLike, leaders: PreparedLeaders, leader_label: npt.ArrayLike, label: npt.ArrayLike
 ) -> Nearest:
-    """Nearest leader of every frame among those of other labels than its own.
+    """Nearest leader of every frame among those of other labels than its own, as `nearest_leaders` finds it.
 
-    It tells how sure a label is. The promises are those of `nearest_leaders`.
-
-    Parameters
-    ----------
-    xyz
-        Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted. Not modified.
-    leaders
-        From `prepare_leaders`.
-    leader_label
-        Label of each leader, shape (n_leaders,), from 0.
-    label
-        Label of each frame, shape (n_frames,), from 0; -1 for a frame that has none, and is passed over.
-
-    Returns
-    -------
-    Index and distance, the lowest index of equals; -1 and NaN for a frame that has no label or isn't finite,
-    and if all leaders have the frame's label.
-
-    Raises
-    ------
-    TopologyMismatchError
-        If the atom counts differ.
-    ConfigError
-        If the labels don't fit to leaders or frames.
+    Labels are from 0, shapes (n_leaders,) and (n_frames,); -1 for a frame that has none. The index is -1 and
+    the distance NaN for a frame that has no label or isn't finite, and if all leaders have its label. Raises
+    a `ConfigError` if the labels don't fit to leaders or frames.
     """
     positions = as_positions(xyz, n_atoms=leaders.n_frame_atoms)
     of_leaders = np.ascontiguousarray(leader_label, np.int32)

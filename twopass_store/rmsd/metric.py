@@ -21,17 +21,6 @@ MIN_WIDTH_NM = 1e-3
 class Alignment:
     """One superposition of every frame on a reference, by some of its atoms, before others are compared.
 
-    Attributes
-    ----------
-    fitted
-        Atoms to superpose, indices into the atoms of a frame, shape (n_fitted,).
-    measured
-        Atoms whose RMSD is taken, likewise, shape (n_measured,).
-    reference
-        Positions of the fitted atoms in the reference, shape (n_fitted, 3), nm.
-    weights
-        Of the fitted atoms, such as their masses, shape (n_fitted,); equal if None.
-
     Raises
     ------
     ConfigError
@@ -42,10 +31,10 @@ class Alignment:
         If the shapes don't fit.
     """
 
-    fitted: IndexArray
-    measured: IndexArray
-    reference: Float64Array
-    weights: Float64Array | None = None
+    fitted: IndexArray  # atoms to superpose, indices into those of a frame
+    measured: IndexArray  # atoms whose RMSD is taken, likewise
+    reference: Float64Array  # positions of the fitted atoms, shape (n_fitted, 3), nm
+    weights: Float64Array | None = None  # of the fitted atoms, such as their masses; equal if None
 
     def __post_init__(self) -> None:
         for name, kind in (("fitted", np.int64), ("measured", np.int64), ("reference", np.float64)):
@@ -113,13 +102,7 @@ class Metric:
             object.__setattr__(self, "weights", checked_weights(self.weights, np.size(self.weights)))
 
     def n_measured(self, n_atoms: int) -> int:
-        """Atoms compared in frames of ``n_atoms`` atoms.
-
-        Raises
-        ------
-        TopologyMismatchError
-            If weights or indices don't fit to so many atoms.
-        """
+        """Count the atoms compared in frames of so many; a `TopologyMismatchError` if they don't fit."""
         compared = n_atoms
         if self.alignment is not None:
             compared = self.alignment.measured.size

@@ -34,40 +34,22 @@ class PackedFrames:
 
 
 class NearFrames:
-    """Tells which pairs of frames are nearer than a cutoff, exactly as their distances in float32 would.
+    """Tells which pairs of frames are nearer than a cutoff (nm), exactly as their distances in float32 would.
 
-    Prepared once; then many threads may use one instance.
-
-    Parameters
-    ----------
-    cutoff
-        Frames nearer than this are near, nm.
-    origin
-        Any frame of the set, shape (n_atoms, 3), nm. Positions as they are, without a fit, are taken from
-        there: far from the origin, rounding would leave every pair open.
-    metric
-        How two frames are compared; by minimal RMSD if None.
-
-    Raises
-    ------
-    TopologyMismatchError
-        If the metric is of other atoms.
+    Prepared once; then many threads may use one instance. `origin` is any frame of the set, shape (n_atoms,
+    3), nm: positions that are compared without a fit are taken from there, since far from the origin rounding
+    would leave every pair open.
     """
 
-    def __init__(self, cutoff: float, origin: npt.ArrayLike, metric: Metric | None = None) -> None:
-        self._metric = metric or Metric()
+    def __init__(self, cutoff: float, origin: npt.ArrayLike, metric: Metric) -> None:
+        self._metric = metric
         self._below = np.float32(cutoff)
         first = as_positions(np.asarray(origin)[np.newaxis])
-        self._n_atoms = self._metric.n_measured(first.shape[1])
-        self._shift = np.zeros((1, 3, 1, self._n_atoms))
+        self.n_atoms = metric.n_measured(first.shape[1])  # that are compared
+        self._shift = np.zeros((1, 3, 1, self.n_atoms))
         if not self._metric.fit:
             pack(first, self._metric, self._shift, np.empty(1))
             np.nan_to_num(self._shift, copy=False, posinf=0.0, neginf=0.0)
-
-    @property
-    def n_atoms(self) -> int:
-        """Number of atoms that are compared."""
-        return self._n_atoms
 
     def pack(self, xyz: npt.NDArray[Any], frame: Int64Array, *, lanes: int = LANES) -> PackedFrames:
         """Lay frames out, shape (n_frames, n_atoms, 3), nm, with their indices, shape (n_frames,).
@@ -75,7 +57,7 @@ class NearFrames:
         Rows may have fewer lanes, such as 1 if there is but one: so many are multiplied at once.
         """
         n_blocks = -(-len(xyz) // lanes)
-        blocks = np.zeros((n_blocks, 3, lanes, self._n_atoms))
+        blocks = np.zeros((n_blocks, 3, lanes, self.n_atoms))
         traces = np.full(n_blocks * lanes, np.nan)
         pack(as_positions(xyz), self._metric, blocks, traces[: len(xyz)])
         return PackedFrames(frame, blocks, *self._multiplied(blocks, traces))
@@ -83,22 +65,19 @@ class NearFrames:
     def _multiplied(self, blocks: Float64Array, traces: Float64Array) -> tuple[Float32Array, Float64Array]:
         """Return what is multiplied in float32, and its Σ|x|²; NaN stays."""
         if self._metric.fit:
-            return blocks.astype(np.float32).reshape(-1, self._n_atoms), traces
-        shifted = (blocks - self._shift).swapaxes(1, 2).reshape(-1, 3 * self._n_atoms)
+            return blocks.astype(np.float32).reshape(-1, self.n_atoms), traces
+        shifted = (blocks - self._shift).swapaxes(1, 2).reshape(-1, 3 * self.n_atoms)
         return shifted.astype(np.float32), np.square(shifted).sum(axis=1) + 0.0 * traces
 
     def marks(self, rows: PackedFrames, columns: PackedFrames) -> Iterator[tuple[slice, Marks]]:
-        """Yield which columns are near to some of the rows, block by block of rows.
+        """Yield a slice of the rows, and 1 where a row and a column are near, shape (n_rows, n_columns).
 
-        Returns
-        -------
-        A slice of the rows, and 1 where a pair is near, else 0, shape (n_rows of it, n_columns), which is
-        overwritten by the next; a frame that isn't finite is near to none. A frame is near to itself.
+        The marks are overwritten by the next. A frame is near to itself, and one that isn't finite to none.
         """
         lanes, width = rows.blocks.shape[2], len(rows.singles) // len(rows.blocks)
         products = np.empty((width, len(columns.singles)), np.float32)
         marks = np.empty((lanes, len(columns.blocks) * LANES), np.uint8)
-        orders = self._metric.orders(self._n_atoms)
+        orders = self._metric.orders(self.n_atoms)
         of_one = marks if len(orders) == 1 else marks.copy()
         for block, row in enumerate(rows.blocks):
             part = slice(block * lanes, min((block + 1) * lanes, len(rows)))

@@ -17,15 +17,13 @@ __all__ = ["PairwiseRmsd"]
 class PairwiseRmsd:
     """RMSDs between frames, as ranges of scipy's condensed vector.
 
-    Prepared once; then many threads may call `pairs` on one instance. Only the packed copy is kept: ``xyz``
-    may be released or changed afterwards.
+    Prepared once; then many threads may call `pairs` on one instance. Only a packed copy of the frames is
+    kept. They are compared by minimal RMSD if `metric` is None.
 
     Parameters
     ----------
     xyz
-        Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted. Not modified.
-    metric
-        How two frames are compared; by minimal RMSD if None.
+        Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted.
 
     Raises
     ------
@@ -37,44 +35,24 @@ class PairwiseRmsd:
         positions = as_positions(xyz)
         metric = metric or Metric()
         self._metric = metric
-        self._n_frames, self._n_atoms = int(positions.shape[0]), metric.n_measured(positions.shape[1])
+        self.n_frames, self.n_atoms = int(positions.shape[0]), metric.n_measured(positions.shape[1])
+        self.n_pairs = self.n_frames * (self.n_frames - 1) // 2
         columns = COLUMNS if metric.fit else 1
-        n_blocks = -(-self._n_frames // columns)
-        self._blocks = np.zeros((n_blocks, 3, columns, self._n_atoms))
+        n_blocks = -(-self.n_frames // columns)
+        self._blocks = np.zeros((n_blocks, 3, columns, self.n_atoms))
         self._traces = np.full(n_blocks * columns, np.nan)
-        pack(positions, metric, self._blocks, self._traces[: self._n_frames])
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames."""
-        return self._n_frames
-
-    @property
-    def n_atoms(self) -> int:
-        """Number of atoms that are compared."""
-        return self._n_atoms
-
-    @property
-    def n_pairs(self) -> int:
-        """Length of the condensed vector, n_frames * (n_frames - 1) / 2."""
-        return self._n_frames * (self._n_frames - 1) // 2
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held, in bytes."""
-        return self._blocks.nbytes + self._traces.nbytes
+        pack(positions, metric, self._blocks, self._traces[: self.n_frames])
 
     def pairs(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Distances of a half-open range of the condensed vector.
 
-        Runs on the calling thread and releases the GIL. Any cutting into ranges gives the same bits. Ranges
-        of many rows are the fast ones: a tile sets 16 rows against 16 columns.
+        Any cutting into ranges gives the same bits. Ranges of many rows are the fast ones, since tiles are
+        computed whole.
 
         Parameters
         ----------
         start, stop
-            Indices into the condensed vector, in the order of `scipy.spatial.distance.squareform`: i < j,
-            j fastest.
+            Indices into scipy's condensed vector: i < j, j fastest.
 
         Returns
         -------
@@ -87,13 +65,13 @@ class PairwiseRmsd:
         """
         if not 0 <= start <= stop <= self.n_pairs:
             raise ConfigError(
-                f"Pairs {start} to {stop} were asked for, but {self._n_frames} frames have {self.n_pairs} "
+                f"Pairs {start} to {stop} were asked for, but {self.n_frames} frames have {self.n_pairs} "
                 "pairs: give 0 <= start <= stop <= n_pairs."
             )
         out = np.empty(stop - start, np.float32)
         if not out.size:
             return out
-        first, *others = self._metric.orders(self._n_atoms)
+        first, *others = self._metric.orders(self.n_atoms)
         self._fill(start, first, out)
         other = np.empty_like(out) if others else out
         for order in others:
@@ -102,9 +80,9 @@ class PairwiseRmsd:
         return out
 
     def _fill(self, start: int, order: npt.NDArray[np.int64], out: npt.NDArray[np.float32]) -> None:
-        of_pairs = self._blocks, self._traces, self._n_frames, start, self._row_of(start), order
+        of_pairs = self._blocks, self._traces, self.n_frames, start, self._row_of(start), order
         if self._metric.fit:
-            left, products = np.empty((3 * ROWS, self._n_atoms)), np.empty((3 * ROWS, 3 * COLUMNS))
+            left, products = np.empty((3 * ROWS, self.n_atoms)), np.empty((3 * ROWS, 3 * COLUMNS))
             with one_blas_thread():
                 condensed_fitted(*of_pairs, left, products, out)
         else:
@@ -113,4 +91,4 @@ class PairwiseRmsd:
     def _row_of(self, pair: int) -> int:
         """Row i of a pair, in exact integers: counted from the end, rows have 1, 2, 3, … pairs."""
         after = self.n_pairs - 1 - pair
-        return self._n_frames - 2 - (math.isqrt(8 * after + 1) - 1) // 2
+        return self.n_frames - 2 - (math.isqrt(8 * after + 1) - 1) // 2

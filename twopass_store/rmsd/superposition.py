@@ -31,10 +31,8 @@ def superpose(
 
     Parameters
     ----------
-    xyz
-        Positions, shape (n_frames, n_atoms, 3), nm. Not modified.
-    reference
-        Positions of the reference, shape (n_atoms, 3), nm. Not modified.
+    xyz, reference
+        Positions, shapes (n_frames, n_atoms, 3) and (n_atoms, 3), nm.
     atom_indices
         Atoms to fit on, shape (n_fitted,); all if None.
     weights
