@@ -13,24 +13,26 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import ClusterConfig
 from ..errors import StoreWriteError
-from ..executors import ThreadExecutor
+from ..executors import ThreadExecutor, available_cpus, memory_budget, require_within
 from ..linkage import gromos_of_pairs, gromos_of_pairs_bytes
+from ..metric import ClusterMetric
 from ..partition import FrameRange
 from ..progress import Progress
-from ..rmsd import NearFrames, PackedFrames
+from ..rmsd import NearFrames, PackedFrames, near_bytes
 from ..store import Store
+from .state import COUNT, LIST, TAKE, StoredState
 
-__all__ = ["AllFrames", "Checkpoint", "PositionFile", "State", "tile_frames"]
+__all__ = ["AllFrames", "PositionFile", "affordable", "tile_frames"]
 
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
@@ -44,65 +46,11 @@ MAX_ROWS, MAX_COLUMNS, LEAST = 2048, 512, 64
 TASKS_AT_ONCE = 32
 """Tasks of each thread between two moments at which the state may be saved."""
 
-COUNT, TAKE, LIST = range(3)
+LIST_BYTES = 64 << 20
+"""Least memory for lists of neighbours; more is taken where there is more."""
 
 MEMBER, CENTRE = -1, -2
 """Numbers of neighbours of frames that were taken."""
-
-
-@dataclass(slots=True, eq=False)
-class State:
-    """How far it has come.
-
-    `row` are rows that are done, among all frames, the members of the last cluster, or the frames left;
-    `column` the columns that are done for the rows that come next. `n_neighbours` are counted so far among
-    the frames left, the frame itself included; `labels` are 0 while a frame is left, -1 if it isn't finite.
-    """
-
-    phase: int
-    row: int
-    column: int
-    n_listed: int
-    n_neighbours: Int32Array
-    labels: Int32Array
-
-    @staticmethod
-    def size(n_frames: int) -> int:
-        """Return the length of `to_array`."""
-        return 4 + 2 * n_frames
-
-    @classmethod
-    def begin(cls, n_frames: int) -> "State":
-        """Return the state before anything is done."""
-        return cls(COUNT, 0, 0, 0, np.zeros(n_frames, np.int32), np.zeros(n_frames, np.int32))
-
-    @classmethod
-    def from_array(cls, values: Int32Array) -> "State":
-        """Return what `to_array` was made from."""
-        n_neighbours, labels = values[4:].reshape(2, -1).copy()
-        phase, row, column, n_listed = values[:4].tolist()
-        return cls(phase, row, column, n_listed, n_neighbours, labels)
-
-    def to_array(self) -> Int32Array:
-        """Return it as numbers."""
-        cursor = np.array([self.phase, self.row, self.column, self.n_listed], np.int32)
-        return np.concatenate([cursor, self.n_neighbours, self.labels])
-
-
-class Checkpoint(Protocol):
-    """Where the state is kept."""
-
-    def save(self, state: State, *, now: bool = False) -> None:
-        """Keep the state with the pairs that were added, now or if the last time is some seconds ago."""
-
-    def expect(self, n_pairs: int, n_listed: int) -> None:
-        """Make room for pairs, of which some were added before the state was saved."""
-
-    def add(self, pairs: Int32Array) -> None:
-        """Take further pairs, shape (n_pairs, 2)."""
-
-    def pairs(self, n_listed: int) -> Iterator[Int32Array]:
-        """Return so many pairs that were added, in parts."""
 
 
 class PositionFile:
@@ -158,8 +106,7 @@ class AllFrames:
         self,
         positions: PositionFile,
         near: NearFrames,
-        checkpoint: Checkpoint,
-        state: State,
+        kept: StoredState,
         *,
         list_bytes: int,
         workers: int,
@@ -167,8 +114,8 @@ class AllFrames:
     ) -> None:
         self._positions = positions
         self._near = near
-        self._checkpoint = checkpoint
-        self._state = state
+        self._kept = kept
+        self._state = kept.load()
         self._list_bytes = list_bytes
         self._workers = workers
         self._progress = progress
@@ -188,7 +135,7 @@ class AllFrames:
         taken = np.flatnonzero(state.n_neighbours == CENTRE)
         taken = taken[np.argsort(state.labels[taken])]
         labels = state.labels.copy()
-        rest = gromos_of_pairs(partial(self._checkpoint.pairs, state.n_listed), labels)
+        rest = gromos_of_pairs(partial(self._kept.pairs, state.n_listed), labels)
         return labels, np.concatenate([taken, rest])
 
     def _count(self) -> None:
@@ -236,16 +183,16 @@ class AllFrames:
         state = self._state
         # Who has no neighbours left is a cluster alone.
         frames = np.flatnonzero((state.labels == 0) & (state.n_neighbours > 1))
-        self._checkpoint.expect(self._n_left(), state.n_listed)
+        self._kept.expect(self._n_left(), state.n_listed)
         with self._counting_pairs("cluster: pairs of neighbours", len(frames)):
             for rows, parts in self._tiles(frames, frames, self._near.pairs, is_triangle=True):
                 for start, pairs in parts:
                     pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-                    self._checkpoint.add(pairs)
+                    self._kept.add(pairs)
                     state.n_listed += len(pairs)
                     n_columns = min(self._n_columns, len(frames) - start)
                     self._progress.advance(len(rows) * n_columns)
-        self._checkpoint.save(state, now=True)
+        self._kept.save(state, now=True)
 
     def _fits(self) -> bool:
         """Tell whether the neighbours that are left fit in memory, in lists."""
@@ -280,7 +227,7 @@ class AllFrames:
                 stop = min(start + wave, len(columns))
                 yield packed, self._compare(packed, columns, range(start, stop, self._n_columns), compare)
                 state.column = stop
-                self._checkpoint.save(state)
+                self._kept.save(state)
             state.row, state.column = first + len(frames), 0
 
     def _compare(
@@ -294,7 +241,7 @@ class AllFrames:
 
     def _begin(self, phase: int) -> None:
         self._state.phase, self._state.row, self._state.column = phase, 0, 0
-        self._checkpoint.save(self._state, now=True)
+        self._kept.save(self._state, now=True)
 
     @contextmanager
     def _counting_pairs(self, title: str, n_frames: int) -> Iterator[None]:
@@ -320,3 +267,27 @@ def tile_frames(n_atoms: int) -> tuple[int, int]:
 
 def _n_compared(n_frames: int, n_rows: int, row: int) -> int:
     return sum(min(n_rows, n_frames - first) * (n_frames - first) for first in range(row, n_frames, n_rows))
+
+
+def affordable(
+    store: Store, config: ClusterConfig, metric: ClusterMetric, n_frames: int, fixed_bytes: int
+) -> tuple[int, int]:
+    """Return the threads to use, and the memory for lists of neighbours.
+
+    Raises a `MemoryBudgetError` if there is no room for one thread.
+    """
+    budget = memory_budget(config.memory)
+    n_atoms = store.shape("position")[1]
+    rows, a_thread = near_bytes(
+        *tile_frames(len(metric.atoms)), len(metric.atoms), n_frame_atoms=metric.n_frame_atoms
+    )
+    # A chunk of positions as it lies on disk, decoded, and cut to the atoms needed.
+    block = store.chunk_length("position") * (2 * n_atoms + len(metric.read_atoms)) * 12
+    a_thread = max(a_thread, block)
+    # Counts, labels, and both once more while they are saved, encoded too; indices of frames that are left.
+    # Some rows while the next are read.
+    shared = fixed_bytes + 2 * rows + 64 * n_frames + gromos_of_pairs_bytes(n_frames, 0)
+    mend = "Or cluster a subset, without --all-frames."
+    require_within(budget, shared + a_thread + LIST_BYTES, stage="cluster", mend=mend)
+    workers = min(config.workers or available_cpus(), (budget - shared - LIST_BYTES) // a_thread)
+    return workers, budget - shared - workers * a_thread

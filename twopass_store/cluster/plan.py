@@ -19,9 +19,9 @@ from ..rmsd import pairwise_bytes
 from ..schema import LEADER_CHUNK_BYTES, SUBSET, ArraySpec, linkage_spec
 from ..store import Store, present_journal, provenance, require_ingest
 from ..trajectory import topology_bytes
-from .all_frames import affordable
 from .methods import METHODS, require_package
 from .metric import choose_atoms, remarks_on, resolve_metric
+from .neighbours import affordable
 
 __all__ = [
     "DEFAULT_FAITHFULNESS",

@@ -179,7 +179,7 @@ class ClusterStage(UnitStage[int]):
         steps = [*base_steps(store, plan), Step(clustering, clustering_stages(config.name)[:0:-1])]
         is_left = self.restart or not is_complete(store, clustering) or self._state(store) is not None
         if config.all_frames and is_left:
-            from .all_frames import state_plan
+            from .state import state_plan
 
             # It goes when the clustering is there.
             steps.insert(1, Step(state_plan(store, config.name, plan.parameters, len(plan.subset_frame))))

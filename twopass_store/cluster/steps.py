@@ -21,7 +21,6 @@ from ..rmsd import NearFrames
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET
 from ..store import Rows, Step, Store, StoredPositions, discard, is_complete, provenance, read_distances
 from ..units import Units, carry_out
-from .all_frames import StoredState
 from .choice import choose, noise_warning, warning
 from .judge import scan_tree
 from .methods import METHODS, FirstPass, Tree, label_as, link_as, tree_input
@@ -29,6 +28,7 @@ from .neighbours import AllFrames, PositionFile
 from .pairs import PairUnit, forget_frames
 from .plan import DEFAULT_RANGE, ClusterPlan, chunks_at_once, leader_options, pair_unit_bytes
 from .stage import HINT, asked_in_words
+from .state import StoredState
 
 __all__ = ["compute_distances", "distance_units", "label_all_frames", "label_and_choose", "link"]
 
@@ -203,16 +203,8 @@ def _all_labels(
     near = NearFrames(config.cutoff or 0.0, origin, plan.metric.for_kernels())
     file = staging / "positions"
     with PositionFile.of(store, len(plan.subset_frame), atoms, file, workers=plan.workers) as positions:
-        method = AllFrames(
-            positions,
-            near,
-            kept,
-            kept.load(),
-            list_bytes=plan.list_bytes,
-            workers=plan.workers,
-            progress=progress,
-        )
-        return FirstPass(*method.run())
+        limits = {"list_bytes": plan.list_bytes, "workers": plan.workers}
+        return FirstPass(*AllFrames(positions, near, kept, **limits, progress=progress).run())
 
 
 def _attrs(plan: ClusterPlan, config: ClusterConfig, n_found: int, reason: str | None) -> dict[str, Any]:

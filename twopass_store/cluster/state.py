@@ -1,35 +1,64 @@
-"""The first pass over all frames: what it needs, and its state in the store."""
+"""How far the first pass over all frames has come, and what of it is kept in the store."""
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import ClusterConfig
 from ..errors import CorruptChunkError
-from ..executors import available_cpus, memory_budget, require_within
 from ..journal import Plan, ledger
-from ..linkage import gromos_of_pairs_bytes
-from ..metric import ClusterMetric
 from ..partition import FrameRange, chunk_range, n_chunks
-from ..rmsd import near_bytes
 from ..schema import NEIGHBOURS
 from ..store import Store
-from .neighbours import State, tile_frames
 
-__all__ = ["StoredState", "affordable", "state_plan"]
+__all__ = ["COUNT", "LIST", "TAKE", "State", "StoredState", "state_plan"]
 
 Int32Array = NDArray[np.int32]
 
-LIST_BYTES = 64 << 20
-"""Least memory for lists of neighbours; more is taken where there is more."""
+COUNT, TAKE, LIST = range(3)
 
 SAVE_SHARE = 0.05
 """Share of the time that saving the state may take."""
 
 STATE, NEAR_PAIR = NEIGHBOURS
+
+
+@dataclass(slots=True, eq=False)
+class State:
+    """How far it has come.
+
+    `row` are rows that are done, among all frames, the members of the last cluster, or the frames left;
+    `column` the columns that are done for the rows that come next. `n_neighbours` are counted so far among
+    the frames left, the frame itself included; `labels` are 0 while a frame is left, -1 if it isn't finite.
+    """
+
+    phase: int
+    row: int
+    column: int
+    n_listed: int
+    n_neighbours: Int32Array
+    labels: Int32Array
+
+    @staticmethod
+    def size(n_frames: int) -> int:
+        """Return the length of `to_array`; it is all zeros before anything is done."""
+        return 4 + 2 * n_frames
+
+    @classmethod
+    def from_array(cls, values: Int32Array) -> "State":
+        """Return what `to_array` was made from."""
+        n_neighbours, labels = values[4:].reshape(2, -1).copy()
+        phase, row, column, n_listed = values[:4].tolist()
+        return cls(phase, row, column, n_listed, n_neighbours, labels)
+
+    def to_array(self) -> Int32Array:
+        """Return it as numbers."""
+        cursor = np.array([self.phase, self.row, self.column, self.n_listed], np.int32)
+        return np.concatenate([cursor, self.n_neighbours, self.labels])
 
 
 def state_plan(store: Store, name: str, parameters: dict[str, Any], n_frames: int) -> Plan:
@@ -40,7 +69,7 @@ def state_plan(store: Store, name: str, parameters: dict[str, Any], n_frames: in
 
 
 class StoredState:
-    """The state in the journal of its stage, a `Checkpoint`; each save replaces the last at one stroke."""
+    """The state in the journal of its stage; each save replaces the last at one stroke."""
 
     def __init__(self, store: Store, stage: str, n_frames: int) -> None:
         self._store = store
@@ -54,14 +83,12 @@ class StoredState:
 
     def load(self) -> State:
         """Return the state that was saved last, or the first one."""
-        shape = (State.size(self._n_frames),)
-        self._store.ensure_array(self._group, STATE, shape)
-        if not self._store.has_chunk(self._state, 0):
-            return State.begin(self._n_frames)
-        try:
-            return State.from_array(self._store.read(self._state))
-        except CorruptChunkError:  # then all is counted again
-            return State.begin(self._n_frames)
+        values = np.zeros(State.size(self._n_frames), np.int32)
+        self._store.ensure_array(self._group, STATE, values.shape)
+        if self._store.has_chunk(self._state, 0):
+            with suppress(CorruptChunkError):  # then all is counted again
+                values = self._store.read(self._state)
+        return State.from_array(values)
 
     def save(self, state: State, *, now: bool = False) -> None:
         """Keep the state with the pairs that were added, now or if the last time is some seconds ago."""
@@ -109,27 +136,3 @@ class StoredState:
         length = self._store.chunk_length(self._pairs) if n_listed else 1
         for chunk in range(n_chunks(n_listed, length)):
             yield self._store.read(self._pairs, chunk_range(chunk, chunk=length, length=n_listed))
-
-
-def affordable(
-    store: Store, config: ClusterConfig, metric: ClusterMetric, n_frames: int, fixed_bytes: int
-) -> tuple[int, int]:
-    """Return the threads to use, and the memory for lists of neighbours.
-
-    Raises a `MemoryBudgetError` if there is no room for one thread.
-    """
-    budget = memory_budget(config.memory)
-    n_atoms = store.shape("position")[1]
-    rows, a_thread = near_bytes(
-        *tile_frames(len(metric.atoms)), len(metric.atoms), n_frame_atoms=metric.n_frame_atoms
-    )
-    # A chunk of positions as it lies on disk, decoded, and cut to the atoms needed.
-    block = store.chunk_length("position") * (2 * n_atoms + len(metric.read_atoms)) * 12
-    a_thread = max(a_thread, block)
-    # Counts, labels, and both once more while they are saved, encoded too; indices of frames that are left.
-    # Some rows while the next are read.
-    shared = fixed_bytes + 2 * rows + 64 * n_frames + gromos_of_pairs_bytes(n_frames, 0)
-    mend = "Or cluster a subset, without --all-frames."
-    require_within(budget, shared + a_thread + LIST_BYTES, stage="cluster", mend=mend)
-    workers = min(config.workers or available_cpus(), (budget - shared - LIST_BYTES) // a_thread)
-    return workers, budget - shared - workers * a_thread
