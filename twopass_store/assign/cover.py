@@ -63,29 +63,30 @@ class _GreedyNet:
         if self._settled.n_leaders < len(self):
             self._settled = self._prepare(self._positions)
 
-    def far(self, xyz: Positions) -> NDArray[np.int64]:
-        """Return which frames are farther than the radius from every settled leader; threads may call it."""
-        return self._far(xyz, self._settled)
+    def far(self, xyz: Positions, leaders: PreparedLeaders | None = None) -> NDArray[np.int64]:
+        """Return which frames are farther than the radius from all leaders, those settled if none are given.
+
+        Threads may call it.
+        """
+        # In float64, or rounding the radius could let a stored distance exceed it. NaN isn't far.
+        rmsd = nearest_leaders(xyz, leaders or self._settled).rmsd.astype(np.float64)
+        return np.flatnonzero(rmsd > self._radius)
 
     def add_far(self, xyz: Positions) -> list[int]:
         """Add leaders from frames that are `far`, in their order; returns which."""
         left = np.arange(len(xyz))
         if len(left) and self._settled.n_leaders < len(self):
-            left = self._far(xyz, self._prepare(self._positions[self._settled.n_leaders :]))
+            left = self.far(xyz, self._prepare(self._positions[self._settled.n_leaders :]))
         added: list[int] = []
         while len(left):
             added.append(int(left[0]))
             left = left[1:]
-            left = left[self._far(xyz[left], self._prepare(xyz[added[-1:]]))]
+            left = left[self.far(xyz[left], self._prepare(xyz[added[-1:]]))]
         self.extend(xyz[added])
         return added
 
     def _prepare(self, xyz: Positions) -> PreparedLeaders:
         return prepare_leaders(xyz, self._metric)
-
-    def _far(self, xyz: Positions, leaders: PreparedLeaders) -> NDArray[np.int64]:
-        # In float64, or rounding the radius could let a stored distance exceed it. NaN isn't far.
-        return np.flatnonzero(nearest_leaders(xyz, leaders).rmsd.astype(np.float64) > self._radius)
 
 
 def make_cover(
@@ -162,14 +163,15 @@ class _Cover:
             if len(found):
                 xyz = take(self._store, "position", found, self._metric.read_atoms)
                 net.extend(xyz)
-                clusters.extend(found, xyz, labels)
+                for frame, of_frame, label in zip(found.tolist(), xyz, labels.tolist(), strict=True):
+                    clusters.add(frame, of_frame, label)
             if chunk not in left:
                 continue
             values = np.full(len(frames), -1, np.int32)
             values[found - frames.start] = labels
             for block, added, xyz in self._added(net, FrameRange(first, frames.stop)):
-                for frame, of_frame in zip(added, xyz, strict=True):
-                    values[frame - frames.start] = clusters.label_of(int(frame), of_frame)
+                for frame, of_frame in zip(added.tolist(), xyz, strict=True):
+                    values[frame - frames.start] = clusters.label_of(frame, of_frame)
                 self._progress.advance(len(block))
             yield chunk, values
 
@@ -251,15 +253,11 @@ class _Clusters:
         if self._joining is not None and frame not in self._in_subset:
             one = prepare_leaders(xyz[np.newaxis], self._metric)
             label = self._joining.label_of(nearest_leaders(self._members[: self._n_members], one).rmsd)
-        self._note(frame, xyz, label)
+        self.add(frame, xyz, label)
         return label
 
-    def extend(self, frames: NDArray[np.int64], xyz: Positions, labels: NDArray[np.int32]) -> None:
-        """Add leaders whose labels are known."""
-        for frame, of_frame, label in zip(frames.tolist(), xyz, labels.tolist(), strict=True):
-            self._note(frame, of_frame, label)
-
-    def _note(self, frame: int, xyz: Positions, label: int) -> None:
+    def add(self, frame: int, xyz: Positions, label: int) -> None:
+        """Add a leader whose label is known."""
         self._n_clusters = max(self._n_clusters, label)
         if self._joining is not None and frame not in self._in_subset:
             self._joining.join(label)

@@ -106,8 +106,7 @@ def _cut(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree | Non
 
 
 def _linkage_bytes(config: ClusterConfig, n_frames: int, n_threads: int) -> int:
-    rows, itemsize = config.linkage_input == "rows", np.dtype(tree_input(config)).itemsize
-    return linkage_bytes(n_frames, rows=rows, itemsize=itemsize, n_threads=n_threads)
+    return linkage_bytes(n_frames, rows=config.linkage_input == "rows", n_threads=n_threads)
 
 
 def _gromos(config: ClusterConfig, distances: NDArray[np.float32], tree: Tree | None) -> NDArray[np.int32]:

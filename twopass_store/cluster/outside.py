@@ -180,27 +180,20 @@ class _Adopt(Stage[bool]):
         metric, self.remarks = with_symmetry(store, topology, ClusterMetric(atoms), symmetry, select)
         self.remarks += remarks_on(store, topology, select)
         self.of_metric = metric.arrays()
-        positions: list[NDArray[np.float32]] = []
-        paths: list[str] = []
-        models: list[int] = []
-        labels: list[int] = []
-        for number, file in enumerate(self.files, start=1):
+        placed: list[NDArray[np.float32]] = []
+        for file in self.files:
             structure, xyz = load_within(file, self.config.memory)
-            placed = place_atoms(xyz, structure, topology, required=atoms, name=str(file))
-            for model, one in enumerate(placed):
-                positions.append(one)
-                paths.append(str(file))
-                models.append(model)
-                labels.append(number if self.config.leader_labels == "file" else len(labels) + 1)
-        stacked = np.stack(positions)
-        digest = blake2b(np.ascontiguousarray(stacked).tobytes(), digest_size=8).hexdigest()
+            placed.append(place_atoms(xyz, structure, topology, required=atoms, name=str(file)))
+        positions, n_models = np.concatenate(placed), [len(models) for models in placed]
+        of_file = np.repeat(np.arange(len(placed)), n_models)
+        labels = 1 + (of_file if self.config.leader_labels == "file" else np.arange(len(positions)))
         self.values = {
             "selected_atom_index": atoms,
             "leader_frame": np.full(len(labels), -1, np.int64),
-            "leader_label": np.array(labels, np.int32),
-            "leader_position": stacked,
-            "leader_path": np.array(paths, dtype=object),
-            "leader_model": np.array(models, np.int64),
+            "leader_label": labels.astype(np.int32),
+            "leader_position": positions,
+            "leader_path": np.array([str(file) for file in self.files], dtype=object)[of_file],
+            "leader_model": np.concatenate([np.arange(n) for n in n_models]),
         }
         self.attrs = {
             "subset": None,
@@ -213,7 +206,7 @@ class _Adopt(Stage[bool]):
             **metric.attrs(),
             "n_clusters_asked": None,
             "cutoff_nm": None,
-            "n_clusters_found": max(labels),
+            "n_clusters_found": int(labels[-1]),
             "leader_method": "structures",
             "labels_by": self.config.leader_labels,
             "provenance": provenance(),
@@ -221,7 +214,7 @@ class _Adopt(Stage[bool]):
         return {
             "method": "structures",
             "structures": [file.name for file in self.files],
-            "positions": digest,
+            "positions": blake2b(positions.tobytes(), digest_size=8).hexdigest(),
             "labels_by": self.config.leader_labels,
             "atoms": format_ranges(atoms.tolist()),
             **metric.parameters(),

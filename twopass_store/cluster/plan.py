@@ -123,7 +123,8 @@ def plan_cluster(
 
     ranges = format_ranges(metric.atoms.tolist())
     key_of = {"frames": n_frames, "stride": stride, "atoms": ranges, **metric.parameters()}
-    key = f"{'all' if config.all_frames else f'stride{stride}'}-{_hash(key_of)}"
+    digest = blake2b(repr(sorted(key_of.items())).encode(), digest_size=4).hexdigest()
+    key = f"{'all' if config.all_frames else f'stride{stride}'}-{digest}"
     # Frames that are there never change: what was made of them stays what it is when others are appended.
     subset = present_journal(store, f"subset-{key}", restart=restart)
     made_from = begun if begun is not None else None if subset is None else subset.plan.parameters
@@ -234,15 +235,7 @@ def _affordable_workers(
     stage = "cluster" if n_judged is None else "scan"
     if config.n_clusters == "auto":
         n_judged = DEFAULT_RANGE[1]
-    # A chunk of positions at a time, as it lies on disk and decoded.
-    n_atoms = store.shape("position")[1]
-    block = 3 * store.chunk_length("position") * n_atoms * 12
-    a_chunk = 3 * PAIR_CHUNK * 4
-
-    def pairwise(n_frames: int, n_pairs_at_once: int) -> int:
-        sizes = n_frames, len(metric.atoms), n_pairs_at_once
-        return pairwise_bytes(*sizes, n_frame_atoms=metric.n_frame_atoms)
-
+    block, a_chunk = _block_bytes(store), 3 * PAIR_CHUNK * 4
     # As stored, of the atoms of the RMSD, and while they are made.
     permutations = 0
     if metric.permutations is not None:
@@ -250,19 +243,17 @@ def _affordable_workers(
 
     def projected(n_frames: int, workers: int) -> int:
         gathered = n_frames * len(metric.read_atoms) * 12 + permutations
-        one = pairwise(n_frames, PAIR_CHUNK)
+        one = _pairwise_bytes(metric, n_frames, PAIR_CHUNK)
         needs = [
-            gathered + one + (workers - 1) * (one - pairwise(n_frames, 0)),
+            gathered + one + (workers - 1) * (one - _pairwise_bytes(metric, n_frames, 0)),
             METHODS[config.method].n_bytes(config, n_frames, workers) + a_chunk,
             choosing_bytes(n_frames, n_threads=workers) + a_chunk,
             # Distances, and one chunk of leaders with all their atoms.
-            n_pairs(n_frames) * 4 + block + 3 * max(LEADER_CHUNK_BYTES, 12 * n_atoms),
+            n_pairs(n_frames) * 4 + block + 3 * max(LEADER_CHUNK_BYTES, 12 * store.shape("position")[1]),
         ]
         if n_judged is not None:
-            needs.append(
-                scanning_bytes(n_frames, min(n_judged, n_frames), rows=config.linkage_input == "rows")
-                + a_chunk
-            )
+            rows = config.linkage_input == "rows"
+            needs.append(scanning_bytes(n_frames, min(n_judged, n_frames), rows=rows) + a_chunk)
         # What the threads wrote from isn't given back to the system before the linkage begins.
         # The distances of one permutation come beside the least so far.
         n_held = chunks_at_once(n_frames) * (1 if metric.permutations is None else 2)
@@ -283,16 +274,20 @@ def _affordable_workers(
 
 def pair_unit_bytes(store: Store, metric: ClusterMetric, n_subset: int) -> tuple[int, int]:
     """Return the memory that a process needs for distances, and each of its threads beside that, in bytes."""
-
-    def pairwise(n_pairs_at_once: int) -> int:
-        sizes = n_subset, len(metric.atoms), n_pairs_at_once
-        return pairwise_bytes(*sizes, n_frame_atoms=metric.n_frame_atoms)
-
-    block = 3 * store.chunk_length("position") * store.shape("position")[1] * 12
-    gathered = n_subset * len(metric.read_atoms) * 12
-    shared = PROCESS_BYTES + store.metadata_bytes + block + gathered + pairwise(0)
+    gathered, kernel = n_subset * len(metric.read_atoms) * 12, _pairwise_bytes(metric, n_subset, 0)
+    shared = PROCESS_BYTES + store.metadata_bytes + _block_bytes(store) + gathered + kernel
     at_once = PAIR_CHUNK * chunks_at_once(n_subset)
-    return shared, pairwise(at_once) - pairwise(0) + 4 * (at_once + 2 * PAIR_CHUNK)
+    return shared, _pairwise_bytes(metric, n_subset, at_once) - kernel + 4 * (at_once + 2 * PAIR_CHUNK)
+
+
+def _block_bytes(store: Store) -> int:
+    """Return the memory of a chunk of positions, as it lies on disk and decoded."""
+    return 3 * store.chunk_length("position") * store.shape("position")[1] * 12
+
+
+def _pairwise_bytes(metric: ClusterMetric, n_frames: int, n_pairs_at_once: int) -> int:
+    n_atoms = len(metric.atoms)
+    return pairwise_bytes(n_frames, n_atoms, n_pairs_at_once, n_frame_atoms=metric.n_frame_atoms)
 
 
 def chunks_at_once(n_frames: int) -> int:
@@ -313,7 +308,3 @@ def leader_options(config: ClusterConfig) -> dict[str, Any]:
     if config.chosen_by == "random":
         options["seed"] = config.seed
     return options
-
-
-def _hash(values: dict[str, Any]) -> str:
-    return blake2b(repr(sorted(values.items())).encode(), digest_size=4).hexdigest()

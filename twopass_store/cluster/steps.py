@@ -125,8 +125,7 @@ def label_and_choose(
     found = label_as(config, distances, tree)
     chosen = choose(store, distances, found, plan)
     leaders, n_found = chosen.leaders, len(found.medoids)
-    unled = n_found - len(set(leaders.label.tolist()))
-    if unled:
+    if unled := n_found - len(set(leaders.label.tolist())):
         progress.note(f"no leader for {unled} of {n_found} clusters: they get no frames")
     attrs = {**_attrs(plan, config, n_found, reason), **chosen.attrs()}
     _write(store, plan, as_planned, found, leaders, attrs, chosen.arrays())
@@ -136,12 +135,8 @@ def label_and_choose(
         changed = 1 - chosen.measured.overall
         progress.note(f"subset frames keep their labels; the leaders would change {changed:.1%} of them")
     heights = distances if tree is None else tree[:, 2]
-    doubts = (
-        _doubt_of_cutoff(config, found, heights),
-        warning(chosen, config),
-        noise_warning(chosen, found.labels),
-    )
-    for doubt in doubts:
+    doubt_of_cutoff = _doubt_of_cutoff(config, found, heights)
+    for doubt in (doubt_of_cutoff, warning(chosen, config), noise_warning(chosen, found.labels)):
         if doubt:
             progress.note(doubt)
 
@@ -186,7 +181,15 @@ def label_all_frames(
     compared = 0
     if not is_complete(store, as_planned):
         store.begin(steps[1].plan, hint=HINT)
-        found = _all_labels(store, plan, StoredState(store, stage, len(frames)), staging, progress)
+        kept, atoms = StoredState(store, stage, len(frames)), plan.metric.read_atoms
+        origin = store.read_positions(FrameRange(0, 1), atoms)[0]
+        near = NearFrames(config.cutoff or 0.0, origin, plan.metric.for_kernels())
+        file, workers = staging / "positions", plan.workers
+        with PositionFile.of(store, len(frames), atoms, file, workers=workers) as positions:
+            method = AllFrames(
+                positions, near, kept, list_bytes=plan.list_bytes, workers=workers, progress=progress
+            )
+            found = FirstPass(*method.run())
         compared, n_found = n_pairs(len(frames)), len(found.medoids)
         leaders = Leaders(found.medoids, np.arange(1, n_found + 1, dtype=np.int32))
         _write(store, plan, as_planned, found, leaders, _attrs(plan, config, n_found, None), {})
@@ -195,25 +198,9 @@ def label_all_frames(
     return compared
 
 
-def _all_labels(
-    store: Store, plan: ClusterPlan, kept: StoredState, staging: Path, progress: Progress
-) -> FirstPass:
-    config, atoms = plan.config, plan.metric.read_atoms
-    origin = store.read_positions(FrameRange(0, 1), atoms)[0]
-    near = NearFrames(config.cutoff or 0.0, origin, plan.metric.for_kernels())
-    file = staging / "positions"
-    with PositionFile.of(store, len(plan.subset_frame), atoms, file, workers=plan.workers) as positions:
-        limits = {"list_bytes": plan.list_bytes, "workers": plan.workers}
-        return FirstPass(*AllFrames(positions, near, kept, **limits, progress=progress).run())
-
-
 def _attrs(plan: ClusterPlan, config: ClusterConfig, n_found: int, reason: str | None) -> dict[str, Any]:
     """Return the clustering's attributes, but for what its leaders are worth."""
-    made = {
-        name: value
-        for name, value in config.method_options().items()
-        if name in ("min_cluster_size", "min_samples", "seed")
-    }
+    options, of_package = config.method_options(), ("min_cluster_size", "min_samples", "seed")
     package = METHODS[config.method].package
     return {
         "subset": plan.subset,
@@ -227,7 +214,7 @@ def _attrs(plan: ClusterPlan, config: ClusterConfig, n_found: int, reason: str |
         "n_clusters_asked": config.n_clusters,
         "n_clusters_reason": reason,
         "cutoff_nm": config.cutoff,
-        **made,
+        **{name: value for name, value in options.items() if name in of_package},
         "n_clusters_found": n_found,
         "label_order": config.label_order,
         "leader_method": config.chosen_by,

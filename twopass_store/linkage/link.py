@@ -92,11 +92,8 @@ def link_rows(condensed: npt.NDArray[Any], *, method: str, n_threads: int = 1) -
     return link_in_place(between, method=method)
 
 
-def linkage_bytes(n_frames: int, *, rows: bool, itemsize: int = 8, n_threads: int = 1) -> int:
-    """Upper bound of the memory that a linkage needs, its input included.
-
-    `itemsize` and `n_threads` are those of `link_rows`, if `rows`; `link_in_place` always has 8 bytes.
-    """
+def linkage_bytes(n_frames: int, *, rows: bool, n_threads: int = 1) -> int:
+    """Upper bound of the memory of `link_in_place`, or of `link_rows` on float32; their input included."""
     n_pairs = n_frames * (n_frames - 1) // 2
     # Per frame: the linkage twice and fastcluster's lists. The last term is what the allocator and code on
     # first use take.
@@ -104,7 +101,7 @@ def linkage_bytes(n_frames: int, *, rows: bool, itemsize: int = 8, n_threads: in
     if rows:
         # The allocator may keep a block that was freed beside the one in use, hence twice per thread.
         per_thread = 2 * 8 * _SHORT * (n_frames + _TALL) + (1 << 20)
-        needed += itemsize * n_pairs + 8 * _TALL * n_frames + n_threads * per_thread
+        needed += 4 * n_pairs + 8 * _TALL * n_frames + n_threads * per_thread
     return needed
 
 

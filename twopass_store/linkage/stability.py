@@ -15,14 +15,14 @@ from .quality import adjusted_rand
 __all__ = ["scanning_bytes", "stability_of_cuts"]
 
 
-def scanning_bytes(n_frames: int, n_clusters: int, *, rows: bool = False) -> int:
+def scanning_bytes(n_frames: int, n_clusters: int, *, rows: bool) -> int:
     """Upper bound of the memory that figures and stability of cuts need, distances included.
 
     `n_clusters` are those of the finest cut, and `rows` says what the tree was made from.
     """
     half = n_frames // 2 + 1
     # The distances as float32, those of a half too, and its linkage; before that, sums for each cluster.
-    needed = 2 * n_frames**2 + 2 * half**2 + linkage_bytes(half, rows=rows, itemsize=4)
+    needed = 2 * n_frames**2 + 2 * half**2 + linkage_bytes(half, rows=rows)
     return needed + 6 * 8 * n_frames * n_clusters + 300 * n_frames + (16 << 20)
 
 
