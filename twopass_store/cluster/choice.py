@@ -57,16 +57,11 @@ class Choice:
             "faithfulness_overall": self.measured.overall,
             "faithfulness_held_out_overall": self.held_out.overall if self.held_out and judged else None,
             "held_out_split": self.split_by,
-            "most_confused": _pairs(self.measured),
+            "most_confused": ", ".join(
+                f"{label} with {other} ({frames})" for label, other, frames in self.measured.most_confused
+            ),
             "n_held_out_judged": None if self.held_out is None else self.held_out.n_judged,
         }
-
-
-def _pairs(measured: Faithfulness) -> str:
-    """Write down the labels that are confused most."""
-    columns = (measured.confused_label, measured.confused_with, measured.n_confused)
-    rows = zip(*(column[:3].tolist() for column in columns), strict=True)
-    return ", ".join(f"{label} with {other} ({frames})" for label, other, frames in rows)
 
 
 def choose(store: Store, distances: NDArray[np.float32], found: FirstPass, plan: ClusterPlan) -> Choice:
@@ -134,8 +129,7 @@ def warning(choice: Choice, config: ClusterConfig) -> str | None:
         advice.insert(0, "use --leader-method faithful")
     elif config.within_nm is None:
         advice.insert(0, "use --rule first-within")
-    pairs = zip(worst.confused_label, worst.confused_with, strict=True)
-    confused = ", ".join(f"{label} with {other}" for label, other in list(pairs)[:3])
+    confused = ", ".join(f"{label} with {other}" for label, other, _ in worst.most_confused)
     return (
         f"warning: only {worst.overall:.1%} of the {where} frames get their label back from the leaders, so "
         "the second pass will often give another label than the first (most often confused: "

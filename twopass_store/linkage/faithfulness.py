@@ -34,6 +34,12 @@ class Faithfulness:
     confused_with: npt.NDArray[np.int32]
     n_confused: Int64Array  # frames of each pair
 
+    @property
+    def most_confused(self) -> list[tuple[int, int, int]]:
+        """The first three pairs, each with its frames."""
+        columns = (self.confused_label, self.confused_with, self.n_confused)
+        return list(zip(*(column[:3].tolist() for column in columns), strict=True))
+
 
 def second_pass(
     condensed: Float32Array, leaders: Leaders, *, within: float | None = None

@@ -21,35 +21,20 @@ Labels = npt.NDArray[np.integer]
 class CutQuality:
     """Figures of one cut. NaN if a figure isn't defined, as for a single cluster.
 
-    Attributes
-    ----------
-    n_clusters
-        Clusters found.
-    silhouette
-        Mean over the frames of (b − a) / max(a, b): a is the mean distance to the others of the own cluster,
-        b that to the nearest other cluster; 0 for a frame that is alone. From −1 to 1, higher is better.
-    davies_bouldin
-        Mean over the clusters of the worst ratio of two spreads to the distance between their medoids, where
-        a spread is the mean distance to the medoid. Lower is better.
-    pseudo_f
-        Calinski and Harabasz's ratio of the sums of squares between and within clusters, each over its
-        degrees of freedom. Higher is better.
-    ssr_sst
-        Share of the sum of squares that lies between clusters, 0 to 1.
-    smallest, largest
-        Frames of the smallest and of the largest cluster.
-    largest_share
-        Share of the frames in the largest cluster.
+    The silhouette is the mean over the frames of (b − a) / max(a, b): a is the mean distance to the others of
+    the own cluster, b that to the nearest other cluster; 0 for a frame that is alone. Davies and Bouldin's is
+    the mean over the clusters of the worst ratio of two spreads to the distance between their medoids, where
+    a spread is the mean distance to the medoid; lower is better.
     """
 
-    n_clusters: int
+    n_clusters: int  # found
     silhouette: float
     davies_bouldin: float
-    pseudo_f: float
-    ssr_sst: float
-    smallest: int
+    pseudo_f: float  # ratio of the sums of squares between and within clusters, over degrees of freedom each
+    ssr_sst: float  # share of the sum of squares that lies between clusters
+    smallest: int  # frames of the smallest cluster
     largest: int
-    largest_share: float
+    largest_share: float  # of the frames, in the largest cluster
 
 
 def assess_cuts(condensed: Float32Array, cuts: Sequence[Labels]) -> list[CutQuality]:
