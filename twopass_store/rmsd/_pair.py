@@ -1,4 +1,9 @@
-"""RMSD of one pair in float64, which settles what the faster kernels leave open."""
+"""RMSD of one pair in float64, which settles what the faster kernels leave open.
+
+References
+----------
+Horn, J. Opt. Soc. Am. A 4 (1987) 629: the rotation is the top eigenvector of a 4×4 key matrix.
+"""
 
 import math
 from typing import Any
@@ -7,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..jit import inlined
-from ._rotation import best_rotation
 
 __all__ = ["fitted_squared", "invariants", "plain_squared"]
 
@@ -60,8 +64,16 @@ def fitted_squared(a: Float64Array, b: Float64Array, trace: float) -> float:
     squared: float = (1.0 - root) * trace / ax.size
     least = MIN_CERTAIN * root**4
     if not (slope > 0.0 and (1.0 - root) * slope > least and abs(step) <= 1e-9):
-        quaternion = best_rotation(xx, xy, xz, yx, yy, yz, zx, zy, zz)
-        squared = _turned_squared(ax, ay, az, bx, by, bz, quaternion)
+        # Diagonalising is backward stable whatever the eigenvalues, where the quartic loses half the digits.
+        key = np.empty((4, 4))
+        key[0, 0], key[1, 1], key[2, 2], key[3, 3] = xx + yy + zz, xx - yy - zz, yy - xx - zz, zz - xx - yy
+        key[0, 1] = key[1, 0] = yz - zy
+        key[0, 2] = key[2, 0] = zx - xz
+        key[0, 3] = key[3, 0] = xy - yx
+        key[1, 2] = key[2, 1] = xy + yx
+        key[1, 3] = key[3, 1] = zx + xz
+        key[2, 3] = key[3, 2] = yz + zy
+        squared = _turned_squared(ax, ay, az, bx, by, bz, np.linalg.eigh(key)[1][:, 3])
     return squared
 
 
@@ -73,7 +85,7 @@ def _turned_squared(
     bx: Float64Array,
     by: Float64Array,
     bz: Float64Array,
-    quaternion: tuple[float, float, float, float],
+    quaternion: Float64Array,
 ) -> float:
     """RMSD² after a rotation, from the coordinates.
 

@@ -129,25 +129,11 @@ def nearest_leaders(
 ) -> Nearest:
     """Nearest leader of every frame, by the metric that the leaders were prepared for.
 
-    Parameters
-    ----------
-    xyz
-        Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted.
-    leaders
-        From `prepare_leaders`.
-    first_within
-        Take the first leader that is nearer than this, nm, and the nearest only where there is none.
-
-    Returns
-    -------
-    Index and distance of the leader; of equally near ones, that with the lowest index. Distances are compared
-    with each other in float64, and with `first_within` after rounding both to float32, as the first pass
-    compares the distances of `PairwiseRmsd` with its cutoff.
-
-    Raises
-    ------
-    TopologyMismatchError
-        If the atom counts differ.
+    Takes positions, shape (n_frames, n_atoms, 3), nm. With `first_within`, nm, it is the first leader nearer
+    than that, and the nearest only where there is none. Of equally near ones it is that with the lowest
+    index. Distances are compared with each other in float64, and with `first_within` after rounding both to
+    float32, as the first pass compares the distances of `PairwiseRmsd` with its cutoff. Raises a
+    `TopologyMismatchError` if the atom counts differ.
     """
     positions = as_positions(xyz, n_atoms=leaders.n_frame_atoms)
     found = _of_leaders(_nearest(positions, leaders, below=np.float32(first_within or 0.0)), leaders)

@@ -1,4 +1,7 @@
-"""Upper bounds of the memory that the kernels allocate, for planning before any work starts."""
+"""Upper bounds of the memory that the kernels allocate, for planning before any work starts.
+
+`n_atoms` are compared; a frame has `n_frame_atoms` if it is superposed on a reference first.
+"""
 
 from ._packing import frames_at_once
 from ._screen import LANES
@@ -12,12 +15,10 @@ FIXED = 16 * 1024
 
 
 def assign_bytes(n_frames: int, n_atoms: int, n_leaders: int, *, n_frame_atoms: int | None = None) -> int:
-    """Peak memory of `prepare_leaders` and then one call of `nearest_leaders`, an upper bound.
+    """Peak memory of `prepare_leaders` and then one call of `nearest_leaders`, beside the frames themselves.
 
-    It counts leaders, packed frames, scratch, labels, index and distance, but not the frames as the caller
-    holds them. With several calls at once, the leaders' share (36 bytes an atom) is counted once too often
-    for each further call. `n_atoms` are compared; a frame has `n_frame_atoms` if it is superposed on a
-    reference first.
+    With several calls at once, the leaders' share (36 bytes an atom) is counted once too often for each
+    further call.
     """
     padded = -(-n_leaders // LANES) * LANES
     leaders = n_leaders * (24 * n_atoms + 8 + 5) + padded * (12 * n_atoms + 4)
@@ -33,10 +34,7 @@ def assign_bytes(n_frames: int, n_atoms: int, n_leaders: int, *, n_frame_atoms: 
 def pairwise_bytes(
     n_frames: int, n_atoms: int, n_pairs_at_once: int, *, n_frame_atoms: int | None = None
 ) -> int:
-    """Peak memory of a `PairwiseRmsd` and of one call of `PairwiseRmsd.pairs`, an upper bound.
-
-    For no pairs at once, that of the instance alone. Atoms are counted as by `assign_bytes`.
-    """
+    """Peak memory of a `PairwiseRmsd` and of one call of its `pairs`; for no pairs, of the instance alone."""
     padded = -(-n_frames // COLUMNS) * COLUMNS
     packed = padded * (24 * n_atoms + 8) + _converted_bytes(n_frames, COLUMNS, n_atoms, n_frame_atoms)
     if n_pairs_at_once == 0:
@@ -49,10 +47,7 @@ def pairwise_bytes(
 def near_bytes(
     n_rows: int, n_columns: int, n_atoms: int, *, n_frame_atoms: int | None = None
 ) -> tuple[int, int]:
-    """Peak memory of a comparison by `NearFrames`: of the rows, and of each thread beside them.
-
-    These are upper bounds. Atoms are counted as by `assign_bytes`.
-    """
+    """Peak memory of a comparison by `NearFrames`: of the rows, and of each thread beside them."""
     # In float64, shifted, and in float32; and as they were read.
     a_frame = 60 * n_atoms + 12 * (n_frame_atoms or n_atoms) + 16
     converted = _converted_bytes(n_columns, COLUMNS, n_atoms, n_frame_atoms)

@@ -17,13 +17,8 @@ __all__ = ["PairwiseRmsd"]
 class PairwiseRmsd:
     """RMSDs between frames, as ranges of scipy's condensed vector.
 
-    Prepared once; then many threads may call `pairs` on one instance. Only a packed copy of the frames is
-    kept. They are compared by minimal RMSD if `metric` is None.
-
-    Parameters
-    ----------
-    xyz
-        Positions, shape (n_frames, n_atoms, 3), nm; float32 or float64, others are converted.
+    Prepared once; then many threads may call `pairs` on one instance. Frames have the shape (n_frames,
+    n_atoms, 3), nm; only a packed copy is kept. They are compared by minimal RMSD if `metric` is None.
 
     Raises
     ------
@@ -47,21 +42,8 @@ class PairwiseRmsd:
         """Distances of a half-open range of the condensed vector.
 
         Any cutting into ranges gives the same bits. Ranges of many rows are the fast ones, since tiles are
-        computed whole.
-
-        Parameters
-        ----------
-        start, stop
-            Indices into scipy's condensed vector: i < j, j fastest.
-
-        Returns
-        -------
-        Distances, shape (stop - start,), nm; NaN where one of the two frames isn't finite.
-
-        Raises
-        ------
-        ConfigError
-            If the range isn't within 0 and `n_pairs`.
+        computed whole. Returns nm, shape (stop - start,); NaN where one of the two frames isn't finite.
+        Raises a `ConfigError` if the range isn't within 0 and `n_pairs`.
         """
         if not 0 <= start <= stop <= self.n_pairs:
             raise ConfigError(

@@ -33,15 +33,13 @@ def superpose(
     ----------
     xyz, reference
         Positions, shapes (n_frames, n_atoms, 3) and (n_atoms, 3), nm.
-    atom_indices
-        Atoms to fit on, shape (n_fitted,); all if None.
-    weights
-        Of those atoms, such as their masses, shape (n_fitted,); equal if None.
+    atom_indices, weights
+        Atoms to fit on, all if None, and their weights, such as masses, equal if None; shape (n_fitted,).
 
     Returns
     -------
-    Moved positions of all atoms, shape (n_frames, n_atoms, 3), nm. An atom that is NaN stays NaN; a frame
-    in which a fitted atom isn't finite is NaN throughout.
+    Moved positions of all atoms, nm. An atom that is NaN stays NaN; a frame in which a fitted atom isn't
+    finite is NaN throughout.
 
     Raises
     ------
