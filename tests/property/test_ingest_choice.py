@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from twopass_store.config import IngestConfig
 from twopass_store.ingest.choice import choose_by_number, choose_by_time, seams, typical_spacing
+from twopass_store.trajectory import Times
 
 SPACING = 2.0
 
@@ -49,8 +50,13 @@ def plain(
     return kept
 
 
+def in_pieces(times):
+    """Times as they come from a file, a piece at a time."""
+    return Times.of(np.array_split(np.asarray(times), range(5, len(times), 5)))
+
+
 def pairs(choice):
-    return [(number, int(index)) for number, part in enumerate(choice.kept) for index in part]
+    return [(number, index) for number, part in enumerate(choice.kept) for index in part.to_array().tolist()]
 
 
 optional_time = st.none() | st.integers(0, 40).map(float)
@@ -71,13 +77,15 @@ def test_choice__is_that_of_a_plain_loop(parts, burn_in, begin, end, every, stri
     options = {"burn_in": burn_in, "begin": begin, "end": end, "every": every, "discard_first": discard_first}
     options["stride"] = stride if every is None else 1
     config = IngestConfig(trajectories=("a",), **options)
-    assert pairs(choose_by_time(parts, config)) == plain(parts, **options)
+    assert pairs(choose_by_time([*map(in_pieces, parts)], config)) == plain(parts, **options)
 
 
 @given(parts=runs(), stride=st.integers(1, 4))
 def test_overlap_keep__keeps_all(parts, stride):
     config = IngestConfig(trajectories=("a",), overlap="keep", stride=stride)
-    assert pairs(choose_by_time(parts, config)) == plain(parts, overlap="keep", stride=stride)
+    assert pairs(choose_by_time([*map(in_pieces, parts)], config)) == plain(
+        parts, overlap="keep", stride=stride
+    )
 
 
 @given(parts=runs(), offset=st.floats(0, 1e7), stride=st.integers(1, 3))
@@ -88,7 +96,7 @@ def test_times_in_float32__choose_the_same(parts, offset, stride):
     rounded = [part.astype(np.float32).astype(np.float64) for part in exact]
     config = IngestConfig(trajectories=("a",), every=stride * spacing, burn_in=3 * spacing)
     expected = plain([part * 50 for part in parts], every=stride * spacing, burn_in=3 * spacing)
-    assert pairs(choose_by_time(rounded, config)) == expected
+    assert pairs(choose_by_time([*map(in_pieces, rounded)], config)) == expected
 
 
 @given(pieces=st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), min_size=1, max_size=5))
@@ -96,7 +104,7 @@ def test_seams__are_where_time_does_not_go_on(pieces):
     joined = [start + step for start, size in pieces for step in range(size)]
     expected = [i for i in range(1, len(joined)) if joined[i] <= joined[i - 1]]
     assume(len(expected) < len(joined) - 1)  # it goes on somewhere
-    assert seams(SPACING * np.array(joined, np.float64)).tolist() == expected
+    assert seams(in_pieces(SPACING * np.array(joined, np.float64))).tolist() == expected
 
 
 @given(
@@ -112,9 +120,9 @@ def test_times_closer_than_float32_can_tell__choose_as_the_exact_ones(step, star
     begin = exact[0][-n_repeated]
     exact.append([begin + step * number for number in range(n_second)])
     joined = np.array([float(time) for part in exact for time in part], np.float32).astype(np.float64)
-    assert seams(joined).tolist() == [n_first]
+    assert seams(in_pieces(joined)).tolist() == [n_first]
     config = IngestConfig(trajectories=("a",), every=float(every * step))
-    choice = choose_by_time(np.split(joined, [n_first]), config)
+    choice = choose_by_time([*map(in_pieces, np.split(joined, [n_first]))], config)
     assert pairs(choice) == plain(exact, every=every * step)
     assert choice.n_repeated == (n_repeated, 0)
     assert choice.spacing == pytest.approx(float(step))
@@ -130,4 +138,4 @@ def test_runs_without_times__are_strided_as_one(sizes, stride):
 def test_spacing__is_right_late_in_a_long_run():
     """At 2 µs float32 knows times to 0.25 ps only."""
     times = (2e6 + np.arange(2000) * 1.0).astype(np.float32).astype(np.float64)
-    assert abs(typical_spacing([times, times + 5000]) - 1.0) < 1e-3
+    assert abs(typical_spacing(in_pieces(times).steps()) - 1.0) < 1e-3

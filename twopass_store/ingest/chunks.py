@@ -96,7 +96,7 @@ def read_frames(
                 n_good = _n_finite(block.xyz)
                 time = None if plan.time_source == "index" else block.time
                 if given is not None:
-                    time = given[part.to_array()]
+                    time = given.at(part.to_array())
                 columns: Columns = {
                     "position": block.xyz,
                     "time": source_frames.astype(np.float64) if time is None else time,

@@ -36,9 +36,9 @@ __all__ = ["IngestPlan", "atom_columns", "describe_file", "memory_of", "origin_o
 CHUNKS_IN_MEMORY = 6
 # The process that reads nothing and compares nothing (measured: 85 to 110 MiB), and what else it imports.
 DRIVER_BYTES = 200 << 20
-STEP_BYTES_PER_FRAME = 32  # times by `dt` of all frames of a file, and what they are made from
-# Times, indices and masks by which the frames of a run are chosen, all at once (measured: about 80).
-TIMED_BYTES_PER_FRAME = 100
+TIME_BYTES = 8  # of a frame of uneven times; even ones take nothing
+# A stretch of evenly spaced frames that are kept, and how the journal has it (measured: about 150).
+STRETCH_BYTES = 250
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,11 +247,12 @@ def memory_of(
     for source in sources:
         timed[source.run if source.run >= 0 else source.info.path] += source.info.n_frames
     shared = DRIVER_BYTES + topology_bytes + FRAME_COLUMN_BYTES
-    shared += TIMED_BYTES_PER_FRAME * max(timed.values())
+    shared += TIME_BYTES * max(timed.values())
+    shared += STRETCH_BYTES * sum(len(source.kept.starts) for source in sources)
     reader = READER_BYTES + (topology_bytes if reads_topology else 0)
     reader += max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
     given = [source.info.n_frames for source in sources if source.user_time is not None]
-    reader += STEP_BYTES_PER_FRAME * max(given, default=0)
+    reader += TIME_BYTES * max(given, default=0)
     return shared, reader + CHUNKS_IN_MEMORY * unit * n_kept * 12 + COLUMNS_PER_WORKER * FRAME_COLUMN_BYTES
 
 

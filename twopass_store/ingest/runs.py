@@ -8,13 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..config import IngestConfig, InputFile, format_time
 from ..errors import ConfigError, TrajectoryError
 from ..partition import FrameList
-from ..trajectory import TrajectoryInfo, read_steps, read_times
-from .choice import Choice, Times, choose_by_number, choose_by_time, seams
+from ..trajectory import Times, TrajectoryInfo, read_steps, read_times
+from .choice import Choice, choose_by_number, choose_by_time, is_backwards, seams
 from .systems import System
 
 __all__ = [
@@ -151,13 +150,15 @@ def cut_at_seams(info: TrajectoryInfo, times: Times | None, *, file: int = 0) ->
         times = read_steps(info)
     if times is None:
         return []
-    edges = [0, *seams(times).tolist(), len(times)]
-    if 2 * len(edges) > len(times) + 4 and np.median(np.diff(times)) < 0:
-        edges = [0, len(times)]
-    return [
-        (Part(info, file, start, float(times[start]), float(times[stop - 1]), is_steps), times[start:stop])
-        for start, stop in pairwise(edges)
-    ]
+    places, parts = seams(times), []
+    if 2 * len(places) > len(times) and is_backwards(times):
+        places = places[:0]
+    edges = [0, *places.tolist(), len(times)]
+    for start, stop in pairwise(edges):
+        part = times.part(start, stop)
+        first, last = part.at(np.array([0, stop - start - 1])).tolist()
+        parts.append((Part(info, file, start, first, last, is_steps), part))
+    return parts
 
 
 def order_parts(
@@ -189,7 +190,7 @@ def order_parts(
         found = cut_at_seams(file.info, times, file=len(files))
         if times is not None:
             _require_order(found[0][0], times, config)
-            begin = float(times[-1]) + (config.dt or 0.0)
+            begin = found[-1][0].last + (config.dt or 0.0)
         files.append(file)
         cut += found
     if not is_as_given:
@@ -197,14 +198,14 @@ def order_parts(
     parts = [part for part, _ in cut]
     if len({part.file for part in parts}) < len(files) or len({part.is_steps for part in parts}) > 1:
         chosen = choose_by_number([file.info.n_frames for file in files], config)
-        return [_keeping(file, [kept]) for file, kept in zip(files, chosen.kept, strict=True)], [], chosen
+        return [replace(file, kept=kept) for file, kept in zip(files, chosen.kept, strict=True)], [], chosen
     chosen = _choose(cut, config)
     if config.overlap == "error" and any(chosen.n_repeated):
         _refuse_overlap(parts, chosen)
-    kept: dict[int, list[NDArray[np.int64]]] = {}
+    kept: dict[int, list[tuple[int, FrameList]]] = {}
     for part, frames in zip(parts, chosen.kept, strict=True):
-        kept.setdefault(part.file, []).append(part.start + frames)
-    return [_keeping(files[file], frames) for file, frames in kept.items()], parts, chosen
+        kept.setdefault(part.file, []).append((part.start, frames))
+    return [_keeping(files[file], pieces) for file, pieces in kept.items()], parts, chosen
 
 
 def _choose(cut: Sequence[tuple[Part, Times]], config: IngestConfig) -> Choice:
@@ -222,8 +223,13 @@ def choose_within(info: TrajectoryInfo, config: IngestConfig) -> tuple[list[Part
     return [part for part, _ in cut], replace(_choose(cut, config), kept=())
 
 
-def _keeping(file: Source, frames: Sequence[NDArray[np.int64]]) -> Source:
-    return replace(file, kept=FrameList.from_indices(np.sort(np.concatenate(frames))))
+def _keeping(file: Source, parts: Sequence[tuple[int, FrameList]]) -> Source:
+    """Keep frames of its parts, which begin at these of its frames."""
+    kept = FrameList.of()
+    for start, frames in sorted(parts, key=lambda part: part[0]):
+        for piece in frames.pieces():
+            kept = kept.followed_by(start + piece)
+    return replace(file, kept=kept)
 
 
 def times_by_user(source: Source) -> Times:
@@ -231,8 +237,9 @@ def times_by_user(source: Source) -> Times:
     assert source.user_time is not None
     first, between = source.user_time
     steps = read_steps(source.info)
-    number = np.arange(source.info.n_frames, dtype=np.float64) if steps is None else steps
-    return first + between * number
+    if steps is None:
+        return Times.evenly(first, between, source.info.n_frames)
+    return Times.of(first + between * piece for piece in steps)
 
 
 def _refuse_overlap(parts: Sequence[Part], chosen: Choice) -> None:
@@ -246,11 +253,14 @@ def _refuse_overlap(parts: Sequence[Part], chosen: Choice) -> None:
 
 
 def _require_order(part: Part, times: Times, config: IngestConfig) -> None:
-    if not np.isfinite(times).all():
-        raise TrajectoryError(
-            f"{part.info.path}: the time of frame {np.argmin(np.isfinite(times))} isn't finite. Write the "
-            "file again, or ingest it without options that need times."
-        )
+    start = 0
+    for piece in times:
+        if not (finite := np.isfinite(piece)).all():
+            raise TrajectoryError(
+                f"{part.info.path}: the time of frame {start + np.argmin(finite)} isn't finite. Write the "
+                "file again, or ingest it without options that need times."
+            )
+        start += len(piece)
     if part.is_backwards and config.every is not None:
         raise TrajectoryError(
             f"{part.info.path}: time runs backwards, from {part.written(part.first)} to "

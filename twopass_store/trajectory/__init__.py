@@ -18,6 +18,7 @@ from .reader import Block, load_structures, read_blocks, read_steps, read_times,
 from .recognition import format_of
 from .selection import read_index_group, select_atoms, selection_remarks, solvent_remark
 from .symmetry import find_symmetry
+from .times import Times, as_meant, rounding_of
 from .topology import (
     TOPOLOGY_BYTES_PER_ATOM,
     count_atoms,
@@ -39,8 +40,10 @@ __all__ = [
     "BondCheck",
     "JumpCheck",
     "OddBonds",
+    "Times",
     "TrajectoryFormat",
     "TrajectoryInfo",
+    "as_meant",
     "check_unchanged",
     "count_atoms",
     "default_rmsd_atoms",
@@ -68,6 +71,7 @@ __all__ = [
     "read_times",
     "reading_bytes",
     "require_reader",
+    "rounding_of",
     "select_atoms",
     "selection_remarks",
     "shared_topology",

@@ -14,6 +14,7 @@ from .containment import end_readers, streamed
 from .info import TrajectoryInfo, check_unchanged, mixed_cells
 from .probe import probe
 from .stream import Block, read_all_times, read_frames
+from .times import Times
 from .topology import load_topology
 
 __all__ = ["Block", "load_structures", "read_blocks", "read_steps", "read_times", "reading_bytes"]
@@ -140,8 +141,8 @@ def load_structures(path: str | Path, *, only_first: bool = False) -> tuple[md.T
         end_readers()  # what comes next doesn't count their memory
 
 
-def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
-    """Times of the frames, ps, shape (n_frames,), bit for bit those that are read with their positions.
+def read_times(info: TrajectoryInfo) -> Times | None:
+    """Times of the frames, ps, bit for bit those that are read with their positions.
 
     None if the file has none, or the same for all frames. No positions are decoded, but by MDAnalysis: times
     stand in headers, titles, or an array of their own.
@@ -150,20 +151,19 @@ def read_times(info: TrajectoryInfo) -> NDArray[np.float64] | None:
         return None
     times = _numbers(info, "the times")
     # Programs that know no times write 0 for all frames.
-    return None if len(times) > 1 and (times == times[0]).all() else times
+    first = next(iter(times))[0]
+    return None if len(times) > 1 and all((piece == first).all() for piece in times) else times
 
 
-def read_steps(info: TrajectoryInfo) -> NDArray[np.float64] | None:
-    """Numbers of the simulation's steps, shape (n_frames,), of formats that have these alone; else None."""
+def read_steps(info: TrajectoryInfo) -> Times | None:
+    """Numbers of the simulation's steps, in the place of times, of formats that have these; else None."""
     return _numbers(info, "the steps") if info.format.has_steps else None
 
 
-def _numbers(info: TrajectoryInfo, what: str) -> NDArray[np.float64]:
+def _numbers(info: TrajectoryInfo, what: str) -> Times:
     arguments = info.path, info.format, info.n_atoms, info.in_file(FrameList.of(range(info.n_frames)))
     needs_bytes = reading_bytes(info, n_selected=1) + 100 * info.n_frames
-    return np.concatenate(
-        list(streamed(read_all_times, *arguments, path=info.path, what=what, needs_bytes=needs_bytes))
-    )
+    return Times.of(streamed(read_all_times, *arguments, path=info.path, what=what, needs_bytes=needs_bytes))
 
 
 def reading_bytes(info: TrajectoryInfo, *, n_selected: int) -> int:
