@@ -15,7 +15,7 @@ from .leaders import (
     choosing_bytes,
 )
 from .link import link_in_place, link_rows, linkage_bytes
-from .quality import CutQuality, adjusted_rand, assess_cuts, cophenetic_correlation
+from .quality import CutQuality, adjusted_rand, adjusted_rand_of, assess_cuts, cophenetic_correlation
 from .square import hdbscan, hdbscan_bytes, kmedoids, kmedoids_bytes
 from .stability import scanning_bytes, stability_of_cuts
 
@@ -27,6 +27,7 @@ __all__ = [
     "Joining",
     "Leaders",
     "adjusted_rand",
+    "adjusted_rand_of",
     "assess_cuts",
     "choose_leaders",
     "choose_medoids",

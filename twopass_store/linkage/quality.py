@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ from scipy.cluster import hierarchy
 from ..condensed import Float64Array, Int64Array, count_frames, pair_positions
 from ._passes import add_cophenetic_moments, sum_by_cell
 
-__all__ = ["CutQuality", "adjusted_rand", "assess_cuts", "cophenetic_correlation"]
+__all__ = ["CutQuality", "adjusted_rand", "adjusted_rand_of", "assess_cuts", "cophenetic_correlation"]
 
 Float32Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.integer]
@@ -157,14 +156,18 @@ def adjusted_rand(first: Labels, second: Labels) -> float:
     ----------
     Hubert, Arabie, J. Classif. 2 (1985) 193.
     """
-
-    def pairs(labels: npt.NDArray[Any]) -> float:
-        _, counts = np.unique(labels, return_counts=True)
-        return float((counts.astype(np.float64) * (counts - 1) / 2).sum())
-
     # A complex number stands for both labels.
-    both, of_first, of_second = pairs(first + 1j * second), pairs(first), pairs(second)
-    every = first.size * (first.size - 1) / 2
+    labels = first + 1j * second, first, second
+    return adjusted_rand_of(*(np.unique(each, return_counts=True)[1] for each in labels))
+
+
+def adjusted_rand_of(
+    n_both: npt.NDArray[np.int64], n_first: npt.NDArray[np.int64], n_second: npt.NDArray[np.int64]
+) -> float:
+    """Return the `adjusted_rand` by how many frames have each pair of labels, and each label."""
+    both, of_first, of_second, every = (
+        float((counts * (counts - 1.0) / 2).sum()) for counts in (n_both, n_first, n_second, n_first.sum())
+    )
     expected = of_first * of_second / every if every else 0.0
     most = (of_first + of_second) / 2
     return 1.0 if most == expected else (both - expected) / (most - expected)

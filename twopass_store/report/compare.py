@@ -11,6 +11,7 @@ from ..errors import ConfigError
 from ..store import Store, at_one_state, chosen_clustering, read_leaders, store_path
 from .columns import finished_assign
 from .label_file import read_labels
+from .runs import frame_chunks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,31 +65,40 @@ def compare_labels(
 
 def _compare(store: Store, path: Path, config: CompareConfig) -> "xr.Dataset":
     # These take a while to import.
-    import pandas as pd
     import xarray as xr
 
-    from ..linkage import adjusted_rand
+    from ..linkage import adjusted_rand_of
 
     name = chosen_clustering(store, config.name)
     finished_assign(store, name)
-    label = store.read(f"clusterings/{name}/label").astype(np.int64)
-    theirs = np.maximum(read_labels(path, column=config.column, times=lambda: store.read("time")), -1)
-    if len(theirs) != len(label):
+    path_of_labels = f"clusterings/{name}/label"
+    (n_frames,) = store.shape(path_of_labels)
+    theirs = read_labels(path, column=config.column, times=lambda: store.read("time"))
+    if len(theirs) != n_frames:
         raise ConfigError(
-            f"{path} has labels of {len(theirs):,} frames, and {store.path} has {len(label):,} frames. Give "
+            f"{path} has labels of {len(theirs):,} frames, and {store.path} has {n_frames:,} frames. Give "
             "those of all frames of the store, in its order: with another stride or other files, they can't "
             "be compared frame by frame."
         )
-    others = np.unique(theirs[theirs >= 0])
+    others = np.unique(theirs)
+    others = others[others >= 0]
     n_clusters = read_leaders(store, name).n_clusters
     if n_clusters * len(others) > MAX_CELLS:
         raise ConfigError(
             f"{path} has {len(others):,} different labels: is that the column of clusters? Name another "
             "--column."
         )
+    # Frames without a label come last.
+    table = np.zeros((n_clusters + 1, len(others) + 1), np.int64)
+    for frames in frame_chunks(n_frames):
+        label, other = store.read(path_of_labels, frames), theirs[frames.start : frames.stop]
+        row = np.where(label < 0, n_clusters, label - 1)
+        np.add.at(table, (row, np.where(other < 0, len(others), np.searchsorted(others, other))), 1)
     ours, others = np.append(np.arange(1, n_clusters + 1), -1), np.append(others, -1)
-    table = pd.crosstab(label, theirs).reindex(index=ours, columns=others, fill_value=0)
-    both = (label >= 0) & (theirs >= 0)
+    rand, rand_all = (
+        adjusted_rand_of(counts, counts.sum(axis=1), counts.sum(axis=0))
+        for counts in (table[:-1, :-1], table)
+    )
     texts = {
         "n_frames": "frames with both labels",
         "label": "label here, -1 for none",
@@ -96,7 +106,7 @@ def _compare(store: Store, path: Path, config: CompareConfig) -> "xr.Dataset":
     }
     described = {key: {"units": "1", "long_name": text} for key, text in texts.items()}
     return xr.Dataset(
-        {"n_frames": (("label", "other_label"), table.to_numpy(np.int64), described["n_frames"])},
+        {"n_frames": (("label", "other_label"), table, described["n_frames"])},
         coords={
             "label": ("label", ours, described["label"]),
             "other_label": ("other_label", others, described["other_label"]),
@@ -105,7 +115,7 @@ def _compare(store: Store, path: Path, config: CompareConfig) -> "xr.Dataset":
             "store": str(store.path),
             "clustering": name,
             "other": str(path),
-            "adjusted_rand": adjusted_rand(label[both], theirs[both]) if both.any() else np.nan,
-            "adjusted_rand_all": adjusted_rand(label, theirs),
+            "adjusted_rand": rand if table[:-1, :-1].any() else np.nan,
+            "adjusted_rand_all": rand_all,
         },
     )
