@@ -12,6 +12,7 @@ import socket
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,6 +23,7 @@ from .journal import Record, StageJournal, Writer, closing_job, digest, in_batch
 from .partition import format_ranges
 from .progress import Progress, Silent
 from .store import (
+    CHUNK_PREFIX,
     JOB,
     METADATA_FILE,
     RECEIPTS,
@@ -235,14 +237,19 @@ def commit_job(
     opened, expected = Store.open(path), job.described["identity"]
     for step in job.described["steps"]:
         _journal(opened, step)
+
+    @cache
+    def present(array: str) -> set[int]:
+        # One listing: a network's file system takes a while for each file that is asked for.
+        return {int(chunk.name.split(".")[1]) for chunk in opened.at(array).glob(f"{CHUNK_PREFIX}*")}
+
     for file, receipt in job.receipts().items():
         if differing := ", ".join(key for key in expected if receipt["identity"].get(key) != expected[key]):
             raise ConfigError(
                 f"Units of this job were done on {receipt['host']} with other versions than it was planned "
                 f"with ({differing}), and results would be mixed. Plan it anew, with --break-lock."
             )
-        recorded = receipt["records"].items()
-        if not all(opened.has_chunk(array, chunk) for array, (chunks, _) in recorded for chunk in chunks):
+        if not all(present(array).issuperset(chunks) for array, (chunks, _) in receipt["records"].items()):
             # What it made is gone, as when the store was put back from a copy.
             file.unlink(missing_ok=True)
     if missing := sorted(job.units() - job.done()):
