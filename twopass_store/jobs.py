@@ -8,6 +8,7 @@ may die, be repeated, or run twice at once. The ledger takes the receipts at the
 
 import json
 import os
+import re
 import socket
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -314,12 +315,10 @@ def _job(path: Path, stage: str, name: str | None) -> Job | None:
 
 
 def _is_complete(store: Store, stage: str, name: str | None) -> bool:
-    kinds = {"ingest": ["ingest"], "cluster": ["subset"], "assign": ["cover", "assign", "margin"]}
-    found = []
-    for each in store.members("journal"):
-        kind, _, of = each.partition("-")
-        if kind in kinds.get(stage, []) and (kind == "subset" or name in (None, of)):
-            found.append(store.journal(each))
+    own = {"ingest": "ingest", "cluster": "subset-.*", "assign": f"(cover|assign|margin)-{name or '.*'}"}
+    found = [
+        store.journal(each) for each in store.members("journal") if re.fullmatch(own.get(stage, ""), each)
+    ]
     return bool(found) and all(journal is not None and journal.complete for journal in found)
 
 

@@ -86,9 +86,6 @@ class Units:
 class UnitStage(Stage[Result]):
     """A stage whose units can be done in a job, see `plan_job`."""
 
-    job: str
-    """What its jobs are called: the command's name."""
-
     @abstractmethod
     def units(self, store: Store, steps: Sequence[Step], writer: Writer) -> Iterator[Units]:
         """Begin each step that isn't complete, when those before have been drawn; yield its units."""

@@ -111,7 +111,7 @@ def assign_frames(
 class AssignStage(UnitStage[tuple[int, int]]):
     """The stage; its work returns how many frames it labelled, and of how many it found the margin."""
 
-    hint, job = HINT, "assign"
+    hint = HINT
 
     def __init__(self, path: Path, config: AssignConfig, progress: Progress, *, restart: bool) -> None:
         self.path = path

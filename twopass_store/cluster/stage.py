@@ -140,7 +140,7 @@ def make_clustering(
 class ClusterStage(UnitStage[int]):
     """The stage; its work returns how many distances it computed. In a job only these are its units."""
 
-    hint, job = HINT, "cluster"
+    hint = HINT
 
     def __init__(self, config: ClusterConfig, like: str | None, progress: Progress, *, restart: bool) -> None:
         self.config = config

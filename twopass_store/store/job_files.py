@@ -41,7 +41,7 @@ class Job:
     def receipts(self) -> dict[Path, dict[str, Any]]:
         """Read all receipts, by file; what is damaged or of another job counts as missing."""
         found = ((file, _unsealed(file)) for file in sorted(self.folder.glob(RECEIPTS)))
-        return {file: said for file, said in found if said and said["job"] == self.kept.staging.name}
+        return {file: said for file, said in found if said and said.get("job") == self.kept.staging.name}
 
     def next_commands(self, path: str | os.PathLike[str]) -> list[str]:
         """Return what goes on with it; `path` is how the store is called."""
