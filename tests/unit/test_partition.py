@@ -36,6 +36,13 @@ def test_frame_list__holds_any_ascending_frames_and_any_part_of_them(indices, cu
     for found, wanted in ((frames, expected), (frames.part(start, stop), expected[start:stop])):
         assert len(found) == len(wanted)
         assert found.to_array().tolist() == wanted
+        assert [found.before(frame) for frame in range(82)] == [
+            sum(i < frame for i in wanted) for frame in range(82)
+        ]
+    known, more = np.split(np.array(expected, dtype=np.int64), [start])
+    grown = FrameList.from_indices(known).followed_by(more)
+    assert (grown.starts.tolist(), grown.ends.tolist()) == (frames.starts.tolist(), frames.ends.tolist())
+    assert grown.to_array().tolist() == expected
 
 
 @given(length=st.integers(0, 1000), chunk=st.integers(1, 100))
