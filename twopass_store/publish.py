@@ -46,6 +46,9 @@ MULTIPART_BYTES = 16 << 20
 
 BLOCK_BYTES = 1 << 20
 
+UPLOAD_SECONDS = 300.0
+"""How long a file, or part, may take: what a read has got so far is kept, what a write has sent is lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
@@ -106,7 +109,9 @@ def publish_store(
     place = str(ObjectPath(url))
     if not is_url(place) or place.startswith("http"):
         raise ConfigError(f"{url} is no address to publish to. Give one such as s3://bucket/run.zarr.")
-    finish = at_one_state(path, lambda: _copied(Store.open(path), Bucket(place), progress or Silent()))
+    finish = at_one_state(
+        path, lambda: _copied(Store.open(path), Bucket(place, seconds=UPLOAD_SECONDS), progress or Silent())
+    )
     return finish()
 
 
@@ -180,7 +185,6 @@ class _Copy:
     bucket: Bucket
     there: dict[str, tuple[int, str]]
     n_copied: int = 0
-    is_withdrawn: bool = False
     _lock: Any = field(default_factory=threading.Lock)
 
     def require_own_place(self, recorded: dict[str, int]) -> None:
@@ -205,8 +209,8 @@ class _Copy:
     def file(self, key: str, recorded: int) -> int:
         """Copy a file unless it is there as it is here; returns its size."""
         path = self.opened.at(key)
-        with naming_the_file(path):
-            sums = _Sums.of(_blocks(path))
+        with naming_the_file(path), path.open("rb") as file:
+            sums = _Sums.of(iter(lambda: file.read(BLOCK_BYTES), b""))
         if recorded not in (ABSENT, sums.digest):
             raise damaged_file(path, "it isn't as it was recorded")
         if key != METADATA_FILE and not self._is_there(key, sums):
@@ -222,15 +226,14 @@ class _Copy:
     def put_root(self, data: bytes) -> None:
         """Copy the root's metadata, which make all of it a store."""
         sums = _Sums.of([data])
-        if self.is_withdrawn or not self._is_there(METADATA_FILE, sums):
+        if not self._is_there(METADATA_FILE, sums):
             self._put(METADATA_FILE, data, sums)
 
     def _withdraw(self) -> None:
         """Take the root's metadata away before anything changes, so that nobody opens half a store."""
         with self._lock:
-            if METADATA_FILE in self.there and not self.is_withdrawn:
+            if self.there.pop(METADATA_FILE, None):
                 self.bucket.remove(METADATA_FILE)
-            self.is_withdrawn = True
 
     def _is_there(self, key: str, sums: "_Sums") -> bool:
         size, version = self.there.get(key, (-1, ""))
@@ -270,9 +273,3 @@ class _Sums:
             for each in sums:
                 each.update(block)
         return cls(size, int.from_bytes(sums[0].digest(), "little") or 1, sums[1].hexdigest())
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            yield block

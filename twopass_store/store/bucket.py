@@ -48,20 +48,11 @@ class Bucket:
     """The objects below an address, by their keys relative to it.
 
     Credentials and endpoint come from the environment. `FileNotFoundError` is of an object that isn't there,
-    or of its bucket; a `StoreError` of a service that can't be reached, or refuses.
-
-    Parameters
-    ----------
-    url
-        The address, as it is typed: it isn't decoded, unless it is one of a web server.
-
-    Raises
-    ------
-    ConfigError
-        If there can be no such address, or obstore isn't installed.
+    a `StoreError` of a service that can't be reached, or refuses. The address is taken as it is typed; only
+    that of a web server is encoded. A request is made again if it takes longer than so many `seconds`.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, seconds: float = 30) -> None:
         self.url = url
         scheme, _, place = url.partition("://")
         if scheme not in _CREDENTIALS:
@@ -85,7 +76,8 @@ class Bucket:
             bucket, _, prefix = place.partition("/")
             url = f"{scheme}://{bucket}/{quote(prefix)}"
         with self.naming():
-            self._client = from_url(url, client_options={"allow_http": True}, retry_config=_RETRIES)
+            options: Any = {"allow_http": True, "timeout": timedelta(seconds=seconds)}
+            self._client = from_url(url, client_options=options, retry_config=_RETRIES)
 
     @property
     def is_web(self) -> bool:
@@ -118,7 +110,8 @@ class Bucket:
     def write(self, key: str, content: bytes | Path, *, in_parts: bool = False) -> str:
         """Write an object, and return its version."""
         with self.naming():
-            return self._client.put(key, content, use_multipart=in_parts)["e_tag"] or ""
+            put = self._client.put(key, content, use_multipart=in_parts, max_concurrency=2)
+            return put["e_tag"] or ""
 
     def remove(self, key: str) -> None:
         """Remove an object."""

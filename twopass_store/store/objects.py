@@ -38,22 +38,7 @@ class ObjectPath(PosixPath):
 
     @classmethod
     def opened(cls, url: str | os.PathLike[str], *, consolidated: bool = True) -> Self:
-        """Return the address of a store as it is now.
-
-        Parameters
-        ----------
-        url
-            Such as ``s3://bucket/run.zarr``.
-        consolidated
-            Whether the consolidated metadata are used, or each file of metadata is fetched.
-
-        Raises
-        ------
-        StoreNotFoundError
-            If there is none.
-        StoreError
-            If the service can't be reached, or refuses.
-        """
+        """Return the address of a store as it is now, by consolidated metadata or by each file of them."""
         root = cls(os.fspath(url))
         known = _published.get(root)
         if known is None or not consolidated or known.stamp() != known.version:
@@ -62,13 +47,7 @@ class ObjectPath(PosixPath):
 
     @property
     def place(self) -> "tuple[Published, str]":
-        """The store that it lies in, and the key there.
-
-        Raises
-        ------
-        FileNotFoundError
-            If it lies in none that was opened.
-        """
+        """The store that it lies in, and the key there; `FileNotFoundError` if none was opened."""
         for root in (self, *self.parents):
             if root in _published:
                 return _published[root], self.relative_to(root).as_posix().removeprefix(".").lstrip("/")
@@ -195,13 +174,7 @@ class Published:
         return None if self.bucket.is_web else {key: size for key, (size, _) in self.bucket.list().items()}
 
     def size(self, key: str) -> int:
-        """Return an object's size.
-
-        Raises
-        ------
-        FileNotFoundError
-            If it isn't there.
-        """
+        """Return an object's size; `FileNotFoundError` if it isn't there."""
         known = (self.__dict__.get("sizes") or {}).get(key)  # where they were listed already
         if known is None and (
             key.endswith(METADATA_FILE) or f"{key.rpartition('/')[0]}/{METADATA_FILE}" not in self.files
