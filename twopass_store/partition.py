@@ -13,18 +13,21 @@ from numpy.typing import NDArray
 
 __all__ = [
     "FRAME_CHUNK",
+    "MAX_FRAME_FILES",
     "MAX_POSITION_FILES",
     "PAIR_CHUNK",
     "POSITION_CHUNK_BYTES",
     "FrameList",
     "FrameRange",
     "chunk_range",
+    "chunks_per_file",
     "chunks_per_shard",
     "consecutive_runs",
     "format_ranges",
     "largest_subset",
     "n_chunks",
     "n_pairs",
+    "next_power_of_two",
     "parse_ranges",
     "position_chunk_frames",
     "stride_for_subset",
@@ -40,9 +43,11 @@ PAIR_CHUNK = 1 << 20
 POSITION_CHUNK_BYTES = 4 << 20
 """Upper bound of a position chunk, decoded to float32; larger only where a single frame is."""
 
-
 MAX_POSITION_FILES = 8_000
 """More make a store hard to copy, to list and to fit into a quota; the other arrays have some too."""
+
+MAX_FRAME_FILES = 512
+"""Likewise of each per-frame array, of which a store has nine to thirteen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +180,21 @@ def position_chunk_frames(n_atoms: int) -> int:
     return min(1 << (frames.bit_length() - 1), FRAME_CHUNK)
 
 
+def next_power_of_two(number: int) -> int:
+    """Return the smallest power of two that isn't less."""
+    return 1 << max(0, number - 1).bit_length()
+
+
+def chunks_per_file(n_frames: int) -> int:
+    """Chunks of a per-frame array that go into one file: one, unless that makes more than `MAX_FRAME_FILES`.
+
+    A power of two, as those of positions are: so the longer of two files is whole files of the other array.
+    """
+    return next_power_of_two(n_chunks(n_chunks(n_frames, FRAME_CHUNK), MAX_FRAME_FILES))
+
+
 def chunks_per_shard(n_frames: int, n_atoms: int, *, shard: str | int) -> int:
-    """Chunks of positions that go into one file.
+    """Chunks of positions that go into one file, a power of two.
 
     Parameters
     ----------
@@ -184,14 +202,15 @@ def chunks_per_shard(n_frames: int, n_atoms: int, *, shard: str | int) -> int:
         Of the store.
     shard
         ``none`` gives each chunk its file; ``auto`` too, unless that makes more than `MAX_POSITION_FILES`; a
-        number is the size of a shard in bytes, decoded to float32.
+        number is the size of a shard in bytes, decoded to float32, which it doesn't exceed.
     """
     frames = position_chunk_frames(n_atoms)
     if shard == "none":
         return 1
     if shard == "auto":
-        return max(1, n_chunks(n_chunks(n_frames, frames), MAX_POSITION_FILES))
-    return max(1, int(shard) // (frames * n_atoms * 12))
+        return next_power_of_two(n_chunks(n_chunks(n_frames, frames), MAX_POSITION_FILES))
+    most = max(1, int(shard) // (frames * n_atoms * 12))
+    return 1 << (most.bit_length() - 1)
 
 
 def consecutive_runs(indices: Iterable[int]) -> Iterator[FrameRange]:

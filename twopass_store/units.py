@@ -22,6 +22,9 @@ from .store import METADATA_FILE, Stage, Step, Store, identity
 
 __all__ = ["Receipt", "Unit", "UnitStage", "Units", "carry_out", "note_rounding", "other_versions", "perform"]
 
+BLOCKS_PER_THREAD = 64
+"""Blocks for each thread of a unit: when these are done, it waits for at most one of another."""
+
 Result = TypeVar("Result")
 
 
@@ -81,6 +84,7 @@ class Units:
     shared_bytes: int
     worker_bytes: int
     at_once: int = 1  # chunks in a row that are done best by one call
+    blocks: int = 1  # parts of a chunk that the threads within a call share
 
 
 class UnitStage(Stage[Result]):
@@ -149,8 +153,10 @@ def perform(
     units: Units, *, workers: int, scheduler: str | None = None, progress: Progress
 ) -> Iterator[Receipt]:
     """Do units, and yield their receipts as they come; raises as `carry_out` does."""
-    # Threads go to units first; where there are fewer units, to what is within them.
-    at_once = max(1, min(workers, len(units.chunks)))
+    # Threads go to units first; where these are fewer or large, to what is within them: so progress is seen
+    # more often, and all threads are busy to the end.
+    within = max(1, min(workers, units.blocks // BLOCKS_PER_THREAD))
+    at_once = max(1, min(workers // within, len(units.chunks)))
     unit = replace(units.unit, threads=1 if scheduler else max(1, workers // at_once))
     probe = _Probe(unit.path, unit.staging, identity())
     sent = Sent(unit, probe.identity, is_away=scheduler is not None)

@@ -136,11 +136,11 @@ TOPOLOGY = make_topology(2)
 
 @settings(max_examples=4, phases=[Phase.generate])
 @given(data=st.data())
-@small_chunks(position_bytes=64 * 12 * TOPOLOGY.n_atoms)
+@small_chunks(position_bytes=64 * 12 * TOPOLOGY.n_atoms, frame_files=2)
 def test_any_cutting_into_appends__gives_the_same(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A chunk holds 64 frames; each step is a file, or the last one grown."""
+    """A chunk holds 64 frames, a file one or two; each step is a source file, or the last one grown."""
     folder = tmp_path_factory.mktemp("cut")
     grid = np.random.default_rng(8).integers(-3000, 3000, (N_FRAMES, TOPOLOGY.n_atoms, 3))
     xyz = grid.astype(np.float32) * np.float32(0.001)

@@ -139,9 +139,11 @@ def test_job__mixes_no_versions(store, monkeypatch):
         commit_job(store, "assign")
 
 
-@pytest.mark.parametrize("shard", ["none", 3 * SMALL["position_bytes"]])
-def test_job__of_frames_and_of_those_appended_gives_the_same_bytes(made, tmp_path, shard):
-    with small_chunks(**SMALL):
+@pytest.mark.parametrize(
+    ("shard", "frame_files"), [("none", 9), ("none", 2), (4 * SMALL["position_bytes"], 9)]
+)
+def test_job__of_frames_and_of_those_appended_gives_the_same_bytes(made, tmp_path, shard, frame_files):
+    with small_chunks(**SMALL, frame_files=frame_files):
         frames = make_trajectory(2 * N_FRAMES, n_residues=2)
         frames[0].save_pdb(str(tmp_path / "top.pdb"))
         files = [tmp_path / f"md{number}.xtc" for number in range(4)]

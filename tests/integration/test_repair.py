@@ -192,6 +192,24 @@ def test_repair__of_much_at_once(store):
     assert files_of(store) == before
 
 
+def test_shards_of_per_frame_arrays__are_named_and_made_anew(tmp_path):
+    with small_chunks(**SMALL, frame_files=2):
+        store = make_small(tmp_path)
+        before = files_of(store)
+        flip(store / "time/c.0", 40)
+        (store / "clusterings/default/label/c.1").unlink()
+        replace(store / "clusterings/default/rmsd_to_second/c.0", before["time/c.0"][:60])
+        found = {(each.file, each.start, each.stop) for each in verify_store(store).damage}
+        assert found == {
+            ("time/c.0", 0, 64),
+            ("clusterings/default/label/c.1", 64, 70),
+            ("clusterings/default/rmsd_to_second/c.0", 0, 64),
+        }
+        assert repair_store(store).left == ()
+        run_small(store)
+    assert files_of(store) == before
+
+
 def test_repair__computes_only_what_was_damaged(store):
     (rmsd,) = store.glob("subsets/*/rmsd/c.1")
     label = store / "clusterings" / "default" / "label" / "c.2"

@@ -12,12 +12,12 @@ from ..errors import ConfigError
 from ..journal import Plan
 from ..linkage import Joining
 from ..metric import ClusterMetric, read_metric
-from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
+from ..partition import FrameRange, n_chunks
 from ..progress import Progress
 from ..rmsd import PreparedLeaders, nearest_leaders, prepare_leaders
 from ..schema import COVER
 from ..store import Store, discard, leader_positions, led_frames, read_leaders, take
-from .left import frames_kept, frames_left
+from .left import covered_before, frames_left, frames_of
 from .rule import Rule
 from .stage import HINT
 
@@ -113,9 +113,11 @@ def make_cover(
     try:
         with store.step(plan, hint=HINT) as journal:
             attrs = {"cover_nm": radius, "cover_link": config.cover_link}
-            store.ensure_array(path.rpartition("/")[0], COVER[0], [n_frames], attrs)
-            kept = frames_kept(store, journal)
-            left = frames_left(journal, kept)
+            shard_chunks = store.chunks_per_file("time")
+            store.ensure_array(
+                path.rpartition("/")[0], COVER[0], [n_frames], attrs, shard_chunks=shard_chunks
+            )
+            kept, left = covered_before(store, journal), frames_left(store, journal)
             progress.start("assign: cover", total=n_frames, done=n_frames - sum(left.values()), unit="frames")
             try:
                 with journal.batches() as finished:
@@ -153,11 +155,10 @@ class _Cover:
         self._n_frames = store.shape("position")[0]
 
     def chunks(self, left: Mapping[int, int], kept: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
-        """Yield the chunks that are `left` with their values; so many frames at the start are `kept`."""
+        """Yield the files that are `left` with their values; so many frames at the start are `kept`."""
         net, clusters = self._net(self._radius), _Clusters(self._store, self._name, self._metric, self._link)
-        for chunk in range(n_chunks(self._n_frames, FRAME_CHUNK)):
-            frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=self._n_frames)
-            first = kept if frames.start < kept < frames.stop else frames.start
+        for chunk in range(n_chunks(self._n_frames, self._store.frames_per_file)):
+            frames, first = frames_of(self._store, chunk, kept)
             known = FrameRange(frames.start, first if chunk in left else frames.stop)
             found, labels = led_frames(self._store, self._name, known)
             if len(found):

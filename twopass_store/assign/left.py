@@ -3,31 +3,29 @@
 import numpy as np
 
 from ..journal import StageJournal
-from ..partition import FRAME_CHUNK, chunk_range
-from ..store import Store
+from ..partition import FrameRange, chunk_range
+from ..store import Store, frames_kept
 
-__all__ = ["appended", "frames_kept", "frames_left"]
-
-
-def frames_left(journal: StageJournal, covered: int | None = None) -> dict[int, int]:
-    """Count the frames left of a second pass by chunk; `covered` are those of before an append."""
-    covered = int(journal.plan.request.get("covered", 0)) if covered is None else covered
-    n_frames = int(journal.plan.parameters["n_frames"])
-    edge, n_present = divmod(covered, FRAME_CHUNK)
-    done = np.logical_and.reduce([journal.done(product.path) for product in journal.plan.products])
-    return {
-        chunk: len(chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)) - n_present * (chunk == edge)
-        for chunk in np.flatnonzero(~done).tolist()
-    }
+__all__ = ["appended", "covered_before", "frames_left", "frames_of"]
 
 
-def frames_kept(store: Store, journal: StageJournal) -> int:
+def covered_before(store: Store, journal: StageJournal) -> int:
     """Return how many frames were done before others were appended, and still have their values."""
-    covered = int(journal.plan.request.get("covered", 0))
-    edge, n_present = divmod(covered, FRAME_CHUNK)
-    # Where a repair has discarded it, the chunk is begun anew.
-    is_there = all(store.has_chunk(product.path, edge) for product in journal.plan.products)
-    return covered if n_present == 0 or is_there else edge * FRAME_CHUNK
+    return frames_kept(store, journal.plan, int(journal.plan.request.get("covered", 0)))
+
+
+def frames_of(store: Store, file: int, covered: int) -> tuple[FrameRange, int]:
+    """Return the frames in a file of the per-frame arrays, and the first that isn't `covered` already."""
+    frames = chunk_range(file, chunk=store.frames_per_file, length=store.shape("position")[0])
+    return frames, covered if frames.start < covered < frames.stop else frames.start
+
+
+def frames_left(store: Store, journal: StageJournal) -> dict[int, int]:
+    """Count the frames left of a second pass by file of the per-frame arrays."""
+    covered = covered_before(store, journal)
+    done = np.logical_and.reduce([journal.done(product.path) for product in journal.plan.products])
+    left = {file: frames_of(store, file, covered) for file in np.flatnonzero(~done).tolist()}
+    return {file: frames.stop - first for file, (frames, first) in left.items()}
 
 
 def appended(store: Store, name: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from ..config import AssignConfig, AssignOptions, doubt_of_unit, format_length, 
 from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, affordable_workers, available_cpus, memory_budget
 from ..journal import Lock, Plan, Writer
-from ..partition import FRAME_CHUNK, largest_subset
+from ..partition import largest_subset
 from ..progress import Progress, Silent
 from ..schema import ASSIGNMENT, COVER, LEADER_CHUNK_BYTES, MARGIN
 from ..store import (
@@ -25,7 +25,7 @@ from ..store import (
     store_path,
 )
 from ..units import Units, UnitStage, carry_out
-from .left import appended, frames_kept, frames_left
+from .left import appended, covered_before, frames_left
 from .rule import Rule
 
 __all__ = ["AssignResult", "assign_frames"]
@@ -199,9 +199,9 @@ class AssignStage(UnitStage[tuple[int, int]]):
                 attrs: dict[str, Any] = dict(named_after(metric, spec))
                 if spec.name == "label_status" and self.config.noise_cutoff is not None:
                     attrs["noise_cutoff_nm"] = self.config.noise_cutoff
-                store.ensure_array(group, spec, [self.n_frames], attrs)
-            covered = frames_kept(store, journal)
-            left = frames_left(journal, covered)
+                shard_chunks = store.chunks_per_file("time")
+                store.ensure_array(group, spec, [self.n_frames], attrs, shard_chunks=shard_chunks)
+            left = frames_left(store, journal)
             unit = AssignUnit(
                 path=self.path,
                 staging=writer.staging,
@@ -209,7 +209,7 @@ class AssignStage(UnitStage[tuple[int, int]]):
                 fingerprint=labels.fingerprint,
                 noise_cutoff=self.config.noise_cutoff,
                 margin=is_margin,
-                covered=covered,
+                covered=covered_before(store, journal),
                 appended=appended(store, self.name),
             )
             yield Units(
@@ -222,6 +222,7 @@ class AssignStage(UnitStage[tuple[int, int]]):
                 left=sum(left.values()),
                 shared_bytes=self.needs[0],
                 worker_bytes=self.needs[1],
+                blocks=store.frames_per_file // store.chunk_length("position"),
             )
 
 
@@ -239,7 +240,12 @@ def _plans(store: Store, name: str, config: AssignConfig) -> list[Plan]:
                 "Give at least that, or cluster with --rule nearest under another --name."
             )
     covers, labels, margins = (
-        tuple(store.product(f"clusterings/{name}", spec, (n_frames,)) for spec in specs)
+        tuple(
+            store.product(
+                f"clusterings/{name}", spec, (n_frames,), shard_chunks=store.chunks_per_file("time")
+            )
+            for spec in specs
+        )
         for specs in (COVER, ASSIGNMENT, MARGIN)
     )
     parameters: dict[str, Any] = {"clustering": clustering.plan.fingerprint, "n_frames": n_frames}
@@ -273,7 +279,7 @@ def _needs(store: Store, name: str, config: AssignConfig) -> tuple[tuple[int, in
     leaders, block = read_leaders(store, name), store.chunk_length("position")
     budget = memory_budget(config.memory)
     # A block as it lies on disk, decoded, and cut to the atoms needed; then the kernel's own.
-    per_worker = block * (2 * n_atoms + n_selected) * 12 + 2 * FRAME_CHUNK * 13
+    per_worker = block * (2 * n_atoms + n_selected) * 12 + 2 * store.frames_per_file * 13
     shared = PROCESS_BYTES + store.metadata_bytes + 2 * max(LEADER_CHUNK_BYTES, 12 * n_atoms)
     if Rule.of(attrs).keeps_subset:
         shared += 12 * store.shape(f"clusterings/{name}/subset_label")[0]

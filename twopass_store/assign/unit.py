@@ -1,4 +1,4 @@
-"""One unit of the second pass: a chunk of the per-frame arrays, read, compared with the leaders, written."""
+"""One unit of the second pass: a file of the per-frame arrays, read, compared with the leaders, written."""
 
 import threading
 from collections.abc import Callable
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from ..journal import Writer
 from ..metric import read_metric
-from ..partition import FRAME_CHUNK, FrameRange, chunk_range
+from ..partition import FrameRange
 from ..rmsd import Nearest, PreparedLeaders, nearest_leaders, nearest_other_leaders, prepare_leaders
 from ..schema import ASSIGNMENT, LABEL_STATUS, MARGIN
 from ..store import Store, leader_positions, read_leaders
 from ..units import Receipt, Unit
+from .left import frames_of
 from .rule import Rule
 
 __all__ = ["AssignUnit"]
@@ -27,10 +28,10 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class AssignUnit(Unit):
-    """The work on chunks of a second pass.
+    """The work on files of a second pass.
 
     The `fingerprint` is that of the labels' plan, and tells clusterings of one name apart in a process that
-    has seen both. `covered` frames at the beginning have values already: the rest of their last chunk is
+    has seen both. `covered` frames at the beginning have values already: the rest of their last file is
     added. At the frames `appended` others were appended: those before are compared with no leader from behind
     them, so that they keep their values.
     """
@@ -46,12 +47,11 @@ class AssignUnit(Unit):
         """Do the frames of chunks and write these."""
         of_unit = self.path, self.staging, self.name, self.fingerprint
         store = _read_inputs(*of_unit, None).store
-        group, n_frames = f"clusterings/{self.name}", store.shape("position")[0]
+        group = f"clusterings/{self.name}"
         specs, find = (MARGIN, self._margins) if self.margin else (ASSIGNMENT, self._labels)
         records, count = [], 0
         for chunk in range(chunks.start, chunks.stop):
-            frames = chunk_range(chunk, chunk=FRAME_CHUNK, length=n_frames)
-            first = self.covered if frames.start < self.covered < frames.stop else frames.start
+            frames, first = frames_of(store, chunk, self.covered)
             kept = FrameRange(frames.start, first)
             parts = [{spec.name: store.read(f"{group}/{spec.name}", kept) for spec in specs}]
             count += frames.stop - first

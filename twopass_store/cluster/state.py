@@ -21,9 +21,6 @@ Int32Array = NDArray[np.int32]
 
 COUNT, TAKE, LIST = range(3)
 
-SAVE_SHARE = 0.05
-"""Share of the time that saving the state may take."""
-
 STATE, NEAR_PAIR = NEIGHBOURS
 
 
@@ -98,8 +95,7 @@ class StoredState:
         if len(self._tail):
             self._write(self._tail)
         self._store.write_chunk(self._state, 0, state.to_array())
-        ended = time.monotonic()
-        self._next_save = ended + max(ledger.COMMIT_SECONDS, (ended - begun) / SAVE_SHARE)
+        self._next_save = ledger.next_commit(begun)
 
     def expect(self, n_pairs: int, n_listed: int) -> None:
         """Make room for pairs, of which some were added before the state was saved."""

@@ -113,7 +113,7 @@ class IngestConfig(Options):
     time to read. By default fast, or what the store was begun with.
     """
     shard: Shard = None
-    """Chunks of coordinates in one file. none: one. auto: as many as keep a store under about 10,000 files.
+    """Chunks of coordinates in one file. none: one. auto: as many as keep them under 8,000 files.
     SIZE: as many as fit, such as 256MiB of float32. By default auto, or what the store was begun with.
     """
     memory: Memory = None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..journal import METADATA, Plan, StageJournal
-from ..partition import FRAME_CHUNK, n_chunks
+from ..partition import n_chunks
 from ..store import GROWTH, Store, clustering_stages
 
 __all__ = ["begin_growth", "finish_growth"]
@@ -38,8 +38,9 @@ def begin_growth(store: Store, ingest: Plan, lengths: dict[str, int], *, n_befor
         for stage in clustering_stages(name)[1:]:
             journal = store.journal(stage)
             if journal is not None:
-                longer = _longer(journal, n_frames, n_before, labels)
-                journals[stage] = _recorded(journal, longer, _undone(longer, n_before))
+                longer = _longer(journal, n_frames, n_before, store.frames_per_file, labels)
+                undone = _undone(longer, n_before, store.frames_per_file)
+                journals[stage] = _recorded(journal, longer, undone)
                 labels = {"assign": longer.fingerprint} if stage.startswith("assign-") else {}
     parameters = {"n_before": n_before, "lengths": lengths, "journals": journals}
     store.write_plan(GROWTH, Plan(GROWTH, parameters, (), {}).to_json())
@@ -67,10 +68,11 @@ def _recorded(journal: StageJournal, plan: Plan, undone: set[tuple[str, int]]) -
     return {"plan": plan.to_json(), "ledger": b64encode(entries.astype("<u8").tobytes()).decode()}
 
 
-def _longer(journal: StageJournal, n_frames: int, n_before: int, labels: Mapping[str, Any]) -> Plan:
+def _longer(
+    journal: StageJournal, n_frames: int, n_before: int, per_file: int, labels: Mapping[str, Any]
+) -> Plan:
     """Return the plan of a stage along ``frame`` for more frames."""
-    plan = journal.plan
-    length = n_chunks(n_frames, FRAME_CHUNK)
+    plan, n_files = journal.plan, n_chunks(n_frames, per_file)
     done = np.logical_and.reduce([journal.done(product.path) for product in plan.products])
     # Frames at the beginning that have a label, so that the chunk at the edge isn't begun anew. Of an
     # unfinished stage, the edge that an append before this one left.
@@ -81,11 +83,11 @@ def _longer(journal: StageJournal, n_frames: int, n_before: int, labels: Mapping
     return replace(
         plan,
         parameters={**plan.parameters, "n_frames": n_frames, **labels},
-        products=tuple(replace(product, n_chunks=length) for product in plan.products),
+        products=tuple(replace(product, n_chunks=n_files) for product in plan.products),
         request=request,
     )
 
 
-def _undone(plan: Plan, n_before: int) -> set[tuple[str, int]]:
-    edge = {n_before // FRAME_CHUNK} if n_before % FRAME_CHUNK else set()
+def _undone(plan: Plan, n_before: int, per_file: int) -> set[tuple[str, int]]:
+    edge = {n_before // per_file} if n_before % per_file else set()
     return {(product.path, chunk) for product in plan.products for chunk in {METADATA, *edge}}

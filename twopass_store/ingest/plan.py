@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..config import IngestConfig, InputFile
 from ..journal import Plan, Product
-from ..partition import chunks_per_shard, position_chunk_frames
+from ..partition import FRAME_CHUNK, chunks_per_file, chunks_per_shard, position_chunk_frames
 from ..schema import FRAME, INGESTED, UNITCELL, ArraySpec
 from ..store import Store
 from ..trajectory import (
@@ -22,7 +22,7 @@ from ..trajectory import (
     reading_bytes,
     topology_to_json,
 )
-from .columns import COLUMNS_PER_WORKER, FRAME_COLUMN_BYTES
+from .columns import BYTES, COLUMNS_PER_WORKER
 from .look import look_at_frames
 from .origins import Origin, Origins, file_columns
 from .request import JUMPS, requested
@@ -54,7 +54,8 @@ class IngestPlan:
     names: frozenset[str]  # of the root's arrays that are written
     time_source: str  # see the schema
     journal: Plan  # as the journal keeps it
-    shard_chunks: int  # chunks of positions in one file, which is what a unit writes
+    shard_chunks: int  # chunks of positions in one file
+    column_chunks: int  # chunks of the other arrays along frame in one file
     memory: tuple[int, int]  # upper bounds, in bytes: of the driver, and of each worker beside it
     messages: tuple[str, ...]  # what the user should see
 
@@ -86,11 +87,16 @@ class IngestPlan:
     @property
     def products(self) -> tuple[Product, ...]:
         """The same for the journal."""
-        shards = {"position": self.shard_chunks}
         return tuple(
-            Store.product("", spec, shape, shard_chunks=shards.get(spec.name, 1))
+            Store.product("", spec, shape, shard_chunks=self.chunks_per_file(spec))
             for spec, shape in self.arrays
         )
+
+    def chunks_per_file(self, spec: ArraySpec) -> int:
+        """Chunks of an array in one file."""
+        if spec.name == "position":
+            return self.shard_chunks
+        return self.column_chunks if spec.dims[0] == "frame" else 1
 
 
 def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store | None = None) -> IngestPlan:
@@ -107,8 +113,9 @@ def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store |
     n_frames = sum(len(source.kept) for source in sources)
     if to is None:
         shard_chunks = chunks_per_shard(n_frames, reference.n_kept, shard=config.shard or "auto")
+        column_chunks = chunks_per_file(n_frames)
     else:
-        shard_chunks = to.unit_length("position") // to.chunk_length("position")
+        shard_chunks, column_chunks = map(to.chunks_per_file, ("position", "time"))
     origins = Origins(
         tuple(map(origin_of, sources)),
         tuple((index, len(source.kept)) for index, source in enumerate(sources) if len(source.kept)),
@@ -124,7 +131,7 @@ def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store |
         names.add("run")
     shard_frames = shard_chunks * position_chunk_frames(reference.n_kept)
     unit = min(shard_frames, n_frames + (0 if to is None else to.shape("position")[0]))
-    memory = memory_of(config, sources, systems, unit=unit)
+    memory = memory_of(config, sources, systems, unit=unit, column_chunks=column_chunks)
     guessed = reference.guessed_atoms()
     jumps, remarks = look_at_frames(sources, stored_topology, guessed, for_jumps=config.image == "none")
     request |= {JUMPS: jumps} if jumps else {}
@@ -139,6 +146,7 @@ def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store |
         time_source=inputs.time_source,
         journal=Plan("ingest", _parameters(config, inputs, systems, stored_topology), (), request),
         shard_chunks=shard_chunks,
+        column_chunks=column_chunks,
         memory=memory,
         messages=(*_messages(config, inputs, systems), *remarks),
     )
@@ -230,9 +238,12 @@ def _run_columns(runs: Sequence[Run] | None) -> dict[str, NDArray[Any]]:
 
 
 def memory_of(
-    config: IngestConfig, sources: Sequence[Source], systems: SystemTable, *, unit: int
+    config: IngestConfig, sources: Sequence[Source], systems: SystemTable, *, unit: int, column_chunks: int
 ) -> tuple[int, int]:
-    """Return upper bounds of what the driver needs, and each worker beside it; a unit is so many frames."""
+    """Return upper bounds of what the driver needs, and each worker beside it.
+
+    `unit` are the frames in a file of positions, `column_chunks` the chunks in one of the others.
+    """
     n_kept = systems.reference.n_kept
     # The reader's cache keeps two topologies.
     topologies = sum(sorted(system.n_atoms for system in systems.systems)[-2:])
@@ -246,14 +257,15 @@ def memory_of(
     timed: Counter[int | str] = Counter()
     for source in sources:
         timed[source.run if source.run >= 0 else source.info.path] += source.info.n_frames
-    shared = DRIVER_BYTES + topology_bytes + FRAME_COLUMN_BYTES
+    column_bytes = column_chunks * FRAME_CHUNK * sum(BYTES.values())  # one file of each
+    shared = DRIVER_BYTES + topology_bytes + column_bytes
     shared += TIME_BYTES * max(timed.values())
     shared += STRETCH_BYTES * sum(len(source.kept.starts) for source in sources)
     reader = READER_BYTES + (topology_bytes if reads_topology else 0)
     reader += max(reading_bytes(source.info, n_selected=n_kept) for source in sources)
     given = [source.info.n_frames for source in sources if source.user_time is not None]
     reader += TIME_BYTES * max(given, default=0)
-    return shared, reader + CHUNKS_IN_MEMORY * unit * n_kept * 12 + COLUMNS_PER_WORKER * FRAME_COLUMN_BYTES
+    return shared, reader + CHUNKS_IN_MEMORY * unit * n_kept * 12 + COLUMNS_PER_WORKER * column_bytes
 
 
 def _messages(config: IngestConfig, inputs: Inputs, systems: SystemTable) -> Iterator[str]:

@@ -72,7 +72,7 @@ def kept_choices(store: Store, config: IngestConfig) -> list[str]:
     codec = store.codec("position")
     if config.codec not in (None, codec):
         remarks.append(f"the store was begun with `codec` {codec} and keeps it")
-    per_file = store.unit_length("position") // store.chunk_length("position")
+    per_file = store.chunks_per_file("position")
     if config.shard is not None and per_file != chunks_per_shard(n_frames, n_atoms, shard=config.shard):
         remarks.append(f"the store was begun with another `shard`, {per_file} chunks a file, and keeps it")
     dtype = store.packing().dtype

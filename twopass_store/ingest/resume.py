@@ -14,7 +14,7 @@ from ..config import IngestConfig, validated
 from ..errors import ConfigError, FingerprintMismatchError, StageIncompleteError
 from ..executors import PROCESS_BYTES
 from ..journal import Plan, StageJournal
-from ..partition import FrameList, FrameRange, position_chunk_frames
+from ..partition import FRAME_CHUNK, FrameList, FrameRange, n_chunks, next_power_of_two, position_chunk_frames
 from ..schema import INGESTED, RUN, ArraySpec
 from ..store import Store
 from ..trajectory import TrajectoryInfo, check_unchanged, format_of, read_blocks, topology_from_json
@@ -59,13 +59,14 @@ def plan_rest(
     topology = topology_from_json(store.attrs()["topology"])
     n_frames, n_stored = sum(n for _, n in origins.order), _n_stored(store, journal, specs)
     is_whole = all(store.has(spec.name) for spec in specs)
-    if store.has("position"):
-        unit = store.unit_length("position")
-        shard_chunks = unit // store.chunk_length("position")
-    else:
-        chunk = position_chunk_frames(topology.n_atoms)
-        shard_chunks = -(-n_frames // (products["position"] * chunk))
-        unit = shard_chunks * chunk
+    chunks = {"position": position_chunk_frames(topology.n_atoms), "time": FRAME_CHUNK}
+    shard_chunks, column_chunks = (
+        store.chunks_per_file(path)
+        if store.has(path)
+        else next_power_of_two(n_chunks(n_frames, products[path] * chunk))
+        for path, chunk in chunks.items()
+    )
+    unit = shard_chunks * chunks["position"]
 
     missing = np.flatnonzero(~journal.done("position"))
     if within is not None:
@@ -83,7 +84,7 @@ def plan_rest(
     memory = PROCESS_BYTES, 1
     if needed:
         used = [files[index] for index in sorted(needed)]
-        memory = memory_of(asked, used, systems, unit=min(unit, n_frames))
+        memory = memory_of(asked, used, systems, unit=min(unit, n_frames), column_chunks=column_chunks)
     runs = _run_columns(recorded.parameters, products)
     plan = IngestPlan(
         sources=tuple(replace(files[index], kept=kept) for index, _, kept in parts),
@@ -96,6 +97,7 @@ def plan_rest(
         time_source=origins.time_source,
         journal=journal.plan,
         shard_chunks=shard_chunks,
+        column_chunks=column_chunks,
         memory=memory,
         messages=(f"going on with what was begun: {len(needed)} of {len(files)} files are read",),
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..executors import ThreadExecutor, merged
 from ..journal import Record, Writer
-from ..partition import FRAME_CHUNK, FrameRange
+from ..partition import FrameRange
 from ..store import Store
 from ..trajectory import check_unchanged
 from ..units import Receipt, Unit
@@ -79,9 +79,10 @@ def n_new(plan: IngestPlan, frames: FrameRange) -> int:
 
 
 def chunks_per_unit(store: Store) -> int:
-    """Return how many chunks (or shards) of positions make whole chunks of the per-frame arrays, too."""
+    """Return how many files of positions make whole files of the other per-frame arrays, too."""
     length = store.unit_length("position")
-    return math.lcm(length, FRAME_CHUNK) // length
+    # One of them, both being powers of two but in stores of old.
+    return math.lcm(length, store.frames_per_file) // length
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,5 +141,5 @@ def _ensure_arrays(store: Store, plan: "IngestPlan", packing: Packing, codec: st
     for spec, shape in plan.arrays:
         if spec.name == "position":
             spec = position_spec(packing.dtype, packing.scale, rounds=packing.rounds)
-        shard_chunks = plan.shard_chunks if spec.name == "position" else 1
-        store.ensure_array("", spec, shape, extra.get(spec.name), codec=codec, shard_chunks=shard_chunks)
+        chunks = plan.chunks_per_file(spec)
+        store.ensure_array("", spec, shape, extra.get(spec.name), codec=codec, shard_chunks=chunks)

@@ -11,11 +11,13 @@ import numpy as np
 
 from ..errors import CorruptChunkError, StoreError
 from ..journal import ABSENT, METADATA, Plan, StageJournal, digest
+from ..partition import FrameRange
 from ..store import (
     CHECKSUM_BYTES,
     GROWTH,
     HOLDERS,
     JournalFiles,
+    Store,
     chunk_name,
     files_at,
     group_of,
@@ -242,13 +244,20 @@ def _chunk(journals: Journals, check: Check) -> str:
 def _is_newer(journals: Journals, check: Check) -> bool:
     """Tell whether a chunk may have been written after the ledger was, by a run that a kill stopped.
 
-    Some arrays are written again while they fill, and the ledger follows; their own checksum still tells that
+    Some arrays are written again while they fill, and the ledger follows; their own checksums still tell that
     nothing has happened to what was written. The next run brings both together.
     """
     journal = journals.get("ingest")
     if check.stage != "ingest" or check.path == "position" or journal is None:
         return False
-    return (not journal.complete or check.path in MOVED) and _checksum_holds(journals.root / check.file)
+    layout = journals.layout(check.stage, check.path)
+    if layout is None or (journal.complete and check.path not in MOVED):
+        return False
+    try:
+        Store.open(journals.root, mends=True).read(check.path, FrameRange(*layout.elements(check.chunk)))
+    except StoreError:
+        return False
+    return True
 
 
 def _compared(root: Path, check: Check, recorded: int) -> str:

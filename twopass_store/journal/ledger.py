@@ -20,6 +20,9 @@ ABSENT = 0
 COMMIT_SECONDS = 2.0
 """Time between two writes of a ledger while units finish."""
 
+COMMIT_TAKES = 0.1
+"""Seconds that such a write may take; if it takes longer, the next one is put off in proportion."""
+
 MAX_ENTRIES = (1 << 28) - 16
 """A ledger is one chunk, and blosc takes less than 2 GiB."""
 
@@ -225,15 +228,15 @@ class StageJournal:
 def in_batches(commit: Callable[[list[T]], None]) -> "Iterator[Callable[..., None]]":
     """Yield a function that takes things, and call `commit` with them every few seconds and at the end."""
     waiting: list[T] = []
-    last = time.monotonic()
+    due = time.monotonic() + COMMIT_SECONDS
 
     def add(*things: T) -> None:
-        nonlocal last
+        nonlocal due
         waiting.extend(things)
-        if time.monotonic() - last > COMMIT_SECONDS:
+        if (begun := time.monotonic()) > due:
             commit(waiting)
             waiting.clear()
-            last = time.monotonic()
+            due = next_commit(begun)
 
     try:
         yield add
@@ -243,6 +246,12 @@ def in_batches(commit: Callable[[list[T]], None]) -> "Iterator[Callable[..., Non
             commit(waiting)
         raise
     commit(waiting)
+
+
+def next_commit(begun: float) -> float:
+    """Return when to write next after a write that began then, by the monotonic clock, and has just ended."""
+    ended = time.monotonic()
+    return ended + COMMIT_SECONDS * max(1.0, (ended - begun) / COMMIT_TAKES)
 
 
 def _empty(products: Sequence[Product]) -> NDArray[np.uint64]:

@@ -130,7 +130,7 @@ def _status(opened: Store) -> StoreStatus:
             asked = journal.plan.request.get("options", {})
         if kind == "clustering" and journal.complete:
             finished.append(name)
-        if kind == "assign" and (left := frames_left(journal)):
+        if kind == "assign" and opened.has("time") and (left := frames_left(opened, journal)):
             n_without_label[name] = sum(left.values())
     return StoreStatus(
         path=str(opened.path),

@@ -4,7 +4,7 @@ from .arrays import Rows, empty_group, encoded_bytes, ledger_metadata
 from .bucket import Bucket, is_url
 from .job_files import JOB, RECEIPTS, Job, open_jobs, sealed
 from .journal_files import JournalFiles
-from .leaders import LeaderList, leader_positions, led_frames, read_leaders, require_cover
+from .leaders import LeaderList, frames_kept, leader_positions, led_frames, read_leaders, require_cover
 from .local import CHECKSUM_BYTES, DurableLocalStore, damaged_file, inside, naming_the_file
 from .objects import ObjectPath, with_consolidated
 from .packing import LOSSLESS, Misfit, Packing
@@ -74,6 +74,7 @@ __all__ = [
     "encoded_bytes",
     "files_at",
     "folder_sizes",
+    "frames_kept",
     "group_of",
     "identity",
     "inside",

@@ -197,6 +197,15 @@ class Arrays(JournalFiles):
         array = self._array(path)
         return int((array.shards or array.chunks)[0])
 
+    def chunks_per_file(self, path: str) -> int:
+        """Return how many chunks of an array lie in one file."""
+        return self.unit_length(path) // self.chunk_length(path)
+
+    @property
+    def frames_per_file(self) -> int:
+        """Frames in one file of each per-frame array but positions, fixed when the store is begun."""
+        return self.unit_length("time")
+
     def codec(self, path: str) -> str:
         """Return how an array is encoded, see :func:`codecs`."""
         return codec_of(self._array(path))
@@ -253,20 +262,21 @@ class Arrays(JournalFiles):
         return positions
 
     def _whole_chunk(self, path: str, chunk: int) -> NDArray[Any] | None:
-        """Decode a chunk into this thread's buffer; None if it isn't in a file of its own, or transposed.
+        """Decode a chunk into this thread's buffer; None if it is transposed.
 
         zarr takes new memory for each chunk, copies what it decoded, and hands each read to another thread:
         reading all positions takes half as much CPU time again, and a chunk of labels three times as much.
         """
         array = self._array(path)
-        if array.shards or codec_of(array) != DEFAULT_CODEC:
+        if codec_of(array) != DEFAULT_CODEC:
             return None
+        file, place = divmod(chunk, per_file := self.chunks_per_file(path))
         stored: NDArray[Any] | None = getattr(self._buffers, path, None)
         if stored is None or (stored.shape, stored.dtype) != (array.chunks, array.dtype):
             stored = np.empty(array.chunks, array.dtype)
             setattr(self._buffers, path, stored)
         with self._reading(path, f", chunk {chunk}"):
-            data = self._files.read_chunk(f"{path}/{chunk_name(chunk, array.ndim)}")
+            data = self._files.read_chunk(f"{path}/{chunk_name(file, array.ndim)}", place, per_file)
             # The header of blosc says how much is written to the buffer.
             if len(data) < 16 or int.from_bytes(data[4:8], "little") != stored.nbytes:
                 raise ValueError("its header promises another size")
@@ -327,7 +337,8 @@ class Arrays(JournalFiles):
 
     def has_chunk(self, path: str, chunk: int) -> bool:
         """Tell whether the file of a chunk (or shard) is there."""
-        return inside(self.path, f"{path}/{chunk_name(chunk, self._array(path).ndim)}").is_file()
+        spec = spec_at(path)
+        return spec is not None and inside(self.path, f"{path}/{chunk_name(chunk, len(spec.dims))}").is_file()
 
     def discard_chunk(self, path: str, chunk: int, n_dims: int) -> None:
         """Remove the file of a chunk (or shard), for the next run to write it anew."""

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StageIncompleteError
+from ..journal import Plan
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
 from .store import Store
 from .taking import take
 
-__all__ = ["LeaderList", "leader_positions", "led_frames", "read_leaders", "require_cover"]
+__all__ = ["LeaderList", "frames_kept", "leader_positions", "led_frames", "read_leaders", "require_cover"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,14 +95,17 @@ def _frames_done(store: Store, stage: str) -> int:
         return 0
     plan = journal.plan
     covered = int(plan.parameters["n_frames"] if journal.complete else plan.request.get("covered", 0))
-    edge, n_present = divmod(covered, FRAME_CHUNK)
-    for product in plan.products:
-        lost = np.flatnonzero(~journal.done(product.path)[:edge])
-        if len(lost):
-            return int(lost[0]) * FRAME_CHUNK
-        if n_present and not store.has_chunk(product.path, edge):
-            covered = edge * FRAME_CHUNK
-    return covered
+    done = np.logical_and.reduce([journal.done(product.path) for product in plan.products])
+    lost = np.flatnonzero(~done[: covered // store.frames_per_file])
+    return int(lost[0]) * store.frames_per_file if len(lost) else frames_kept(store, plan, covered)
+
+
+def frames_kept(store: Store, plan: Plan, covered: int) -> int:
+    """Return how many of the first `covered` frames have the values of a second pass that it gave them."""
+    edge, n_present = divmod(covered, store.frames_per_file)
+    # Where a repair has discarded one of its files, the last is begun anew.
+    is_there = n_present == 0 or all(store.has_chunk(product.path, edge) for product in plan.products)
+    return covered if is_there else covered - n_present
 
 
 def led_frames(store: Store, name: str, frames: FrameRange) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

@@ -115,12 +115,15 @@ class DurableLocalStore(LocalStore):
         check_metadata(self.root, path, data)
         return data
 
-    def read_chunk(self, key: str) -> bytes:
-        """Return a chunk as it is encoded, without its checksum, which was compared."""
+    def read_chunk(self, key: str, place: int = 0, per_file: int = 1) -> bytes:
+        """Return a chunk as it is encoded, without its checksum, which was compared.
+
+        `place` is its place in a file of `per_file` chunks, which is a shard if they are more than one.
+        """
         file = inside(self.root, key)
         data = None
         with naming_the_file(file), suppress(FileNotFoundError, NotADirectoryError):
-            data = file.read_bytes()
+            data = file.read_bytes() if per_file == 1 else self._read_inner(key, place, per_file)
         if self.read_only:
             self.require_same(key.rpartition("/")[0].rpartition("/")[0])
         if data is None:
@@ -128,6 +131,20 @@ class DurableLocalStore(LocalStore):
         if not _checksum_holds(np.frombuffer(data, np.uint8)):
             raise damaged_file(file, "its checksum differs")
         return data[:-CHECKSUM_BYTES]
+
+    def _read_inner(self, key: str, place: int, per_file: int) -> bytes:
+        """Read a chunk of a shard, which ends with offset and length of each, and a checksum of these."""
+        n_bytes = 16 * per_file + CHECKSUM_BYTES
+        index = np.frombuffer(self._read_part(key, -n_bytes, n_bytes), np.uint8)
+        if not _checksum_holds(index):
+            raise ValueError("the checksum of its index differs")
+        return self._read_part(key, *index[16 * place : 16 * (place + 1)].view("<u8").tolist())
+
+    def _read_part(self, key: str, start: int, n_bytes: int) -> bytes:
+        """Read so many bytes of a file, from `start`, or from so many before its end."""
+        with (self.root / key).open("rb", buffering=0) as file:
+            file.seek(start, os.SEEK_END if start < 0 else os.SEEK_SET)
+            return file.read(n_bytes)
 
     async def get(
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from zarr.abc.store import ByteRequest
+from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
 
@@ -49,6 +49,13 @@ class PublishedStore(DurableLocalStore):
 
     def _get_sync(self, key: str, **kwargs: Any) -> Buffer | None:
         return sync(self._get(key, kwargs.get("prototype"), kwargs.get("byte_range")))
+
+    def _read_part(self, key: str, start: int, n_bytes: int) -> bytes:
+        part = SuffixByteRequest(-start) if start < 0 else RangeByteRequest(start, start + n_bytes)
+        found = sync(self._get(key, None, part))
+        if found is None:
+            raise FileNotFoundError(key)
+        return found.to_bytes()
 
     async def exists(self, key: str) -> bool:
         """Tell whether an object is there."""

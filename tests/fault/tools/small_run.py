@@ -46,7 +46,7 @@ def shrunk(patch: pytest.MonkeyPatch, *, block: int = 4, frames: int = 8, pairs:
     patch.setattr(importlib.import_module("twopass_store.store.reading"), "PATIENCE_SECONDS", 0.0)
     patch.setattr(importlib.import_module("twopass_store.integrity.verify"), "RECHECK_SECONDS", 0.0)
     position_bytes = block * N_ATOMS * 12
-    with small_chunks(frames=frames, pairs=pairs, position_bytes=position_bytes):
+    with small_chunks(frames=frames, pairs=pairs, position_bytes=position_bytes, frame_files=2):
         yield
 
 
