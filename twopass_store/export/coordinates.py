@@ -204,8 +204,8 @@ def _export(
         first = next(iter(targets.values()))
         progress.note(f"{first.name}: {entry.name} files have {', '.join(source.lost)}")
     # What came from an XTC goes back on its very grid; in its file that may be finer than in the store.
-    grid = opened.attrs("position").get("scale_factor")
-    grid = min(grid or XTC_GRID_NM, XTC_GRID_NM) if config.from_source else grid
+    grid = opened.attrs("position").get("scale_factor", XTC_GRID_NM)
+    grid = min(grid, XTC_GRID_NM) if config.from_source else grid
     files = {key: (target, source.counts[key]) for key, target in targets.items() if key in source.counts}
     write_frames(source.blocks(), source.topology, files, progress, watch.over(*keys), xtc_grid_nm=grid)
     if top_target is not None:
@@ -319,7 +319,7 @@ def write_frames(
     progress: Progress,
     intact: AbstractContextManager[None],
     *,
-    xtc_grid_nm: float | None = None,
+    xtc_grid_nm: float = XTC_GRID_NM,
     remarks: Sequence[str] = (),
 ) -> None:
     """Write blocks to the files of their keys, each of so many frames, which appear when all are whole.

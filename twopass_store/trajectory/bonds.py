@@ -55,9 +55,9 @@ class BondCheck:
         names = [{atom.name for atom in residue.atoms} for residue in topology.residues]
         is_polymer = [{"N", "CA", "C"} <= each or {"C3'", "C4'"} <= each for each in names]
         unknown = set(guessed.tolist())
-        bonds = [(a, b, *_plausible(a, b)) for a, b in topology.bonds if _is_covalent(a, b)]
+        bonds = [(a, b, *lengths) for a, b in topology.bonds if (lengths := _plausible(a, b))]
         # Polymers of beads can bear the names of elements, but have no hydrogens.
-        has_hydrogens = any(_is_hydrogen(a) or _is_hydrogen(b) for a, b, *_ in bonds)
+        has_hydrogens = any("H" in (symbol_of(a), symbol_of(b)) for a, b, *_ in bonds)
         pairs = [
             each
             for each in bonds
@@ -186,17 +186,11 @@ def _is_polymer(residue: Any) -> bool:
     return bool(residue.is_protein or residue.is_nucleic) or any(atom.name == "CA" for atom in residue.atoms)
 
 
-def _is_hydrogen(atom: Any) -> bool:
-    return symbol_of(atom) == "H"
-
-
-def _is_covalent(one: Any, other: Any) -> bool:
-    """Tell whether a bond can be judged: not one that spans residues, or keeps a water rigid."""
-    radii = symbol_of(one) in COVALENT_RADII_NM and symbol_of(other) in COVALENT_RADII_NM
+def _plausible(one: Any, other: Any) -> tuple[float, float] | None:
+    """Range of a bond's length, nm; None of metals, across residues, and where it keeps a water rigid."""
+    symbols = symbol_of(one), symbol_of(other)
     is_near = one.residue is other.residue or abs(one.residue.resSeq - other.residue.resSeq) == 1
-    return radii and is_near and not (_is_hydrogen(one) and _is_hydrogen(other))
-
-
-def _plausible(one: Any, other: Any) -> tuple[float, float]:
-    length = COVALENT_RADII_NM[symbol_of(one)] + COVALENT_RADII_NM[symbol_of(other)]
+    if not is_near or symbols == ("H", "H") or not COVALENT_RADII_NM.keys() >= {*symbols}:
+        return None
+    length = sum(COVALENT_RADII_NM[symbol] for symbol in symbols)
     return (1 - STRETCHED) * length, (1 + STRETCHED) * length

@@ -306,8 +306,7 @@ def _too_many(
     select: str | None,
 ) -> str:
     """Say what contributes most, and which atoms to leave out."""
-    n_permutations, by_kind = _size(parts), _by_kind(parts)
-    most = max(by_kind.values(), key=_size)
+    n_permutations, most = _size(parts), _largest(parts)
     what = most[0].label if len(most) == 1 else f"{len(most)} residues {most[0].kind}"
     problem = (
         f"--symmetry: the selected atoms have {n_permutations:,} permutations, more than the "
@@ -319,14 +318,14 @@ def _too_many(
     if all(atom.element for atom in atoms) and hydrogens & left & _moved(parts):
         left -= hydrogens
         left_out.append("element H")
-        kept = np.array(sorted(left), np.int64)
-        by_kind = _by_kind(_find_parts(topology, kept, chains, guessed)[0])
-    while prod(map(_size, by_kind.values())) > MAX_PERMUTATIONS:
-        kind = max(by_kind, key=lambda each: _size(by_kind[each]))
-        moved = left & _moved(by_kind.pop(kind))
-        if kind == "chains":
+        parts, _ = _find_parts(topology, np.array(sorted(left)), chains, guessed)
+    while _size(parts) > MAX_PERMUTATIONS:
+        most = _largest(parts)
+        parts = [part for part in parts if part.kind != most[0].kind]
+        if most[0].kind == "chains":
             option = "--symmetry auto"
             continue
+        moved = left & _moved(most)
         left -= moved
         for residue in dict.fromkeys(atoms[atom].residue.name for atom in sorted(moved)):
             names = sorted({atoms[atom].name for atom in moved if atoms[atom].residue.name == residue})
@@ -338,9 +337,10 @@ def _too_many(
     return f"{problem} It works with: {option}{smaller}"
 
 
-def _by_kind(parts: list[_Part]) -> dict[str, list[_Part]]:
+def _largest(parts: list[_Part]) -> list[_Part]:
+    """Return the parts of the kind that contributes most."""
     kinds = dict.fromkeys(part.kind for part in parts)
-    return {kind: [part for part in parts if part.kind == kind] for kind in kinds}
+    return max(([part for part in parts if part.kind == kind] for kind in kinds), key=_size)
 
 
 def _size(parts: list[_Part]) -> int:

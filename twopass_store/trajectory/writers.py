@@ -19,7 +19,6 @@ from .stream import Block
 
 __all__ = ["open_writer"]
 
-_XTC_GRID_NM = 0.001
 # C libraries may hide that the disk is full; Python's files don't.
 _WRITTEN_IN_C = ("XTC", "TRR", "DCD", "MDTraj HDF5", "Amber NetCDF")
 
@@ -163,18 +162,17 @@ def open_writer(
     topology: md.Topology,
     *,
     n_frames: int,
-    xtc_grid_nm: float | None = None,
+    xtc_grid_nm: float = 0.001,
     remarks: Sequence[str] = (),
 ) -> Iterator[_Writer]:
     """Open a new trajectory file for writing; closes it, and checks that all `n_frames` are in it.
 
-    XTC rounds positions to `xtc_grid_nm`, 0.001 if None. `remarks` are whole lines that stand in front of the
+    XTC rounds positions to `xtc_grid_nm`. `remarks` are whole lines that stand in front of the
     atoms of each model of a PDB file. Raises a `TrajectoryError` if the format has no room for a frame, or
     frames are missing in the closed file.
     """
     with plain_name(str(path), output_format(path).extensions) as name:
-        grid = xtc_grid_nm or _XTC_GRID_NM
-        writer = _Writer(name, topology, n_frames=n_frames, xtc_grid_nm=grid, remarks=remarks)
+        writer = _Writer(name, topology, n_frames=n_frames, xtc_grid_nm=xtc_grid_nm, remarks=remarks)
         try:
             yield writer
         finally:
