@@ -99,15 +99,16 @@ def read_masses(
     table: dict[str, float] = {}
     masses: list[float] = []
     for number, line in enumerate(lines, start=1):
+        where = f"{file}, line {number}"
         match line.partition("#")[0].split():
             case []:
                 continue
             case [text] if not table:
-                masses.append(_mass(text, f"{file}, line {number}"))
+                masses.append(_mass(text, where))
             case [key, text] if not masses:
-                table[key] = _mass(text, f"{file}, line {number}")
+                table[key] = _mass(text, where)
             case _:
-                raise ConfigError(f"{file}, line {number}: {_FORMAT}, all lines alike.")
+                raise ConfigError(f"{where}: {_FORMAT}, all lines alike.")
     if table:
         return np.array([_of_table(file, table, topology.atom(int(index))) for index in atom_indices])
     if len(masses) == topology.n_atoms:

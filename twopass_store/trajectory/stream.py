@@ -79,7 +79,12 @@ def read_frames(
         position, last = map(int, wanted.at(np.array([0, len(wanted) - 1])))
         stop = last + 1
         chunk = min(block_frames, stop - position)
-        topology = _BareTopology(n_atoms) if imager is None else shared_topology(images[0], images[2])  # type: ignore[index]
+        if images is None:
+            # All that readers ask of a topology is its number of atoms.
+            topology = md.Topology()
+            topology._atoms, topology._numAtoms = range(n_atoms), n_atoms
+        else:
+            topology = shared_topology(images[0], images[2])
         if position and entry.name in ("XTC", "TRR"):
             find_frames(path, entry)
         for part in _parts(path, entry, topology, chunk=chunk, position=position, stop=stop):
@@ -170,18 +175,6 @@ def _block(
     if atom_indices is not None:
         xyz = xyz[:, atom_indices]
     return Block(np.ascontiguousarray(xyz, dtype=np.float32), time, lengths, angles)
-
-
-class _BareTopology(md.Topology):  # type: ignore[misc]
-    """So many atoms without names: all that readers ask of a topology."""
-
-    def __init__(self, n_atoms: int) -> None:
-        super().__init__()
-        self._numAtoms = n_atoms
-
-    @property
-    def n_atoms(self) -> int:
-        return self._numAtoms
 
 
 @lru_cache(maxsize=2)
