@@ -1,7 +1,7 @@
 """Labels of all frames for other programs: discrete trajectories, and columns against time."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -92,9 +92,10 @@ def export_dtrajs(
     from ..analysis import dtrajs, open_results
 
     found = dtrajs(open_results(opened.path, name))[0]
+    names = [f"dtraj_{number:04d}" for number in range(len(found))]
     if kind == "npz":
         target = checked(path)
-        arrays: dict[str, Any] = dict(zip(_names(len(found)), found, strict=True))
+        arrays: dict[str, Any] = dict(zip(names, found, strict=True))
         with replacing(target) as temporary, temporary.open("wb") as binary:
             np.savez(binary, **arrays)
         return (target,)
@@ -108,7 +109,7 @@ def export_dtrajs(
     else:
         folder = expanded(path).absolute()
         checked(folder / "dtraj_0000.npy" if folder.is_dir() else folder)
-        targets = [folder / f"{key}.npy" for key in _names(len(found))]
+        targets = [folder / f"{key}.npy" for key in names]
         try:
             folder.mkdir(exist_ok=True)
             for left in set(folder.glob("dtraj_*.npy")) - set(targets):
@@ -119,10 +120,6 @@ def export_dtrajs(
         with replacing(target) as temporary, temporary.open("wb") as binary:
             np.save(binary, states)
     return tuple(targets)
-
-
-def _names(n_dtrajs: int) -> Sequence[str]:
-    return [f"dtraj_{number:04d}" for number in range(n_dtrajs)]
 
 
 def _columns(store: Store, name: str, runs: Runs) -> Iterator["pd.DataFrame"]:

@@ -200,11 +200,9 @@ class _NetCDF(md.formats.NetCDFTrajectoryFile):  # type: ignore[misc]
 
     def read(self, *arguments: Any, **options: Any) -> tuple[NDArray[Any] | None, ...]:
         coordinates, time, lengths, angles = super().read(*arguments, **options)
+        native = np.ma.filled(coordinates, np.nan).astype(coordinates.dtype.newbyteorder("="), copy=False)
         return (
-            # As netCDF4 gives them: numpy rounds a product of plain arrays otherwise.
-            np.ma.asarray(
-                np.ma.filled(coordinates, np.nan).astype(coordinates.dtype.newbyteorder("="), copy=False)
-            ),
+            np.ma.asarray(native),  # as netCDF4 gives them: numpy rounds a product of plain arrays otherwise
             self._converted(time, "time", "picosecond"),
             self._converted(lengths, "cell_lengths", self.distance_unit),
             self._converted(angles, "cell_angles", "degree"),
