@@ -177,7 +177,7 @@ def superposed(
 def _renumbered(
     xyz: NDArray[np.float32], metric: ClusterMetric, reference: NDArray[np.floating]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Exchange equivalent atoms to be nearest to a reference: where each `symmetry_atom` goes, positions."""
+    """Exchange equivalent atoms for the least RMSD to a reference; returns where each goes, and positions."""
     from ..rmsd import best_permutations
 
     assert metric.permutations is not None

@@ -35,9 +35,7 @@ class TrajectoryInfo:
     modified_ns: int
     digest: str  # see `digest_file`
     n_without_positions: int = 0  # other frames, of velocities or forces alone
-    positions_at: FrameList | None = (
-        None  # numbers in the file of those with positions; None if all have them
-    )
+    positions_at: FrameList | None = None  # numbers in the file of those with positions; None: all have them
     n_promised: int = -1  # frames that its header promises; -1 if it says nothing
     bytes_left: int = 0  # behind the last whole frame
 

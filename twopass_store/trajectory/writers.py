@@ -85,8 +85,15 @@ class _Writer:
                         f"{low if low <= -999.9995 else high:.3f} nm. Choose another format, such as trr."
                     )
                 self._file.write(xyz, self._topology, time=time, unitcell_vectors=vectors)
+            case "PDB":
+                self._write_pdb(frames, lengths_angstrom)
             case _:
-                self._write_models(frames, lengths_angstrom)
+                for index, positions in enumerate(xyz):
+                    cell: dict[str, Any] = {}
+                    if frames.unitcell_lengths is not None and angles is not None:
+                        lengths = frames.unitcell_lengths[index]
+                        cell = {"unitcell_lengths": lengths, "unitcell_angles": angles[index]}
+                    self._file.write(positions, self._topology, keepIds=True, **cell)
         self._n_written += len(xyz)
 
     def _write_lammps(
@@ -102,28 +109,17 @@ class _Writer:
         steps = count(self._n_written)
         handle.write(re.sub(r"(?<=ITEM: TIMESTEP\n)\d+", lambda _: str(next(steps)), text))
 
-    def _write_models(self, frames: Block, lengths_angstrom: NDArray[np.float64] | None) -> None:
-        """Write PDB and mmCIF: one call a model, the unit cell of the first."""
-        is_pdb = self._format == "PDB"
-        lengths = lengths_angstrom if is_pdb else frames.unitcell_lengths
-        for index, positions in enumerate(frames.xyz):
-            cell: dict[str, Any] = {}
-            if lengths is not None and frames.unitcell_angles is not None:
-                cell = {"unitcell_lengths": lengths[index], "unitcell_angles": frames.unitcell_angles[index]}
-            if is_pdb:
-                number = self._n_written + index
-                exact = 10.0 * positions.astype(np.float64)
-                opening, closing = (
-                    ("", "") if self._n_frames == 1 else (f"MODEL     {number + 1:4d}\n", "ENDMDL\n")
-                )
-                if not number and cell:  # mdtraj would write it within the model
-                    self._file._write_header(*cell.values())
-                self._file._header_written = True
-                self._file._file.write(opening + "".join(self._remarks[number : number + 1]))
-                self._file.write(exact, self._topology)
-                self._file._file.write(closing)
-            else:
-                self._file.write(positions, self._topology, keepIds=True, **cell)
+    def _write_pdb(self, frames: Block, lengths: NDArray[np.float64] | None) -> None:
+        if not self._n_written and lengths is not None and frames.unitcell_angles is not None:
+            # mdtraj would write it within the model.
+            self._file._write_header(lengths[0], frames.unitcell_angles[0])
+        self._file._header_written = True
+        for number, positions in enumerate(frames.xyz, start=self._n_written):
+            several = self._n_frames > 1
+            opening = f"MODEL     {number + 1:4d}\n" if several else ""
+            self._file._file.write(opening + "".join(self._remarks[number : number + 1]))
+            self._file.write(10.0 * positions.astype(np.float64), self._topology)
+            self._file._file.write("ENDMDL\n" if several else "")
 
     def close(self) -> None:
         """Write what mdtraj holds back, and close the file."""
