@@ -271,7 +271,6 @@ def _needs(store: Store, name: str, config: AssignConfig) -> tuple[tuple[int, in
     # numba takes a second to import: not for a command that finds all done.
     from ..metric import read_metric
     from ..rmsd import assign_bytes
-    from .cover import BLOCKS_AHEAD
 
     n_atoms = store.shape("position")[1]
     attrs, metric = store.attrs(f"clusterings/{name}"), read_metric(store, f"clusterings/{name}")
@@ -284,6 +283,8 @@ def _needs(store: Store, name: str, config: AssignConfig) -> tuple[tuple[int, in
     if Rule.of(attrs).keeps_subset:
         shared += 12 * store.shape(f"clusterings/{name}/subset_label")[0]
     if config.cover is not None:
+        from .cover import BLOCKS_AHEAD
+
         per_worker += BLOCKS_AHEAD * block * n_selected * 24
     if config.cover_link:
         shared += store.shape(f"subsets/{attrs['subset']}/subset_frame")[0] * (36 * n_selected + 400)
