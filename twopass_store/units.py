@@ -105,7 +105,7 @@ class Sent:
 
     def __call__(self, chunks: FrameRange) -> Receipt:
         """Do these chunks; the receipt says who did it."""
-        if reason := other_versions(self.identity):
+        if reason := (self.is_away and _not_seen(self.unit.path)) or other_versions(self.identity):
             raise ConfigError(f"The worker can't be used: {reason}")
         host = socket.gethostname()
         try:
@@ -184,20 +184,29 @@ class _Probe:
     identity: Mapping[str, str]
 
     def __call__(self) -> str:
-        on = f"it runs on {socket.gethostname()}, which"
-        if not (self.path / METADATA_FILE).is_file():
-            return (
-                f"{on} doesn't see {self.path}. Mount the file system there under the same path, or put the "
-                "store on one that all workers see."
-            )
+        on = socket.gethostname()
+        if reason := _not_seen(self.path):
+            return reason
         if not self.staging.is_dir():
             return (
                 f"{on} has another store at {self.path}: it doesn't see {self.staging}, through which this "
                 "run writes. Mount the same file system there."
             )
         if not os.access(self.staging, os.W_OK):
-            return f"{on} may not write to {self.staging}. Run the workers as the same user."
+            return (
+                f"{on} may not write to {self.staging}. Run the workers as the same user, with that file "
+                "system mounted for writing."
+            )
         return other_versions(self.identity)
+
+
+def _not_seen(path: Path) -> str:
+    if os.path.isfile(path / METADATA_FILE):  # noqa: PTH113 (Path.is_file raises where a folder is closed)
+        return ""
+    return (
+        f"{socket.gethostname()} doesn't see {path}. Mount the file system there under the same path, or put "
+        "the store on one that all workers see."
+    )
 
 
 def other_versions(expected: Mapping[str, str]) -> str:

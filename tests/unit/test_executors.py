@@ -102,8 +102,13 @@ def test_available_memory__respects_control_groups_of_both_kinds(tmp_path):
     assert list(_cgroup_limits(tmp_path, tmp_path / "nowhere")) == []
 
 
-def test_scheduler_that_is_not_there__is_a_clear_error(monkeypatch):
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:9", "localhost", "tls://localhost:9", "no.json", "empty.json"]
+)
+def test_scheduler_that_is_not_there__is_a_clear_error_at_once(address, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("twopass_store.executors.dask.CONNECT_SECONDS", 0.5)
-    with pytest.raises(ConfigError, match="No Dask scheduler answers at"):
-        make_executor(workers=1, scheduler="tcp://127.0.0.1:9", probe=str, note=print)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.json").write_text("{}")
+    with pytest.raises(ConfigError, match=f"No Dask scheduler answers at {address}"):
+        make_executor(workers=1, scheduler=address, probe=str, note=print)

@@ -1,14 +1,18 @@
 """Units of work on a `dask.distributed` cluster (extra ``[dask]``)."""
 
+import gc
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from distributed import Client, wait
+from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from ..errors import ConfigError, WorkerError
@@ -52,24 +56,19 @@ class DaskExecutor:
             logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are told here, in one line
         self._address = address
         self._note = note
-        where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+        self._client = _connected(address)
         try:
-            self._client: Any = Client(**where, set_as_default=False, timeout=CONNECT_SECONDS)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise ConfigError(
-                f"No Dask scheduler answers at {address}: {error}. Start one with `dask scheduler`, "
-                "or leave --scheduler out to run on this machine."
-            ) from error
-        try:
-            self.n_threads = self._count_threads()
+            self._look()
             if self.n_threads == 0:
                 raise ConfigError(
                     f"The Dask scheduler at {address} has no workers. Start some with "
                     f"`dask worker {address}`."
                 )
             for worker, answer in sorted(self._client.run(probe, on_error="return").items()):
+                if isinstance(answer, CommClosedError):
+                    continue  # it has just ended
                 if isinstance(answer, BaseException):
-                    answer = f"it can't run this version of twopass-store ({answer!r})"
+                    answer = f"it can't run this version of twopass-store ({answer}). Install it there."
                 if answer:
                     raise ConfigError(f"The Dask worker {worker} can't be used: {answer}")
         except BaseException as error:
@@ -104,8 +103,14 @@ class DaskExecutor:
                 with suppress(TimeoutError), self._client.as_current():
                     done, running = wait(running, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
                 if time.monotonic() - looked > POLL_SECONDS:
-                    looked, self.n_threads = time.monotonic(), self._count_threads()
+                    looked, were_paused = time.monotonic(), self._paused
+                    self._look()
                     deserted = self._patience(deserted)
+                    if self._paused and not were_paused:
+                        self._note(
+                            f"all Dask workers at {self._address} have paused, since their memory is nearly "
+                            "full; if it stays so, give them more (--memory-limit), or fewer threads"
+                        )
                 for future in done:
                     try:
                         result = future.result()
@@ -124,8 +129,10 @@ class DaskExecutor:
         if failure is not None:
             raise failure
 
-    def _count_threads(self) -> int:
-        return int(sum(self._client.nthreads().values()))
+    def _look(self) -> None:
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        self.n_threads = sum(each["nthreads"] for each in workers)
+        self._paused = bool(workers) and all(each["status"] == "paused" for each in workers)
 
     def _patience(self, deserted: float) -> float:
         """Return since when there is no worker, 0 while there is one."""
@@ -156,6 +163,22 @@ _GOES_ON = (
     "What was committed stays. Start Dask anew and run the same command again, or without --scheduler to go "
     "on with this machine."
 )
+
+
+def _connected(address: str) -> Any:
+    try:
+        # Dask would wait for a missing file for ever.
+        at = json.loads(Path(address).read_text())["address"] if address.endswith(".json") else address
+        return Client(at, set_as_default=False, timeout=CONNECT_SECONDS)
+    except KeyError:
+        reason = "the file names no address"
+    except Exception as error:
+        reason = str(error)
+    gc.collect()  # a client that is left half made would wait for itself at the end of the process
+    raise ConfigError(
+        f"No Dask scheduler answers at {address}: {reason}. Start one with `dask scheduler`, "
+        "or leave --scheduler out to run on this machine."
+    )
 
 
 def _killed(error: KilledWorker) -> WorkerError:
