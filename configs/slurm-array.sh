@@ -3,8 +3,8 @@
 #     twopass plan run.zarr assign --noise-cutoff 2A
 #     array=$(sbatch --parsable configs/slurm-array.sh run.zarr assign)
 #     sbatch --dependency=afterany:$array --wrap "twopass commit run.zarr assign"
-# If parts failed, commit says which units are missing: submit the whole array once more (not some of its numbers,
-# since a part is one of as many as there are), then commit. Parts that were done end at once.
+# If parts failed, commit says which units are missing: submit an array once more, then commit. Parts that were done
+# end at once. Any range of numbers will do, such as --array=0-4, but without gaps.
 #SBATCH --job-name=twopass
 #SBATCH --array=1-20
 #SBATCH --cpus-per-task=8
@@ -14,4 +14,5 @@
 set -euo pipefail
 
 # Threads and memory are those that SLURM grants.
-exec twopass work "$1" "$2" --part "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"
+part=$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN + 1))
+exec twopass work "$1" "$2" --part "$part/$SLURM_ARRAY_TASK_COUNT"
