@@ -3,17 +3,11 @@
 Plain arrays in, arrays out.
 """
 
-from .cut import Gap, cut, number_by_share, suggest_n_clusters
+from .cut import cut, number_by_share, suggest_n_clusters
 from .faithfulness import Faithfulness, halves, held_out_labels, measure_faithfulness, second_pass
 from .gromos import gromos, gromos_of_pairs, gromos_of_pairs_bytes
 from .joining import Joining
-from .leaders import (
-    FAITHFUL_PER_CLUSTER,
-    Leaders,
-    choose_leaders,
-    choose_medoids,
-    choosing_bytes,
-)
+from .leaders import FAITHFUL_PER_CLUSTER, Leaders, choose_leaders, choose_medoids, choosing_bytes
 from .link import link_in_place, link_rows, linkage_bytes
 from .quality import CutQuality, adjusted_rand, adjusted_rand_of, assess_cuts, cophenetic_correlation
 from .square import hdbscan, hdbscan_bytes, kmedoids, kmedoids_bytes
@@ -23,7 +17,6 @@ __all__ = [
     "FAITHFUL_PER_CLUSTER",
     "CutQuality",
     "Faithfulness",
-    "Gap",
     "Joining",
     "Leaders",
     "adjusted_rand",

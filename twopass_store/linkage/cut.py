@@ -17,7 +17,6 @@ class Gap:
 
     n_clusters: int
     cutoff: float  # in the gap, in as few digits as it allows
-    gap: float  # its width, in the unit of the heights
 
 
 def cut(
@@ -64,9 +63,9 @@ def suggest_n_clusters(linkage: Float64Array, *, count: int = 3, largest: int = 
     lower, upper = heights[n_frames - candidates - 1], heights[n_frames - candidates]
     widest = np.argsort(lower - upper, kind="stable")[:count]
     return [
-        Gap(int(candidates[k]), _short_between(float(lower[k]), float(upper[k])), float(gap))
+        Gap(int(candidates[k]), _short_between(float(lower[k]), float(upper[k])))
         for k in np.sort(widest)
-        if (gap := upper[k] - lower[k]) > 0
+        if lower[k] < upper[k]
     ]
 
 

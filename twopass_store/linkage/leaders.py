@@ -59,35 +59,25 @@ def choose_leaders(
     medoids: Int64Array | None = None,
     n_threads: int = 1,
 ) -> Leaders:
-    """Leaders of every cluster.
+    """Leaders of every cluster, by one of four methods; the lowest index wins a tie.
 
-    Parameters
-    ----------
-    condensed
-        Condensed distances, shape (n_pairs,), float32. Not looked at for ``"random"``.
-    labels
-        Labels, shape (n_frames,), from 1 without a gap; -1 for noise.
-    method
-        ``"faithful"``: the medoids, then those frames that bring most labels back, see `choose_faithful`.
-        ``"medoid"``: the medoid first, then always the member farthest from the leaders that its cluster
-        already has; the lowest index wins a tie. ``"random"``: a draw without replacement. It depends on
-        the seed, the label and the cluster's members, not on other clusters, and a draw of fewer is the
-        beginning of a draw of more. ``"centres"``: the member with the most others of its cluster nearer than
-        the cutoff, which is the frame that `gromos` took out with them; the lowest index wins a tie.
-    per_cluster
-        Leaders of a cluster by ``"medoid"`` and ``"random"``; one with fewer members gives them all.
-    faithfulness, max_leaders
-        Of ``"faithful"``: the share of labels brought back that is enough, and how many leaders there may
-        be of all clusters together, `FAITHFUL_PER_CLUSTER` times the number of clusters if None.
-    cutoff
-        Of ``"centres"``, as for `gromos`.
-    medoids
-        What `choose_medoids` gives for these labels, if it is known already.
+    ``faithful``
+        The medoids, then those frames that bring most labels back, see `choose_faithful`, until the share
+        `faithfulness` is back, or there are `max_leaders` of all clusters together, `FAITHFUL_PER_CLUSTER`
+        times the number of clusters if None.
+    ``medoid``
+        The medoid, then always the member farthest from the leaders that its cluster already has.
+    ``random``
+        A draw without replacement, not looking at the distances. It depends on the seed, the label and the
+        cluster's members, not on other clusters, and a draw of fewer is the beginning of a draw of more.
+    ``centres``
+        The member with the most others of its cluster nearer than the `cutoff`, which is the frame that
+        `gromos` took out with them.
 
-    Raises
-    ------
-    ConfigError
-        If there may be fewer leaders than clusters, or a distance isn't finite.
+    Takes condensed distances, shape (n_pairs,), float32, and labels, shape (n_frames,), from 1 without a gap
+    and -1 for noise. `per_cluster` is for medoid and random; a cluster with fewer members gives them all.
+    `medoids` are those of `choose_medoids`, if they are known already. Raises a `ConfigError` if there may be
+    fewer leaders than clusters, or a distance isn't finite.
     """
     if method == "random":
         chosen = _draw(labels, per_cluster=per_cluster, seed=seed)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..jit import inlined, kernel
 from ._pair import fitted_squared, invariants, plain_squared
-from ._screen import HALF, HUGE, NOISE, ONE, TINY, TWO, U
+from ._screen import EIGHT, FOUR, HALF, HUGE, NOISE, ONE, TINY, TWO, U
 from ._tile import COLUMNS as LANES
 
 __all__ = ["LANES", "add_marks", "mark_near"]
@@ -27,7 +27,6 @@ Int64Array = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.uint8]
 
 FAR, NEAR, OPEN = np.uint8(0), np.uint8(1), np.uint8(2)
-THREE, FOUR, EIGHT = np.float32(3), np.float32(4), np.float32(8)
 LEAST = np.float32(-2)
 """No root is below -1."""
 

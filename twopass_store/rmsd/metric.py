@@ -66,20 +66,9 @@ class Alignment:
 class Metric:
     """How two structures are compared. By default: minimal RMSD, atoms of equal weight.
 
-    Each is a metric on structures (or on their shapes), so that the triangle inequality holds.
-
-    Attributes
-    ----------
-    fit
-        Whether each pair is superposed first, by the rotation and translation that make its RMSD least.
-    weights
-        Of the compared atoms, such as their masses: RMSD² = Σ m |x − y|² / Σ m, and the same weights in the
-        fit. Only their ratios matter. Equal if None.
-    alignment
-        Superposes every frame on one reference instead; then ``fit`` must be False.
-    permutations
-        A group of permutations of the compared atoms, shape (n_permutations, n_measured): the RMSD is the
-        least over them. Atoms that it exchanges must have equal weights. None if no atoms are equivalent.
+    Each is a metric on structures (or on their shapes), so that the triangle inequality holds. Weights, such
+    as masses, give RMSD² = Σ m |x − y|² / Σ m, and count in the fit; only their ratios matter. The RMSD is
+    the least over a group of permutations of the compared atoms, which exchanges none of unequal weights.
 
     Raises
     ------
@@ -87,10 +76,10 @@ class Metric:
         If a weight isn't positive and finite, or both kinds of superposition are asked for.
     """
 
-    fit: bool = True
-    weights: Float64Array | None = None
-    alignment: Alignment | None = None
-    permutations: IndexArray | None = None
+    fit: bool = True  # superpose each pair first, by the rotation and translation that make its RMSD least
+    weights: Float64Array | None = None  # of the compared atoms; equal if None
+    alignment: Alignment | None = None  # superpose every frame on one reference instead
+    permutations: IndexArray | None = None  # shape (n_permutations, n_measured); None for the identity alone
 
     def __post_init__(self) -> None:
         if self.fit and self.alignment is not None:
