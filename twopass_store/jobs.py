@@ -22,7 +22,7 @@ from .errors import ConfigError, FingerprintMismatchError, StageIncompleteError,
 from .executors import affordable_workers, available_cpus, memory_budget
 from .journal import Record, StageJournal, Writer, closing_job, digest, in_batches
 from .partition import format_ranges
-from .progress import Progress, Silent
+from .progress import Progress, Silent, counting
 from .store import (
     CHUNK_PREFIX,
     JOB,
@@ -182,26 +182,23 @@ def work_job(
             receipts.extend(new)
             writer.write(file, sealed(_as_file(job, receipts)))
 
-    progress.start(f"{stage}, part {number}/{n_parts}", total=len(left), done=0, unit="units")
-    try:
-        with ending_readers(), in_batches(commit) as finished:
-            for step in job.described["steps"]:
-                chunks = sorted(chunk for each, chunk in left if each == step["stage"])
-                units = _units(opened, step, chunks, writer)
-                n_threads = affordable_workers(
-                    config.workers or available_cpus(),
-                    memory_budget(config.memory),
-                    shared=units.shared_bytes,
-                    per_worker=units.worker_bytes,
-                    stage=stage,
-                    mend="Or run it on a machine that has more.",
-                    progress=progress,
-                )
-                for receipt in perform(units, workers=n_threads, progress=progress):
-                    finished((step["stage"], receipt))
-                    progress.advance(len(receipt.chunks))
-    finally:
-        progress.finish()
+    counted = counting(progress, f"{stage}, part {number}/{n_parts}", total=len(left), unit="units")
+    with counted, ending_readers(), in_batches(commit) as finished:
+        for step in job.described["steps"]:
+            chunks = sorted(chunk for each, chunk in left if each == step["stage"])
+            units = _units(opened, step, chunks, writer)
+            n_threads = affordable_workers(
+                config.workers or available_cpus(),
+                memory_budget(config.memory),
+                shared=units.shared_bytes,
+                per_worker=units.worker_bytes,
+                stage=stage,
+                mend="Or run it on a machine that has more.",
+                progress=progress,
+            )
+            for receipt in perform(units, workers=n_threads, progress=progress):
+                finished((step["stage"], receipt))
+                progress.advance(len(receipt.chunks))
     return _result(path, job)
 
 

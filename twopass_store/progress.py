@@ -1,8 +1,10 @@
 """What a stage tells whoever is watching; the library itself never prints."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
-__all__ = ["Progress", "Silent"]
+__all__ = ["Progress", "Silent", "counting"]
 
 
 class Progress(Protocol):
@@ -35,3 +37,13 @@ class Silent:
 
     def finish(self) -> None:
         """Drop the count."""
+
+
+@contextmanager
+def counting(progress: Progress, stage: str, *, total: int, done: int = 0, unit: str) -> Iterator[None]:
+    """Count while the block runs, complete or not."""
+    progress.start(stage, total=total, done=done, unit=unit)
+    try:
+        yield
+    finally:
+        progress.finish()

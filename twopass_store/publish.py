@@ -13,7 +13,7 @@ from typing import Any, Self
 from .errors import ConfigError, CorruptChunkError, StageIncompleteError, StoreExistsError
 from .executors import ThreadExecutor
 from .journal import ABSENT, METADATA
-from .progress import Progress, Silent
+from .progress import Progress, Silent, counting
 from .store import (
     GROWTH,
     HOLDERS,
@@ -130,16 +130,13 @@ def _copied(opened: Store, bucket: Bucket, progress: Progress) -> Callable[[], P
     for path in map(opened.at, recorded):
         with naming_the_file(path):
             n_bytes += path.stat().st_size
-    progress.start("publish", total=n_bytes, done=0, unit="bytes")
-    try:
+    with counting(progress, "publish", total=n_bytes, unit="bytes"):
         executor = ThreadExecutor(WORKERS, queued=2)
         for size in executor.map_unordered(lambda each: copy.file(*each), recorded.items()):
             progress.advance(size)
         left = sorted(copy.there.keys() - recorded.keys())
         for key in left:
             copy.remove(key)
-    finally:
-        progress.finish()
     metadata = {key: opened.at(key).read_bytes() for key in recorded if key.endswith(METADATA_FILE)}
 
     def finish() -> PublishResult:

@@ -17,7 +17,7 @@ from .errors import ConfigError, TwopassError
 from .executors import make_executor
 from .journal import Record, StageJournal, Writer
 from .partition import FrameRange, consecutive_runs
-from .progress import Progress
+from .progress import Progress, counting
 from .store import METADATA_FILE, Stage, Step, Store, identity
 
 __all__ = ["Receipt", "Unit", "UnitStage", "Units", "carry_out", "note_rounding", "other_versions", "perform"]
@@ -128,17 +128,15 @@ def carry_out(
     WorkerError
         If its workers are lost.
     """
-    progress.start(units.title, total=units.total, done=units.total - units.left, unit=units.measure)
+    done = units.total - units.left
+    counted = counting(progress, units.title, total=units.total, done=done, unit=units.measure)
     rounded_by = 0.0
-    try:
-        with units.journal.batches() as finished:
-            for receipt in perform(units, workers=workers, scheduler=scheduler, progress=progress):
-                rounded_by = max(rounded_by, receipt.rounded_by)
-                note_rounding(store, rounded_by)
-                finished(*receipt.records)
-                progress.advance(receipt.count)
-    finally:
-        progress.finish()
+    with counted, units.journal.batches() as finished:
+        for receipt in perform(units, workers=workers, scheduler=scheduler, progress=progress):
+            rounded_by = max(rounded_by, receipt.rounded_by)
+            note_rounding(store, rounded_by)
+            finished(*receipt.records)
+            progress.advance(receipt.count)
     store.complete(units.journal)
     return units.left
 

@@ -13,7 +13,7 @@ from ..journal import Plan
 from ..linkage import Joining
 from ..metric import ClusterMetric, read_metric
 from ..partition import FrameRange, n_chunks
-from ..progress import Progress
+from ..progress import Progress, counting
 from ..rmsd import PreparedLeaders, nearest_leaders, prepare_leaders
 from ..schema import COVER
 from ..store import Store, discard, leader_positions, led_frames, read_leaders, take
@@ -118,13 +118,11 @@ def make_cover(
                 path.rpartition("/")[0], COVER[0], [n_frames], attrs, shard_chunks=shard_chunks
             )
             kept, left = covered_before(store, journal), frames_left(store, journal)
-            progress.start("assign: cover", total=n_frames, done=n_frames - sum(left.values()), unit="frames")
-            try:
-                with journal.batches() as finished:
-                    for chunk, values in cover.chunks(left, kept):
-                        finished(store.write_chunk(path, chunk, values))
-            finally:
-                progress.finish()
+            done = n_frames - sum(left.values())
+            counted = counting(progress, "assign: cover", total=n_frames, done=done, unit="frames")
+            with counted, journal.batches() as finished:
+                for chunk, values in cover.chunks(left, kept):
+                    finished(store.write_chunk(path, chunk, values))
     except _TooManyLeaders as error:
         # A plan that can't be carried out would stand in the way of another, unless labels rest on it.
         anew = "" if store.journal(f"assign-{name}") is None else " --restart"
@@ -186,16 +184,14 @@ class _Cover:
         while True:
             factor = min(max((self._n_frames / stop) ** 0.25, LEAST_RAISE), MOST_RAISE)
             radius = _rounded_up(radius * factor)
-            net = self._net(radius)
-            self._progress.start(f"cover: trying {radius:g} nm", total=self._n_frames, done=0, unit="frames")
+            net, title = self._net(radius), f"cover: trying {radius:g} nm"
             try:
-                for block, *_ in self._added(net, FrameRange(0, self._n_frames)):
-                    self._progress.advance(len(block))
+                with counting(self._progress, title, total=self._n_frames, unit="frames"):
+                    for block, *_ in self._added(net, FrameRange(0, self._n_frames)):
+                        self._progress.advance(len(block))
                 return radius, len(net)
             except _TooManyLeaders as found:
                 stop = found.stop
-            finally:
-                self._progress.finish()
 
     def _net(self, radius_nm: float) -> _GreedyNet:
         chosen = read_leaders(self._store, self._name, stop=0)

@@ -12,7 +12,7 @@ left in 1 and 3, and one within a cluster that is taken only in 1.
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +27,7 @@ from ..executors import ThreadExecutor, available_cpus, memory_budget, require_w
 from ..linkage import gromos_of_pairs, gromos_of_pairs_bytes
 from ..metric import ClusterMetric
 from ..partition import FrameRange
-from ..progress import Progress
+from ..progress import Progress, counting
 from ..rmsd import NearFrames, PackedFrames, near_bytes
 from ..store import Store
 from .state import COUNT, LIST, TAKE, StoredState
@@ -155,10 +155,8 @@ class AllFrames:
         state = self._state
         n_frames = len(state.labels)
         left = np.flatnonzero(state.labels == 0)
-        self._progress.start(
-            "cluster: largest clusters", total=n_frames, done=n_frames - len(left), unit="frames"
-        )
-        try:
+        title, done = "cluster: largest clusters", n_frames - len(left)
+        with counting(self._progress, title, total=n_frames, done=done, unit="frames"):
             while True:
                 label = state.labels.max(initial=0)
                 members = np.flatnonzero(state.labels == label) if label > 0 else left[:0]
@@ -175,8 +173,6 @@ class AllFrames:
                 state.row = state.column = 0
                 left = np.flatnonzero(state.labels == 0)
                 self._progress.advance(len(members))
-        finally:
-            self._progress.finish()
         self._begin(LIST)
 
     def _list(self) -> None:
@@ -243,16 +239,11 @@ class AllFrames:
         self._state.phase, self._state.row, self._state.column = phase, 0, 0
         self._kept.save(self._state, now=True)
 
-    @contextmanager
-    def _counting_pairs(self, title: str, n_frames: int) -> Iterator[None]:
+    def _counting_pairs(self, title: str, n_frames: int) -> AbstractContextManager[None]:
         """Report progress over all pairs of some frames."""
         total, left = (_n_compared(n_frames, self._n_rows, row) for row in (0, self._state.row))
         n_done = total - left + self._n_rows * max(0, self._state.column - self._state.row)
-        self._progress.start(title, total=total, done=min(total, n_done), unit="pairs")
-        try:
-            yield
-        finally:
-            self._progress.finish()
+        return counting(self._progress, title, total=total, done=min(total, n_done), unit="pairs")
 
 
 def tile_frames(n_atoms: int) -> tuple[int, int]:

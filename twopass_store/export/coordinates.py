@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..config import ExportConfig, ExportOptions, expanded, validated
 from ..errors import ConfigError, StoreWriteError
 from ..ingest import SourceFrames
-from ..progress import Progress, Silent
+from ..progress import Progress, Silent, counting
 from ..report import finished_assign
 from ..store import (
     Store,
@@ -329,19 +329,16 @@ def write_frames(
     """
     from ..trajectory import open_writer
 
-    progress.start("export", total=sum(n for _, n in files.values()), done=0, unit="frames")
-    try:
-        with ExitStack() as stack:
-            writers = {}
-            for key, (target, n_frames) in files.items():
-                temporary = stack.enter_context(replacing(target, name=f"frames{target.suffix.lower()}"))
-                writer = open_writer(
-                    temporary, topology, n_frames=n_frames, xtc_grid_nm=xtc_grid_nm, remarks=remarks
-                )
-                writers[key] = stack.enter_context(writer)
-            with intact:
-                for key, block in blocks:
-                    writers[key].write(block)
-                    progress.advance(len(block.xyz))
-    finally:
-        progress.finish()
+    total = sum(n_frames for _, n_frames in files.values())
+    with counting(progress, "export", total=total, unit="frames"), ExitStack() as stack:
+        writers = {}
+        for key, (target, n_frames) in files.items():
+            temporary = stack.enter_context(replacing(target, name=f"frames{target.suffix.lower()}"))
+            writer = open_writer(
+                temporary, topology, n_frames=n_frames, xtc_grid_nm=xtc_grid_nm, remarks=remarks
+            )
+            writers[key] = stack.enter_context(writer)
+        with intact:
+            for key, block in blocks:
+                writers[key].write(block)
+                progress.advance(len(block.xyz))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..config import IngestConfig
 from ..journal import Record, StageJournal, Writer
 from ..partition import chunk_range, format_ranges
-from ..progress import Progress
+from ..progress import Progress, counting
 from ..schema import DEFAULT_CODEC, position_spec
 from ..store import Packing, Store
 from ..units import Units, carry_out, note_rounding
@@ -80,7 +80,7 @@ def _run(store: Store, journal: StageJournal, plan: "IngestPlan", workers: int, 
     from .unit import write_missing
 
     missing, n_left = _left(store, journal, plan)
-    progress.start("ingest", total=plan.n_frames, done=plan.n_frames - n_left, unit="frames")
+    counted = counting(progress, "ingest", total=plan.n_frames, done=plan.n_frames - n_left, unit="frames")
     columns = FrameColumns(store, plan.n_frames, at_once=COLUMNS_PER_WORKER * workers)
     rounded_by = 0.0
 
@@ -89,18 +89,16 @@ def _run(store: Store, journal: StageJournal, plan: "IngestPlan", workers: int, 
         note_rounding(store, rounded_by)
         return columns.flush()
 
-    try:
-        with (
-            journal.batches(flush=flush) as finished,
-            closing(write_missing(store, plan, missing, workers=workers)) as written,
-        ):
-            for each in written:
-                columns.put(each.frames.start, each.columns)
-                rounded_by = max(rounded_by, each.rounded_by)
-                finished(each.record)
-                progress.advance(each.n_new)
-    finally:
-        progress.finish()
+    with (
+        counted,
+        journal.batches(flush=flush) as finished,
+        closing(write_missing(store, plan, missing, workers=workers)) as written,
+    ):
+        for each in written:
+            columns.put(each.frames.start, each.columns)
+            rounded_by = max(rounded_by, each.rounded_by)
+            finished(each.record)
+            progress.advance(each.n_new)
     return n_left
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import FormatVersionError, StoreError, StoreNotFoundError
 from ..executors import ThreadExecutor, available_cpus
 from ..journal import clear_dead
-from ..progress import Progress, Silent
+from ..progress import Progress, Silent, counting
 from ..schema import FORMAT_VERSION
 from ..store import CHUNK_PREFIX, GROWTH, HOLDERS, ObjectPath, folder_sizes, group_of, lock_folder, store_path
 from .checks import Check, Journals, checks_of, examine
@@ -79,8 +79,7 @@ def _verified(root: Path, workers: int | None, progress: Progress, *, rechecks: 
     suspects: list[Check] = []
     found: dict[Check, Damage] = {}
     executor = ThreadExecutor(workers or available_cpus(), queued=2)
-    progress.start("verify", total=folder_sizes(root)(""), done=0, unit="bytes")
-    try:
+    with counting(progress, "verify", total=folder_sizes(root)(""), unit="bytes"):
         for check, damage, size in executor.map_unordered(
             lambda check: (check, *examine(journals, check)), checks_of(journals)
         ):
@@ -90,8 +89,6 @@ def _verified(root: Path, workers: int | None, progress: Progress, *, rechecks: 
             if damage is not None and len(suspects) < MAX_DAMAGE:
                 suspects.append(check)
                 found[check] = damage
-    finally:
-        progress.finish()
     found = _again(root, found, rechecks)
     lost = {damage.stage for damage in found.values() if damage.kind == "ledger"}
     order = {check: place for place, check in enumerate(checks_of(journals)) if check in found}
