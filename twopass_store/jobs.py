@@ -352,7 +352,7 @@ def _journal(store: Store, step: Mapping[str, Any]) -> StageJournal:
     return journal
 
 
-_KEPT = ("title", "measure", "total", "left", "shared_bytes", "worker_bytes", "at_once", "blocks")
+_KEPT = ("title", "measure", "total", "left", "shared_bytes", "worker_bytes", "at_once", "threads_each")
 
 
 def _described(units: Units) -> dict[str, Any]:

@@ -22,9 +22,6 @@ from .store import METADATA_FILE, Stage, Step, Store, identity
 
 __all__ = ["Receipt", "Unit", "UnitStage", "Units", "carry_out", "note_rounding", "other_versions", "perform"]
 
-BLOCKS_PER_THREAD = 64
-"""Blocks for each thread of a unit: when these are done, it waits for at most one of another."""
-
 Result = TypeVar("Result")
 
 
@@ -84,7 +81,7 @@ class Units:
     shared_bytes: int
     worker_bytes: int
     at_once: int = 1  # chunks in a row that are done best by one call
-    blocks: int = 1  # parts of a chunk that the threads within a call share
+    threads_each: int = 1  # for which there is enough to do within a chunk
 
 
 class UnitStage(Stage[Result]):
@@ -152,9 +149,8 @@ def perform(
 ) -> Iterator[Receipt]:
     """Do units, and yield their receipts as they come; raises as `carry_out` does."""
     # Threads go to units first; where these are fewer or large, to what is within them: so progress is seen
-    # more often, and all threads are busy to the end.
-    within = max(1, min(workers, units.blocks // BLOCKS_PER_THREAD))
-    at_once = max(1, min(workers // within, len(units.chunks)))
+    # more often, and fewer threads wait for the last units.
+    at_once = max(1, min(workers // units.threads_each, len(units.chunks)))
     unit = replace(units.unit, threads=1 if scheduler else max(1, workers // at_once))
     probe = _Probe(unit.path, unit.staging, identity())
     sent = Sent(unit, probe.identity, is_away=scheduler is not None)

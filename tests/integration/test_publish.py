@@ -12,7 +12,8 @@ import xarray as xr
 import zarr
 
 from object_service import Proxy, proxied
-from small_stores import flip
+from small_chunks import small_chunks
+from small_stores import SMALL, flip, make_small
 from twopass_store import (
     export_structures,
     open_results,
@@ -30,6 +31,8 @@ from twopass_store.errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
+from twopass_store.partition import FrameRange
+from twopass_store.store import Store, store_path
 
 obstore = pytest.importorskip("obstore")
 moto = pytest.importorskip("moto.server")
@@ -100,6 +103,20 @@ def test_publish__opens_in_plain_zarr(finished: Path, service: Proxy, url: str) 
         zarr.open_group(finished, mode="r")["clusterings/default/label"][:],
     )
     assert len(service.requests) < 6
+
+
+def test_publish__reads_no_more_of_a_shard_than_a_chunk(service: Proxy, url: str, tmp_path: Path) -> None:
+    with small_chunks(**SMALL, frame_files=2):
+        store = make_small(tmp_path, shard=4 * SMALL["position_bytes"])
+        publish_store(store, url)
+        here, there = Store.open(store), Store.open(store_path(url, reads=True))
+        for path in ("position", "time", "clusterings/default/label"):
+            frames = FrameRange(32, 32 + there.chunk_length(path))
+            assert there.chunks_per_file(path) > 1
+            there.shape(path)
+            service.requests.clear()
+            np.testing.assert_array_equal(there.read(path, frames), here.read(path, frames))
+            assert len(service.requests) <= 3  # the index, the chunk, and whether it is still the same store
 
 
 @pytest.mark.parametrize("fault", ["503", "drop", "cut"])

@@ -33,6 +33,9 @@ __all__ = ["AssignResult", "assign_frames"]
 MAX_LEADERS = 10_000
 """Leaders of a cover, unless more are allowed."""
 
+MOST_THREADS_EACH = 4
+"""Threads for the frames of one long file: the more, the longer they wait while it is written."""
+
 HINT = (
     "Use the same --noise-cutoff, --cover and --cover-link, or --restart of `twopass assign` to discard "
     "those labels. If it is the clustering that differs, make it anew with --restart of `twopass cluster`."
@@ -222,7 +225,7 @@ class AssignStage(UnitStage[tuple[int, int]]):
                 left=sum(left.values()),
                 shared_bytes=self.needs[0],
                 worker_bytes=self.needs[1],
-                blocks=store.frames_per_file // store.chunk_length("position"),
+                threads_each=min(store.chunks_per_file("time"), MOST_THREADS_EACH),
             )
 
 
