@@ -4,30 +4,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from .kinds import (
-    Count,
-    Equivalent,
-    File,
-    FrameOrFile,
-    Frames,
-    Length,
-    Linkage,
-    Linkages,
-    Memory,
-    Name,
-    NClusters,
-    OnlyName,
-    Options,
-    Range,
-    RmsdAtoms,
-    Scheduler,
-    Seed,
-    Selection,
-    SubsetFrames,
-    SubsetStride,
-    Threads,
-    Written,
-)
+from . import kinds
+from .kinds import Options
 
 __all__ = [
     "HEIGHT_IS_RMSD",
@@ -39,7 +17,7 @@ __all__ = [
     "ScanConfig",
 ]
 
-LINKAGE_METHODS: tuple[str, ...] = get_args(Linkage)
+LINKAGE_METHODS: tuple[str, ...] = get_args(kinds.Linkage)
 
 HEIGHT_IS_RMSD = ("average", "complete", "single", "weighted")
 """Linkages whose heights are RMSDs, so that a cutoff in nm means something."""
@@ -63,33 +41,33 @@ METRIC_OPTIONS = ("mass_weighted", "masses", "no_fit", "align_to", "align_select
 class ClusterConfig(Options):
     """How the first pass clusters a subset and picks leaders."""
 
-    name: Name = "default"
+    name: kinds.Name = "default"
     """Name of the clustering."""
-    select: RmsdAtoms = None
+    select: kinds.RmsdAtoms = None
     mass_weighted: bool = False
     """Weight atoms by mass in the fit and in the RMSD: RMSD² = Σ m |R x + t − y|² / Σ m. Masses are those of
     the elements; if the topology file has no elements (gro, beads), `masses` is needed.
     """
-    masses: File | None = None
+    masses: kinds.File | None = None
     """Masses for `mass_weighted`: one number a line for each stored or each selected atom, or lines such as
     CA 12.011 or ALA:BB 72.
     """
     no_fit: bool = False
     """Compare positions as they are, without superposition."""
-    align_to: FrameOrFile | None = None
+    align_to: kinds.FrameOrFile | None = None
     """Superpose every frame once on this frame of the store, or on a structure (pdb, gro, h5) with the same
     atoms, by the atoms of `align_select`; then compare those of `select` as they lie, as for poses of a
     ligand.
     """
-    align_select: Selection | None = None
+    align_select: kinds.Selection | None = None
     """Atoms to superpose by, with `align_to`."""
-    symmetry: Equivalent | None = None
+    symmetry: kinds.Equivalent | None = None
     """Take the least RMSD over all exchanges of equivalent atoms, at most 1,000 permutations. auto: the two
     ends of Arg, Asp, Glu, Leu, Phe, Tyr and Val, and what the bonds of a ligand make alike. auto,chains:
     identical chains, too.
     """
-    subset_frames: SubsetFrames = None
-    stride: SubsetStride = None
+    subset_frames: kinds.SubsetFrames = None
+    stride: kinds.SubsetStride = None
     method: Literal["linkage", "gromos", "hdbscan", "kmedoids"] = "linkage"
     """linkage builds a tree and cuts it. gromos takes the frame with the most neighbours within `cutoff` out
     of the subset, together with them, and goes on with the rest (Daura et al., 1999). hdbscan finds dense
@@ -101,23 +79,23 @@ class ClusterConfig(Options):
     """With gromos, cluster every frame instead of a subset, exactly, and store no distances: every pair of
     frames is compared with the cutoff, once or twice.
     """
-    linkage: Linkage = "average"
+    linkage: kinds.Linkage = "average"
     """Method of the tree. The heights of average, complete, single and weighted are RMSDs. ward, centroid and
     median are made for distances between vectors, which the RMSD isn't: on it, ward still gives compact
     clusters of similar size, but its heights aren't variances. Centroid and median may join clusters at a
     lower height than before, which gives fewer clusters than requested.
     """
-    n_clusters: NClusters | None = None
+    n_clusters: kinds.NClusters | None = None
     """Cut the tree into this many clusters; auto takes the number that a scan from 2 to 30 suggests. With
     kmedoids, the number of medoids.
     """
-    min_cluster_size: Annotated[Count, Field(ge=2)] = 5
+    min_cluster_size: Annotated[kinds.Count, Field(ge=2)] = 5
     """With hdbscan, the subset frames that a cluster needs."""
-    min_samples: Count | None = None
+    min_samples: kinds.Count | None = None
     """With hdbscan, the neighbours, the frame itself included, by which density is measured: the more, the
     more frames are noise. By default as many as `min_cluster_size`.
     """
-    cutoff: Length | None = None
+    cutoff: kinds.Length | None = None
     """Cut the tree at this height: 0.2, 0.2nm or 2A (a bare number is nm). Not for ward, centroid, median and
     rows, whose heights aren't RMSDs. With gromos, the RMSD of neighbours.
     """
@@ -130,15 +108,15 @@ class ClusterConfig(Options):
     farthest first. random: drawn without replacement. centres: those of gromos, in the order in which it
     found them. By default centres for gromos, else faithful; with `leaders_per_cluster` medoid.
     """
-    leaders_per_cluster: Count | None = None
+    leaders_per_cluster: kinds.Count | None = None
     """Leaders of each cluster, for medoid and random; 1 if not given."""
-    faithfulness: Annotated[float, Field(gt=0, le=1), Written("SHARE")] | None = None
+    faithfulness: Annotated[float, Field(gt=0, le=1), kinds.Written("SHARE")] | None = None
     """Add faithful leaders until this share of the subset frames is nearest to a leader of their own cluster;
     0.95 if not given.
     """
-    max_leaders: Count | None = None
+    max_leaders: kinds.Count | None = None
     """Faithful leaders at most, in all; 5 for each cluster if not given."""
-    leader_frames: Frames | None = None
+    leader_frames: kinds.Frames | None = None
     """Frames of the store that lead instead, in this order; they must lie in the subset."""
     rule: Literal["nearest", "first-within"] | None = None
     """Which leader gives a frame its label. nearest: the nearest. first-within: the first in the order of the
@@ -149,16 +127,16 @@ class ClusterConfig(Options):
     """Frames of the subset keep their first-pass label in the second pass, whatever leader is near, and the
     others get theirs by `rule`.
     """
-    seed: Seed = 0
+    seed: kinds.Seed = 0
     """Seed of random leaders, and of kmedoids."""
     linkage_input: Literal["condensed", "rows"] = "condensed"
     """condensed takes the RMSDs as distances, which is right. rows takes each frame's row of the RMSD matrix
     as a vector and clusters those, as scipy does when given a square matrix and MDTraj's worked example
     relies on; kept to reproduce such results.
     """
-    memory: Memory = None
-    workers: Threads = None
-    scheduler: Scheduler = None
+    memory: kinds.Memory = None
+    workers: kinds.Threads = None
+    scheduler: kinds.Scheduler = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -277,9 +255,9 @@ class ClusterConfig(Options):
 class LeadersConfig(Options):
     """How structures from outside lead a clustering."""
 
-    name: Name = "default"
+    name: kinds.Name = "default"
     """Name of the clustering."""
-    select: Selection | None = None
+    select: kinds.Selection | None = None
     """With structures from outside: atoms of the RMSD, by default as in twopass cluster. Every structure must
     have them.
     """
@@ -287,34 +265,34 @@ class LeadersConfig(Options):
     """With structures from outside: order makes each a cluster of its own, from 1; file makes those of a file
     one cluster. Clusters are numbered in the order given.
     """
-    symmetry: Equivalent | None = None
+    symmetry: kinds.Equivalent | None = None
     """With structures from outside: exchange equivalent atoms as in twopass cluster."""
-    memory: Memory = None
+    memory: kinds.Memory = None
 
 
 class ScanConfig(Options):
     """Which cuts of which trees are judged."""
 
-    n_clusters: Range = Field(default="2:30", validate_default=True)
+    n_clusters: kinds.Range = Field(default="2:30", validate_default=True)
     """First and last number of clusters."""
-    linkage: Linkages = ("average",)
+    linkage: kinds.Linkages = ("average",)
     """Methods of the tree to compare."""
-    name: Name | None = None
+    name: kinds.Name | None = None
     """Take the subset, atoms and metric of this clustering."""
-    select: RmsdAtoms = None
-    subset_frames: SubsetFrames = None
-    stride: SubsetStride = None
-    memory: Memory = None
-    workers: Threads = None
+    select: kinds.RmsdAtoms = None
+    subset_frames: kinds.SubsetFrames = None
+    stride: kinds.SubsetStride = None
+    memory: kinds.Memory = None
+    workers: kinds.Threads = None
 
 
 class RecutConfig(Options):
     """Where the tree of a clustering is cut anew."""
 
-    name: OnlyName = None
-    n_clusters: NClusters | None = None
+    name: kinds.OnlyName = None
+    n_clusters: kinds.NClusters | None = None
     """Cut the tree into this many clusters."""
-    cutoff: Length | None = None
+    cutoff: kinds.Length | None = None
     """Cut it at this height instead: 0.2, 0.2nm or 2A (a bare number is nm)."""
-    memory: Memory = None
-    workers: Threads = None
+    memory: kinds.Memory = None
+    workers: kinds.Threads = None

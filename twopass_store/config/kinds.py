@@ -5,7 +5,7 @@ In a description, the name of another option stands in backticks.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Annotated, Any, Literal
@@ -13,41 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from .quantities import parse_bytes, parse_length_nm, parse_time_ps
-
-__all__ = [
-    "Count",
-    "Counts",
-    "Equivalent",
-    "File",
-    "Files",
-    "Frame",
-    "FrameOrFile",
-    "Frames",
-    "Image",
-    "Interval",
-    "Length",
-    "Linkage",
-    "Linkages",
-    "Memory",
-    "NClusters",
-    "Name",
-    "OnlyName",
-    "Options",
-    "Part",
-    "Pattern",
-    "Precision",
-    "Range",
-    "RmsdAtoms",
-    "Scheduler",
-    "Seed",
-    "Selection",
-    "Shard",
-    "SubsetFrames",
-    "SubsetStride",
-    "Threads",
-    "Time",
-    "Written",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,35 +38,33 @@ def _listed(value: Any) -> Any:
     return [os.fspath(each) if isinstance(each, os.PathLike) else each for each in value]
 
 
-def _parse_precision(value: Any) -> Any:
-    return value if value in ("auto", "lossless") else parse_length_nm(value)
-
-
 def _frame_or_path(value: Any) -> Any:
     """Take ``12`` as well as 12; another text is a path."""
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
-def _parse_shard(value: Any) -> Any:
-    return value if value in (None, "auto", "none") else parse_bytes(value)
+def _word_or(parse: Callable[[Any], float], *words: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: value if value in words else parse(value))
 
 
-def _parse_range(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    found = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", value)
-    if not found:
-        raise ValueError("is no range; write it like 2:30")
-    return int(found[1]), int(found[2])
+def _two_numbers(sign: str, wanted: str) -> BeforeValidator:
+    """Take two numbers with a sign between them as well as a tuple."""
+
+    def parsed(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        found = re.fullmatch(rf"\s*(\d+)\s*{sign}\s*(\d+)\s*", value)
+        if not found:
+            raise ValueError(wanted)
+        return int(found[1]), int(found[2])
+
+    return BeforeValidator(parsed)
 
 
-def _parse_part(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", value)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise ValueError("is no part; write it like 2/10, the second of ten")
-    return int(found[1]), int(found[2])
+def _check_part(part: tuple[int, int]) -> tuple[int, int]:
+    if part[0] > part[1]:
+        raise ValueError(NO_PART)
+    return part
 
 
 def _check_name(name: str) -> str:
@@ -127,6 +90,8 @@ def _check_image(image: str) -> str:
     return image
 
 
+NO_PART = "is no part; write it like 2/10, the second of ten"
+
 # More than any disk holds, and products of two of them with any count of ours are exact in 64 bits.
 MAX_COUNT = 10**12
 Frame = Annotated[int, Field(ge=0, le=MAX_COUNT)]
@@ -147,16 +112,18 @@ Name = Annotated[str, AfterValidator(_check_name), Written("NAME")]
 Files = Annotated[tuple[File, ...], BeforeValidator(_listed)]
 Frames = Annotated[tuple[Frame, ...], BeforeValidator(_split), Written("I,J,...")]
 Counts = Annotated[tuple[Count, ...], BeforeValidator(_listed)]
-Range = Annotated[tuple[Count, Count], BeforeValidator(_parse_range), Written("FIRST:LAST")]
-Part = Annotated[tuple[Count, Count], BeforeValidator(_parse_part), Written("K/N")]
+Range = Annotated[
+    tuple[Count, Count], _two_numbers(":", "is no range; write it like 2:30"), Written("FIRST:LAST")
+]
+Part = Annotated[tuple[Count, Count], _two_numbers("/", NO_PART), AfterValidator(_check_part), Written("K/N")]
 Pattern = Annotated[str, Field(max_length=1000), AfterValidator(_check_pattern), Written("REGEX")]
 Precision = Annotated[
     Literal["auto", "lossless"] | Annotated[float, Field(ge=1e-6, le=0.1)],
-    BeforeValidator(_parse_precision),
+    _word_or(parse_length_nm, "auto", "lossless"),
     Written("auto|lossless|LENGTH"),
 ]
 Shard = Annotated[
-    Literal["auto", "none"] | int | None, BeforeValidator(_parse_shard), Written("auto|none|SIZE")
+    Literal["auto", "none"] | int, _word_or(parse_bytes, "auto", "none"), Written("auto|none|SIZE")
 ]
 NClusters = Annotated[Count | Literal["auto"], Written("N|auto")]
 Linkage = Literal["average", "ward", "complete", "single", "weighted", "centroid", "median"]

@@ -7,30 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from . import kinds
 from .first_pass import ClusterConfig
-from .kinds import (
-    Count,
-    Counts,
-    File,
-    Files,
-    Frame,
-    Image,
-    Interval,
-    Length,
-    Memory,
-    OnlyName,
-    Options,
-    Part,
-    Pattern,
-    Precision,
-    Scheduler,
-    Seed,
-    Selection,
-    Shard,
-    Threads,
-    Time,
-    Written,
-)
+from .kinds import Options
 
 __all__ = [
     "AssignConfig",
@@ -47,35 +26,35 @@ __all__ = [
 class IngestConfig(Options):
     """Which frames and atoms go into the store, and how they are stored."""
 
-    trajectories: Files = ()
+    trajectories: kinds.Files = ()
     """Trajectory files and glob patterns, in the order of their frames; the files of a pattern come in
     natural order.
     """
-    from_list: File | None = None
+    from_list: kinds.File | None = None
     """A list of trajectories instead: CSV with the columns path, topology, label, run, replica, temperature
     (only path is required), or TOML with a table [[trajectory]] for each. Paths are relative to the list.
     """
-    top: File | None = None
+    top: kinds.File | None = None
     """Topology file; not needed if the trajectories carry their own."""
     reader: Literal["mdtraj", "mdanalysis"] = "mdtraj"
     """What reads topologies and trajectories. mdanalysis, which must be installed, reads formats that mdtraj
     doesn't, one frame at a time.
     """
-    format: Annotated[str, Written("NAME")] | None = None
+    format: Annotated[str, kinds.Written("NAME")] | None = None
     """Read the trajectories as this format, named by its extension, such as nc. By default each as what its
     content says it is, or its extension if that leaves it open.
     """
-    select: Selection | None = None
+    select: kinds.Selection | None = None
     """Atoms to keep, in mdtraj's selection language, such as "protein"; by default all."""
-    ndx: File | None = None
+    ndx: kinds.File | None = None
     """GROMACS index file with the `group` to keep, instead of `select`."""
-    group: Annotated[str, Written("NAME")] | None = None
+    group: Annotated[str, kinds.Written("NAME")] | None = None
     """Group of `ndx`: its name, or its number from 0."""
-    image: Image = "none"
+    image: kinds.Image = "none"
     """Undo periodic images before atoms are selected: whole makes molecules whole; anchor=SELECTION, such as
     anchor=protein, also brings the molecules of the selection together and the others to them.
     """
-    run_pattern: Pattern | None = None
+    run_pattern: kinds.Pattern | None = None
     """Which simulation a file is a part of: what the group (?P<run>...), or the first group, matches in its
     path, such as '(rep[0-9]+)/'. The parts of a run are put in order of time.
     """
@@ -84,25 +63,25 @@ class IngestConfig(Options):
     later keeps those of the later part, keep keeps both, error refuses them. By default later where times or
     runs choose frames, otherwise keep, with a note.
     """
-    burn_in: Time | None = None
+    burn_in: kinds.Time | None = None
     """Leave out the beginning of each run, such as "100 ns" (a bare number is ps)."""
-    begin: Time | None = None
+    begin: kinds.Time | None = None
     """First time to keep (a bare number is ps)."""
-    end: Time | None = None
+    end: kinds.Time | None = None
     """Last time to keep (a bare number is ps)."""
-    every: Interval | None = None
+    every: kinds.Interval | None = None
     """Time between the frames to keep of each run, such as "100 ps" (a bare number is ps)."""
-    dt: Interval | None = None
+    dt: kinds.Interval | None = None
     """Time between frames, for formats that store no times, such as "10 ps" (a bare number is ps). For LAMMPS
     dumps, time between steps: a frame's time is its TIMESTEP times this.
     """
-    stride: Count = 1
+    stride: kinds.Count = 1
     """Keep every nth frame of each file (of each run, if there are runs)."""
-    discard_first: Frame = 0
+    discard_first: kinds.Frame = 0
     """Frames to leave out at the beginning of each file."""
     strict: bool = False
     """Refuse files that are unfinished, instead of taking their whole frames."""
-    precision: Precision = "auto"
+    precision: kinds.Precision = "auto"
     """How coordinates are stored. auto: exactly, as integers if they lie on a grid (XTC), else as float32.
     lossless: exactly, as float32. A length, 0.001 (nm) or 0.01A, rounds to it.
     """
@@ -112,15 +91,15 @@ class IngestConfig(Options):
     """How chunks are compressed. small takes a tenth less space, five times the time to write and twice the
     time to read. By default fast, or what the store was begun with.
     """
-    shard: Shard = None
+    shard: kinds.Shard | None = None
     """Chunks of coordinates in one file. none: one. auto: as many as keep them under 8,000 files.
     SIZE: as many as fit, such as 256MiB of float32. By default auto, or what the store was begun with.
     """
-    memory: Memory = None
+    memory: kinds.Memory = None
     workers: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Processes that read, encode and write; by default as many as there are processors, one for a small job.
     """
-    scheduler: Scheduler = None
+    scheduler: kinds.Scheduler = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -147,12 +126,12 @@ class IngestConfig(Options):
 class AssignConfig(Options):
     """How the second pass runs; only the noise cutoff and the cover change its labels."""
 
-    name: OnlyName = None
-    noise_cutoff: Length | None = None
+    name: kinds.OnlyName = None
+    noise_cutoff: kinds.Length | None = None
     """Give frames farther than this from every leader the label -1 and the status beyond_noise_cutoff: 0.2,
     0.2nm or 2A (a bare number is nm).
     """
-    cover: Length | None = None
+    cover: kinds.Length | None = None
     """Make frames farther than this from every leader leaders themselves, one after the other, until every
     frame is within it of one: 0.15, 0.15nm or 1.5A (a bare number is nm). Each is a new cluster. It finds
     states that the stride of the first pass missed.
@@ -162,7 +141,7 @@ class AssignConfig(Options):
     height at which the tree was cut; only those that none is near enough to open a cluster. For average,
     complete, single and weighted linkage.
     """
-    max_leaders: Count | None = None
+    max_leaders: kinds.Count | None = None
     """Leaders at most with `cover`, those of the first pass included. By default as many as half of the
     memory has room for, and at most 10,000.
     """
@@ -170,9 +149,9 @@ class AssignConfig(Options):
     """Find each frame's nearest leader of another cluster too, to tell how certain its label is; also if the
     labels exist already. Takes about as long as the labels.
     """
-    memory: Memory = None
-    workers: Threads = None
-    scheduler: Scheduler = None
+    memory: kinds.Memory = None
+    workers: kinds.Threads = None
+    scheduler: kinds.Scheduler = None
 
     @model_validator(mode="after")
     def _covers(self) -> Self:
@@ -185,18 +164,18 @@ class AssignConfig(Options):
 class WorkConfig(Options):
     """Which part of a planned job is done, and with what."""
 
-    name: OnlyName = None
-    part: Part = Field(default="1/1", validate_default=True)
+    name: kinds.OnlyName = None
+    part: kinds.Part = Field(default="1/1", validate_default=True)
     """The kth of n parts, counted from 1. What was done is left out, so any part may be repeated."""
-    memory: Memory = None
-    workers: Threads = None
+    memory: kinds.Memory = None
+    workers: kinds.Threads = None
 
 
 class SummaryConfig(Options):
     """What a summary tells."""
 
-    name: OnlyName = None
-    by: Annotated[str, Written("run|trajectory|blocks:N")] | None = None
+    name: kinds.OnlyName = None
+    by: Annotated[str, kinds.Written("run|trajectory|blocks:N")] | None = None
     """Count frames by run, by source file, or by N blocks of time: each run is cut into N blocks, and the kth
     blocks of all runs are taken together.
     """
@@ -204,16 +183,16 @@ class SummaryConfig(Options):
     """Repeat the first pass with twice and four times its stride, from the stored distances, to see whether
     the stride was fine enough. With csv as `format`, that table alone is printed.
     """
-    seed: Seed = 0
+    seed: kinds.Seed = 0
     """Seed of the bootstrap over runs."""
-    memory: Memory = None
+    memory: kinds.Memory = None
 
 
 class CompareConfig(Options):
     """Which labels are compared."""
 
-    name: OnlyName = None
-    column: Count | None = None
+    name: kinds.OnlyName = None
+    column: kinds.Count | None = None
     """Column of the labels in the file, from 1; by default the last."""
 
 
@@ -224,7 +203,7 @@ class _Sources(Options):
     """Read the frames from the files that the store was made from, with all their atoms: also the solvent, if
     it was left out.
     """
-    image: Image | None = None
+    image: kinds.Image | None = None
     """How `from_source` undoes periodic images: none, whole or anchor=SELECTION, see twopass ingest. By
     default as the store was ingested.
     """
@@ -239,16 +218,16 @@ class _Sources(Options):
 class ExportConfig(_Sources):
     """Which frames are written."""
 
-    frames: Annotated[Any, Written("START:STOP:STEP")] = None
+    frames: Annotated[Any, kinds.Written("START:STOP:STEP")] = None
     """Frames of the store, counted from 0, STOP left out: 0:1000:10, 5000:, ::2, -100: (the last hundred) or
     7; by default all.
     """
-    cluster: Counts = ()
+    cluster: kinds.Counts = ()
     """Only frames of this cluster; may be given several times."""
-    stride: Count = 1
+    stride: kinds.Count = 1
     """Every nth of the frames so chosen."""
-    name: OnlyName = None
-    top_to: File | None = None
+    name: kinds.OnlyName = None
+    top_to: kinds.File | None = None
     """Write the first of these frames there as a topology: pdb, gro, h5 or cif."""
 
 
@@ -259,13 +238,13 @@ class StructuresConfig(_Sources):
     """medoids: the subset frame of each cluster nearest to its others. leaders: those of the second pass.
     averages: of all frames of each cluster, superposed on its medoid.
     """
-    representatives: Count | None = None
+    representatives: kinds.Count | None = None
     """So many frames of each cluster, spread over it: the medoid, then always the subset frame farthest from
     those taken.
     """
     by: Literal["run"] | None = None
     """Structures of each cluster in each run."""
-    name: OnlyName = None
+    name: kinds.OnlyName = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -283,7 +262,7 @@ class StructuresConfig(_Sources):
 class RunConfig(Options):
     """One run of the whole pipeline."""
 
-    store: Annotated[str, Written("FILE")]
+    store: Annotated[str, kinds.Written("FILE")]
     """Path of the store."""
     ingest: IngestConfig
     cluster: ClusterConfig = ClusterConfig()
