@@ -78,26 +78,14 @@ def load_config(
         _assign(given, override)
     _anchor(table, path.absolute().parent)
     _anchor(given, Path.cwd())
-    return validated(RunConfig, _merged(table, given), source=str(path))
+    for section in table.keys() & given.keys():
+        if isinstance(table[section], dict) and isinstance(given[section], dict):
+            given[section] = table[section] | given[section]
+    return validated(RunConfig, table | given, source=str(path))
 
 
 def validated(model: type[Model], values: Mapping[str, Any], *, source: str = "") -> Model:
-    """Check values against a model.
-
-    Parameters
-    ----------
-    model
-        One of the models of this package.
-    values
-        Its fields.
-    source
-        Where they come from, to begin an error with.
-
-    Raises
-    ------
-    ConfigError
-        If a key is unknown or missing, or its value not allowed.
-    """
+    """Return a model of values, or raise a `ConfigError`, which begins with their source."""
     given = {
         key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in values.items()
     }
@@ -136,7 +124,7 @@ def _explain(model: type[BaseModel], problems: Sequence["ErrorDetails"]) -> Iter
 
 
 def _place(model: Any, loc: tuple[int | str, ...]) -> tuple[str, Any]:
-    """Section and option that a problem is with, without the parts of its type, and the section's model."""
+    """Return where a problem is, without the parts of its type, and the model of that section."""
     names = []
     for part in loc:
         names.append(str(part))
@@ -163,15 +151,6 @@ def _assign(table: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"{shown(override)}: {part} is no section.")
     table[parts[-1]] = value
-
-
-def _merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(table)
-    for key, value in over.items():
-        before = result.get(key)
-        both = isinstance(value, Mapping) and isinstance(before, Mapping)
-        result[key] = _merged(before, value) if both else value  # type: ignore[arg-type]
-    return result
 
 
 def _anchor(table: Any, folder: Path, model: Any = RunConfig) -> None:

@@ -48,13 +48,6 @@ def list_inputs(config: IngestConfig, note: Callable[[str], None] = lambda _: No
     """List the trajectories of an ingest in order, from its patterns or its manifest.
 
     `note` is told how far a search through many folders is.
-
-    Raises
-    ------
-    ConfigError
-        If the manifest can't be read.
-    TrajectoryError
-        If a file is missing or given twice.
     """
     search = Search(note)
     if config.from_list is not None:
@@ -69,10 +62,6 @@ def read_manifest(path: Path, search: Search | None = None) -> list[InputFile]:
     there: ``path, topology, label, run, replica, temperature``; without a header, its first three are meant.
     Lines that begin with ``#`` are left out. A TOML file has a table ``[[trajectory]]`` with those keys for
     each. Paths are relative to the folder of the list, and may be glob patterns.
-
-    Returns
-    -------
-    The files, each once, in the order of the list.
 
     Raises
     ------

@@ -20,13 +20,7 @@ PATIENCE_SECONDS = 2.0
 
 
 class Search:
-    """Says from time to time how far a search for files is.
-
-    Parameters
-    ----------
-    note
-        Called with a line of text.
-    """
+    """Says from time to time how far a search for files is."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
@@ -46,24 +40,11 @@ class Search:
 def expand_paths(
     patterns: Sequence[str | Path], *, relative_to: Path | None = None, search: Search | None = None
 ) -> list[Path]:
-    """Files that paths and glob patterns stand for.
+    """Return the absolute paths of the files that paths and glob patterns stand for.
 
     The order of the patterns is kept; the files of one pattern come in natural order (run2 before run10).
-    A path that exists is taken literally, even if its name holds ``*``, ``?`` or ``[``.
-
-    Parameters
-    ----------
-    patterns
-        Paths, or patterns with ``*``, ``?``, ``[...]`` and ``**``, which enters no folder twice, whatever
-        links lead to it; ``~`` stands for the home directory.
-    relative_to
-        Directory from which relative patterns start, by default the current one.
-    search
-        Is told how far it is.
-
-    Returns
-    -------
-    Absolute paths, each once.
+    A path that exists is taken literally, even if its name holds ``*``, ``?`` or ``[``. ``**`` enters no
+    folder twice, whatever links lead to it.
 
     Raises
     ------
@@ -131,21 +112,13 @@ def _matches(pattern: str, entered: Callable[[], None]) -> Iterator[str]:
     for root in glob.iglob(head):  # noqa: PTH207
         for folder, names, _ in os.walk(root, followlinks=True):
             entered()
-            identity = _identity(folder)
+            identity = os.path.realpath(folder)
             if identity in seen:
                 names.clear()
                 continue
             seen.add(identity)
             names[:] = sorted(name for name in names if not name.startswith("."))
             yield from _matches(os.path.join(glob.escape(folder), tail[0] or "*"), entered)  # noqa: PTH118
-
-
-def _identity(folder: str) -> tuple[int, int] | str:
-    try:
-        status = os.stat(folder)  # noqa: PTH116
-    except OSError:
-        return folder
-    return status.st_dev, status.st_ino
 
 
 def _natural(path: Path) -> tuple[list[int | str], str]:
@@ -156,13 +129,7 @@ def _natural(path: Path) -> tuple[list[int | str], str]:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """Path with ``~`` replaced by a home directory.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such user.
-    """
+    """Return a path with ``~`` replaced by a home directory."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

@@ -15,29 +15,13 @@ __all__ = ["Option", "options_of", "options_page"]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A field of a model.
-
-    Attributes
-    ----------
-    name
-        Name of the field, the TOML key and the keyword argument.
-    help
-        Description; names of other options stand in backticks.
-    default
-        What holds if it isn't given; None if that depends on something else.
-    written
-        How a value is written, such as ``LENGTH`` or ``N``; empty for a flag.
-    choices
-        The only values allowed; empty if there are others.
-    is_flag, is_repeatable
-        Whether it is on or off, and whether it takes several values.
-    """
+    """A field of a model."""
 
     name: str
-    help: str
-    default: Any
-    written: str
-    choices: tuple[str, ...]
+    help: str  # names of other options stand in backticks
+    default: Any  # None if it depends on something else
+    written: str  # how a value is written, such as LENGTH or N; empty for a flag
+    choices: tuple[str, ...]  # empty if other values are allowed
     is_flag: bool
     is_repeatable: bool
 
