@@ -98,11 +98,8 @@ class TwopassAccessor:
 
         from ..trajectory import topology_from_json
 
-        def at(name: str) -> NDArray[np.float64]:
-            found: NDArray[np.float64] = (
-                self._results[name].reset_coords(drop=True).reindex(frame=frames).values
-            )
-            return found
+        def at(name: str) -> Any:
+            return self._results[name].reset_coords(drop=True).reindex(frame=frames).values
 
         topology = topology_from_json(self._results.attrs["topology"], n_atoms=xyz.shape[1])
         found = md.Trajectory(xyz, topology, time=at("time"))

@@ -11,7 +11,7 @@ from ..condensed import iter_rows
 from ..config import HEIGHT_IS_RMSD
 from ..errors import ConfigError
 
-__all__ = ["Dendrogram", "Map", "dendrogram", "distance_map", "square_distances"]
+__all__ = ["Dendrogram", "Map", "dendrogram", "distance_map", "evenly_spaced", "square_distances"]
 
 N_POINTS = 1_500
 """Frames on a map, of which all pairwise distances are read."""
@@ -22,15 +22,13 @@ class Map:
     """Frames in a plane, as far apart as their RMSDs as nearly as a plane can show.
 
     `shown_share` is the share of the variance of all dimensions with positive eigenvalues that these two
-    hold; `stress` the root mean square difference of distances in the plane and RMSDs, by the root mean
-    square RMSD.
+    hold.
     """
 
     xy: NDArray[np.float64]  # shape (n_points, 2), nm
     frame: NDArray[np.int64]  # of the store
     label: NDArray[np.int32]  # of the first pass
     shown_share: float
-    stress: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,39 +46,30 @@ class Dendrogram:
     is_rmsd: bool  # whether heights are RMSDs in nm
 
 
-def square_distances(results: xr.Dataset, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the RMSDs of some subset frames as a square matrix, shape (n_rows, n_rows), nm.
-
-    `rows` are indices along ``subset``, ascending.
-    """
+def evenly_spaced(results: xr.Dataset, n_frames: int) -> NDArray[np.int64]:
+    """Return indices along ``subset``; raises a `ConfigError` if the subset has no distances."""
     if "rmsd" not in results:
         if "subset" in results.attrs:
             raise ConfigError("This is a clustering of all frames, which stores no distances between them.")
         raise ConfigError(
             "The leaders of this clustering are structures from outside: it has no distances of a first pass."
         )
+    size = results.sizes["subset"]
+    return np.unique(np.linspace(0, size - 1, min(size, n_frames)).astype(np.int64))
+
+
+def square_distances(results: xr.Dataset, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the RMSDs of some subset frames as a square matrix, shape (n_rows, n_rows), nm.
+
+    `rows` are indices along ``subset``, ascending.
+    """
     square = np.zeros((len(rows), len(rows)), np.float32)
     place_of = {row: place for place, row in enumerate(rows.tolist())}
-    for row, distances in iter_rows(_Distances(results["rmsd"])):
+    for row, distances in iter_rows(results["rmsd"]):
         place = place_of.get(row, len(rows))
         # A row begins with the distance to the next frame.
         square[place : place + 1, place + 1 :] = distances[rows[place + 1 :] - row - 1]
     return square + square.T
-
-
-@dataclass(frozen=True, slots=True)
-class _Distances:
-    """Condensed distances of a Dataset, read by slicing."""
-
-    values: xr.DataArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.values.shape
-
-    def __getitem__(self, pairs: slice) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self.values[pairs].values
-        return found
 
 
 def distance_map(results: xr.Dataset, *, n_points: int = N_POINTS) -> Map:
@@ -104,14 +93,10 @@ def distance_map(results: xr.Dataset, *, n_points: int = N_POINTS) -> Map:
     """
     from scipy.linalg import eigh
 
-    if "rmsd" not in results:
-        square_distances(results, np.empty(0, np.int64))
-    size, frame = results.sizes["subset"], results["subset_frame"].values
-    rows = np.unique(np.linspace(0, size - 1, min(size, n_points)).astype(np.int64))
+    rows, frame = evenly_spaced(results, n_points), results["subset_frame"].values
     medoids = results["medoid_frame"].values[: results.attrs["n_clusters_found"]]
     rows = np.union1d(rows, np.searchsorted(frame, medoids))
-    distances = square_distances(results, rows).astype(np.float64)
-    squares = distances**2
+    squares = square_distances(results, rows).astype(np.float64) ** 2
     means = squares.mean(axis=0)
     gram = -0.5 * (squares - means - means[:, np.newaxis] + means.mean())
     n_kept = min(2, len(rows))
@@ -121,15 +106,12 @@ def distance_map(results: xr.Dataset, *, n_points: int = N_POINTS) -> Map:
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(n_kept)])
     xy = np.zeros((len(rows), 2))
     xy[:, :n_kept] = vectors * np.sqrt(values)
-    plane = np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1))
-    total = float((distances**2).sum())
     return Map(
         xy=xy,
         frame=frame[rows],
         label=results["subset_label"].values[rows],
         # The trace is the sum of all eigenvalues; negative ones, of RMSDs that no plane can show, are few.
         shown_share=float(min(1.0, values.sum() / max(np.trace(gram), 1e-300))),
-        stress=float(np.sqrt(((plane - distances) ** 2).sum() / total)) if total else 0.0,
     )
 
 

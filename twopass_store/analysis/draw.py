@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import ConfigError
-from .distances import dendrogram, distance_map, square_distances
+from .distances import dendrogram, distance_map, evenly_spaced, square_distances
 from .frames import n_clusters, populations, rmsd_histogram, timeline, transitions
 
 __all__ = ["COLORS", "OTHERS", "Plots", "brief", "color_of", "draw_convergence", "new_figure"]
@@ -19,6 +19,14 @@ OTHERS = "#767676"
 
 NONE = "#ffffff"
 N_MATRIX = 600
+
+LEGEND: dict[str, Any] = {
+    "title": "cluster",
+    "fontsize": "small",
+    "frameon": False,
+    "loc": "upper left",
+    "bbox_to_anchor": (1, 1),
+}
 
 
 def color_of(label: int) -> str:
@@ -56,7 +64,8 @@ class Plots:
             ax.pcolormesh(edges, bar, shown, cmap=colors, vmin=1, vmax=colors.N, rasterized=True)
         ax.set_yticks(range(len(rows)), [brief(row.name) for row in rows])
         ax.set_ylim(len(rows) - 0.5, -0.5)
-        ax.set_xlabel(_time_label(self._results))
+        has_times = self._results["time"].attrs.get("time_source") != "index"
+        ax.set_xlabel("time (ps)" if has_times else "frame")
         strides = {row.stride for row in rows}
         if strides != {1}:
             ax.set_title(f"1 of {max(strides):,} frames is shown", loc="left", fontsize="small")
@@ -109,10 +118,7 @@ class Plots:
     def rmsd_matrix(self, ax: Any = None) -> Any:
         """Draw the RMSDs between subset frames, ordered by cluster; a larger subset is thinned."""
         ax = _axes(ax)
-        if "rmsd" not in self._results:
-            square_distances(self._results, np.empty(0, np.int64))
-        size = self._results.sizes["subset"]
-        rows = np.unique(np.linspace(0, size - 1, min(size, N_MATRIX)).astype(np.int64))
+        rows = evenly_spaced(self._results, N_MATRIX)
         labels = self._results["subset_label"].values[rows]
         order = np.argsort(labels, kind="stable")
         matrix = square_distances(self._results, rows)[np.ix_(order, order)]
@@ -138,17 +144,8 @@ class Plots:
         for label, row in enumerate(counts):
             if row.any():
                 color, name = (NONE, "no label") if label == 0 else (color_of(label), None)
-                ax.bar(
-                    edges[:-1],
-                    row,
-                    np.diff(edges),
-                    below,
-                    align="edge",
-                    color=color,
-                    label=name,
-                    ec="0.5",
-                    lw=0.2,
-                )
+                style = {"color": color, "label": name, "ec": "0.5", "lw": 0.2}
+                ax.bar(edges[:-1], row, np.diff(edges), below, align="edge", **style)
                 below += row
         cutoff = self._results["label_status"].attrs.get("noise_cutoff_nm")
         if cutoff is not None:
@@ -185,7 +182,7 @@ def draw_convergence(summary: xr.Dataset, ax: Any) -> Any:
     ax.set_xticks(strides, [f"{n}\n({each:.2f})" for n, each in zip(strides, rand, strict=True)])
     ax.set(xlabel="stride (adjusted Rand index with the labels used)", ylabel="share of the subset (%)")
     ax.set_ylim(0, None)
-    ax.legend(title="cluster", fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    ax.legend(**LEGEND)
     return ax
 
 
@@ -210,11 +207,6 @@ def _axes(ax: Any) -> Any:
     return pyplot.figure(layout="constrained").subplots()
 
 
-def _time_label(results: xr.Dataset) -> str:
-    has_times = results["time"].attrs.get("time_source") != "index"
-    return "time (ps)" if has_times else "frame"
-
-
 def _legend(ax: Any, results: xr.Dataset) -> Any:
     """Name the colours, the largest clusters first."""
     from matplotlib.patches import Patch
@@ -225,12 +217,5 @@ def _legend(ax: Any, results: xr.Dataset) -> Any:
     if size > shown:
         handles.append(Patch(color=OTHERS, label="others"))
     named, _ = ax.get_legend_handles_labels()
-    ax.legend(
-        handles=handles + list(named),
-        title="cluster",
-        fontsize="small",
-        frameon=False,
-        loc="upper left",
-        bbox_to_anchor=(1, 1),
-    )
+    ax.legend(handles=handles + list(named), **LEGEND)
     return ax

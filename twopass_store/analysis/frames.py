@@ -238,7 +238,8 @@ def rmsd_histogram(results: xr.Dataset, *, n_bins: int = 60) -> tuple[NDArray[np
     """
     columns = _Columns(labelled(results))
     chunks = list(frame_chunks(results.sizes["frame"]))
-    top = max((_largest(columns.read("rmsd_to_leader", frames)) for frames in chunks), default=0.0)
+    rmsds = (columns.read("rmsd_to_leader", frames) for frames in chunks)
+    top = max((float(rmsd.max(where=np.isfinite(rmsd), initial=0.0)) for rmsd in rmsds), default=0.0)
     edges = np.linspace(0.0, top or 1.0, n_bins + 1)
     counts = np.zeros((n_clusters(results) + 1, n_bins), np.int64)
     for frames in chunks:
@@ -247,8 +248,3 @@ def rmsd_histogram(results: xr.Dataset, *, n_bins: int = 60) -> tuple[NDArray[np
         bins = np.minimum((rmsd[known] / edges[-1] * n_bins).astype(np.int64), n_bins - 1)
         np.add.at(counts, (np.maximum(label[known], 0), bins), 1)
     return edges, counts
-
-
-def _largest(values: NDArray[np.float32]) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.max()) if len(finite) else 0.0

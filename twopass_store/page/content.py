@@ -1,6 +1,5 @@
 """What the page shows, as plain values that JSON takes."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,16 +28,21 @@ N_POINTS = 1_500
 
 def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag: int) -> dict[str, Any]:
     """Gather what the page shows of a clustering with labels; `lag` of the transitions is in frames."""
+    edges, counts = rmsd_histogram(results)
     found: dict[str, Any] = {
         "name": summary.attrs["clustering"],
         "store": Path(summary.attrs["store"]).name,
         "colors": [*COLORS, OTHERS],
         "facts": _facts(summary),
-        "methods": _methods(store, summary),
+        "methods": methods(store, summary),
         "clusters": list(_clusters(summary)),
         "timeline": _timeline(results),
-        "rmsd": _rmsd(results, summary),
-        "transitions": _transitions(results, lag),
+        "rmsd": {
+            "edges": _rounded(edges, 5),
+            "counts": counts.tolist(),
+            "cutoff": summary.attrs.get("noise_cutoff_nm"),
+        },
+        "transitions": {"lag": lag, "count": transitions(results, lag)["count"].values.tolist()},
         "convergence": _convergence(summary),
         "scan": _scan(store, results),
     }
@@ -62,8 +66,10 @@ def page_content(store: Store, results: xr.Dataset, summary: xr.Dataset, *, lag:
 
 
 def _facts(summary: xr.Dataset) -> dict[str, Any]:
-    names = "n_trajectories n_frames n_atoms n_leaders n_clusters_found recovered_share n_beyond_noise_cutoff"
-    names += " n_subset_noise"
+    names = (
+        "n_trajectories n_frames n_atoms n_leaders n_clusters_found recovered_share n_beyond_noise_cutoff "
+        "n_subset_noise"
+    )
     found = {name: _plain(summary.attrs[name]) for name in names.split() if name in summary.attrs}
     rule = Rule.of(summary.attrs)
     if rule.keeps_subset:
@@ -73,18 +79,6 @@ def _facts(summary: xr.Dataset) -> dict[str, Any]:
     if "cover_nm" in summary.attrs:
         found["cover"] = cover_in_words(summary.attrs)
     return found
-
-
-def _methods(store: Store, summary: xr.Dataset) -> str:
-    facts = {
-        **summary.attrs,
-        "n_runs": summary.sizes["run"],
-        "versions": json.loads(summary.attrs["versions"]),
-    }
-    if facts.get("subset"):
-        subset = store.attrs(f"subsets/{facts['subset']}")
-        facts |= {name: subset[name] for name in ("stride", "frame_start", "frame_stop")}
-    return methods(facts)
 
 
 def _clusters(summary: xr.Dataset) -> Iterator[dict[str, Any]]:
@@ -117,20 +111,6 @@ def _timeline(results: xr.Dataset) -> dict[str, Any]:
             for row in shown
         ],
     }
-
-
-def _rmsd(results: xr.Dataset, summary: xr.Dataset) -> dict[str, Any]:
-    edges, counts = rmsd_histogram(results)
-    return {
-        "edges": _rounded(edges, 5),
-        "counts": counts.tolist(),
-        "cutoff": summary.attrs.get("noise_cutoff_nm"),
-    }
-
-
-def _transitions(results: xr.Dataset, lag: int) -> dict[str, Any]:
-    found = transitions(results, lag)
-    return {"lag": lag, "count": found["count"].values.tolist()}
 
 
 def _convergence(summary: xr.Dataset) -> dict[str, Any] | None:

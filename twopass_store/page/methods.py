@@ -1,35 +1,38 @@
 """A paragraph for the methods section of a paper."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+import xarray as xr
+
 from ..assign import Rule
+from ..store import Store
 
 __all__ = ["methods"]
 
 
-def methods(facts: Mapping[str, Any]) -> str:
-    """Say in plain sentences what was done, with parameters and versions.
-
-    Parameters
-    ----------
-    facts
-        The attributes of `summarize` and of the subset, ``n_runs``, and ``versions`` by package.
-    """
-    n_frames, versions = facts["n_frames"], dict(facts["versions"])
+def methods(store: Store, summary: xr.Dataset) -> str:
+    """Say in plain sentences what was done, with parameters and versions."""
+    facts = {**summary.attrs, "n_runs": summary.sizes["run"]}
+    if facts.get("subset"):
+        subset = store.attrs(f"subsets/{facts['subset']}")
+        facts |= {name: subset[name] for name in ("stride", "frame_start", "frame_stop")}
+    n_frames, versions = facts["n_frames"], json.loads(facts["versions"])
     length = "" if not facts.get("length_ps") else f" ({facts['length_ps'] / 1000:,.6g} ns in all)"
+    atoms = [facts[key] for key in ("atoms", "alignment", "symmetry") if facts.get(key)]
     text = [
         f"{_count(n_frames, 'frame')} of {_count(facts['n_trajectories'], 'trajectory file')}{length} were "
         f"clustered with twopass-store {versions.pop('twopass-store', '')}.",
         f"Structures were compared by the {facts['metric']}, over "
-        f"{_count(facts['n_selected_atoms'], 'atom')} ({facts['atoms']}{_metric(facts)}).",
+        f"{_count(facts['n_selected_atoms'], 'atom')} ({'; '.join(atoms)}).",
     ]
     n_chosen = facts["n_leaders"] - facts.get("n_cover_leaders", 0)
-    rule = f"each frame was given the label of the nearest of {_count(n_chosen, 'leader')}"
     if facts.get("subset"):
         text += [_first_pass(facts), *_second_pass(facts, n_chosen)]
     else:
-        text.append(f"{rule.capitalize()}, which are structures from elsewhere.")
+        leaders = f"{_count(n_chosen, 'leader')}, which are structures from elsewhere"
+        text.append(f"Each frame was given the label of the nearest of {leaders}.")
     if facts.get("cover_nm"):
         text.append(_cover(facts))
     if facts.get("noise_cutoff_nm"):
@@ -55,10 +58,6 @@ def methods(facts: Mapping[str, Any]) -> str:
         )
     text.append(f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}.")
     return " ".join(text)
-
-
-def _metric(facts: Mapping[str, Any]) -> str:
-    return "".join(f"; {facts[key]}" for key in ("alignment", "symmetry") if facts.get(key))
 
 
 def _first_pass(facts: Mapping[str, Any]) -> str:
