@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .cluster.choice import choose_as
 from .cluster.methods import METHODS, label_as, link_as, require_package
-from .config import ClusterConfig, validated
+from .config import METRIC_OPTIONS, AssignConfig, ClusterConfig, validated
 from .errors import ConfigError, TopologyMismatchError
 from .executors import PROCESS_BYTES, ThreadExecutor, available_cpus, memory_budget, require_within
 from .linkage import choosing_bytes
@@ -20,6 +20,10 @@ __all__ = ["TwoPassClustering", "nearest", "rmsd_matrix"]
 PAIRS_AT_ONCE = 1 << 18
 FRAMES_AT_ONCE = 4096
 DEFAULT_SUBSET = 5_000
+
+RESOURCES = {"memory", "workers", "scheduler"}
+NEEDS_STORE = {*METRIC_OPTIONS, "all_frames", "name", "select", "leader_frames", *RESOURCES} - {"symmetry"}
+"""Options of `ClusterConfig` that mean nothing for arrays."""
 
 
 def rmsd_matrix(X: Any, *, symmetry: str | None = None) -> NDArray[np.float32]:
@@ -104,10 +108,10 @@ class TwoPassClustering:
     Parameters
     ----------
     n_clusters, cutoff
-        Where the tree is cut: a number of clusters, or a height in nm. With the method gromos, the RMSD of
-        neighbours; with kmedoids, the number of medoids.
+        Where the tree is cut: a number of clusters, or a height: 0.2 (nm) or ``2A``. With the method gromos,
+        the RMSD of neighbours; with kmedoids, the number of medoids.
     noise_cutoff
-        Frames farther than this from every leader get the label -1, nm.
+        Frames farther than this from every leader get the label -1: 0.2 (nm) or ``2A``.
     **options
         Further options of the first pass by the names of `ClusterConfig`: ``stride`` or ``subset_frames``,
         ``method``, ``linkage``, ``label_order``, ``leader_method``, ``rule`` and others. Those that need a
@@ -137,7 +141,7 @@ class TwoPassClustering:
         *,
         n_clusters: int | None = None,
         cutoff: float | str | None = None,
-        noise_cutoff: float | None = None,
+        noise_cutoff: float | str | None = None,
         **options: Any,
     ) -> None:
         self._given: dict[str, Any] = {"noise_cutoff": noise_cutoff}
@@ -149,9 +153,10 @@ class TwoPassClustering:
 
     def set_params(self, **params: Any) -> Self:
         """Change parameters."""
-        foreign = [name for name in params if name in _NEEDS_STORE]
-        if foreign:
-            raise ConfigError(f"`{foreign[0]}` is for stores: select atoms and compare positions beforehand.")
+        if foreign := params.keys() & NEEDS_STORE:
+            raise ConfigError(
+                f"`{min(foreign)}` is for stores: select atoms and compare positions beforehand."
+            )
         self._given |= params
         return self
 
@@ -168,15 +173,11 @@ class TwoPassClustering:
         given = {
             name: value for name, value in self._given.items() if name != "noise_cutoff" and value is not None
         }
-        config = validated(ClusterConfig, given)
+        config, noise = validated(ClusterConfig, given), self._noise_nm()
+        method = METHODS[config.method]
         require_package(config)
-        if (
-            METHODS[config.method].makes_tree
-            and not isinstance(config.n_clusters, int)
-            and config.cutoff is None
-        ):
+        if method.makes_tree and not isinstance(config.n_clusters, int) and config.cutoff is None:
             raise ConfigError("Say where to cut the tree: give `n_clusters` (a number) or `cutoff` (in nm).")
-        noise = self._given["noise_cutoff"]
         if noise is not None and config.within_nm is not None and noise < config.within_nm:
             raise ConfigError(
                 f"`noise_cutoff` {noise} is less than the `cutoff` within which leaders take frames (`rule` "
@@ -185,7 +186,7 @@ class TwoPassClustering:
         positions, threads = _positions(X), available_cpus()
         stride = config.stride or stride_for_subset(len(positions), config.subset_frames or DEFAULT_SUBSET)
         subset = np.arange(0, len(positions), stride)
-        in_method = n_pairs(len(subset)) * 4 + METHODS[config.method].n_bytes(config, len(subset), threads)
+        in_method = n_pairs(len(subset)) * 4 + method.n_bytes(config, len(subset), threads)
         needed = max(in_method, choosing_bytes(len(subset), n_threads=threads))
         require_within(
             memory_budget(None), PROCESS_BYTES + needed, stage="fit", mend="Use a larger `stride`."
@@ -215,27 +216,15 @@ class TwoPassClustering:
         """Cluster frames and return their labels, as `fit` and ``labels_`` do."""
         return self.fit(X).labels_
 
+    def _noise_nm(self) -> float | None:
+        return validated(AssignConfig, {"noise_cutoff": self._given["noise_cutoff"]}).noise_cutoff
+
     def _assign(self, positions: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         found = _nearest(positions, self.leaders_, self._metric, self._within)
         labels = np.where(found.index >= 0, self.leader_labels_[found.index], -1).astype(np.int32)
-        if self._given["noise_cutoff"] is not None:
-            labels[found.rmsd > np.float32(self._given["noise_cutoff"])] = -1
+        if (noise := self._noise_nm()) is not None:
+            labels[found.rmsd > np.float32(noise)] = -1
         return labels, found.rmsd
-
-
-_NEEDS_STORE = (
-    "all_frames",
-    "name",
-    "select",
-    "masses",
-    "mass_weighted",
-    "no_fit",
-    "align_to",
-    "align_select",
-    "leader_frames",
-    "memory",
-    "workers",
-)
 
 
 def _positions(X: Any) -> NDArray[np.float32]:

@@ -63,7 +63,7 @@ def test_fit__gives_what_the_store_gives(tmp_path, options):
     np.testing.assert_array_equal(predicted[by_leaders], expected.label[7:30][by_leaders])
     if "rule" in options:
         with pytest.raises(ConfigError, match=r"`noise_cutoff` 0\.09 is less"):
-            TwoPassClustering(noise_cutoff=0.09, **options).fit(FRAMES)
+            TwoPassClustering(noise_cutoff="0.9A", **options).fit(FRAMES)
 
 
 def test_inputs__of_mdtraj_and_mdanalysis_are_alike():
