@@ -313,9 +313,7 @@ def _job(path: Path, stage: str, name: str | None) -> Job | None:
 
 def _is_complete(store: Store, stage: str, name: str | None) -> bool:
     own = {"ingest": "ingest", "cluster": "subset-.*", "assign": f"(cover|assign|margin)-{name or '.*'}"}
-    found = [
-        store.journal(each) for each in store.members("journal") if re.fullmatch(own.get(stage, ""), each)
-    ]
+    found = [store.journal(each) for each in store.stages() if re.fullmatch(own.get(stage, ""), each)]
     return bool(found) and all(journal is not None and journal.complete for journal in found)
 
 

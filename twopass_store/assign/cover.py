@@ -113,10 +113,7 @@ def make_cover(
     try:
         with store.step(plan, hint=HINT) as journal:
             attrs = {"cover_nm": radius, "cover_link": config.cover_link}
-            shard_chunks = store.chunks_per_file("time")
-            store.ensure_array(
-                path.rpartition("/")[0], COVER[0], [n_frames], attrs, shard_chunks=shard_chunks
-            )
+            store.ensure_array(path.rpartition("/")[0], COVER[0], [n_frames], attrs)
             kept, left = covered_before(store, journal), frames_left(store, journal)
             done = n_frames - sum(left.values())
             counted = counting(progress, "assign: cover", total=n_frames, done=done, unit="frames")

@@ -202,8 +202,7 @@ class AssignStage(UnitStage[tuple[int, int]]):
                 attrs: dict[str, Any] = dict(named_after(metric, spec))
                 if spec.name == "label_status" and self.config.noise_cutoff is not None:
                     attrs["noise_cutoff_nm"] = self.config.noise_cutoff
-                shard_chunks = store.chunks_per_file("time")
-                store.ensure_array(group, spec, [self.n_frames], attrs, shard_chunks=shard_chunks)
+                store.ensure_array(group, spec, [self.n_frames], attrs)
             left = frames_left(store, journal)
             unit = AssignUnit(
                 path=self.path,
@@ -243,12 +242,7 @@ def _plans(store: Store, name: str, config: AssignConfig) -> list[Plan]:
                 "Give at least that, or cluster with --rule nearest under another --name."
             )
     covers, labels, margins = (
-        tuple(
-            store.product(
-                f"clusterings/{name}", spec, (n_frames,), shard_chunks=store.chunks_per_file("time")
-            )
-            for spec in specs
-        )
+        tuple(store.product(f"clusterings/{name}", spec, (n_frames,)) for spec in specs)
         for specs in (COVER, ASSIGNMENT, MARGIN)
     )
     parameters: dict[str, Any] = {"clustering": clustering.plan.fingerprint, "n_frames": n_frames}

@@ -240,7 +240,7 @@ def asked_in_words(config: ClusterConfig) -> str:
 def base_steps(store: Store, plan: "ClusterPlan") -> list[Step]:
     """Return the steps that clusterings of one subset share: its distances and a tree."""
     trees = plan.distances.stage.replace("subset-", "linkage-", 1)
-    followers = tuple(stage for stage in store.members("journal") if stage.startswith(f"{trees}-"))
+    followers = tuple(stage for stage in store.stages() if stage.startswith(f"{trees}-"))
     tree = [] if plan.tree is None else [Step(plan.tree, is_shared=True)]
     return [Step(plan.distances, followers, is_shared=True), *tree]
 

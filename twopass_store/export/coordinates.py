@@ -19,7 +19,6 @@ from ..progress import Progress, Silent, counting
 from ..report import finished_assign
 from ..store import (
     Store,
-    Watch,
     chosen_clustering,
     naming_restart,
     read_leaders,
@@ -185,7 +184,6 @@ def _export(
             raise ConfigError(f"Trajectory and topology can't both be {top_target}. Give two names.")
 
     name = named_clustering(opened, config.name) if config.cluster else None
-    watch = Watch(opened.path, name)
     n_stored, _, _ = opened.shape("position")
     pieces = partial(frame_pieces, opened, chosen_frames(config.frames, n_stored), stride=config.stride)
     keys, is_split = ["position"], TOGETHER not in targets
@@ -207,10 +205,10 @@ def _export(
     grid = opened.attrs("position").get("scale_factor", XTC_GRID_NM)
     grid = min(grid, XTC_GRID_NM) if config.from_source else grid
     files = {key: (target, source.counts[key]) for key, target in targets.items() if key in source.counts}
-    write_frames(source.blocks(), source.topology, files, progress, watch.over(*keys), xtc_grid_nm=grid)
+    write_frames(source.blocks(), source.topology, files, progress, opened.unchanged(name), xtc_grid_nm=grid)
     if top_target is not None:
         topmost = [(TOGETHER, next(source.blocks())[1].first())]
-        write_frames(topmost, source.topology, {TOGETHER: (top_target, 1)}, Silent(), watch.over(*keys))
+        write_frames(topmost, source.topology, {TOGETHER: (top_target, 1)}, Silent(), opened.unchanged(name))
     return tuple(
         ExportResult(target, entry.name, n_frames, source.topology.n_atoms, top_target, name)
         for target, n_frames in files.values()

@@ -11,7 +11,7 @@ import numpy as np
 from ..config import expanded
 from ..errors import ConfigError, StoreWriteError
 from ..report import Runs, finished_assign, frame_chunks, short_names
-from ..store import Store, Watch, require_ingest, store_path
+from ..store import Store, require_ingest, store_path
 from .coordinates import named_clustering
 from .target import checked_target, replacing
 
@@ -127,7 +127,7 @@ def _columns(store: Store, name: str, runs: Runs) -> Iterator["pd.DataFrame"]:
     import pandas as pd
 
     group = f"clusterings/{name}"
-    with Watch(store.path, name).over(group):
+    with store.unchanged(name):
         for frames in frame_chunks(store.shape("position")[0]):
             yield pd.DataFrame(
                 {

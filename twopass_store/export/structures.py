@@ -19,7 +19,6 @@ from ..progress import Progress, Silent
 from ..report import Runs, finished_assign, short_names
 from ..store import (
     Store,
-    Watch,
     leader_positions,
     medoids_path,
     read_leaders,
@@ -104,7 +103,6 @@ def export_structures(
     targets = [checked_target(opened, each, overwrite=overwrite) for each in paths]
     name = named_clustering(opened, config.name)
     group = f"clusterings/{name}"
-    watch = Watch(opened.path, name)
     metric, runs = read_metric(opened, group), Runs.of(opened)
     chosen = choose_structures(opened, name, config, runs)
     if config.of == "leaders":
@@ -130,8 +128,7 @@ def export_structures(
     blocks = [(TOGETHER, Block(_shifted(xyz), time))]
     remarks = list(_remarks(opened, name, config, chosen, runs, n_averaged))
     files = {TOGETHER: (targets[0], len(xyz))}
-    intact = watch.over("position", group)
-    write_frames(blocks, topology, files, progress or Silent(), intact, remarks=remarks)
+    write_frames(blocks, topology, files, progress or Silent(), opened.unchanged(name), remarks=remarks)
     for target in targets[1:]:
         with replacing(target) as temporary:
             text = script(kind, targets[0].name, chosen.label)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..config import IngestConfig, InputFile
 from ..journal import Plan, Product
-from ..partition import FRAME_CHUNK, chunks_per_file, chunks_per_shard, position_chunk_frames
-from ..schema import FRAME, INGESTED, UNITCELL, ArraySpec
+from ..partition import FRAME_CHUNK, chunks_per_file, chunks_per_shard, n_chunks, position_chunk_frames
+from ..schema import FRAME, INGESTED, UNITCELL, ArraySpec, chunk_shape
 from ..store import Store
 from ..trajectory import (
     READER_BYTES,
@@ -88,7 +88,7 @@ class IngestPlan:
     def products(self) -> tuple[Product, ...]:
         """The same for the journal."""
         return tuple(
-            Store.product("", spec, shape, shard_chunks=self.chunks_per_file(spec))
+            Product(spec.name, n_chunks(shape[0], self.chunks_per_file(spec) * chunk_shape(spec, shape)[0]))
             for spec, shape in self.arrays
         )
 

@@ -12,7 +12,7 @@ from ..journal import ABSENT, METADATA, Lock, Record, StageJournal, Writer, dige
 from ..partition import FrameRange
 from ..progress import Progress, Silent
 from ..report.next_commands import resuming_commands
-from ..store import GROWTH, METADATA_FILE, Store, inside, lock_folder, spec_at, store_path
+from ..store import GROWTH, METADATA_FILE, Store, inside, lock_folder, store_path
 from .checks import Check, Journals
 from .damage import Damage, Repair
 from .discards import discarded, source_files
@@ -165,8 +165,7 @@ def _discard_chunks(store: Store, journals: Journals, stage: str, damage: list[D
     for path in what.arrays:
         store.remove(path)
     for path, chunk in what.files:
-        spec = spec_at(path)
-        store.discard_chunk(path, chunk, 1 if spec is None else len(spec.dims))
+        store.remove(Check("chunk", stage, path, chunk).file)
     undone = sorted({path for path, _ in what.entries})
     journal.commit(
         [

@@ -29,7 +29,7 @@ _IGNORED = {"-q", "--quiet", "--debug", "--restart", "--break-lock"}
 
 def resuming_commands(store: Store) -> tuple[str, ...]:
     """List the commands that finish what was begun in a store, in the order in which to run them."""
-    found = (store.journal(stage) for stage in store.members("journal") if stage != GROWTH)
+    found = (store.journal(stage) for stage in store.stages() if stage != GROWTH)
     begun = {each.plan.stage: each for each in found if each is not None}
     jobs = open_jobs(store.path)
     of_jobs = {step["stage"] for job in jobs if job.kept.job != "cluster" for step in job.described["steps"]}

@@ -119,7 +119,7 @@ def store_status(store: str | os.PathLike[str]) -> StoreStatus:
 
 
 def _status(opened: Store) -> StoreStatus:
-    read = (opened.journal(name) for name in opened.members("journal") if name != GROWTH)
+    read = (opened.journal(name) for name in opened.stages() if name != GROWTH)
     journals = sorted((journal for journal in read if journal is not None), key=_rank)
     size_of = folder_sizes(opened.path)
     shape = opened.shape("position") if opened.has("position") else (0, 0, 3)

@@ -21,7 +21,7 @@ from .places import (
 )
 from .provenance import identity, note_versions, provenance
 from .published import files_at, folder_sizes
-from .reading import GROWTH, Watch, at_one_state, naming_restart
+from .reading import GROWTH, at_one_state, naming_restart
 from .removal import RemoveResult, remove_clustering, unused_subsets
 from .rename import rename_clustering
 from .results import chosen_clustering, plain_attributes, read_results
@@ -63,7 +63,6 @@ __all__ = [
     "Store",
     "StoredDistances",
     "StoredPositions",
-    "Watch",
     "at_one_state",
     "chosen_clustering",
     "chunk_name",

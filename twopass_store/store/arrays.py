@@ -134,17 +134,33 @@ class Arrays(JournalFiles):
         attrs: Mapping[str, Any] | None = None,
         *,
         codec: str = DEFAULT_CODEC,
-        shard_chunks: int = 1,
-    ) -> Product:
-        """Make an array of the format unless it is there; returns it as a journal's product.
+        shard_chunks: int | None = None,
+    ) -> None:
+        """Make an array of the format unless it is there.
 
-        `attrs` come beside those of `spec`; `codec` is that of `codecs`.
+        `attrs` come beside those of `spec`; `codec` is that of `codecs`. Arrays along ``frame`` have as many
+        chunks in a file as those of the root, which is made with `shard_chunks`.
         """
-        product = self.product(group, spec, shape, shard_chunks=shard_chunks)
-        if not self.has(product.path):
-            options = array_options(spec, shape, attrs, codec=codec, shard_chunks=shard_chunks)
-            self._root.create_array(product.path, **options)
-        return product
+        path = f"{group}/{spec.name}".lstrip("/")
+        if not self.has(path):
+            n_inner = shard_chunks or self._shard_chunks(group, spec)
+            self._root.create_array(
+                path, **array_options(spec, shape, attrs, codec=codec, shard_chunks=n_inner)
+            )
+
+    def product(self, group: str, spec: ArraySpec, shape: Sequence[int]) -> Product:
+        """Describe an array of a group for a plan, whether it is there or not."""
+        length = self._shard_chunks(group, spec) * chunk_shape(spec, tuple(shape))[0]
+        return Product(f"{group}/{spec.name}".lstrip("/"), n_chunks(shape[0], length))
+
+    def _shard_chunks(self, group: str, spec: ArraySpec) -> int:
+        return self.chunks_per_file("time") if group and spec.dims[0] == "frame" else 1
+
+    def members(self, path: str) -> list[str]:
+        """List the names of the groups and arrays in a group, sorted; none if the group is absent."""
+        folder = self.at(path)
+        names = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
+        return [name for name in names if self.has(f"{path}/{name}".lstrip("/"))]
 
     def grow(self, path: str, length: int) -> None:
         """Lengthen an array along its first dimension; what is new reads as fill, and it is not complete.
@@ -152,22 +168,15 @@ class Arrays(JournalFiles):
         Chunks stay as they are: those at the edge are stored filled up. Can be repeated.
         """
         array = self._array(path)
-        if array.attrs.get("complete", False):
-            array.update_attributes({"complete": False})
+        self.unmark_complete(path)
         if array.shape[0] != length:
             array.resize((length, *array.shape[1:]))
         self._forget(path)
 
     def along_frame(self, group: str) -> list[str]:
         """List the paths of a group's arrays along ``frame``."""
-        folder = self.at(group)
-        names = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
-        paths = [f"{group}/{name}" if group else name for name in names]
-        return [
-            path
-            for path in paths
-            if self.has(path) and _dimensions(self._files.read_metadata(path))[:1] == ["frame"]
-        ]
+        paths = [f"{group}/{name}".lstrip("/") for name in self.members(group)]
+        return [path for path in paths if _dimensions(self._files.read_metadata(path))[:1] == ["frame"]]
 
     def unknown_along_frame(self) -> list[str]:
         """List the paths of arrays along ``frame`` that the format doesn't have, wherever they are."""
@@ -177,12 +186,6 @@ class Arrays(JournalFiles):
             if spec_at(path) is None and "frame" in _dimensions(file.read_bytes()):
                 found.append(path)
         return found
-
-    @staticmethod
-    def product(group: str, spec: ArraySpec, shape: Sequence[int], *, shard_chunks: int = 1) -> Product:
-        """Describe an array of the format for a plan, whether it is there or not."""
-        chunks = n_chunks(shape[0], shard_chunks * chunk_shape(spec, tuple(shape))[0])
-        return Product(f"{group}/{spec.name}" if group else spec.name, chunks)
 
     def shape(self, path: str) -> tuple[int, ...]:
         """Return an array's shape."""
@@ -340,16 +343,9 @@ class Arrays(JournalFiles):
         spec = spec_at(path)
         return spec is not None and inside(self.path, f"{path}/{chunk_name(chunk, len(spec.dims))}").is_file()
 
-    def discard_chunk(self, path: str, chunk: int, n_dims: int) -> None:
-        """Remove the file of a chunk (or shard), for the next run to write it anew."""
-        self._remove(f"{path}/{chunk_name(chunk, n_dims)}")
-
     def remove(self, path: str) -> None:
-        """Remove a group or array and all in it, at one stroke."""
+        """Remove a group or array and all in it, at one stroke, or a file."""
         self._forget(path)
-        self._remove(path)
-
-    def _remove(self, path: str) -> None:
         if self._files.writer is None:
             raise ValueError("the store is open for reading only")
         self._files.writer.remove(self.at(path))
@@ -362,20 +358,13 @@ class Arrays(JournalFiles):
         if array is None:
             self._require_recorded(path)
             mode = "r" if self._files.read_only else "r+"
-            try:
-                opened = zarr.open_array(self._files, path=path, mode=mode, zarr_format=3)
-            except FileNotFoundError as error:
-                if not self.path.is_dir():
-                    raise gone(self.path) from error
-                raise StageIncompleteError(f"{self.path} has no {path} yet.") from error
-            except StoreError:
-                raise
-            except Exception as error:
-                limit = limit_of_the_machine(error)
-                raise limit or CorruptChunkError(
-                    f"{self.path / path / METADATA_FILE} is damaged ({error}). Copy the store again whole, "
-                    "or make it anew."
-                ) from error
+            with self._reading(path, ""):
+                try:
+                    opened = zarr.open_array(self._files, path=path, mode=mode, zarr_format=3)
+                except FileNotFoundError as error:
+                    if not self.path.is_dir():
+                        raise gone(self.path) from error
+                    raise StageIncompleteError(f"{self.path} has no {path} yet.") from error
             # open_array takes a config, but heeds it only where it creates.
             array = self._arrays[path] = opened.with_config(_CONFIG)
         return array

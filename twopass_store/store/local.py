@@ -20,6 +20,7 @@ from ..errors import CorruptChunkError, StoreError, StoreNotFoundError, TwopassE
 from ..journal import Writer, digest
 from .bucket import is_url
 from .places import CHUNK_PREFIX, METADATA_FILE, metadata_key, spec_at
+from .reading import stamp
 from .wall import check_metadata
 
 __all__ = ["DurableLocalStore", "damaged_file", "gone", "inside", "naming_the_file"]
@@ -236,15 +237,10 @@ class DurableLocalStore(LocalStore):
             )
 
     def _is_same(self, group: str) -> bool:
-        try:
-            status = (self.root / group / METADATA_FILE).stat()
-            # Every write makes a new file and renames it.
-            stamp = (status.st_ino, status.st_mtime_ns)
-        except OSError:
-            stamp = None
-            if group not in self._stamps or not (self.root / METADATA_FILE).is_file():
-                return True  # damaged or gone; said by who reads it
-        return self._stamps.setdefault(group, stamp) == stamp
+        found = stamp(self.root / group / METADATA_FILE)
+        if found is None and (group not in self._stamps or not (self.root / METADATA_FILE).is_file()):
+            return True  # damaged or gone; said by who reads it
+        return self._stamps.setdefault(group, found) == found
 
 
 def inside(root: Path, key: str) -> Path:

@@ -10,7 +10,7 @@ from ..errors import StageIncompleteError, StoreError
 from ..journal import Lock, restarting
 from .places import METADATA_FILE, clustering_stages
 
-__all__ = ["GROWTH", "Watch", "at_one_state", "naming_restart", "require_no_restart"]
+__all__ = ["GROWTH", "at_one_state", "naming_restart", "require_no_restart", "stamp"]
 
 GROWTH = "growth"
 """Name of the journal that is there only while arrays along ``frame`` are made longer."""
@@ -87,47 +87,15 @@ def require_no_restart(path: Path, name: str | None, *, cause: StoreError | None
         ) from cause
 
 
-class Watch:
-    """Tells a reader that goes on for long when what it reads was made anew.
-
-    Parameters
-    ----------
-    path
-        The store.
-    name
-        The clustering that is read; None if none is.
-    """
-
-    def __init__(self, path: Path, name: str | None) -> None:
-        self._path = path
-        self._groups = [path, *([path / "clusterings" / name] if name else [])]
-        self._found = [_stamp(group / METADATA_FILE) for group in self._groups]
-
-    def require(self, *keys: str) -> None:
-        """Refuse what was read under these paths unless it is what was there at first."""
-        if [_stamp(group / METADATA_FILE) for group in self._groups] != self._found:
-            raise StoreError(
-                f"{self._path} was changed while it was read: {', '.join(keys)} was made anew. Open it "
-                "again, and read it anew."
-            )
-
-    @contextmanager
-    def over(self, *keys: str) -> Iterator[None]:
-        """Require it after the block, also if that fails: it may have failed by that."""
-        try:
-            yield
-        finally:
-            self.require(*keys)
-
-
 def _stamps(path: Path, name: str | None) -> list[tuple[int, int] | None]:
     """Return what changes with every plan; of one clustering, or of all if None."""
     stages = ("*",) if name is None else ("ingest", GROWTH, *clustering_stages(name))
     files = (file for stage in stages for file in sorted(path.glob(f"journal/{stage}/{METADATA_FILE}")))
-    return [_stamp(file) for file in (path / METADATA_FILE, *files)]
+    return [stamp(file) for file in (path / METADATA_FILE, *files)]
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
+def stamp(file: Path) -> tuple[int, int] | None:
+    """Return what changes whenever a file is written; None if it can't be looked at."""
     try:
         status = file.stat()
     except OSError:

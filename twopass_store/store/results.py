@@ -18,6 +18,7 @@ from .local import DurableLocalStore, missing_chunk
 from .places import chunk_name
 from .published import files_at
 from .reading import GROWTH, at_one_state, require_no_restart
+from .stage import require_clustering
 from .store import Store, store_path
 
 if TYPE_CHECKING:
@@ -61,12 +62,7 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
     import xarray as xr
 
     group = f"clusterings/{name}"
-    if not all(opened.is_complete(f"{group}/{each}") for each in _needed(opened, group)):
-        known = ", ".join(opened.members("clusterings")) or "none"
-        raise StageIncompleteError(
-            f"{opened.path} has no finished clustering {name!r} (there are: {known}). "
-            f"Run `twopass cluster {opened.path} --name {name}`."
-        )
+    require_clustering(opened, name)
     attrs = opened.attrs(group)
     linkage = attrs["linkage"]
 
@@ -88,7 +84,9 @@ def _opened(opened: Store, name: str, shown: Mapping[str, int] | None, *, partia
     for specs in (ASSIGNMENT, MARGIN):
         paths = [f"{group}/{spec.name}" for spec in specs]
         stage = "assign" if specs is ASSIGNMENT else "margin"
-        if all(opened.is_complete(path) for path in paths) or _covers(opened, f"{stage}-{name}", shown):
+        if all(opened.is_complete(path) for path in paths) or (
+            shown is not None and shown["frame"] == _n_covered(opened, f"{stage}-{name}")
+        ):
             pieces.append(_group(opened, files, group, [spec.name for spec in specs]))
         elif all(opened.has(path) for path in paths):
             n_covered = _n_covered(opened, f"{stage}-{name}")
@@ -124,12 +122,6 @@ def plain_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
     plain = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in attrs.items()}
     plain |= {key: int(value) for key, value in plain.items() if isinstance(value, bool)}
     return {key: value for key, value in plain.items() if value is not None}
-
-
-def _covers(opened: Store, stage: str, shown: Mapping[str, int] | None) -> bool:
-    """Tell whether a stage had done all frames that are shown before others were appended."""
-    journal = None if shown is None else opened.journal(stage)
-    return journal is not None and shown is not None and shown["frame"] == journal.plan.request.get("covered")
 
 
 def _n_covered(opened: Store, stage: str) -> int:
@@ -203,13 +195,6 @@ def _require_recorded_chunks(opened: Store, stage: str, paths: list[str]) -> Non
         for chunk in np.flatnonzero(journal.done(path)) if journal is not None else ():
             if not opened.has_chunk(path, int(chunk)):
                 raise missing_chunk(opened.at(path) / chunk_name(int(chunk), 1))
-
-
-def _needed(opened: Store, group: str) -> list[str]:
-    """Name the arrays that tell that a clustering is finished."""
-    has_subset = not opened.has(group) or opened.attrs(group)["subset"] is not None
-    first_pass = () if has_subset else ("subset_label", "medoid_frame")
-    return [spec.name for spec in CLUSTERING if spec.name not in first_pass]
 
 
 def _group(opened: Store, files: DurableLocalStore, path: str, names: list[str]) -> "xr.Dataset":

@@ -207,14 +207,6 @@ class Store(Arrays):
                 "make it anew."
             ) from error
 
-    def members(self, path: str) -> list[str]:
-        """List the names of the groups and arrays in a group, sorted; none if the group is absent."""
-        if path == "journal":
-            return self.stages()  # also those whose plans are lost: who asks for them is told
-        folder = self.at(path)
-        names = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
-        return [name for name in names if self.has(f"{path}/{name}" if path else name)]
-
     def ensure_group(self, path: str, attrs: Mapping[str, Any]) -> None:
         """Make a group, and those that it lies in, unless it is there."""
         parent, _, _ = path.rpartition("/")
@@ -224,6 +216,15 @@ class Store(Arrays):
             # Another process, with another lock, may make the group of all clusterings in this moment.
             with suppress(ContainsGroupError):
                 zarr.create_group(self._files, path=path, zarr_format=3, attributes=dict(attrs))
+
+    @contextmanager
+    def unchanged(self, name: str | None) -> Iterator[None]:
+        """Refuse what was read if a clustering, or the root, was made anew since, also if the block fails."""
+        try:
+            yield
+        finally:
+            for group in ("", *([f"clusterings/{name}"] if name else [])):
+                self._files.require_same(group)
 
     def touch_group(self, path: str) -> None:
         """Write a group's metadata again as they are: readers see that something in it is made anew."""
