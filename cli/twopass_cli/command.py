@@ -1,7 +1,9 @@
 """From a function and a model of the library to a command with all of the model's options."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BREAK_LOCK",
+    "COMMANDS",
     "NOTHING_NEW",
+    "OVERWRITE",
     "QUIET",
     "RESTART",
     "Command",
@@ -48,20 +52,32 @@ NOTHING_NEW = "All was done already; nothing was changed."
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """click's, of which typer brings a copy or not."""
 
-Flag = tuple[str, str]
-QUIET: Flag = ("--quiet/-q", "No progress, no notes.")
-RESTART: Flag = (
+
+def _flag(name: str, *names: str, help: str) -> inspect.Parameter:
+    described = Annotated[bool, typer.Option(name, *names, help=help)]
+    return _parameter(name.removeprefix("--").replace("-", "_"), described, False)
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+DEBUG = _flag("--debug", help="Show a traceback with an error.")
+QUIET = _flag("--quiet", "-q", help="No progress, no notes.")
+OVERWRITE = _flag("--overwrite", help="Replace files that exist.")
+RESTART = _flag(
     "--restart",
-    "Discard what this command made before, with everything made from that, and do it again; a killed one "
-    "that is run again begins anew. Distances and trees stay where they fit, since other clusterings may use "
-    "them; ingest and run make the whole store anew.",
+    help="Discard what this command made before, with everything made from that, and do it again; a killed "
+    "one that is run again begins anew. Distances and trees stay where they fit, since other clusterings may "
+    "use them; ingest and run make the whole store anew.",
 )
-BREAK_LOCK: Flag = (
+BREAK_LOCK = _flag(
     "--break-lock",
-    "Take the store's lock from a process that may still be running, such as one on a node that has crashed. "
-    "Only if you are sure that it isn't; if it is, its next write stops it.",
+    help="Take the store's lock from a process that may still be running, such as one on a node that has "
+    "crashed. Only if you are sure that it isn't; if it is, its next write stops it.",
 )
-DEBUG: Flag = ("--debug", "Show a traceback with an error.")
+COMMANDS: dict[str, "Command"] = {}
+"""The commands by name, in the order of the help."""
 
 
 class _Helped(TyperCommand):
@@ -70,6 +86,7 @@ class _Helped(TyperCommand):
         return encodable(super().get_help(context))
 
 
+@dataclass(frozen=True, eq=False)
 class Command:
     """A function that parses, makes one call of the library and prints.
 
@@ -78,46 +95,46 @@ class Command:
     progress reporter.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., None],
-        model: str,
-        flags: tuple[Flag, ...],
-        example: str,
-        passes_on: bool,
-    ):
-        self.name = function.__name__
-        self.summary = (function.__doc__ or "").partition("\n")[0]
-        self._function = function
-        self._model = model
-        self._flags = flags
-        self._example = example
-        self._passes_on = passes_on
+    function: Callable[..., None]
+    example: str
+    model: str
+    flags: tuple[inspect.Parameter, ...]
+    passes_on: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return self.function.__name__
+
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return (self.function.__doc__ or "").partition("\n")[0]
 
     @cache  # noqa: B019 (commands live as long as the process)
     def built(self) -> Any:
         """Return typer's command; this imports the models, which help for all commands doesn't wait for."""
-        own = inspect.signature(self._function).parameters
+        own = inspect.signature(self.function).parameters
         parameters = [each for each in own.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
         parameters += [each for each in self._options() if each.name not in own]
-        names = {each.name: f"--{each.name.replace('_', '-')}" for each in parameters}
+        names = {each.name: _as_flag(each.name) for each in parameters}
 
         def run(**values: Any) -> None:
             from .guard import guarded
 
             with guarded(debug=values.pop("debug"), flags=names):
-                self._function(**_given(values, names))
+                self.function(**_given(values, names))
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         settings: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
-        if self._passes_on:
+        if self.passes_on:
             settings["ignore_unknown_options"] = True
         app.command(
             self.name,
             cls=_Helped,
-            help=inspect.cleandoc(self._function.__doc__ or ""),
-            epilog=f"Example: {self._example}",
+            help=inspect.cleandoc(self.function.__doc__ or ""),
+            epilog=f"Example: {self.example}",
             context_settings=settings,
         )(run)
         return typer.main.get_command(app)
@@ -135,13 +152,13 @@ class Command:
 
     def _options(self) -> list[inspect.Parameter]:
         found: dict[str, inspect.Parameter] = {}
-        if self._model:
+        if self.model:
             from twopass_store import config
 
-            models = (getattr(config, name) for name in self._model.split())
+            models = (getattr(config, name) for name in self.model.split())
             for option in (each for model in models for each in config.options_of(model)):
                 found.setdefault(option.name, _of_model(option))
-        return [*found.values(), *map(_flag, (*self._flags, DEBUG))]
+        return [*found.values(), *self.flags, DEBUG]
 
 
 def _given(values: dict[str, Any], flags: Mapping[str, str]) -> dict[str, Any]:
@@ -154,10 +171,14 @@ def _given(values: dict[str, Any], flags: Mapping[str, str]) -> dict[str, Any]:
 
 
 def command(
-    example: str, *, model: str = "", flags: tuple[Flag, ...] = (), passes_on: bool = False
+    example: str, *, model: str = "", flags: tuple[inspect.Parameter, ...] = (), passes_on: bool = False
 ) -> Callable[[Callable[..., None]], Command]:
-    """Make a `Command` of a function; with `passes_on` its arguments may be options of another."""
-    return lambda function: Command(function, model, flags, example, passes_on)
+    """Make a command of a function; with `passes_on` its arguments may be options of another."""
+
+    def made(function: Callable[..., None]) -> Command:
+        return COMMANDS.setdefault(function.__name__, Command(function, example, model, flags, passes_on))
+
+    return made
 
 
 def _of_model(option: "Option") -> inspect.Parameter:
@@ -175,26 +196,13 @@ def _of_model(option: "Option") -> inspect.Parameter:
         return [each for each in option.choices if each.startswith(incomplete)]
 
     described = typer.Option(
-        f"--{option.name.replace('_', '-')}",
+        _as_flag(option.name),
         metavar=None if option.is_flag else written,
         autocompletion=complete if option.choices else None,
-        help=_as_flags(option.help),
+        help=re.sub("`([a-z_]+)`", lambda found: _as_flag(found[1]), option.help),
     )
     return _parameter(option.name, Annotated[kind | None, described], default)
 
 
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-
-
-def _flag(flag: Flag) -> inspect.Parameter:
-    names = flag[0].split("/")
-    described = Annotated[bool, typer.Option(*names, help=flag[1])]
-    return _parameter(names[0].removeprefix("--").replace("-", "_"), described, False)
-
-
-def _as_flags(text: str) -> str:
-    """Write the options that a description names in backticks as flags."""
-    parts = text.split("`")
-    parts[1::2] = [f"--{name.replace('_', '-')}" for name in parts[1::2]]
-    return "".join(parts)
+def _as_flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

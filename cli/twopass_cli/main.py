@@ -13,35 +13,10 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 import typer
 from typer.core import TyperGroup
 
-from . import arrays, stages, stores
+from . import arrays, stages, stores  # noqa: F401 (their commands come in this order)
+from .command import COMMANDS
 
-__all__ = ["app"]
-
-COMMANDS = {
-    each.name: each
-    for each in (
-        stages.run,
-        stages.ingest,
-        stages.cluster,
-        stages.scan,
-        stages.recut,
-        stages.assign,
-        arrays.plan,
-        arrays.work,
-        arrays.commit,
-        stores.status,
-        stores.summary,
-        stores.report,
-        stores.compare,
-        stores.export,
-        stores.verify,
-        stores.publish,
-        stores.repair,
-        stores.relocate,
-        stores.remove,
-        stores.rename,
-    )
-}
+__all__ = ["COMMANDS", "app"]
 
 
 class _Commands(TyperGroup):

@@ -1,18 +1,17 @@
 """What the commands print of their results, but for the summary."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twopass_store.assign import Rule
-from twopass_store.config import format_bytes
+from twopass_store.config import count, format_bytes
 from twopass_store.schema import DEFAULT_METRIC
 
 from .command import NOTHING_NEW
 from .plain import plain, say
-from .tables import count, csv_text, formatted, print_data, print_facts, print_table, records, stdout_console
+from .tables import formatted, print_csv, print_facts, print_json, print_table, records, stdout_console
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -119,11 +118,10 @@ def print_scan(scan: "xr.Dataset", form: str) -> None:
     rows = scan[names].to_dataframe(dim_order=["linkage", "cut"]).reset_index()[["linkage", *names]]
     verdicts = scan[["cophenetic_correlation", "suggested_n_clusters", "suggestion_reason"]].to_dataframe()
     if form == "csv":
-        print_data(csv_text(rows))
+        print_csv(rows)
         return
     if form == "json":
-        found = {"cuts": records(rows), "linkages": records(verdicts.reset_index())}
-        print_data(json.dumps(found, indent=2) + "\n")
+        print_json({"cuts": records(rows), "linkages": records(verdicts.reset_index())})
         return
     console = stdout_console()
     for linkage, verdict in verdicts.iterrows():

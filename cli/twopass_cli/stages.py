@@ -77,10 +77,10 @@ def ingest(
     Reads xtc, trr, dcd, h5, nc, netcdf, mdcrd, xyz, lammpstrj, pdb and gro; with --reader mdanalysis, what
     MDAnalysis reads.
     """
+    from twopass_store.config import count
     from twopass_store.ingest import estimate_ingest, ingest_trajectories
 
     from .results import print_estimate
-    from .tables import count
 
     files = trajectories or ()
     if plan:

@@ -1,13 +1,12 @@
 """The commands that look at a store, mend it or take something out."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from .command import BREAK_LOCK, NOTHING_NEW, QUIET, Format, Json, OnlyName, StorePath, command
+from .command import BREAK_LOCK, NOTHING_NEW, OVERWRITE, QUIET, Format, Json, OnlyName, StorePath, command
 from .plain import say
 
 __all__ = [
@@ -34,11 +33,12 @@ def status(store: StorePath, as_json: Json = False) -> None:
     from twopass_store.report import store_status
 
     from .results import print_status
+    from .tables import print_json
 
     found, jobs = store_status(store), list_jobs(store)
     if as_json:
         numbers = [{key: value for key, value in asdict(job).items() if key != "store"} for job in jobs]
-        _print_json({**asdict(found), "jobs": numbers})
+        print_json({**asdict(found), "jobs": numbers})
         return
     print_status(found, jobs)
 
@@ -54,20 +54,17 @@ def summary(store: StorePath, form: Format = "text", **options: Any) -> None:
     from twopass_store.report import read_summary, summarize
 
     from .summary_tables import csv_table, print_clusters
-    from .tables import csv_text, json_text, print_data
+    from .tables import print_csv, print_dataset
 
     if form == "text":
         print_clusters(read_summary(store, **options))
     elif form == "json":
-        print_data(json_text(summarize(store, **options)))
+        print_dataset(summarize(store, **options))
     else:
-        print_data(csv_text(csv_table(summarize(store, **options))))
+        print_csv(csv_table(summarize(store, **options)))
 
 
-@command(
-    "twopass report run.zarr --to report.html",
-    flags=(("--overwrite", "Replace a file that exists."),),
-)
+@command("twopass report run.zarr --to report.html", flags=(OVERWRITE,))
 def report(
     store: StorePath,
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="The page, one file of HTML.")] = None,
@@ -76,7 +73,7 @@ def report(
     ] = None,
     lag: Annotated[int, typer.Option(min=1, metavar="N", help="Lag of the transitions, in frames.")] = 1,
     name: OnlyName = None,
-    overwrite: bool = False,
+    **options: Any,
 ) -> None:
     """Show a finished clustering on one page that opens offline: structures, table and plots.
 
@@ -88,7 +85,7 @@ def report(
     if to is None and static is None:
         raise ConfigError("Say where to: `to` report.html, or `static` for a folder of pictures.")
     if to is not None:
-        found = write_report(store, to, name=name, lag=lag, overwrite=overwrite)
+        found = write_report(store, to, name=name, lag=lag, **options)
         say(f"{found.paths[0]}: {found.size_bytes / 1e6:.1f} MB, opens in any browser")
     if static is not None:
         found = write_pictures(store, static, name=name, lag=lag)
@@ -115,187 +112,22 @@ def compare(
     from twopass_store.report import compare_labels
 
     from .results import print_comparison
-    from .tables import csv_text, json_text, print_data
+    from .tables import print_csv, print_dataset
 
     found = compare_labels(store, other, **options)
     if form == "text":
         print_comparison(found)
     elif form == "json":
-        print_data(json_text(found))
+        print_dataset(found)
     else:
         pairs = found.n_frames.to_dataframe().reset_index()
-        print_data(csv_text(pairs[pairs.n_frames > 0]))
-
-
-@command("twopass verify run.zarr --json | jq .damage", flags=(QUIET,))
-def verify(
-    store: StorePath,
-    as_json: Json = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Threads; by default as many as there are processors."),
-    ] = None,
-    **options: Any,
-) -> None:
-    """Compare every file of a store with the digest that was recorded when it was written.
-
-    Reads all of it once and changes nothing; also while a command writes to the store. The exit code is 0
-    if it is whole, 9 if there is damage.
-    """
-    from twopass_store.errors import CorruptChunkError
-    from twopass_store.integrity import verify_store
-
-    from .results import print_verification
-    from .tables import count
-
-    found = verify_store(store, workers=workers, **options)
-    if as_json:
-        _print_json({**asdict(found), "is_whole": found.is_whole})
-    else:
-        print_verification(found)
-    if not found.is_whole:
-        raise CorruptChunkError(f"{found.path}: {count(len(found.damage), 'file')} damaged or missing.")
-
-
-@command("twopass publish run.zarr s3://bucket/run.zarr", flags=(QUIET,))
-def publish(
-    store: StorePath,
-    url: Annotated[
-        str, typer.Argument(metavar="URL", help="Such as s3://bucket/run.zarr, gs://… or az://….")
-    ],
-    **options: Any,
-) -> None:
-    """Copy the finished stages to an object store, where the commands that only read can use them.
-
-    Credentials and endpoint come from the environment, such as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-    AWS_REGION and AWS_ENDPOINT_URL. A killed one goes on; again, it copies what is missing or differs.
-    """
-    from twopass_store.config import format_bytes
-    from twopass_store.publish import publish_store
-
-    from .tables import count
-
-    found = publish_store(store, url, **options)
-    if found.unfinished:
-        say(f"Not finished, and left out: {', '.join(found.unfinished)}.")
-    removed = f", {found.n_removed} removed" if found.n_removed else ""
-    size = f"{count(found.n_files, 'file')}, {format_bytes(found.n_bytes)}"
-    say(f"{found.url}: {size}; {found.n_copied} copied{removed}")
-    if not found.n_copied:
-        say(NOTHING_NEW)
-
-
-@command("twopass repair run.zarr --dry-run", flags=(BREAK_LOCK, QUIET))
-def repair(store: StorePath, dry_run: DryRun = False, **options: Any) -> None:
-    """Mend what `twopass verify` finds, so that the next run makes exactly that anew.
-
-    Metadata are written anew from the plans in the journal. Damaged chunks are discarded, and computed
-    again, or read again from the source files if these are unchanged, by the commands that are printed. What
-    was made from them stays: they come back with the same bytes.
-    """
-    from twopass_store.errors import CorruptChunkError
-    from twopass_store.integrity import repair_store
-
-    from .results import print_damage
-    from .tables import count
-
-    result = repair_store(store, dry_run=dry_run, **options)
-    if result.was_whole:
-        say(f"{store}: all as recorded; nothing to repair.")
-    else:
-        print_damage(result.damage)
-    for source in result.sources:
-        is_there = "" if Path(source).is_file() else ", WHICH IS NOT THERE: see twopass relocate"
-        say(f"Read again from {source}{is_there}")
-    for number, line in enumerate(result.commands):
-        print(f"{'Then' if number else 'Next'}: {line}")
-    if dry_run and result.damage:
-        say("Nothing was changed.")
-    if result.left:
-        raise CorruptChunkError(f"{store}: {count(len(result.left), 'file')} can't be mended, see above.")
-
-
-@command("twopass relocate run.zarr /scratch/md /archive/md --dry-run", flags=(BREAK_LOCK,))
-def relocate(
-    store: StorePath,
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="A folder or a file, as recorded.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="Where it is now.")],
-    dry_run: DryRun = False,
-    **options: Any,
-) -> None:
-    """Record that trajectory files have moved.
-
-    Each must have the content at its new place that it was ingested with; all are recorded or none. The same
-    ingest or run with the new paths then finds all done, or goes on.
-    """
-    from twopass_store.errors import TrajectoryError
-    from twopass_store.ingest import relocate_trajectories
-
-    from .plain import plain, say
-    from .tables import count
-
-    result = relocate_trajectories(store, old, new, dry_run=dry_run, **options)
-    moves = [*result.trajectories, *result.topologies]
-    if dry_run:
-        for move in moves:
-            say(plain(f"{move.old} -> {move.new}" + (f": {move.problem}" if move.problem else "")))
-        bad = sum(bool(move.problem) for move in moves)
-        if bad:
-            raise TrajectoryError(
-                f"{bad} of {count(len(moves), 'file')} can't be relocated. Mend these first"
-            )
-    if result.was_done:
-        say(NOTHING_NEW)
-        return
-    tops = f" and {count(len(result.topologies), 'other file')}" if result.topologies else ""
-    would = "would be recorded" if dry_run else "recorded"
-    files = count(len(result.trajectories), "trajectory file")
-    say(f"{store}: {files}{tops} {would} at the new place")
-
-
-@command("twopass remove run.zarr --name coarse", flags=(BREAK_LOCK,))
-def remove(
-    store: StorePath,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Clustering to remove, with its labels.")
-    ] = None,
-    unused: Annotated[
-        bool, typer.Option("--unused", help="Remove distances that no clustering uses, with their scans.")
-    ] = False,
-    **options: Any,
-) -> None:
-    """Remove a clustering with its labels, or the distances that no clustering uses.
-
-    Frames and other clusterings stay. Distances stay with a clustering's removal, so that another cut of them
-    takes seconds; `twopass status` lists those that none uses.
-    """
-    from twopass_store.store import remove_clustering
-
-    result = remove_clustering(store, name, unused=unused, **options)
-    typer.echo(f"{store}: removed {', '.join(result.stages) or 'nothing'}")
-
-
-@command("twopass rename run.zarr --name default --to folded", flags=(BREAK_LOCK,))
-def rename(
-    store: StorePath,
-    name: Annotated[str, typer.Option(metavar="NAME", help="Clustering to rename.")],
-    to: Annotated[str, typer.Option(metavar="NAME", help="Its new name.")],
-    **options: Any,
-) -> None:
-    """Give a clustering another name, as if it had been made under that one.
-
-    Its labels go with it, and its medoids beside the store. If it is killed, run it again.
-    """
-    from twopass_store.store import rename_clustering
-
-    is_new = rename_clustering(store, name, to, **options)
-    typer.echo(f"{store}: clustering {name} is now {to}" if is_new else NOTHING_NEW)
+        print_csv(pairs[pairs.n_frames > 0])
 
 
 @command(
     "twopass export run.zarr coordinates --to one.xtc --cluster 1 --top-to one.pdb",
     model="ExportConfig StructuresConfig",
-    flags=(("--overwrite", "Replace files that exist."), QUIET),
+    flags=(OVERWRITE, QUIET),
 )
 def export(
     store: StorePath,
@@ -340,11 +172,9 @@ def export(
     dtrajs are discrete trajectories for Markov models, states from 0: an npz file, or a folder of npy files;
     or time, run, frame, label and RMSD as a csv or xvg file.
     """
-    from twopass_store.config import ExportConfig, StructuresConfig
+    from twopass_store.config import ExportConfig, StructuresConfig, count
     from twopass_store.errors import ConfigError
     from twopass_store.export import export_clusters, export_coordinates, export_dtrajs, export_structures
-
-    from .tables import count
 
     if what in ("medoids", "leaders"):
         options["of"], what = what, "structures"
@@ -390,7 +220,165 @@ def export(
     say(f"{result.path}: {sizes}, {result.format}{origin}{beside}")
 
 
-def _print_json(found: Any) -> None:
-    from .tables import print_data
+@command("twopass verify run.zarr --json | jq .damage", flags=(QUIET,))
+def verify(
+    store: StorePath,
+    as_json: Json = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Threads; by default as many as there are processors."),
+    ] = None,
+    **options: Any,
+) -> None:
+    """Compare every file of a store with the digest that was recorded when it was written.
 
-    print_data(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    Reads all of it once and changes nothing; also while a command writes to the store. The exit code is 0
+    if it is whole, 9 if there is damage.
+    """
+    from twopass_store.config import count
+    from twopass_store.errors import CorruptChunkError
+    from twopass_store.integrity import verify_store
+
+    from .results import print_verification
+    from .tables import print_json
+
+    found = verify_store(store, workers=workers, **options)
+    if as_json:
+        print_json({**asdict(found), "is_whole": found.is_whole})
+    else:
+        print_verification(found)
+    if not found.is_whole:
+        raise CorruptChunkError(f"{found.path}: {count(len(found.damage), 'file')} damaged or missing.")
+
+
+@command("twopass publish run.zarr s3://bucket/run.zarr", flags=(QUIET,))
+def publish(
+    store: StorePath,
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="Such as s3://bucket/run.zarr, gs://… or az://….")
+    ],
+    **options: Any,
+) -> None:
+    """Copy the finished stages to an object store, where the commands that only read can use them.
+
+    Credentials and endpoint come from the environment, such as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    AWS_REGION and AWS_ENDPOINT_URL. A killed one goes on; again, it copies what is missing or differs.
+    """
+    from twopass_store.config import count, format_bytes
+    from twopass_store.publish import publish_store
+
+    found = publish_store(store, url, **options)
+    if found.unfinished:
+        say(f"Not finished, and left out: {', '.join(found.unfinished)}.")
+    removed = f", {found.n_removed} removed" if found.n_removed else ""
+    size = f"{count(found.n_files, 'file')}, {format_bytes(found.n_bytes)}"
+    say(f"{found.url}: {size}; {found.n_copied} copied{removed}")
+    if not found.n_copied:
+        say(NOTHING_NEW)
+
+
+@command("twopass repair run.zarr --dry-run", flags=(BREAK_LOCK, QUIET))
+def repair(store: StorePath, dry_run: DryRun = False, **options: Any) -> None:
+    """Mend what `twopass verify` finds, so that the next run makes exactly that anew.
+
+    Metadata are written anew from the plans in the journal. Damaged chunks are discarded, and computed
+    again, or read again from the source files if these are unchanged, by the commands that are printed. What
+    was made from them stays: they come back with the same bytes.
+    """
+    from twopass_store.config import count
+    from twopass_store.errors import CorruptChunkError
+    from twopass_store.integrity import repair_store
+
+    from .results import print_damage
+
+    result = repair_store(store, dry_run=dry_run, **options)
+    if result.was_whole:
+        say(f"{store}: all as recorded; nothing to repair.")
+    else:
+        print_damage(result.damage)
+    for source in result.sources:
+        is_there = "" if Path(source).is_file() else ", WHICH IS NOT THERE: see twopass relocate"
+        say(f"Read again from {source}{is_there}")
+    for number, line in enumerate(result.commands):
+        print(f"{'Then' if number else 'Next'}: {line}")
+    if dry_run and result.damage:
+        say("Nothing was changed.")
+    if result.left:
+        raise CorruptChunkError(f"{store}: {count(len(result.left), 'file')} can't be mended, see above.")
+
+
+@command("twopass relocate run.zarr /scratch/md /archive/md --dry-run", flags=(BREAK_LOCK,))
+def relocate(
+    store: StorePath,
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A folder or a file, as recorded.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="Where it is now.")],
+    dry_run: DryRun = False,
+    **options: Any,
+) -> None:
+    """Record that trajectory files have moved.
+
+    Each must have the content at its new place that it was ingested with; all are recorded or none. The same
+    ingest or run with the new paths then finds all done, or goes on.
+    """
+    from twopass_store.config import count
+    from twopass_store.errors import TrajectoryError
+    from twopass_store.ingest import relocate_trajectories
+
+    from .plain import plain
+
+    result = relocate_trajectories(store, old, new, dry_run=dry_run, **options)
+    moves = [*result.trajectories, *result.topologies]
+    if dry_run:
+        for move in moves:
+            say(plain(f"{move.old} -> {move.new}" + (f": {move.problem}" if move.problem else "")))
+        bad = sum(bool(move.problem) for move in moves)
+        if bad:
+            raise TrajectoryError(
+                f"{bad} of {count(len(moves), 'file')} can't be relocated. Mend these first"
+            )
+    if result.was_done:
+        say(NOTHING_NEW)
+        return
+    tops = f" and {count(len(result.topologies), 'other file')}" if result.topologies else ""
+    would = "would be recorded" if dry_run else "recorded"
+    files = count(len(result.trajectories), "trajectory file")
+    say(f"{store}: {files}{tops} {would} at the new place")
+
+
+@command("twopass remove run.zarr --name coarse", flags=(BREAK_LOCK,))
+def remove(
+    store: StorePath,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Clustering to remove, with its labels.")
+    ] = None,
+    unused: Annotated[
+        bool, typer.Option("--unused", help="Remove distances that no clustering uses, with their scans.")
+    ] = False,
+    **options: Any,
+) -> None:
+    """Remove a clustering with its labels, or the distances that no clustering uses.
+
+    Frames and other clusterings stay. Distances stay with a clustering's removal, so that another cut of them
+    takes seconds; `twopass status` lists those that none uses.
+    """
+    from twopass_store.store import remove_clustering
+
+    result = remove_clustering(store, name, unused=unused, **options)
+    say(f"{store}: removed {', '.join(result.stages) or 'nothing'}")
+
+
+@command("twopass rename run.zarr --name default --to folded", flags=(BREAK_LOCK,))
+def rename(
+    store: StorePath,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Clustering to rename.")],
+    to: Annotated[str, typer.Option(metavar="NAME", help="Its new name.")],
+    **options: Any,
+) -> None:
+    """Give a clustering another name, as if it had been made under that one.
+
+    Its labels go with it, and its medoids beside the store. If it is killed, run it again.
+    """
+    from twopass_store.store import rename_clustering
+
+    is_new = rename_clustering(store, name, to, **options)
+    say(f"{store}: clustering {name} is now {to}" if is_new else NOTHING_NEW)

@@ -10,11 +10,11 @@ import numpy as np
 from rich.console import Console
 
 from twopass_store.assign import Rule
-from twopass_store.config import format_length
+from twopass_store.config import count, format_length, format_time
 from twopass_store.report import Summary, cover_in_words, representative
 from twopass_store.schema import DEFAULT_METRIC
 
-from .tables import count, decimal, formatted, print_facts, print_table, stdout_console
+from .tables import decimal, formatted, print_facts, print_table, stdout_console
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,7 +211,7 @@ def _facts(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     length = "no times in the files: frames are numbered"
     if "length_ps" in attrs:
         where = {"file": "from the files", "user": "as given"}[attrs["time_source"]]
-        length = f"{_duration(attrs['length_ps'])} (times {where})"
+        length = f"{format_time(attrs['length_ps'])} (times {where})"
     facts = [
         ("Store", f"{attrs['store']}, clustering {attrs['clustering']}"),
         ("Input", f"{size}, {length}"),
@@ -331,11 +331,3 @@ def _print(console: Console, title: str, columns: Mapping[str, Iterable[Any]], n
     print_table(
         console, list(columns), zip(*columns.values(), strict=True), text=text, title=title, note=note
     )
-
-
-def _duration(length_ps: float) -> str:
-    for unit in ("ps", "ns"):
-        if length_ps < 1000:
-            return f"{length_ps:.6g} {unit}"
-        length_ps /= 1000
-    return f"{length_ps:.6g} µs"

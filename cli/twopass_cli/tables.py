@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
-    "count",
-    "csv_text",
     "decimal",
     "formatted",
-    "json_text",
-    "print_data",
+    "print_csv",
+    "print_dataset",
     "print_facts",
+    "print_json",
     "print_table",
     "records",
     "stdout_console",
@@ -109,22 +108,27 @@ def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
     _print(console, table)
 
 
-def print_data(text: str) -> None:
-    """Print CSV or JSON, in UTF-8 whatever the encoding of the terminal."""
+def _print_data(text: str) -> None:
+    # In UTF-8 whatever the encoding of the terminal.
     typer.echo(text.encode(), nl=False)
 
 
-def csv_text(frame: "pd.DataFrame") -> str:
-    """Write a table as CSV; text that a spreadsheet would take for a formula begins with an apostrophe."""
+def print_json(found: Any) -> None:
+    """Print plain values as JSON."""
+    _print_data(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_csv(frame: "pd.DataFrame") -> None:
+    """Print a table as CSV; text that a spreadsheet would take for a formula begins with an apostrophe."""
 
     def neutral(cell: object) -> object:
         return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
-    return str(frame.map(neutral).to_csv(index=False, lineterminator="\n"))
+    _print_data(frame.map(neutral).to_csv(index=False, lineterminator="\n"))
 
 
-def json_text(dataset: "xr.Dataset") -> str:
-    """Write a dataset as JSON: its attributes, and a list of rows for each set of dimensions."""
+def print_dataset(dataset: "xr.Dataset") -> None:
+    """Print a dataset as JSON: its attributes, and a list of rows for each set of dimensions."""
     tables: dict[str, Any] = {}
     for dims in dict.fromkeys(variable.dims for variable in dataset.data_vars.values()):
         names = [name for name, variable in dataset.data_vars.items() if variable.dims == dims]
@@ -133,7 +137,7 @@ def json_text(dataset: "xr.Dataset") -> str:
         name: None if isinstance(value, float) and math.isnan(value) else value
         for name, value in dataset.attrs.items()
     }
-    return json.dumps({**attrs, **tables}, indent=2, ensure_ascii=False) + "\n"
+    print_json({**attrs, **tables})
 
 
 def records(frame: "pd.DataFrame") -> Any:
@@ -144,11 +148,6 @@ def records(frame: "pd.DataFrame") -> Any:
 def formatted(values: Iterable[Any], form: str) -> list[str]:
     """Write each value in a format, and a dash for NaN."""
     return ["–" if value != value else format(value, form) for value in values]
-
-
-def count(number: int, noun: str) -> str:
-    """Write a number and what it counts, such as ``1 frame`` and ``2,000 frames``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def decimal(value: float) -> str:

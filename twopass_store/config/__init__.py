@@ -37,6 +37,7 @@ from .options import (
 from .paths import Search, expand_paths, expanded
 from .quantities import (
     WithUnit,
+    count,
     doubt_of_unit,
     format_bytes,
     format_length,
@@ -78,6 +79,7 @@ __all__ = [
     "WithUnit",
     "WorkConfig",
     "WorkOptions",
+    "count",
     "doubt_of_unit",
     "expand_paths",
     "expanded",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 __all__ = [
     "WithUnit",
+    "count",
     "doubt_of_unit",
     "format_bytes",
     "format_length",
@@ -98,6 +99,11 @@ def _parsed(text: str, units: Mapping[str, float]) -> float:
     return round(float(found[1]) * units.get(found[2], math.nan), 12) if found else math.nan
 
 
+def count(number: int, noun: str) -> str:
+    """Write a number and what it counts, such as ``1 frame`` and ``2,000 frames``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def format_length(length_nm: float) -> str:
     """Write a length in both units that the field uses."""
     return f"{length_nm:.6g} nm ({10 * length_nm:.6g} Å)"
@@ -106,7 +112,7 @@ def format_length(length_nm: float) -> str:
 def format_time(time_ps: float) -> str:
     """Write a time in the unit in which its number is handy."""
     size = abs(time_ps)
-    unit = "ps" if size < 1e3 else "ns" if size < 1e6 else "us"
+    unit = "ps" if size < 1e3 else "ns" if size < 1e6 else "µs"
     return f"{time_ps / _PS_PER_UNIT[unit]:.6g} {unit}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..config import IngestConfig, format_time
+from ..config import IngestConfig, count, format_time
 from .choice import Choice
 from .runs import Part
 from .systems import listed
@@ -49,7 +49,7 @@ def _seams(files: Sequence[Sequence[Part]]) -> Iterator[str]:
     if found:
         one, other = found[0][:2]
         n_places = sum(len(parts) - 1 for parts in found)
-        more = f", the first of {n_places:,} such places in {_count(len(found), 'file')}"
+        more = f", the first of {n_places:,} such places in {count(len(found), 'file')}"
         how = "goes back" if other.first < one.last else "stands still"
         yield (
             f"time {how} within {one.name} at frame {other.start}, from {one.written(one.last)} to "
@@ -66,7 +66,7 @@ def _nested(files: Sequence[Sequence[Part]]) -> Iterator[str]:
     ]
     if found:
         after, before = found[0]
-        more = f", and {_count(len(found) - 1, 'other file')} likewise" if len(found) > 1 else ""
+        more = f", and {count(len(found) - 1, 'other file')} likewise" if len(found) > 1 else ""
         yield (
             f"{after.name} begins at {after.written(after.first)}, within {before.name}{more}: if these are "
             "parts of one run, group them with `run_pattern` or a list, or frames count twice"
@@ -88,7 +88,7 @@ def _repeats(timed: Sequence[Timed], config: IngestConfig, *, is_by_time: bool) 
         times, done = "come again in the same file", "both are kept (`overlap` later keeps the later ones)"
     elif config.overlap == "keep":
         done = "both are kept"
-    frames = _count(sum(n for _, n in repeated), "frame")
+    frames = count(sum(n for _, n in repeated), "frame")
     yield f"{frames} of {listed([name for name, _ in repeated])} at times that {times}: {done}"
     n_beyond = sum(one.choice.n_beyond for one in timed)
     if n_beyond and is_by_time and config.overlap != "keep":
@@ -121,7 +121,3 @@ def _spacings(timed: Sequence[Timed], config: IngestConfig, what: str) -> Iterat
             f"frames of {near} are {format_time(least)} apart, those of {far} {format_time(most)}: {what} "
             "with closer frames weigh more in populations (`every` evens that out)"
         )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' if number > 1 else ''}"

@@ -7,6 +7,7 @@ from typing import Any
 import xarray as xr
 
 from ..assign import Rule
+from ..config import count
 from ..store import Store
 
 __all__ = ["methods"]
@@ -22,16 +23,16 @@ def methods(store: Store, summary: xr.Dataset) -> str:
     length = "" if not facts.get("length_ps") else f" ({facts['length_ps'] / 1000:,.6g} ns in all)"
     atoms = [facts[key] for key in ("atoms", "alignment", "symmetry") if facts.get(key)]
     text = [
-        f"{_count(n_frames, 'frame')} of {_count(facts['n_trajectories'], 'trajectory file')}{length} were "
+        f"{count(n_frames, 'frame')} of {count(facts['n_trajectories'], 'trajectory file')}{length} were "
         f"clustered with twopass-store {versions.pop('twopass-store', '')}.",
         f"Structures were compared by the {facts['metric']}, over "
-        f"{_count(facts['n_selected_atoms'], 'atom')} ({'; '.join(atoms)}).",
+        f"{count(facts['n_selected_atoms'], 'atom')} ({'; '.join(atoms)}).",
     ]
     n_chosen = facts["n_leaders"] - facts.get("n_cover_leaders", 0)
     if facts.get("subset"):
         text += [_first_pass(facts), *_second_pass(facts, n_chosen)]
     else:
-        leaders = f"{_count(n_chosen, 'leader')}, which are structures from elsewhere"
+        leaders = f"{count(n_chosen, 'leader')}, which are structures from elsewhere"
         text.append(f"Each frame was given the label of the nearest of {leaders}.")
     if facts.get("cover_nm"):
         text.append(_cover(facts))
@@ -40,7 +41,7 @@ def methods(store: Store, summary: xr.Dataset) -> str:
         beyond -= facts["n_subset_noise"] if Rule.of(facts).keeps_subset else 0
         text.append(
             f"Frames farther than {facts['noise_cutoff_nm']:.6g} nm from every leader were given none "
-            f"({_count(beyond, 'frame')}, {beyond / n_frames:.1%})."
+            f"({count(beyond, 'frame')}, {beyond / n_frames:.1%})."
         )
     if facts.get("faithfulness_overall") is not None:
         held_out = facts.get("faithfulness_held_out_overall")
@@ -65,8 +66,8 @@ def _first_pass(facts: Mapping[str, Any]) -> str:
     which = "every frame" if stride == 1 else f"every {_ordinal(stride)} frame"
     if (start, stop) != (0, facts["n_frames"]):
         which += f" from {start:,} to {stop - 1:,}, counted from 0"
-    subset = f"In the first pass, {_count(facts['n_subset_frames'], 'frame')} ({which})"
-    found, cutoff = _count(facts["n_clusters_found"], "cluster"), facts.get("cutoff_nm")
+    subset = f"In the first pass, {count(facts['n_subset_frames'], 'frame')} ({which})"
+    found, cutoff = count(facts["n_clusters_found"], "cluster"), facts.get("cutoff_nm")
     if facts["method"] == "gromos":
         return (
             f"{subset} were clustered by the gromos method (Daura et al., Angew. Chem. Int. Ed. 38 "
@@ -77,7 +78,7 @@ def _first_pass(facts: Mapping[str, Any]) -> str:
         return (
             f"{subset} were clustered by HDBSCAN (Campello et al., PAKDD 2013, 160; McInnes et al., J. Open "
             f"Source Softw. 2 (2017) 205) with a minimum cluster size of {size} and "
-            f"{_count(facts.get('min_samples', size), 'neighbour')} for the density, which gave {found} and "
+            f"{count(facts.get('min_samples', size), 'neighbour')} for the density, which gave {found} and "
             f"left {noise / facts['n_subset_frames']:.1%} of the frames as noise."
         )
     if facts["method"] == "kmedoids":
@@ -94,10 +95,10 @@ def _first_pass(facts: Mapping[str, Any]) -> str:
 
 
 def _cover(facts: Mapping[str, Any]) -> str:
-    added, share = _count(facts["n_cover_leaders"], "leader"), f"{facts['cover_share']:.2%} of the frames"
+    added, share = count(facts["n_cover_leaders"], "leader"), f"{facts['cover_share']:.2%} of the frames"
     then = f"each opened a cluster ({share})"
     if facts["cover_link"]:
-        opened = _count(facts["n_cover_clusters"], "cluster")
+        opened = count(facts["n_cover_clusters"], "cluster")
         then = (
             f"each joined the cluster at the least distance by {facts['linkage_method']} linkage, if that "
             f"was not above the cut, or opened one ({opened}, {share})"
@@ -109,7 +110,7 @@ def _cover(facts: Mapping[str, Any]) -> str:
 
 
 def _second_pass(facts: Mapping[str, Any], n_leaders: int) -> list[str]:
-    rule, leaders = Rule.of(facts), _count(n_leaders, "leader")
+    rule, leaders = Rule.of(facts), count(n_leaders, "leader")
     text = f"In the second pass, each frame was given the label of the nearest of {leaders}{_leaders(facts)}."
     if rule.within_nm is not None:
         text = (
@@ -132,10 +133,6 @@ def _leaders(facts: Mapping[str, Any]) -> str:
         "faithful": ": medoids of the clusters, then frames that bring back most first-pass labels"
         + ("" if share is None else f", up to {share:.0%}, at most {facts.get('max_leaders')}"),
     }[facts["leader_method"]]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _ordinal(number: int) -> str:
