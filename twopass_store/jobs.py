@@ -20,6 +20,7 @@ from typing import Any, Unpack
 from .config import AssignConfig, ClusterConfig, WorkConfig, WorkOptions, validated
 from .errors import ConfigError, FingerprintMismatchError, StageIncompleteError, StoreNotFoundError
 from .executors import affordable_workers, available_cpus, memory_budget
+from .ingest.stage import ending_readers, run_ingest
 from .journal import Record, StageJournal, Writer, closing_job, digest, in_batches
 from .partition import format_ranges
 from .progress import Progress, Silent, counting
@@ -112,9 +113,6 @@ def plan_job(
 
     common: dict[str, Any] = {"restart": restart, "break_lock": break_lock, "progress": progress}
     if stage == "ingest":
-        # mdtraj takes a while to import, not for who asks how far jobs are.
-        from .ingest.stage import run_ingest
-
         given: Any = {"append": False, "trajectories": (), **options}
         files, append = given.pop("trajectories"), given.pop("append")
         run_ingest(path, files, given, append=append, plan_job=keep, **common)
@@ -157,8 +155,6 @@ def work_job(
     StoreLockedError
         If the job was committed or dropped meanwhile.
     """
-    from .ingest.stage import ending_readers
-
     path, progress = store_path(store), progress or Silent()
     config = validated(WorkConfig, options)
     job = _job(path, stage, config.name)

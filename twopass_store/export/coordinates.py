@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ..config import ExportConfig, ExportOptions, expanded, validated
 from ..errors import ConfigError, StoreWriteError
-from ..ingest import SourceFrames
 from ..progress import Progress, Silent, counting
 from ..report import finished_assign
 from ..store import (
@@ -237,6 +236,8 @@ class _FrameSource:
         config: ExportConfig,
         label_path: str | None,
     ) -> None:
+        from ..ingest.resume import SourceFrames
+
         self._store, self._pieces, self._label_path = store, pieces, label_path
         self.lost = []
         has_time = store.attrs("time")["time_source"] != "index"

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..config import StructuresConfig, StructuresOptions, validated
 from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
-from ..ingest import SourceFrames
 from ..metric import ClusterMetric, read_metric
 from ..partition import chunk_range, n_chunks
 from ..progress import Progress, Silent
@@ -214,6 +213,9 @@ def _from_source(
     store: Store, chosen: Chosen, metric: ClusterMetric, image: str | None
 ) -> tuple[NDArray[np.float32], "md.Topology", ClusterMetric]:
     """Read structures with all atoms from their files, and return the metric for these atoms."""
+    # mdtraj takes half a second to import, not for a run that finds all done.
+    from ..ingest.resume import SourceFrames
+
     if (chosen.frame < 0).any():
         raise ConfigError("`from_source`: leaders from outside are no frames of the store. Leave it out.")
     file, source_frame = (take(store, name, chosen.frame) for name in ("trajectory", "source_frame"))

@@ -2,7 +2,6 @@
 
 from .outcome import IngestEstimate, IngestResult
 from .relocate import Move, RelocateResult, relocate_trajectories
-from .resume import SourceFrames
 from .stage import estimate_ingest, ingest_trajectories
 
 __all__ = [
@@ -10,7 +9,6 @@ __all__ = [
     "IngestResult",
     "Move",
     "RelocateResult",
-    "SourceFrames",
     "estimate_ingest",
     "ingest_trajectories",
     "relocate_trajectories",

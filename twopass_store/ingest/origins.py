@@ -13,7 +13,7 @@ from ..partition import FrameList, FrameRange
 from ..schema import TRAJECTORY_FILE, TRAJECTORY_RECORD
 from ..store import Store
 
-__all__ = ["ORIGINS", "Origin", "Origins", "file_columns", "recorded_origins", "with_origins_of"]
+__all__ = ["ORIGINS", "Origin", "Origins", "file_columns", "recorded_origins"]
 
 ORIGINS = "origins"  # where a plan's request has them
 
@@ -87,11 +87,6 @@ class Origins:
     def files_of(self, frames: FrameRange) -> set[int]:
         """Return the indices of the files that some frames of the store come from."""
         return {index for index, rows, _ in self.parts(frames.start) if rows.start < frames.stop}
-
-
-def with_origins_of(plan: Plan, other: Plan) -> Plan:
-    """Return `other` with the origins of `plan`."""
-    return replace(other, request={**other.request, ORIGINS: plan.request[ORIGINS]})
 
 
 def recorded_origins(store: Store) -> Origins | None:
