@@ -66,12 +66,12 @@ def test_any_cutting__gives_the_same_positions_times_and_provenance(
     discarded, stride = data.draw(st.sampled_from([(0, 1), (1, 1), (0, 2), (1, 2)]), "discarded, stride")
     block_bytes = data.draw(st.integers(1, 40 * 24 * TOPOLOGY.n_atoms), "bytes of a block")
     shuffle = data.draw(st.permutations(range(4)), "order of the chunks")
-    in_order = unit._ingest_chunks
+    in_order = unit.cut_stretches
 
-    def in_any_order(store: Store, reading: object, stretches: list[FrameRange], *, workers: int):
+    def in_any_order(*arguments: object, **options: object) -> list[FrameRange]:
+        stretches = in_order(*arguments, **options)
         chunks = [chunk for stretch in stretches for chunk in range(stretch.start, stretch.stop)]
-        order = [FrameRange(chunk, chunk + 1) for chunk in shuffle if chunk in chunks]
-        return in_order(store, reading, order, workers=workers)
+        return [FrameRange(chunk, chunk + 1) for chunk in shuffle if chunk in chunks]
 
     files = written(frames, cuts, formats, folder / "in")
     options = {
@@ -82,6 +82,6 @@ def test_any_cutting__gives_the_same_positions_times_and_provenance(
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "BLOCK_BYTES", block_bytes)
-        patch.setattr(unit, "_ingest_chunks", in_any_order)
+        patch.setattr(unit, "cut_stretches", in_any_order)
         ingest_trajectories(folder / "run.zarr", files, **options)
     assert_holds(Store.open(folder / "run.zarr"), frames, cuts, discarded, stride)

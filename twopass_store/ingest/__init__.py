@@ -1,8 +1,7 @@
 """The stage `ingest`: trajectories of many formats into one store of coordinates."""
 
-from .outcome import IngestEstimate, IngestResult
 from .relocate import Move, RelocateResult, relocate_trajectories
-from .stage import estimate_ingest, ingest_trajectories
+from .stage import IngestEstimate, IngestResult, estimate_ingest, ingest_trajectories
 
 __all__ = [
     "IngestEstimate",

@@ -20,12 +20,12 @@ SAMPLE_STEPS = 1 << 20  # from which the usual time between frames is taken
 class Choice:
     """The frames kept of one run."""
 
-    kept: tuple[FrameList, ...]  # of each part, in the order given
+    kept: tuple[FrameList, ...] = ()  # of each part, in the order given
     # Frames of each part at times that a later part covers again, kept or not; empty if chosen by number.
-    n_repeated: tuple[int, ...]
-    n_beyond: int  # those of them that lie after the end of all later parts
-    spacing: float  # usual time between the frames of the run, ps; NaN for a single frame
-    kept_spacing: float  # the same of the frames kept
+    n_repeated: tuple[int, ...] = ()
+    n_beyond: int = 0  # those of them that lie after the end of all later parts
+    spacing: float = np.nan  # usual time between the frames of the run, ps; NaN for a single frame
+    kept_spacing: float = np.nan  # the same of the frames kept
 
 
 def choose_by_time(parts: Sequence[Times], config: IngestConfig) -> Choice:
@@ -76,13 +76,7 @@ def choose_by_time(parts: Sequence[Times], config: IngestConfig) -> Choice:
             n_pieces += 1
             last_kept = times[chosen][-1:] if len(chosen) else last_kept
         kept.append(frames)
-    return Choice(
-        kept=tuple(kept),
-        n_repeated=tuple(n_repeated),
-        n_beyond=n_beyond,
-        spacing=spacing,
-        kept_spacing=typical_spacing(kept_steps),
-    )
+    return Choice(tuple(kept), tuple(n_repeated), n_beyond, spacing, typical_spacing(kept_steps))
 
 
 class _Thinning:
@@ -120,7 +114,7 @@ def choose_by_number(sizes: Sequence[int], config: IngestConfig) -> Choice:
         first = min(config.discard_first, size)
         kept.append(FrameList.of(range(first + -n_before % config.stride, size, config.stride)))
         n_before += size - first
-    return Choice(tuple(kept), (), 0, np.nan, np.nan)
+    return Choice(tuple(kept))
 
 
 def seams(times: Times) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from ..trajectory import read_blocks
 from .plan import IngestPlan
 from .runs import Source, times_by_user
 
-__all__ = ["Chunk", "Columns", "read_chunks", "read_frames"]
+__all__ = ["Chunk", "Columns", "parts_read", "read_chunks", "read_frames"]
 
 Columns = dict[str, NDArray[Any]]  # consecutive frames: ``position`` and the small per-frame arrays by name
 
@@ -35,8 +35,7 @@ def read_chunks(
 ) -> Generator[Chunk, None, None]:
     """Yield consecutive chunks of positions; of one that was filled in part, what the store has comes first.
 
-    Raises a `TrajectoryError` if a file can't be read on, or a frame isn't finite; the chunks before it have
-    been yielded.
+    What can't be read is an error when it is its turn.
     """
     n_frames, specs = plan.n_frames, plan.along_frame
     wanted = FrameRange(stretch.start * chunk_frames, min(stretch.stop * chunk_frames, n_frames))
@@ -79,7 +78,7 @@ def read_frames(
     plan: IngestPlan, frames: FrameRange, *, block_frames: int | None = None
 ) -> Iterator[Columns]:
     """Yield what the files hold of some of the store's frames, at most `block_frames` at once."""
-    for source, trajectory, wanted in _parts(plan, frames):
+    for source, trajectory, wanted in parts_read(plan, frames):
         system, offset = source.system, 0
         given = None if source.user_time is None else times_by_user(source)
         blocks = read_blocks(
@@ -115,13 +114,7 @@ def read_frames(
                     )
 
 
-def sources_of(plan: IngestPlan, stretch: FrameRange, *, chunk_frames: int) -> list[Source]:
-    """Return the files that some chunks are read from."""
-    frames = FrameRange(stretch.start * chunk_frames, stretch.stop * chunk_frames)
-    return [source for source, _, _ in _parts(plan, frames)]
-
-
-def _parts(plan: IngestPlan, frames: FrameRange) -> Iterator[tuple[Source, int, FrameList]]:
+def parts_read(plan: IngestPlan, frames: FrameRange) -> Iterator[tuple[Source, int, FrameList]]:
     """Yield the files that some of the store's frames come from, their indices, and the frames in them."""
     start = plan.n_stored
     for source, trajectory in zip(plan.sources, plan.trajectories, strict=True):

@@ -18,10 +18,10 @@ from ..store import Misfit, Packing, Store, encoded_bytes
 from .append import plan_append
 from .chunks import read_frames
 from .columns import BYTES
-from .outcome import IngestEstimate
 from .packing import choose_packing, describe_packing
 from .plan import IngestPlan, plan_ingest
 from .runs import Source
+from .stage import IngestEstimate
 from .stretches import useful_workers
 
 __all__ = ["estimate"]

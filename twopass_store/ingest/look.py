@@ -23,10 +23,8 @@ def look_at_frames(
 ) -> tuple[str, list[str]]:
     """Look at a few frames each of at most 32 files, `for_jumps` across the box, too.
 
-    Returns in how many frames atoms jump, such as "3 of 32", or "", and what the user should see.
-
-    `guessed` are the atoms kept whose elements are guesses. Raises a `TopologyMismatchError` if most bonds of
-    a file have lengths of no bond: its atoms are in another order.
+    Returns in how many frames atoms jump, such as "3 of 32", or "", and what the user should see. `guessed`
+    are the atoms kept whose elements are guesses.
     """
     usable = [source for source in sources if len(source.kept)]
     bonded = with_bonds(kept_topology)

@@ -64,10 +64,7 @@ def check_samples(plan: IngestPlan, packing: Packing) -> None:
 
 
 def pack(columns: Columns, packing: Packing, plan: IngestPlan) -> NDArray[Any]:
-    """Turn positions into what is stored.
-
-    Raises a `PrecisionError` if a coordinate doesn't come back as it is (if rounded: is beyond the range).
-    """
+    """Turn positions into what is stored; an error if one doesn't come back as it is, or as rounded."""
     packed = packing.pack(columns["position"])
     if not isinstance(packed, Misfit):
         return packed

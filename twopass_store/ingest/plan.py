@@ -100,11 +100,7 @@ class IngestPlan:
 
 
 def plan_ingest(config: IngestConfig, files: Sequence[InputFile], *, to: Store | None = None) -> IngestPlan:
-    """Probe the files that the config stands for and fix what will be done, whatever a store has of them.
-
-    Raises a `TrajectoryError` if a file can't be used, or the files' atoms differ; a `ConfigError` if the
-    options leave nothing, or most atoms are solvent and no selection says that this is meant.
-    """
+    """Probe the files that the config stands for and fix what will be done, whatever a store has of them."""
     request = requested(config, files)
     systems = SystemTable(config)
     inputs = find_inputs(config, files, systems)

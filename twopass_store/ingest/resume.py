@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..config import IngestConfig, validated
 from ..errors import ConfigError, FingerprintMismatchError, StageIncompleteError
 from ..executors import PROCESS_BYTES
-from ..journal import Plan, StageJournal
+from ..journal import StageJournal
 from ..partition import FRAME_CHUNK, FrameList, FrameRange, n_chunks, next_power_of_two, position_chunk_frames
 from ..schema import INGESTED, RUN, ArraySpec
 from ..store import Store
@@ -27,8 +27,8 @@ from .systems import System, SystemTable
 __all__ = ["SourceFrames", "plan_rest"]
 
 
-def _recorded_files(store: Store, **given: Any) -> tuple[Plan, Origins, IngestConfig]:
-    """Return the plan of a store's ingest, its files, and its options, with those `given` in their place."""
+def _recorded_files(store: Store, **given: Any) -> tuple[StageJournal, Origins, IngestConfig]:
+    """Return the journal of a store's ingest, its files, and its options, with those `given` in place."""
     journal, origins = store.journal("ingest"), recorded_origins(store)
     if journal is None or origins is None:
         raise StageIncompleteError(
@@ -37,7 +37,7 @@ def _recorded_files(store: Store, **given: Any) -> tuple[Plan, Origins, IngestCo
         )
     paths = [file.info["path"] for file in origins.files]
     asked = as_before(validated(IngestConfig, {**given, "trajectories": paths}), journal.plan.request)
-    return journal.plan, origins, asked
+    return journal, origins, asked
 
 
 def plan_rest(
@@ -51,9 +51,8 @@ def plan_rest(
     """
     kept = {"memory", "workers", "scheduler"}
     given = {} if config is None else config.model_dump(include=kept, exclude_none=True)
-    recorded, origins, asked = _recorded_files(store, **given)
-    journal = store.journal("ingest")
-    assert journal is not None
+    journal, origins, asked = _recorded_files(store, **given)
+    recorded = journal.plan.parameters
     products = {product.path: product.n_chunks for product in journal.plan.products}
     specs = [spec for spec in INGESTED if spec.name in products]
     topology = topology_from_json(store.attrs()["topology"])
@@ -77,7 +76,7 @@ def plan_rest(
     needed |= set() if is_whole else {0}
     systems = SystemTable(asked)
     files = [
-        _recorded_source(file, index, recorded.parameters, systems if index in needed else None, asked.reader)
+        _recorded_source(file, index, recorded, systems if index in needed else None, asked.reader)
         for index, file in enumerate(origins.files)
     ]
     parts = list(origins.parts(n_stored))
@@ -85,7 +84,7 @@ def plan_rest(
     if needed:
         used = [files[index] for index in sorted(needed)]
         memory = memory_of(asked, used, systems, unit=min(unit, n_frames), column_chunks=column_chunks)
-    runs = _run_columns(recorded.parameters, products)
+    runs = _run_columns(recorded, products)
     plan = IngestPlan(
         sources=tuple(replace(files[index], kept=kept) for index, _, kept in parts),
         trajectories=tuple(index for index, _, _ in parts),
@@ -154,16 +153,15 @@ class SourceFrames:
     """Source files of a store, which must hold what was ingested, with all atoms.
 
     `files` are the indices of those that are read; `image` says how periodic images are undone; None as at
-    ingest. Raises a `TrajectoryError` or `FingerprintMismatchError` if a file or its topology has changed, a
-    `ConfigError` if the files don't have the same atoms.
+    ingest.
     """
 
     def __init__(self, store: Store, files: Collection[int], *, image: str | None) -> None:
-        plan, origins, asked = _recorded_files(store)
+        journal, origins, asked = _recorded_files(store)
         asked = asked if image is None else asked.model_copy(update={"image": image})
         systems = SystemTable(asked)
         self._sources: dict[int, Source] = {
-            file: _recorded_source(origins.files[file], file, plan.parameters, systems, asked.reader)
+            file: _recorded_source(origins.files[file], file, journal.plan.parameters, systems, asked.reader)
             for file in sorted(files)
         }
         first, *others = self._sources.values()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,7 @@ __all__ = [
     "Part",
     "Run",
     "Source",
+    "Timed",
     "choose_within",
     "group_runs",
     "order_parts",
@@ -52,10 +54,7 @@ class Run:
 
 
 def group_runs(files: Sequence[InputFile], config: IngestConfig) -> list[Run]:
-    """Group files into runs, in the order of their first files; what nothing groups is a run of its own.
-
-    Raises a `ConfigError` if the pattern doesn't match a path, or the files of a run contradict each other.
-    """
+    """Group files into runs, in the order of their first files; what nothing groups is a run of its own."""
     groups: dict[str | int, list[int]] = {}
     names = [file.run for file in files]
     if config.run_pattern is not None:
@@ -135,16 +134,21 @@ class Part:
         return f"step {time:.0f}" if self.is_steps else format_time(time)
 
 
+class Timed(NamedTuple):
+    """A run, or a file alone: its parts in order of their times, if it has any, and what is kept."""
+
+    name: str
+    parts: list[Part]
+    choice: Choice
+
+
 def short_name(info: TrajectoryInfo) -> str:
     """Name a file with its folder: the parts of runs mostly have the same names."""
     return "/".join(Path(info.path).parts[-2:])
 
 
 def cut_at_seams(info: TrajectoryInfo, times: Times | None, *, file: int = 0) -> list[tuple[Part, Times]]:
-    """Cut a file where time goes back: by its times, or else by its steps; no parts if it has neither.
-
-    A file that runs backwards throughout isn't cut.
-    """
+    """Cut a file where time goes back: by its times, or else by its steps; no parts if it has neither."""
     is_steps = times is None
     if times is None:
         times = read_steps(info)
@@ -152,24 +156,18 @@ def cut_at_seams(info: TrajectoryInfo, times: Times | None, *, file: int = 0) ->
         return []
     places, parts = seams(times), []
     if 2 * len(places) > len(times) and is_backwards(times):
-        places = places[:0]
-    edges = [0, *places.tolist(), len(times)]
-    for start, stop in pairwise(edges):
+        places = places[:0]  # it runs backwards throughout
+    for start, stop in pairwise([0, *places.tolist(), len(times)]):
         part = times.part(start, stop)
         first, last = part.at(np.array([0, stop - start - 1])).tolist()
         parts.append((Part(info, file, start, first, last, is_steps), part))
     return parts
 
 
-def order_parts(
-    run: Run, sources: Sequence[Source], config: IngestConfig
-) -> tuple[list[Source], list[Part], Choice]:
+def order_parts(run: Run, sources: Sequence[Source], config: IngestConfig) -> tuple[list[Source], Timed]:
     """Put the parts of a run in order of their first times (as given if a file has none), and choose frames.
 
-    A file in which time goes back is several parts; its frames stay in order. Returns the files with the
-    frames kept, the parts (none if a file has no times), and what was chosen of them. Raises a `ConfigError`
-    if times are needed and a file has none, a `TrajectoryError` if they aren't finite or run backwards, or
-    parts overlap and mustn't.
+    A file in which time goes back is several parts; its frames stay in order.
     """
     files: list[Source] = []
     cut: list[tuple[Part, Times]] = []
@@ -198,14 +196,16 @@ def order_parts(
     parts = [part for part, _ in cut]
     if len({part.file for part in parts}) < len(files) or len({part.is_steps for part in parts}) > 1:
         chosen = choose_by_number([file.info.n_frames for file in files], config)
-        return [replace(file, kept=kept) for file, kept in zip(files, chosen.kept, strict=True)], [], chosen
+        files = [replace(file, kept=kept) for file, kept in zip(files, chosen.kept, strict=True)]
+        return files, Timed(run.label, [], chosen)
     chosen = _choose(cut, config)
     if config.overlap == "error" and any(chosen.n_repeated):
         _refuse_overlap(parts, chosen)
     kept: dict[int, list[tuple[int, FrameList]]] = {}
     for part, frames in zip(parts, chosen.kept, strict=True):
         kept.setdefault(part.file, []).append((part.start, frames))
-    return [_keeping(files[file], pieces) for file, pieces in kept.items()], parts, chosen
+    files = [_keeping(files[file], pieces) for file, pieces in kept.items()]
+    return files, Timed(run.label, parts, chosen)
 
 
 def _choose(cut: Sequence[tuple[Part, Times]], config: IngestConfig) -> Choice:
@@ -213,14 +213,13 @@ def _choose(cut: Sequence[tuple[Part, Times]], config: IngestConfig) -> Choice:
     return replace(chosen, spacing=np.nan, kept_spacing=np.nan) if cut[0][0].is_steps else chosen
 
 
-def choose_within(info: TrajectoryInfo, config: IngestConfig) -> tuple[list[Part], Choice]:
+def choose_within(info: TrajectoryInfo, config: IngestConfig) -> Timed:
     """Cut a file where time goes back, and choose as if it were a run, for remarks: no frames are kept."""
     # MDAnalysis reads all of a frame for its time.
     cut = [] if info.format.mdanalysis is not None else cut_at_seams(info, read_times(info))
-    if not cut:
-        return [], Choice((), (), 0, np.nan, np.nan)
     cut.sort(key=lambda one: one[0].first)
-    return [part for part, _ in cut], replace(_choose(cut, config), kept=())
+    choice = replace(_choose(cut, config), kept=()) if cut else Choice()
+    return Timed(short_name(info), [part for part, _ in cut], choice)
 
 
 def _keeping(file: Source, parts: Sequence[tuple[int, FrameList]]) -> Source:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ..config import IngestConfig, InputFile, expand_paths
 from ..errors import (
@@ -16,7 +15,7 @@ from ..partition import FrameList
 from ..trajectory import MAY_BE, TrajectoryInfo, other_reader, probe, require_reader
 from .runs import Run, Source, choose_within, group_runs, order_parts, short_name
 from .systems import SystemTable, listed
-from .timing import Timed, remarks_on_times
+from .timing import remarks_on_times
 
 __all__ = ["Inputs", "find_inputs"]
 
@@ -32,18 +31,21 @@ class Inputs:
 
 
 def find_inputs(config: IngestConfig, files: Sequence[InputFile], systems: SystemTable) -> Inputs:
-    """Probe the files, group them into runs and choose their frames.
-
-    Raises a `TrajectoryError` if a file can't be used, or the files' atoms differ; a `ConfigError` if nothing
-    is left of a file, or of all if times choose.
-    """
+    """Probe the files, group them into runs and choose their frames."""
     top = expand_paths([config.top])[0] if config.top is not None else None
     sources = []
     require_reader(config.reader)
     for file in files:
         given = file.topology or top
         try:
-            sources.append(_looked_at(file, given, config, systems))
+            system = systems.of(file.path, given)
+            info = probe(
+                file.path,
+                system.load_topology(),
+                topology_path=system.topology_path,
+                format_name=config.format,
+                reader=config.reader,
+            )
         except (TrajectoryNotFoundError, TopologyMismatchError):
             raise
         except TrajectoryError as error:
@@ -52,11 +54,12 @@ def find_inputs(config: IngestConfig, files: Sequence[InputFile], systems: Syste
             if config.format is not None:
                 other = f"It was taken for {config.format}; without `format`, its content decides."
             raise type(error)(f"{said} {other}".strip()) from error
-        if config.strict and (missing := sources[-1].info.unfinished):
+        if config.strict and info.unfinished:
             raise TruncatedTrajectoryError(
-                f"{file.path} is unfinished: {missing}. Wait until it is written, copy it again, or take its "
-                "whole frames by leaving out `strict`."
+                f"{file.path} is unfinished: {info.unfinished}. Wait until it is written, copy it again, or "
+                "take its whole frames by leaving out `strict`."
             )
+        sources.append(Source(info, system, FrameList.of(), file.label))
     remarks: list[str] = []
     if config.dt is not None and all(source.info.has_time for source in sources):
         remarks = ["`dt` isn't used: all files have times of their own"]
@@ -66,18 +69,16 @@ def find_inputs(config: IngestConfig, files: Sequence[InputFile], systems: Syste
     if config.uses_times or is_grouped:
         runs = group_runs(files, config)
         ordered = [order_parts(run, sources, config) for run in runs]
-        sources = [replace(one, run=run) for run, (members, _, _) in enumerate(ordered) for one in members]
+        sources = [replace(one, run=run) for run, (members, _) in enumerate(ordered) for one in members]
         if not any(len(source.kept) for source in sources):
             raise ConfigError(
                 "No frame is left: all lie outside of the times asked for. Change `burn_in`, `begin`, `end` "
                 "or `discard_first`."
             )
-        timed = [
-            Timed(run.label, parts, choice) for run, (_, parts, choice) in zip(runs, ordered, strict=True)
-        ]
+        timed = [of_run for _, of_run in ordered]
     else:
         sources = [replace(source, kept=_by_number(source.info, config)) for source in sources]
-        timed = [Timed(short_name(one.info), *choose_within(one.info, config)) for one in sources]
+        timed = [choose_within(one.info, config) for one in sources]
     remarks += remarks_on_times(timed, config)
     timeless = [short_name(one.info) for one in sources if not one.info.has_time and one.user_time is None]
     if timeless:
@@ -86,18 +87,6 @@ def find_inputs(config: IngestConfig, files: Sequence[InputFile], systems: Syste
     is_users = any(source.user_time is not None for source in sources)
     time_source = "index" if timeless else "user" if is_users else "file"
     return Inputs(tuple(sources), tuple(runs) if is_grouped else None, time_source, tuple(remarks))
-
-
-def _looked_at(file: InputFile, top: Path | None, config: IngestConfig, systems: SystemTable) -> Source:
-    system = systems.of(file.path, top)
-    info = probe(
-        file.path,
-        system.load_topology(),
-        topology_path=system.topology_path,
-        format_name=config.format,
-        reader=config.reader,
-    )
-    return Source(info, system, FrameList.of(), file.label)
 
 
 def _by_number(info: TrajectoryInfo, config: IngestConfig) -> FrameList:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..partition import FrameRange, consecutive_runs
+from .plan import IngestPlan
 from .runs import Source
 
 __all__ = ["cut_stretches", "useful_workers"]
@@ -30,22 +31,17 @@ def useful_workers(sources: Sequence[Source]) -> int:
 
 
 def cut_stretches(
-    sources: Sequence[Source],
-    missing: NDArray[np.integer],
-    *,
-    chunk_frames: int,
-    workers: int,
-    n_stored: int = 0,
+    plan: IngestPlan, missing: NDArray[np.integer], *, chunk_frames: int, workers: int
 ) -> Iterator[FrameRange]:
     """Yield stretches of the missing chunks, in order.
 
     A file is cut only where its format finds any frame without reading those before it: others go to one
-    worker each. A single worker takes all chunks that are consecutive in one stretch. `n_stored` frames are
-    in the store before those of the files.
+    worker each. A single worker takes all chunks that are consecutive in one stretch.
     """
     length = -(-len(missing) // (PER_WORKER * workers)) if workers > 1 else max(1, len(missing))
-    ends = n_stored + np.cumsum([len(source.kept) for source in sources])
-    starts = ends - [len(source.kept) for source in sources]
+    sizes = [len(source.kept) for source in plan.sources]
+    ends = plan.n_stored + np.cumsum(sizes)
+    starts = ends - sizes
     for run in consecutive_runs(missing.tolist()):
         start = run.start
         for chunk in range(run.start + 1, run.stop):
@@ -53,7 +49,7 @@ def cut_stretches(
                 continue
             source = int(np.searchsorted(ends, chunk * chunk_frames, side="right"))
             is_begun = int(starts[source]) <= (chunk - 1) * chunk_frames
-            if sources[source].info.format.can_seek or not is_begun:
+            if plan.sources[source].info.format.can_seek or not is_begun:
                 yield FrameRange(start, chunk)
                 start = chunk
         yield FrameRange(start, run.stop)

@@ -83,17 +83,14 @@ class SystemTable:
         self._config = config
         self._by_path: dict[str, System] = {}
         self._by_content: dict[str, System] = {}
-        self._default: Path | None = None
         self._remarks: dict[str, list[str]] = {}
 
     def of(self, path: Path, top: Path | None) -> System:
         """Return the atoms of a trajectory file, those of its own over those of `top` if they differ.
 
-        Without either, they are those of the first file. Raises a `ConfigError` if there are none, or most
-        are solvent without a selection; a `TopologyMismatchError` if the atoms kept aren't those kept of the
-        first file.
+        Without either, they are those of the first file.
         """
-        given: Path | None
+        given = top or next(map(Path, self._by_path), None)
         if self._config.reader == "mdanalysis":
             given = top or path
         elif format_of(path, self._config.format).has_topology:
@@ -101,13 +98,10 @@ class SystemTable:
                 top == path or _has_same_atoms(self._topology(path), self._topology(top))
             )
             given = top if is_same else path
-        else:
-            given = top or self._default
         if given is None:
             raise ConfigError(
                 f"{path.name} has no topology of its own. Give one with `top` (pdb, gro, prmtop, …)."
             )
-        self._default = self._default or given
         return self._system(given)
 
     @property

@@ -2,25 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 from ..config import IngestConfig, count, format_time
-from .choice import Choice
-from .runs import Part
+from .runs import Part, Timed
 from .systems import listed
 
-__all__ = ["Timed", "remarks_on_times"]
+__all__ = ["remarks_on_times"]
 
 SAME_SPACING = 0.01  # how far a multiple of a spacing may be off an integer
 LIKE_SPACING = 0.1  # relative difference up to which two spacings give frames the same weight
-
-
-class Timed(NamedTuple):
-    """A run, or a file alone: its parts in order of their times, if it has any, and what is kept."""
-
-    name: str
-    parts: list[Part]
-    choice: Choice
 
 
 def remarks_on_times(timed: Sequence[Timed], config: IngestConfig) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The work on a store's chunks of positions: read, check, encode, write."""
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from ..partition import FrameRange
 from ..store import Store
 from ..trajectory import check_unchanged
 from ..units import Receipt, Unit
-from .chunks import Chunk, Columns, read_chunks, sources_of
+from .chunks import Chunk, Columns, parts_read, read_chunks
 from .columns import COLUMNS_PER_WORKER, FrameColumns
 from .packing import pack
 from .plan import IngestPlan
@@ -41,22 +41,9 @@ def write_missing(
 
     So many workers read at once, each in a process, and encode and write, each in a thread.
     """
-    chunk_frames = store.unit_length("position")
-    stretches = list(
-        cut_stretches(
-            plan.sources, missing, chunk_frames=chunk_frames, workers=workers, n_stored=plan.n_stored
-        )
-    )
-    read = [source for each in stretches for source in sources_of(plan, each, chunk_frames=chunk_frames)]
-    yield from _ingest_chunks(store, plan, stretches, workers=max(1, min(workers, len(stretches))))
-    for source in read:  # one that is lost after its last frame was read is told, too
-        check_unchanged(source.info)
-
-
-def _ingest_chunks(
-    store: Store, plan: IngestPlan, stretches: Sequence[FrameRange], *, workers: int
-) -> Generator[Written, None, None]:
     packing, chunk_frames = store.packing(), store.unit_length("position")
+    stretches = list(cut_stretches(plan, missing, chunk_frames=chunk_frames, workers=workers))
+    workers = max(1, min(workers, len(stretches)))
 
     def write(chunk: Chunk) -> Written:
         packed = pack(chunk.columns, packing, plan)
@@ -71,6 +58,10 @@ def _ingest_chunks(
     with closing(merged(read, stretches, workers=workers)) as chunks:
         # Two threads at least, since one mostly waits for the disk.
         yield from ThreadExecutor(max(2, workers), queued=1).map_unordered(write, chunks)
+    for each in stretches:
+        frames = FrameRange(each.start * chunk_frames, each.stop * chunk_frames)
+        for source, _, _ in parts_read(plan, frames):
+            check_unchanged(source.info)  # one that is lost after its last frame was read is told, too
 
 
 def n_new(plan: IngestPlan, frames: FrameRange) -> int:
@@ -87,10 +78,7 @@ def chunks_per_unit(store: Store) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class IngestUnit(Unit):
-    """The work on frames that are whole chunks of all arrays, so that no other unit writes to these.
-
-    The files are those that the store's plan names, under the same paths wherever it runs.
-    """
+    """The work on frames that are whole chunks of all arrays, so that no other unit writes to these."""
 
     def __call__(self, chunks: FrameRange) -> Receipt:
         """Read and write the frames of units with these numbers, as far as the ledger lacks them."""

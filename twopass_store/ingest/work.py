@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,48 +35,44 @@ __all__ = ["Ingest"]
 HINT = "Use the same parameters, another store, or `restart` to discard this one with its clusterings."
 
 
+@dataclass(frozen=True)
 class Ingest:
     """An ingest that holds the lock of a store; it hands its units to `plan_job` if there is one."""
 
-    def __init__(
-        self,
-        path: Path,
-        config: IngestConfig,
-        writer: Writer,
-        progress: Progress,
-        plan_job: Callable[[Sequence[Units], Writer], None] | None,
-    ) -> None:
-        self._path, self._config, self._writer = path, config, writer
-        self._progress, self._plan_job = progress, plan_job
+    path: Path
+    config: IngestConfig
+    writer: Writer
+    progress: Progress
+    plan_job: Callable[[Sequence[Units], Writer], None] | None
 
     def all_of(self, files: Sequence[InputFile], *, restart: bool) -> int:
         """Ingest these files, or go on with it; returns how many frames were read and written."""
         store = None
-        if Store.exists(self._path):
-            store = Store.open(self._path, writer=self._writer, mends=True)
+        if Store.exists(self.path):
+            store = Store.open(self.path, writer=self.writer, mends=True)
             finish_growth(store)
-        plan = plan_ingest(self._config, files)
+        plan = plan_ingest(self.config, files)
         workers = self._affordable_workers(plan)
         store = self._opened(store, plan, restart=restart)
         if is_complete(store, plan.journal):
             return 0
-        return self._carry_out(store, plan, self._config, workers)
+        return self._carry_out(store, plan, self.config, workers)
 
     def append(self, *, adds: bool) -> int:
         """Finish what was begun, and `adds` what the store lacks of the files; returns frames as above."""
-        store = Store.open(self._path, writer=self._writer, mends=True)
+        store = Store.open(self.path, writer=self.writer, mends=True)
         finish_growth(store)
         journal, n_done = store.journal("ingest"), 0
         if journal is None or not journal.complete:
-            plan, as_begun = plan_rest(store, self._config)
-            note_versions(store.attrs()["provenance"], self._progress)
+            plan, as_begun = plan_rest(store, self.config)
+            note_versions(store.attrs()["provenance"], self.progress)
             n_done = self._carry_out(store, plan, as_begun, self._affordable_workers(plan))
-            if self._plan_job is not None:
-                self._progress.note("a job to finish what was begun: commit it before you append")
+            if self.plan_job is not None:
+                self.progress.note("a job to finish what was begun: commit it before you append")
                 return 0
-        longer = (
-            plan_append(store, self._config, list_inputs(self._config, self._progress.note)) if adds else None
-        )
+        if not adds:
+            return n_done
+        longer = plan_append(store, self.config, list_inputs(self.config, self.progress.note))
         if longer is None:
             return n_done
         workers = self._affordable_workers(longer)
@@ -84,13 +80,13 @@ class Ingest:
         check_samples(longer, store.packing())
         lengths = {spec.name: shape[0] for spec, shape in longer.arrays}
         begin_growth(store, longer.journal, lengths, n_before=longer.n_stored)
-        return n_done + self._carry_out(store, longer, self._config, workers)
+        return n_done + self._carry_out(store, longer, self.config, workers)
 
     def _affordable_workers(self, plan: IngestPlan) -> int:
         """Show the plan; return how many processes are asked for or worth it, and fit into memory."""
-        config = self._config
+        config = self.config
         for message in plan.messages:
-            self._progress.note(message)
+            self.progress.note(message)
         smaller = "select fewer atoms" if plan.shard_chunks == 1 else "take a smaller `shard`, or fewer atoms"
         here = config.workers or min(available_cpus(), useful_workers(plan.sources))
         return affordable_workers(
@@ -100,7 +96,7 @@ class Ingest:
             per_worker=plan.memory[1],
             stage="ingest",
             mend=f"Or {smaller}.",
-            progress=self._progress,
+            progress=self.progress,
         )
 
     def _opened(self, store: Store | None, plan: IngestPlan, *, restart: bool) -> Store:
@@ -110,15 +106,15 @@ class Ingest:
             # Without a journal, it is what a kill left in the first instant, or to be discarded.
             if journal is not None:
                 if journal.plan.fingerprint == plan.journal.fingerprint:
-                    note_versions(store.attrs()["provenance"], self._progress)
+                    note_versions(store.attrs()["provenance"], self.progress)
                     return store
                 if _holds_results(store):
                     _refuse_changed(store, plan)
                     return store
             store.remove("")
-        also = ["MDAnalysis"] if self._config.reader == "mdanalysis" else []
+        also = ["MDAnalysis"] if self.config.reader == "mdanalysis" else []
         attrs = {"provenance": provenance(also=also), "topology": topology_to_json(plan.stored_topology)}
-        return Store.create(self._path, attrs, writer=self._writer)
+        return Store.create(self.path, attrs, writer=self.writer)
 
     def _carry_out(self, store: Store, plan: IngestPlan, config: IngestConfig, workers: int) -> int:
         """Read and write what is missing of a plan; returns how many frames that was."""
@@ -134,15 +130,15 @@ class Ingest:
         missing, length = np.flatnonzero(~journal.done("position")), store.unit_length("position")
         frames = (chunk_range(int(chunk), chunk=length, length=plan.n_frames) for chunk in missing)
         n_left = sum(n_new(plan, each) for each in frames)
-        if self._plan_job is None and config.scheduler is None:
+        if self.plan_job is None and config.scheduler is None:
             n_done = plan.n_frames - n_left
-            with counting(self._progress, "ingest", total=plan.n_frames, done=n_done, unit="frames"):
+            with counting(self.progress, "ingest", total=plan.n_frames, done=n_done, unit="frames"):
                 self._write(store, journal, plan, missing, workers)
             store.complete(journal)
             return n_left
         units = Units(
             journal=journal,
-            unit=IngestUnit(path=store.path, staging=self._writer.staging),
+            unit=IngestUnit(path=store.path, staging=self.writer.staging),
             chunks=np.unique(missing // chunks_per_unit(store)).tolist(),
             title="ingest",
             measure="frames",
@@ -151,20 +147,20 @@ class Ingest:
             shared_bytes=plan.memory[0],
             worker_bytes=plan.memory[1],
         )
-        if self._plan_job is not None:
-            self._plan_job([units], self._writer)
+        if self.plan_job is not None:
+            self.plan_job([units], self.writer)
             return 0
-        return carry_out(store, units, workers=workers, scheduler=config.scheduler, progress=self._progress)
+        return carry_out(store, units, workers=workers, scheduler=config.scheduler, progress=self.progress)
 
     def _make_arrays(self, store: Store, plan: IngestPlan, config: IngestConfig) -> None:
         """Make the arrays that aren't there yet."""
         if store.has("position"):
             packing = store.packing()
             for remark in kept_choices(store, config):
-                self._progress.note(remark)
+                self.progress.note(remark)
         else:
             packing = choose_packing(plan, config)
-        self._progress.note(describe_packing(packing))
+        self.progress.note(describe_packing(packing))
         extra: dict[str, dict[str, Any]] = {
             "time": {"time_source": plan.time_source},
             "element": {"guessed_atoms": format_ranges(plan.guessed.tolist())},
@@ -200,7 +196,7 @@ class Ingest:
                 columns.put(each.frames.start, each.columns)
                 rounded_by = max(rounded_by, each.rounded_by)
                 finished(each.record)
-                self._progress.advance(each.n_new)
+                self.progress.advance(each.n_new)
 
 
 def _holds_results(store: Store) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from ..config import CompareConfig, expanded, validated
 from ..errors import ConfigError
 from ..store import Store, at_one_state, chosen_clustering, read_leaders, store_path
-from .columns import finished_assign
+from .columns import described, finished_assign
 from .label_file import read_labels
 from .runs import frame_chunks
 
@@ -94,22 +94,17 @@ def _compare(store: Store, path: Path, config: CompareConfig) -> "xr.Dataset":
         label, other = store.read(path_of_labels, frames), theirs[frames.start : frames.stop]
         row = np.where(label < 0, n_clusters, label - 1)
         np.add.at(table, (row, np.where(other < 0, len(others), np.searchsorted(others, other))), 1)
-    ours, others = np.append(np.arange(1, n_clusters + 1), -1), np.append(others, -1)
     rand, rand_all = (
         adjusted_rand_of(counts, counts.sum(axis=1), counts.sum(axis=0))
         for counts in (table[:-1, :-1], table)
     )
-    texts = {
-        "n_frames": "frames with both labels",
-        "label": "label here, -1 for none",
-        "other_label": "label in the file, -1 for none",
-    }
-    described = {key: {"units": "1", "long_name": text} for key, text in texts.items()}
+    ours, others = np.append(np.arange(1, n_clusters + 1), -1), np.append(others, -1)
+    about_ours, about_others = "label here, -1 for none", "label in the file, -1 for none"
     return xr.Dataset(
-        {"n_frames": (("label", "other_label"), table, described["n_frames"])},
+        {"n_frames": described(("label", "other_label"), table, "1", "frames with both labels")},
         coords={
-            "label": ("label", ours, described["label"]),
-            "other_label": ("other_label", others, described["other_label"]),
+            "label": described("label", ours, "1", about_ours),
+            "other_label": described("other_label", others, "1", about_others),
         },
         attrs={
             "store": str(store.path),

@@ -25,13 +25,6 @@ def first_pass_at_strides(clusters: Clusters) -> Variables:
 
     Strides that leave too few frames to cluster are left out. Clusters are matched one to one such that most
     frames agree; the share is NaN if no cluster stands for one of the first pass.
-
-    Raises
-    ------
-    ConfigError
-        If the leaders are structures from outside, or no distances are stored.
-    MemoryBudgetError
-        If half of the subset needs more memory than allowed.
     """
     if clusters.subset is None:
         raise ConfigError(

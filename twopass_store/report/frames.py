@@ -26,32 +26,20 @@ N_TIME_BINS = 10
 class FrameTotals:
     """What the walk gathers by label: 0 to K − 1 stand for the clusters 1 to K, K for frames without a
     label, beyond the noise cutoff or noise of the first pass that is kept, K + 1 for those not finite.
-
-    Attributes
-    ----------
-    counts
-        Frames by ``run``, ``file``, ``group`` and ``time`` bin, each of shape (n, n_labels).
-    spans
-        First and last time of each ``file`` and ``group``, shape (n, 2); infinite without frames.
-    rmsd_sum, rmsd_squares
-        Sums over the RMSDs to the leader, shape (n_labels,), nm and nm².
-    n_recovered, n_of_subset
-        Subset frames with the same label in both passes, and those of each label, shape (n_labels,).
-    first_frame, last_frame
-        Of each label, shape (n_labels,), -1 for none.
-    rmsd, margin, n_near_ties, visits
-        Histograms, and what `Visits` found; None without details, or without margins.
     """
 
+    # Frames by ``run``, ``file``, ``group`` and ``time`` bin, each of shape (n, n_labels).
     counts: dict[str, NDArray[np.int64]]
+    # First and last time of each ``file`` and ``group``, shape (n, 2); infinite without frames.
     spans: dict[str, NDArray[np.float64]]
-    rmsd_sum: NDArray[np.float64]
+    rmsd_sum: NDArray[np.float64]  # of the RMSDs to the leader, nm, shape (n_labels,) as all others
     rmsd_squares: NDArray[np.float64]
-    first_frame: NDArray[np.int64]
+    first_frame: NDArray[np.int64]  # -1 for none
     last_frame: NDArray[np.int64]
     n_near_ties: NDArray[np.int64]
-    n_of_subset: NDArray[np.int64]
-    n_recovered: int = 0
+    n_of_subset: NDArray[np.int64]  # subset frames
+    n_recovered: int = 0  # those of them with the same label in both passes
+    # None without details, or without margins.
     rmsd: Histogram | None = None
     margin: Histogram | None = None
     visits: dict[str, NDArray[np.float64]] | None = None

@@ -26,8 +26,7 @@ def read_labels(
     The file is a table of numbers, one frame a line, with the label in its last column: ``cnumvtime`` of
     cpptraj (frame, cluster), ``clid.xvg`` of gmx cluster (time, cluster), labels alone, CSV with or without a
     heading. Or it is the log of gmx cluster, which lists the times of each cluster's members; only then
-    `times` is called for those of all frames, ps. Columns count from 1. Raises a `ConfigError` if the file
-    can't be read, or a frame has no integer there.
+    `times` is called for those of all frames, ps. Columns count from 1.
     """
     try:
         if path.exists() and not path.is_file():

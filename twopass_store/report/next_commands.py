@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 from ..config import METRIC_OPTIONS, AssignConfig, ClusterConfig, IngestConfig, RecutConfig, ScanConfig
 from ..journal import StageJournal
-from ..store import GROWTH, OF_A_CLUSTERING, Store, open_jobs
+from ..store import GROWTH, OF_A_CLUSTERING, Store, is_url, open_jobs
 
-__all__ = ["resuming_commands", "suggested_command"]
+__all__ = ["next_command", "resuming_commands"]
 
 UNKNOWN = "the command that began it"
 
@@ -65,8 +65,19 @@ def resuming_commands(store: Store) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*on_jobs, *commands, *first_passes, *second_passes]))
 
 
-def suggested_command(store: Store, clusterings: list[str]) -> str:
-    """Return what to run on a store in which nothing is unfinished; `clusterings` have their first pass."""
+def next_command(store: Store, clusterings: list[str]) -> str:
+    """Return what to run next; `clusterings` have their first pass."""
+    begun = resuming_commands(store)
+    command = begun[0] if begun else _suggested(store, clusterings)
+    if begun and not command.startswith(("twopass assign", "twopass work", "twopass commit")):
+        command += "  (to resume)"
+    if is_url(store.path) and not command.startswith("twopass summary"):
+        return f"{command.replace(str(store.path), 'STORE')}, and then twopass publish STORE {store.path}"
+    return command
+
+
+def _suggested(store: Store, clusterings: list[str]) -> str:
+    """Return what to run on a store in which nothing is unfinished."""
     path = shown_path(store)
     for name in clusterings:
         if store.journal(f"assign-{name}") is None:

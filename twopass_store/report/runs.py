@@ -16,7 +16,7 @@ from ..executors import available_cpus, in_order
 from ..partition import FRAME_CHUNK, FrameRange, chunk_range, n_chunks
 
 __all__ = [
-    "FrameColumns",
+    "FrameArrays",
     "Groups",
     "Runs",
     "frame_chunks",
@@ -41,7 +41,7 @@ Groups = tuple[tuple[str, ...], Callable[[FrameRange, NDArray[np.integer]], NDAr
 """Names of groups, and a function of a range of frames and their runs that tells the group of each."""
 
 
-class FrameColumns(Protocol):
+class FrameArrays(Protocol):
     """A store, or whatever has its arrays along frame."""
 
     def has(self, path: str, /) -> bool:
@@ -76,30 +76,19 @@ def _n_walkers() -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """The runs of a store.
+    """The runs of a store."""
 
-    Attributes
-    ----------
-    column
-        The array along frame that tells them apart.
-    names, n_frames
-        Labels of the runs, or paths of the files if these weren't grouped; frames of each, shape (n_runs,).
-    spacing
-        Usual time between two frames of each, shape (n_runs,): in ps, or in frames if the input has no times.
-        A run of one frame has that of the others, NaN if there is none.
-    start, stop
-        First and last time of the store.
-    """
-
-    column: str
-    names: tuple[str, ...]
-    n_frames: NDArray[np.int64]
+    column: str  # the array along frame that tells them apart
+    names: tuple[str, ...]  # their labels, or paths of the files if these weren't grouped
+    n_frames: NDArray[np.int64]  # of each, shape (n_runs,)
+    # Usual time between two frames of each, shape (n_runs,): in ps, or in frames if the input has no times.
+    # A run of one frame has that of the others, NaN if there is none.
     spacing: NDArray[np.float64]
-    start: float
-    stop: float
+    start: float  # first time of the store
+    stop: float  # and the last
 
     @classmethod
-    def of(cls, store: FrameColumns) -> Self:
+    def of(cls, store: FrameArrays) -> Self:
         """Read the times of a store."""
         column = "run" if store.has("run") else "trajectory"
         names = tuple(map(str, store.read("run_label" if column == "run" else "trajectory_path")))
@@ -126,10 +115,7 @@ class Runs:
         return cls(column, names, n_frames, spacing, start, stop)
 
     def breaks(
-        self,
-        run: NDArray[np.integer],
-        time: NDArray[np.float64],
-        before: tuple[int, float] | None,
+        self, run: NDArray[np.integer], time: NDArray[np.float64], before: tuple[int, float] | None
     ) -> NDArray[np.bool_]:
         """Tell which frames don't continue the one before: a run begins, time goes back, stops or has a gap.
 
@@ -158,7 +144,7 @@ def _stretches(values: NDArray[np.integer]) -> Iterator[tuple[int, slice]]:
         yield int(values[start]), slice(start, stop)
 
 
-def group_of_frames(store: FrameColumns, runs: Runs, by: str) -> Groups:
+def group_of_frames(store: FrameArrays, runs: Runs, by: str) -> Groups:
     """Return the groups that frames are counted by, whose function is to be called from the first frame on.
 
     Groups are by ``run``, ``trajectory`` or ``blocks:N``: each run is cut into N blocks of as many frames,

@@ -15,12 +15,11 @@ from ..store import (
     Store,
     at_one_state,
     folder_sizes,
-    is_url,
     read_leaders,
     store_path,
     unused_subsets,
 )
-from .next_commands import resuming_commands, suggested_command
+from .next_commands import next_command
 
 __all__ = ["StageStatus", "StoreStatus", "store_status"]
 
@@ -149,7 +148,7 @@ def _status(opened: Store) -> StoreStatus:
         clustering_bytes={name: size_of(f"clusterings/{name}") for name in finished},
         n_frames_without_label=n_without_label,
         unused_subsets={key: size_of(f"subsets/{key}") for key in unused_subsets(opened)},
-        next_command=_next_command(opened, finished),
+        next_command=next_command(opened, finished),
     )
 
 
@@ -178,18 +177,3 @@ def _stage(journal: StageJournal, size_of: Callable[[str], int]) -> StageStatus:
         parameters=journal.plan.parameters,
         size_bytes=sum(size_of(product.path) for product in products),
     )
-
-
-def _next_command(store: Store, clusterings: list[str]) -> str:
-    command = _next_here(store, clusterings)
-    if not is_url(store.path) or command.startswith("twopass summary"):
-        return command
-    return f"{command.replace(str(store.path), 'STORE')}, and then twopass publish STORE {store.path}"
-
-
-def _next_here(store: Store, clusterings: list[str]) -> str:
-    begun = resuming_commands(store)
-    if not begun:
-        return suggested_command(store, clusterings)
-    is_plain = begun[0].startswith(("twopass assign", "twopass work", "twopass commit"))
-    return begun[0] if is_plain else f"{begun[0]}  (to resume)"

@@ -7,15 +7,8 @@ __all__ = ["Visits", "visits_within"]
 
 _VISIT = np.dtype([("label", np.int64), ("run", np.int64), ("frames", np.float64), ("is_entered", np.bool_)])
 
-_SUMS = (
-    "n_visits",
-    "n_departures",
-    "n_complete",
-    "n_frames",
-    "time",
-    "n_complete_frames",
-    "complete_time",
-)
+# Departures are visits whose end was seen; of complete ones, the beginning was seen too.
+_SUMS = ("n_visits", "n_departures", "n_complete", "n_frames", "time", "n_complete_frames", "complete_time")
 
 
 def visits_within(
@@ -37,14 +30,8 @@ class Visits:
     """Counts visits while frames go by in order.
 
     A visit is a stretch of consecutive frames with one label, within one run and without a gap in time. If it
-    begins or ends where the run does, or at a gap, its whole length is unknown: it is *censored*.
-
-    Parameters
-    ----------
-    n_labels
-        Labels run from 0 to n_labels − 1.
-    spacing
-        Usual time between two frames of each run, shape (n_runs,); a visit of n frames lasts n times that.
+    begins or ends where the run does, or at a gap, its whole length is unknown: it is *censored*. A visit of
+    n frames lasts n times the usual `spacing` of its run.
     """
 
     def __init__(self, n_labels: int, spacing: NDArray[np.float64]) -> None:
@@ -69,14 +56,7 @@ class Visits:
         self._open = visits[-1:].copy()
 
     def finish(self) -> dict[str, NDArray[np.float64]]:
-        """Count the last visit.
-
-        Returns
-        -------
-        By label ``n_visits``, ``n_departures`` (visits whose end was seen), ``n_complete`` (those whose
-        beginning was seen too), ``n_frames`` and ``time`` in all visits, ``n_complete_frames`` and
-        ``complete_time`` in the complete ones, and ``longest_frames`` and ``longest_time``.
-        """
+        """Count the last visit; return all figures by name, each of shape (n_labels,)."""
         end = self._open.copy()
         end["is_entered"] = False
         self._count(np.concatenate([self._open, end]))
