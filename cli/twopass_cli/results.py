@@ -70,9 +70,8 @@ def print_estimate(estimate: "IngestEstimate") -> None:
         ("Disk", f"about {format_bytes(estimate.disk_bytes)}"),
         ("Time", f"about {_wall_time(estimate.seconds)} with {workers}"),
     ]
-    console = stdout_console()
-    print_facts(console, rows)
-    console.print("\nNothing was written.")
+    print_facts(rows)
+    say("\nNothing was written.")
 
 
 def _wall_time(seconds: float) -> str:
@@ -123,21 +122,19 @@ def print_scan(scan: "xr.Dataset", form: str) -> None:
     if form == "json":
         print_json({"cuts": records(rows), "linkages": records(verdicts.reset_index())})
         return
-    console = stdout_console()
     for linkage, verdict in verdicts.iterrows():
         correlation = verdict.cophenetic_correlation
         shown = "undefined" if math.isnan(correlation) else f"{correlation:.3f}"
         cuts = rows[rows.linkage == linkage]
         cells = zip(*(formatted(cuts[name], form) for name, (_, form) in FIGURES.items()), strict=True)
-        console.print(f"{linkage} linkage, cophenetic correlation {shown}")
-        print_table(console, [heading for heading, _ in FIGURES.values()], cells)
-        suggested = f"Suggested: {verdict.suggested_n_clusters} clusters, {verdict.suggestion_reason}."
-        say(f"{suggested}\n")
+        say(f"{linkage} linkage, cophenetic correlation {shown}")
+        print_table([heading for heading, _ in FIGURES.values()], cells)
+        say(f"Suggested: {verdict.suggested_n_clusters} clusters, {verdict.suggestion_reason}.\n")
 
 
 def print_comparison(found: "xr.Dataset") -> None:
     """Print the confusion table, or each cluster's best matches if that is too wide."""
-    console, attrs = stdout_console(), found.attrs
+    attrs = found.attrs
     table = found.n_frames.to_pandas()
     compared, n_frames = int(table.iloc[:-1, :-1].to_numpy().sum()), int(table.to_numpy().sum())
     index = "–" if math.isnan(attrs["adjusted_rand"]) else f"{attrs['adjusted_rand']:.4f}"
@@ -153,9 +150,9 @@ def print_comparison(found: "xr.Dataset") -> None:
         )
     say("\n".join([*lines, ""]))
     shown = table if compared < n_frames else table.iloc[:-1, :-1]
-    if 16 + (2 + max(len(f"{n_frames:,}"), 4)) * len(table.columns) <= console.width:
+    if 16 + (2 + max(len(f"{n_frames:,}"), 4)) * len(table.columns) <= stdout_console().width:
         rows = [[_label(label), *(f"{one:,}" for one in counts)] for label, *counts in shown.itertuples()]
-        print_table(console, ["cluster", *map(_label, shown.columns)], rows)
+        print_table(["cluster", *map(_label, shown.columns)], rows)
         return
     rows = []
     for label, counts in table.iloc[:-1].iterrows():
@@ -165,7 +162,7 @@ def print_comparison(found: "xr.Dataset") -> None:
         parts += [f"{len(best) - N_MATCHES} more"] if len(best) > N_MATCHES else []
         rows.append([str(label), f"{total:,}", ", ".join(parts)])
     headings = ["cluster", "frames", "most of them have there"]
-    print_table(console, headings, rows, text=headings[2:], note="The whole table: --format csv")
+    print_table(headings, rows, text=headings[2:], note="The whole table: --format csv")
 
 
 def _label(label: int) -> str:
@@ -174,43 +171,41 @@ def _label(label: int) -> str:
 
 def print_status(status: "StoreStatus", jobs: "Sequence[JobResult]") -> None:
     """Print what is in a store."""
-    console = stdout_console()
     header = f"{status.path}  (format {status.format_version}, {format_bytes(status.size_bytes)})"
     source = {"file": "times from the files", "user": "times as given", "index": "no times"}
     sizes = [count(status.n_trajectories, "file"), count(status.n_frames, "frame")]
     sizes += [count(status.n_atoms, "atom"), source.get(status.time_source, "nothing yet")]
-    console.print(plain(header), ", ".join(sizes), sep="\n")
+    say(f"{header}\n{', '.join(sizes)}")
     names = [Path(file).name for file in status.files]
     more = f", … {names[-1]}" if len(names) > N_FILES else ""
     files = ", ".join(names if not more else names[: N_FILES - 1]) + more
     facts = [("Files", files), ("Selection", status.selection or "all atoms")]
-    print_facts(console, facts if names else facts[1:])
+    print_facts(facts if names else facts[1:])
     if status.clusterings:
-        console.print()
+        say("")
         rows = [_clustering(status, name) for name in status.clusterings]
         headings = ["clustering", "first pass", "cut", "clusters", "faithful", "held out", "labelled", "size"]
-        print_table(console, headings, rows, text=headings[:3])
+        print_table(headings, rows, text=headings[:3])
         for name, attrs in status.clusterings.items():
             if (rule := Rule.of(attrs)) != Rule():
                 say(f"{name}: {rule.text}")
-    console.print()
+    say("")
     rows = []
     for stage in status.stages:
         done = "complete" if stage.complete else f"{stage.units_done} of {count(stage.units, 'unit')}"
         rows.append([stage.stage, done, format_bytes(stage.size_bytes), _parameters(stage.parameters)])
     # Parameters are too much for a narrow terminal.
-    headings = ["stage", "progress", "size", "parameters"][: 4 if console.width >= 100 else 3]
+    headings = ["stage", "progress", "size", "parameters"][: 4 if stdout_console().width >= 100 else 3]
     rows = [row[: len(headings)] for row in rows]
-    print_table(console, headings, rows, text=["stage", "progress", "parameters"])
+    print_table(headings, rows, text=["stage", "progress", "parameters"])
     for name, missing in status.n_frames_without_label.items():
-        console.print(f"{name}: {missing:,} of {count(status.n_frames, 'frame')} have no label yet")
+        say(f"{name}: {missing:,} of {count(status.n_frames, 'frame')} have no label yet")
     for key, size in status.unused_subsets.items():
-        text = f"No clustering uses subset {key} ({format_bytes(size)}): `twopass remove --unused` removes it"
-        console.print(plain(text), soft_wrap=True)
+        say(f"No clustering uses subset {key} ({format_bytes(size)}): `twopass remove --unused` removes it")
     for job in jobs:
         done = f"{job.n_done} of {job.n_units} units are done"
         say(f"Job {job.stage}: {done}; go on with {job.next_commands[0]}")
-    console.print("", f"Next: {plain(status.next_command)}", sep="\n", soft_wrap=True)
+    print(f"\nNext: {plain(status.next_command)}")  # on one line, to be copied
 
 
 def _clustering(status: "StoreStatus", name: str) -> list[str]:
@@ -252,16 +247,15 @@ def _short(value: object) -> str:
 
 def print_verification(found: "Verification") -> None:
     """Print what a verification found."""
-    console = stdout_console()
     if found.damage:
         print_damage(found.damage)
-        console.print()
+        say("")
     for stage in found.unfinished:
-        console.print(f"{stage} has not finished; that is no damage")
+        say(f"{stage} has not finished; that is no damage")
     for note in found.notes:
-        console.print(note, soft_wrap=True)
+        say(note)
     checked = f"{count(found.n_files, 'file')} of {found.path} checked, {format_bytes(found.n_bytes)}"
-    console.print(f"{checked}: {'all as recorded' if found.is_whole else 'damaged'}", soft_wrap=True)
+    say(f"{checked}: {'all as recorded' if found.is_whole else 'damaged'}")
 
 
 def print_damage(damage: "tuple[Damage, ...]") -> None:
@@ -271,4 +265,4 @@ def print_damage(damage: "tuple[Damage, ...]") -> None:
         part = each.kind if each.chunk is None else f"{each.kind} {each.chunk}"
         rows.append([each.path or "the store", part, each.elements or "–", each.problem, each.mend])
     headings = ["damaged", "part", "elements", "problem", "repair"]
-    print_table(stdout_console(), headings, rows, text=headings)
+    print_table(headings, rows, text=headings)

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 
 from twopass_store.assign import Rule
 from twopass_store.config import count, format_length, format_time
@@ -64,18 +63,18 @@ STRIDES: Columns = {
 
 def print_summary(table: Summary) -> None:
     """Print the table that a run ends with."""
-    console, clusters = stdout_console(), _along(table, "cluster")
-    print_facts(console, _facts(table.attrs))
-    console.print()
-    _print(console, "", _numbers(clusters) | _shown(clusters, ENDING) | _medoids(clusters, table.attrs))
-    _print_versions(console, table.attrs)
+    clusters = _along(table, "cluster")
+    print_facts(_facts(table.attrs))
+    print()
+    _print("", {"cluster": clusters.cluster} | _shown(clusters, ENDING) | _medoids(clusters, table.attrs))
+    _print_versions(table.attrs)
 
 
 def print_clusters(summary: Summary) -> None:
     """Print the main columns in tables that fit a terminal of 80 columns."""
-    console, clusters, attrs = stdout_console(), _along(summary, "cluster"), summary.attrs
-    numbers, n_runs = _numbers(clusters), len(summary.along("run")["run"])
-    print_facts(console, _facts(attrs))
+    clusters, attrs = _along(summary, "cluster"), summary.attrs
+    numbers, n_runs = {"cluster": clusters.cluster}, len(summary.along("run")["run"])
+    print_facts(_facts(attrs))
 
     populations, note = _shown(clusters, POPULATIONS), ""
     if n_runs == 1:
@@ -84,10 +83,10 @@ def print_clusters(summary: Summary) -> None:
         note = f"± standard error, bootstrap over {n_runs} runs (seed {attrs['bootstrap_seed']})."
         if (clusters.n_runs == 1).any():
             note += " A population seen in one run only is a matter of luck."
-    _print(console, "Populations", numbers | populations, note)
+    _print("Populations", numbers | populations, note)
 
     note = "To leader: all frames, with quantiles. Pairs: those of the subset's frames."
-    _print(console, "RMSD (nm)", numbers | _shown(clusters, RMSDS), note)
+    _print("RMSD (nm)", numbers | _shown(clusters, RMSDS), note)
 
     if "near_tie_share" in attrs:
         note = (
@@ -96,7 +95,7 @@ def print_clusters(summary: Summary) -> None:
         )
         if Rule.of(attrs).within_nm is not None:
             note += " Below 0, and counted as 0, where the rule took a leader that isn't the nearest."
-        _print(console, "Margins", numbers | _shown(clusters, MARGINS), note)
+        _print("Margins", numbers | _shown(clusters, MARGINS), note)
 
     unit = "ps" if "length_ps" in attrs else "frames"
     columns = {
@@ -110,18 +109,18 @@ def print_clusters(summary: Summary) -> None:
         "A visit is a stretch of frames in one run without a gap in time. Mean residence: time in all visits "
         "by departures seen, so that visits cut off by a run's beginning or end count too."
     )
-    _print(console, f"Visits (in {unit})", numbers | columns, note)
+    _print(f"Visits (in {unit})", numbers | columns, note)
     if attrs.get("n_cover_clusters"):
-        _print_opened(console, clusters, attrs)
+        _print_opened(clusters, attrs)
     title = "Medoids" if "subset" in attrs else "Leaders from outside"
-    _print(console, title, numbers | _medoids(clusters, attrs))
+    _print(title, numbers | _medoids(clusters, attrs))
     if attrs["n_beyond_noise_cutoff"]:
-        _print_noise(console, summary)
+        _print_noise(summary)
     if "group" in summary.variables:
-        _print_groups(console, summary)
+        _print_groups(summary)
     if "stride" in summary.variables:
-        _print_strides(console, summary)
-    _print_versions(console, attrs)
+        _print_strides(summary)
+    _print_versions(attrs)
 
 
 def csv_table(summary: "xr.Dataset") -> "pd.DataFrame":
@@ -131,7 +130,7 @@ def csv_table(summary: "xr.Dataset") -> "pd.DataFrame":
     return summary[names].to_dataframe().reset_index()
 
 
-def _print_opened(console: Console, clusters: SimpleNamespace, attrs: Mapping[str, Any]) -> None:
+def _print_opened(clusters: SimpleNamespace, attrs: Mapping[str, Any]) -> None:
     opened = clusters.cluster > attrs["n_clusters_found"]
     time = "time_ps" if "length_ps" in attrs else "frame"
     columns: dict[str, Iterable[Any]] = {
@@ -145,10 +144,10 @@ def _print_opened(console: Console, clusters: SimpleNamespace, attrs: Mapping[st
         columns[f"{end} seen\n({'ps' if 'length_ps' in attrs else 'frame'})"] = [
             decimal(one) for one in values
         ]
-    _print(console, "Clusters opened by the cover", columns)
+    _print("Clusters opened by the cover", columns)
 
 
-def _print_noise(console: Console, summary: Summary) -> None:
+def _print_noise(summary: Summary) -> None:
     attrs, files, bins = summary.attrs, _along(summary, "trajectory_file"), _along(summary, "time_bin")
     inside = files.file_n_beyond_noise_cutoff > 0
     beyond = files.file_n_beyond_noise_cutoff[inside]
@@ -157,7 +156,7 @@ def _print_noise(console: Console, summary: Summary) -> None:
         "frames": formatted(beyond, ","),
         "of these": formatted(beyond / attrs["n_beyond_noise_cutoff"], ".1%"),
     }
-    _print(console, "Frames without a label, by file", columns)
+    _print("Frames without a label, by file", columns)
     beyond = bins.time_bin_n_beyond_noise_cutoff
     unit = "ps" if "length_ps" in attrs else "frame"
     columns = {
@@ -170,10 +169,10 @@ def _print_noise(console: Console, summary: Summary) -> None:
         f"{count(attrs['longest_noise_visit_frames'], 'frame')}: a long one may be a state that the stride "
         "of the first pass missed."
     )
-    _print(console, "… by time", columns, note)
+    _print("… by time", columns, note)
 
 
-def _print_groups(console: Console, summary: Summary) -> None:
+def _print_groups(summary: Summary) -> None:
     groups, by = _along(summary, "group"), summary.attrs["by"]
     # Files that weren't grouped into runs are runs by their paths.
     names = [Path(name).name if Path(name).is_absolute() else name for name in groups.group]
@@ -182,7 +181,7 @@ def _print_groups(console: Console, summary: Summary) -> None:
         names = [f"{one} ps" for one in _ranges(groups.group_first_time_ps, groups.group_last_time_ps)]
     counts = summary.variables["group_n_frames_of"][1]
     none = groups.group_n_beyond_noise_cutoff + groups.group_n_not_finite
-    room = (console.width - min(max(map(len, names)), 30) - 20) // 8
+    room = (stdout_console().width - min(max(map(len, names)), 30) - 20) // 8
     shown = min(counts.shape[1], max(1, room))
     parts = {str(place + 1): counts[:, place] for place in range(shown)}
     parts |= {"others": counts[:, shown:].sum(axis=1)} if shown < counts.shape[1] else {}
@@ -190,18 +189,18 @@ def _print_groups(console: Console, summary: Summary) -> None:
     shares = {heading: formatted(part / groups.group_n_frames, ".1%") for heading, part in parts.items()}
     kind = {"run": "run", "trajectory": "file"}.get(by, "block of time")
     columns = {"name": names, "frames": formatted(groups.group_n_frames, ","), **shares}
-    _print(console, f"Shares by {kind}", columns)
+    _print(f"Shares by {kind}", columns)
 
 
-def _print_strides(console: Console, summary: Summary) -> None:
-    columns, room = _shown(_along(summary, "stride"), STRIDES), max(1, (console.width - 40) // 8)
+def _print_strides(summary: Summary) -> None:
+    columns, room = _shown(_along(summary, "stride"), STRIDES), max(1, (stdout_console().width - 40) // 8)
     for place, shares in enumerate(summary.variables["stride_share"][1].T[:room], 1):
         columns[str(place)] = formatted(shares, ".1%")
     note = (
         "Adjusted Rand index with the labels at the first stride, over the frames that both have. Far below "
         "1, or shares that move: a smaller stride would give other clusters too. Shares of the subset."
     )
-    _print(console, "First pass at larger strides", columns, note)
+    _print("First pass at larger strides", columns, note)
 
 
 def _facts(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -236,10 +235,10 @@ def _facts(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     return facts
 
 
-def _print_versions(console: Console, attrs: Mapping[str, Any]) -> None:
+def _print_versions(attrs: Mapping[str, Any]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in json.loads(attrs["versions"]).items())
-    console.print()
-    print_facts(console, [("Versions", versions)])
+    print()
+    print_facts([("Versions", versions)])
 
 
 def _passes(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -303,17 +302,12 @@ def _along(summary: Summary, dim: str) -> SimpleNamespace:
     return SimpleNamespace(**summary.along(dim))
 
 
-def _numbers(clusters: SimpleNamespace) -> dict[str, Iterable[Any]]:
-    return {"cluster": clusters.cluster}
-
-
 def _shown(variables: SimpleNamespace, columns: Columns) -> dict[str, Iterable[Any]]:
     """Write variables in their formats, but for those of which nothing is known."""
-    found = {heading: (getattr(variables, name), form) for heading, (name, form) in columns.items()}
     return {
         heading: formatted(values, form)
-        for heading, (values, form) in found.items()
-        if not np.isnan(values).all()
+        for heading, (name, form) in columns.items()
+        if not np.isnan(values := getattr(variables, name)).all()
     }
 
 
@@ -326,8 +320,6 @@ def _ranges(starts: Iterable[float], stops: Iterable[float]) -> list[str]:
     return [f"{start:,.6g} – {stop:,.6g}" for start, stop in zip(starts, stops, strict=True)]
 
 
-def _print(console: Console, title: str, columns: Mapping[str, Iterable[Any]], note: str = "") -> None:
+def _print(title: str, columns: Mapping[str, Iterable[Any]], note: str = "") -> None:
     text = [one for one in columns if "file" in one or one == "name"]
-    print_table(
-        console, list(columns), zip(*columns.values(), strict=True), text=text, title=title, note=note
-    )
+    print_table(list(columns), zip(*columns.values(), strict=True), text=text, title=title, note=note)

@@ -39,7 +39,6 @@ def stdout_console() -> Console:
 
 
 def print_table(
-    console: Console,
     headings: Sequence[str],
     rows: Iterable[Sequence[Any]],
     *,
@@ -48,6 +47,7 @@ def print_table(
     note: str = "",
 ) -> None:
     """Print a table; columns whose headings are in `text` are folded or shortened, the others are numbers."""
+    console = stdout_console()
     if title:
         console.print("", Text(title, style="bold underline"), sep="\n")
     gap = 2 if console.width >= 100 else 1
@@ -98,14 +98,14 @@ def _print(console: Console, table: Table) -> None:
     console.file.write("".join(f"{line.rstrip()}\n" for line in lines))
 
 
-def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Print lines of a label and a text."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in facts:
         table.add_row(label, Text(plain(text)))
-    _print(console, table)
+    _print(stdout_console(), table)
 
 
 def _print_data(text: str) -> None:
