@@ -54,14 +54,16 @@ def guarded(*, debug: bool, flags: Mapping[str, str] = MappingProxyType({})) -> 
     encode_all()
     # mdtraj warns of its own doings, with lines of its code.
     warnings.filterwarnings("ignore", module="mdtraj")
-    _end_at_once()
+    for number in SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores it
+            signal.signal(number, _interrupted)
     try:
         yield
         # Here, where what can't be written is told: at the end of the process it would be a traceback.
         sys.stdout.flush()
+    except SystemExit:
+        raise
     except BaseException as error:
-        if isinstance(error, SystemExit):
-            raise
         if debug:
             _say(traceback.format_exc().rstrip())
         message, code = _explained(error, debug=debug)
@@ -71,12 +73,6 @@ def guarded(*, debug: bool, flags: Mapping[str, str] = MappingProxyType({})) -> 
     finally:
         for stream in (sys.stdout, sys.stderr):
             _is_writable(stream)
-
-
-def _end_at_once() -> None:
-    for number in SIGNALS:
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores it
-            signal.signal(number, _interrupted)
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:

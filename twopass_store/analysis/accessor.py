@@ -35,24 +35,9 @@ class TwopassAccessor:
     def dtrajs(self, *, return_frames: Literal[True]) -> tuple[list[NDArray[np.int32]], list[range]]: ...
 
     def dtrajs(self, *, return_frames: bool = False) -> Any:
-        """Return labels as discrete trajectories for Markov models, with states from 0.
+        """Return labels as discrete trajectories for Markov models, see `twopass_store.analysis.dtrajs`.
 
-        State s is cluster s + 1. A trajectory ends with its run, at a gap in time, and before a frame
-        without a label.
-
-        Parameters
-        ----------
-        return_frames
-            Return too which frames of the Dataset each trajectory covers, as ranges.
-
-        Returns
-        -------
-        Arrays of shape (n_frames,), in the order of the frames; and their ranges.
-
-        Raises
-        ------
-        StageIncompleteError
-            If assign has not finished.
+        With `return_frames`, return too which frames of the Dataset each covers, as ranges.
         """
         found, covered = frames.dtrajs(self._results)
         return (found, covered) if return_frames else found
