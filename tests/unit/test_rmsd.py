@@ -1,8 +1,11 @@
 """What the kernels take and refuse, and superposition; see test_rmsd_metric for what holds of any metric."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 import pytest
+from threadpoolctl import threadpool_info
 
 from distances import rmsd_to_leaders
 from kabsch import kabsch_matrix, plain_rmsd, weighted_kabsch_rmsd
@@ -13,6 +16,7 @@ from twopass_store.rmsd import (
     prepare_leaders,
     superpose,
 )
+from twopass_store.rmsd._blas import one_blas_thread
 
 Positions = npt.NDArray[np.float32]
 
@@ -126,3 +130,14 @@ def test_superpose__frames_and_references_that_are_not_finite(rng: np.random.Gen
         superpose(xyz, xyz[0], atom_indices=[1, 5])
     with pytest.raises(TopologyMismatchError, match="atoms"):
         superpose(xyz, xyz[0, :4])
+
+
+def test_products__stay_on_one_thread_whichever_thread_asked_first():
+    first, second = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+
+    def numbers_of_threads():
+        with one_blas_thread():
+            return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    with first, second:
+        assert [each.submit(numbers_of_threads).result() for each in (first, second)] == [{1}, {1}]

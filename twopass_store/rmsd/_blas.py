@@ -1,6 +1,6 @@
 """Matrix products on the calling thread alone: the stages bring threads of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
@@ -17,6 +17,17 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
+def _by_any_thread(change: Callable[[], Any]) -> Any:
+    """Set a limit: threadpoolctl does so for the thread that set one first, and for others nothing."""
+    from threadpoolctl import OpenBLASController
+
+    OpenBLASController.clear_controlling_thread(force=True)
+    try:
+        return change()
+    finally:
+        OpenBLASController.clear_controlling_thread(force=True)
+
+
 class _Limit:
     """The limit is the process's: it is set by the first who needs it and lifted by the last."""
 
@@ -29,7 +40,7 @@ class _Limit:
     def __call__(self) -> Iterator[None]:
         with self._lock:
             if self._users == 0:
-                self._limiter = _controller().limit(limits=1, user_api="blas")
+                self._limiter = _by_any_thread(lambda: _controller().limit(limits=1, user_api="blas"))
             self._users += 1
         try:
             yield
@@ -37,7 +48,7 @@ class _Limit:
             with self._lock:
                 self._users -= 1
                 if self._users == 0:
-                    self._limiter.restore_original_limits()
+                    _by_any_thread(self._limiter.restore_original_limits)
 
 
 one_blas_thread = _Limit()
