@@ -56,6 +56,7 @@ class DaskExecutor:
             logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are told here, in one line
         self._address = address
         self._note = note
+        self._paused = False
         self._client = _connected(address)
         try:
             self._look()
@@ -103,14 +104,9 @@ class DaskExecutor:
                 with suppress(TimeoutError), self._client.as_current():
                     done, running = wait(running, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
                 if time.monotonic() - looked > POLL_SECONDS:
-                    looked, were_paused = time.monotonic(), self._paused
+                    looked = time.monotonic()
                     self._look()
                     deserted = self._patience(deserted)
-                    if self._paused and not were_paused:
-                        self._note(
-                            f"all Dask workers at {self._address} have paused, since their memory is nearly "
-                            "full; if it stays so, give them more (--memory-limit), or fewer threads"
-                        )
                 for future in done:
                     try:
                         result = future.result()
@@ -132,7 +128,12 @@ class DaskExecutor:
     def _look(self) -> None:
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         self.n_threads = sum(each["nthreads"] for each in workers)
-        self._paused = bool(workers) and all(each["status"] == "paused" for each in workers)
+        were_paused, self._paused = self._paused, {each["status"] for each in workers} == {"paused"}
+        if self._paused and not were_paused:
+            self._note(
+                f"all Dask workers at {self._address} have paused, since their memory is nearly full; if it "
+                "stays so, give them more (--memory-limit), or fewer threads"
+            )
 
     def _patience(self, deserted: float) -> float:
         """Return since when there is no worker, 0 while there is one."""
