@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from twopass_store import schema
-from twopass_store.config import options_page
+from twopass_store import config, schema
 
-__all__ = ["DOCS", "store_page"]
+__all__ = ["DOCS", "options_page", "store_page"]
 
 DOCS = Path(__file__).parents[1] / "twopass_store" / "docs"
 
@@ -57,6 +56,39 @@ def store_page() -> str:
     status = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in schema.LABEL_STATUS.items())
     parts.append(f"`label_status`: {status}.\n")
     return "\n".join(parts)
+
+
+def options_page() -> str:
+    """Write the reference page of all options, as Markdown."""
+    lines = [
+        "# Options",
+        "",
+        "The same names, values and defaults hold everywhere: as options of a command (`--noise-cutoff 2A`),",
+        'as keys of a TOML file (`noise_cutoff = "2A"` in `[assign]`) and as keyword arguments in Python',
+        '(`assign_frames("run.zarr", noise_cutoff="2A")`). Lengths are in nm and times in ps unless a unit',
+        "is given. This page is made from the models in `twopass_store/config`.",
+    ]
+    for title, model in (
+        ("ingest", config.IngestConfig),
+        ("cluster", config.ClusterConfig),
+        ("assign", config.AssignConfig),
+        ("assign --leaders", config.LeadersConfig),
+        ("scan", config.ScanConfig),
+        ("recut", config.RecutConfig),
+        ("summary", config.SummaryConfig),
+        ("compare", config.CompareConfig),
+        ("export", config.ExportConfig),
+        ("export structures", config.StructuresConfig),
+    ):
+        lines += ["", f"## twopass {title}", "", str(model.__doc__), "", "| option | value | default | |"]
+        lines.append("|---|---|---|---|")
+        for option in config.options_of(model):
+            written = option.written.replace("|", r"\|") or "on or off"
+            values = option.default if isinstance(option.default, tuple) else (option.default,)
+            default = ", ".join(str(value) for value in values if value is not None and value is not False)
+            cells = (f"`{option.name}`", written, default, option.help.replace("|", r"\|"))
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

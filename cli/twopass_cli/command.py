@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from .plain import encodable
 
 if TYPE_CHECKING:
-    from twopass_store.config.reference import Option
+    from twopass_store.config import Option
 
 __all__ = [
     "BREAK_LOCK",

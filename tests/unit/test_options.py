@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import pytest
 
+from reference import options_page
 from twopass_cli.main import COMMANDS as COMMANDS_OF_TWOPASS
 from twopass_store import config
 from twopass_store.errors import ConfigError
@@ -79,7 +80,7 @@ def test_toml__takes_the_names_and_defaults_of_the_model(tmp_path, stage):
 def test_reference_page__is_current():
     """Made by `python tests/reference.py`."""
     page = files("twopass_store") / "docs" / "options.md"
-    assert page.read_text() == config.options_page()
+    assert page.read_text() == options_page()
 
 
 @pytest.mark.parametrize(

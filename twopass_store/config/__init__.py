@@ -1,5 +1,6 @@
 """Parameters of the stages: frozen models, read from TOML or keywords, checked before anything runs."""
 
+from .fields import Option, options_of
 from .first_pass import (
     HEIGHT_IS_RMSD,
     LINKAGE_METHODS,
@@ -46,7 +47,6 @@ from .quantities import (
     parse_length_nm,
     parse_time_ps,
 )
-from .reference import Option, options_of, options_page
 
 __all__ = [
     "HEIGHT_IS_RMSD",
@@ -89,7 +89,6 @@ __all__ = [
     "list_inputs",
     "load_config",
     "options_of",
-    "options_page",
     "parse_bytes",
     "parse_length_nm",
     "parse_time_ps",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError
+from .fields import options_of
 from .models import RunConfig
 from .paths import EXAMPLE_PREFIX, expanded
-from .reference import options_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -1,4 +1,4 @@
-"""The options as data, for command lines, and as a page for people."""
+"""The options as data, for command lines and the reference page."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from . import first_pass, models
 from .kinds import Written
 
-__all__ = ["Option", "options_of", "options_page"]
+__all__ = ["Option", "options_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +63,3 @@ def _parts(annotation: Any) -> Iterator[Any]:
             yield from _parts(each)
     elif isinstance(annotation, type) and annotation is not type(None):
         yield annotation
-
-
-def options_page() -> str:
-    """Write the reference page of all options, as Markdown."""
-    lines = [
-        "# Options",
-        "",
-        "The same names, values and defaults hold everywhere: as options of a command (`--noise-cutoff 2A`),",
-        'as keys of a TOML file (`noise_cutoff = "2A"` in `[assign]`) and as keyword arguments in Python',
-        '(`assign_frames("run.zarr", noise_cutoff="2A")`). Lengths are in nm and times in ps unless a unit',
-        "is given. This page is made from the models in `twopass_store/config`.",
-    ]
-    for title, model in (
-        ("ingest", models.IngestConfig),
-        ("cluster", first_pass.ClusterConfig),
-        ("assign", models.AssignConfig),
-        ("assign --leaders", first_pass.LeadersConfig),
-        ("scan", first_pass.ScanConfig),
-        ("recut", first_pass.RecutConfig),
-        ("summary", models.SummaryConfig),
-        ("compare", models.CompareConfig),
-        ("export", models.ExportConfig),
-        ("export structures", models.StructuresConfig),
-    ):
-        lines += ["", f"## twopass {title}", "", str(model.__doc__), "", "| option | value | default | |"]
-        lines.append("|---|---|---|---|")
-        for option in options_of(model):
-            written = option.written.replace("|", r"\|") or "on or off"
-            values = option.default if isinstance(option.default, tuple) else (option.default,)
-            default = ", ".join(str(value) for value in values if value is not None and value is not False)
-            cells = (f"`{option.name}`", written, default, option.help.replace("|", r"\|"))
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
