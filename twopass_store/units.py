@@ -94,7 +94,7 @@ class UnitStage(Stage[Result]):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A unit that first sees to it that it is done by the same versions as the others."""
+    """A unit as it is done elsewhere: by a worker that sees the store, and has the same versions."""
 
     unit: Unit
     identity: Mapping[str, str]
@@ -102,7 +102,7 @@ class Sent:
 
     def __call__(self, chunks: FrameRange) -> Receipt:
         """Do these chunks; the receipt says who did it."""
-        if reason := (self.is_away and _not_seen(self.unit.path)) or other_versions(self.identity):
+        if self.is_away and (reason := _not_seen(self.unit.path) or other_versions(self.identity)):
             raise ConfigError(f"The worker can't be used: {reason}")
         host = socket.gethostname()
         try:
@@ -111,6 +111,23 @@ class Sent:
             if self.is_away:
                 error.args = (f"On {host}: {error}",)
             raise
+
+    def probe(self) -> str:
+        """Say on a worker why it can't take part, or nothing."""
+        path, staging, on = self.unit.path, self.unit.staging, socket.gethostname()
+        if reason := _not_seen(path):
+            return reason
+        if not staging.is_dir():
+            return (
+                f"{on} has another store at {path}: it doesn't see {staging}, through which this run writes. "
+                "Mount the same file system there."
+            )
+        if not os.access(staging, os.W_OK):
+            return (
+                f"{on} may not write to {staging}. Run the workers as the same user, with that file system "
+                "mounted for writing."
+            )
+        return other_versions(self.identity)
 
 
 def carry_out(
@@ -152,9 +169,8 @@ def perform(
     # more often, and fewer threads wait for the last units.
     at_once = max(1, min(workers // units.threads_each, len(units.chunks)))
     unit = replace(units.unit, threads=1 if scheduler else max(1, workers // at_once))
-    probe = _Probe(unit.path, unit.staging, identity())
-    sent = Sent(unit, probe.identity, is_away=scheduler is not None)
-    executor = make_executor(workers=at_once, scheduler=scheduler, probe=probe, note=progress.note)
+    sent = Sent(unit, identity(), is_away=scheduler is not None)
+    executor = make_executor(workers=at_once, scheduler=scheduler, probe=sent.probe, note=progress.note)
     try:
         yield from executor.map_unordered(sent, _calls(units, executor.n_threads))
     finally:
@@ -167,31 +183,6 @@ def _calls(units: Units, workers: int) -> Iterator[FrameRange]:
     for run in consecutive_runs(units.chunks):
         for first in range(run.start, run.stop, at_once):
             yield FrameRange(first, min(first + at_once, run.stop))
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """Says on a worker why it can't take part, or nothing."""
-
-    path: Path
-    staging: Path
-    identity: Mapping[str, str]
-
-    def __call__(self) -> str:
-        on = socket.gethostname()
-        if reason := _not_seen(self.path):
-            return reason
-        if not self.staging.is_dir():
-            return (
-                f"{on} has another store at {self.path}: it doesn't see {self.staging}, through which this "
-                "run writes. Mount the same file system there."
-            )
-        if not os.access(self.staging, os.W_OK):
-            return (
-                f"{on} may not write to {self.staging}. Run the workers as the same user, with that file "
-                "system mounted for writing."
-            )
-        return other_versions(self.identity)
 
 
 def _not_seen(path: Path) -> str:

@@ -29,10 +29,7 @@ class Executor(Protocol):
 
 
 class ThreadExecutor:
-    """Threads of this process, for functions that release the GIL.
-
-    So many tasks are `queued` ahead of the threads: 1 if the iterable itself works, such as a reader.
-    """
+    """Threads of this process, for functions that release the GIL; `queued` tasks are ahead of them."""
 
     def __init__(self, workers: int, *, queued: int = 0) -> None:
         self.n_threads = workers
@@ -43,23 +40,21 @@ class ThreadExecutor:
         source = iter(tasks)
         running: set[Future[Result]] = set()
         failure: Exception | None = None
-        exhausted = False
         with ThreadPoolExecutor(self.n_threads, thread_name_prefix="twopass") as pool:
-            while running or not exhausted:
-                if not exhausted:
-                    try:
-                        running.add(pool.submit(function, next(source)))
-                    except StopIteration:
-                        exhausted = True
-                    except Exception as error:
-                        exhausted, failure = True, failure or error
-                full = exhausted or len(running) >= self.in_flight
-                done, running = wait(running, None if full else 0, return_when=FIRST_COMPLETED)
+            while True:
+                try:
+                    for task in islice(source, 0 if failure else self.in_flight - len(running)):
+                        running.add(pool.submit(function, task))
+                except Exception as error:
+                    failure = error
+                if not running:
+                    break
+                done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     try:
                         result = future.result()
                     except Exception as error:
-                        exhausted, failure = True, failure or error
+                        failure = failure or error
                     else:
                         yield result
         if failure is not None:

@@ -3,17 +3,14 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
-import google_crc32c
 import numpy as np
 
 from ..errors import CorruptChunkError, StoreError
-from ..journal import ABSENT, METADATA, Plan, StageJournal, digest
+from ..journal import ABSENT, METADATA, Plan, StageJournal, digest, file_digest
 from ..partition import FrameRange
 from ..store import (
-    CHECKSUM_BYTES,
     GROWTH,
     HOLDERS,
     JournalFiles,
@@ -28,8 +25,6 @@ from ..store import (
 from .damage import Damage
 
 __all__ = ["Check", "Journals", "Layout", "checks_of", "examine"]
-
-BLOCK_BYTES = 1 << 20
 
 MOVED = ("trajectory_path", "trajectory_modified")
 """Arrays that `twopass relocate` writes anew."""
@@ -209,13 +204,14 @@ def _ledger(journals: Journals, check: Check) -> str:
     ledger = inside(journals.root, f"{check.path}/{chunk_name(0, 1)}")
     if not ledger.is_file():
         return ""  # not written yet
-    problem = _parsed(journals, Check(check.kind, check.stage, check.path))
+    problem = _parsed(journals, check)
     if check.chunk == METADATA:
         return problem
-    if problem:
-        return "" if _checksum_holds(ledger) else "altered"
     try:
-        StageJournal.load(journals.files, check.stage)
+        if problem:  # its own checksum is all that is left of it
+            files_at(journals.root).read_chunk(check.file)
+        else:
+            StageJournal.load(journals.files, check.stage)
     except CorruptChunkError:
         return "altered"
     return ""
@@ -261,16 +257,14 @@ def _is_newer(journals: Journals, check: Check) -> bool:
 
 
 def _compared(root: Path, check: Check, recorded: int) -> str:
-    """Compare a file with its digest; it is read in small pieces."""
-    found = blake2b(digest_size=8)
+    """Compare a file with its digest."""
     try:
         place = inside(root, check.file)
     except StoreError:
         return "no regular file"
     try:
         with place.open("rb", buffering=0) as file:
-            while block := file.read(BLOCK_BYTES):
-                found.update(block)
+            found = file_digest(file)
     except (FileNotFoundError, NotADirectoryError):
         return "missing"
     except PermissionError:
@@ -279,7 +273,7 @@ def _compared(root: Path, check: Check, recorded: int) -> str:
         if isinstance(error, StoreError):  # of a service that can't be reached
             raise
         return error.strerror or str(error)
-    return "" if (int.from_bytes(found.digest(), "little") or 1) == recorded else "altered"
+    return "" if found == recorded else "altered"
 
 
 def _parsed(journals: Journals, check: Check) -> str:
@@ -293,20 +287,6 @@ def _parsed(journals: Journals, check: Check) -> str:
             raise
         return "altered"
     return ""
-
-
-def _checksum_holds(file: Path) -> bool:
-    """Tell whether a chunk's file ends with the checksum of what comes before; it is read in small pieces."""
-    checksum, tail = 0, b""
-    try:
-        with file.open("rb") as opened:
-            while block := opened.read(BLOCK_BYTES):
-                block = tail + block
-                checksum = google_crc32c.extend(checksum, block[:-CHECKSUM_BYTES])
-                tail = block[-CHECKSUM_BYTES:]
-    except OSError:
-        return False
-    return len(tail) == CHECKSUM_BYTES and checksum == int.from_bytes(tail, "little")
 
 
 def _damage(journals: Journals, check: Check, problem: str) -> Damage:

@@ -7,12 +7,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import FormatVersionError, StoreError, StoreNotFoundError
+from ..errors import FormatVersionError, StoreNotFoundError
 from ..executors import ThreadExecutor, available_cpus
 from ..journal import clear_dead
 from ..progress import Progress, Silent, counting
 from ..schema import FORMAT_VERSION
-from ..store import CHUNK_PREFIX, GROWTH, HOLDERS, ObjectPath, folder_sizes, group_of, lock_folder, store_path
+from ..store import (
+    CHUNK_PREFIX,
+    GROWTH,
+    HOLDERS,
+    METADATA_FILE,
+    ObjectPath,
+    folder_sizes,
+    group_of,
+    lock_folder,
+    naming_the_file,
+    store_path,
+)
 from .checks import Check, Journals, checks_of, examine
 from .damage import Damage, Verification
 from .mends import mend_of
@@ -71,12 +82,10 @@ def verify_locked(root: Path, *, progress: Progress) -> Verification:
 
 
 def _verified(root: Path, workers: int | None, progress: Progress, *, rechecks: int) -> Verification:
-    _require_store(root)
-    journals = Journals(root)
+    journals = _journals(root)
     for stage in journals.stages:
         journals.get(stage)  # before threads take what files may be open: zarr's event loop needs three
     n_files = n_bytes = 0
-    suspects: list[Check] = []
     found: dict[Check, Damage] = {}
     executor = ThreadExecutor(workers or available_cpus(), queued=2)
     with counting(progress, "verify", total=folder_sizes(root)(""), unit="bytes"):
@@ -86,8 +95,7 @@ def _verified(root: Path, workers: int | None, progress: Progress, *, rechecks: 
             n_files += size > 0
             n_bytes += size
             progress.advance(size)
-            if damage is not None and len(suspects) < MAX_DAMAGE:
-                suspects.append(check)
+            if damage is not None and len(found) < MAX_DAMAGE:
                 found[check] = damage
     found = _again(root, found, rechecks)
     lost = {damage.stage for damage in found.values() if damage.kind == "ledger"}
@@ -102,7 +110,11 @@ def _verified(root: Path, workers: int | None, progress: Progress, *, rechecks: 
         n_files=n_files,
         n_bytes=n_bytes,
         damage=tuple(listed),
-        unfinished=tuple(stage for stage in _unfinished(Journals(root)) if stage not in lost),
+        unfinished=tuple(
+            stage
+            for stage in at_last.stages
+            if stage not in lost and (journal := at_last.get(stage)) is not None and not journal.complete
+        ),
         notes=tuple(_notes(root, journals, len(found))),
     )
 
@@ -121,29 +133,24 @@ def _again(root: Path, found: dict[Check, Damage], rechecks: int) -> dict[Check,
     return found
 
 
-def _require_store(root: Path) -> None:
-    try:
+def _journals(root: Path) -> Journals:
+    """Return the journals of a store; refuse what is none, or of another format."""
+    file = root / METADATA_FILE
+    with naming_the_file(file):
         if not root.exists():
             raise StoreNotFoundError(f"There is no store at {root}.")
-        has_metadata = (root / "zarr.json").is_file()
-        if not has_metadata and not Journals(root).stages:
-            raise StoreNotFoundError(f"{root} is no twopass store: it has no zarr.json.")
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"Cannot look at {root}: {error.strerror}. Mend its permissions.") from error
-    stages = Journals(root).stages
-    file = root / "zarr.json"
-    version = _version(file.read_bytes() if file.is_file() else b"")
-    if version is None and not stages:
+        version = _version(file.read_bytes() if file.is_file() else b"")
+        journals = Journals(root)
+    if version is None and not journals.stages:
         raise StoreNotFoundError(f"{root} is no twopass store.")
     # If the plan has this version, it is the root's that is damaged.
-    planned = _version(Journals(root).kept("ingest", "") or b"")
+    planned = _version(journals.kept("ingest", "") or b"")
     if isinstance(version, int) and FORMAT_VERSION not in (version, planned):
         raise FormatVersionError(
             f"{root} has format version {version}, and this version of twopass-store reads {FORMAT_VERSION}. "
             "Install the version of twopass-store that wrote it, or a newer one."
         )
+    return journals
 
 
 def _version(metadata: bytes) -> object:
@@ -151,13 +158,6 @@ def _version(metadata: bytes) -> object:
         return json.loads(metadata)["attributes"].get("twopass_format")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-
-
-def _unfinished(journals: Journals) -> Iterable[str]:
-    for stage in journals.stages:
-        journal = journals.get(stage)
-        if journal is not None and not journal.complete:
-            yield stage
 
 
 def _notes(root: Path, journals: Journals, n_damaged: int) -> Iterable[str]:
@@ -186,13 +186,9 @@ def _foreign(root: Path, journals: Journals) -> Sequence[str]:
     found = []
     for folder, folders, files in os.walk(root):
         path = Path(folder).relative_to(root).as_posix().removeprefix(".")
-        if path in arrays:
-            strange = [name for name in files if name != "zarr.json" and not name.startswith(CHUNK_PREFIX)]
-            others = list(folders)
-        else:
-            strange = [name for name in files if name != "zarr.json"]
-            inner = {f"{path}/{name}" if path else name: name for name in folders}
-            others = [name for place, name in inner.items() if place not in arrays | groups]
+        ours = (METADATA_FILE, CHUNK_PREFIX) if path in arrays else (METADATA_FILE,)
+        strange = [name for name in files if not name.startswith(ours)]
+        others = [name for name in folders if f"{path}/{name}".lstrip("/") not in arrays | groups]
         folders[:] = [name for name in folders if name not in others]
-        found += [f"{path}/{name}" if path else name for name in sorted((*strange, *others))]
+        found += [f"{path}/{name}".lstrip("/") for name in sorted((*strange, *others))]
     return found

@@ -8,7 +8,7 @@ unit, and a chunk that is absent reads as fill.
 Storage is handed to the journal (`JournalStorage`), so that it serves object stores too.
 """
 
-from .disk import Disk, Writer, digest
+from .disk import Disk, Writer, digest, file_digest
 from .ledger import ABSENT, METADATA, JournalStorage, Record, StageJournal, in_batches
 from .locks import Kept, Lock, clear_dead, closing_job, hold, kept_for, naming_writer, restarting
 from .plan import Plan, Product, differences, fingerprint, pack_json, unpack_json
@@ -29,6 +29,7 @@ __all__ = [
     "closing_job",
     "differences",
     "digest",
+    "file_digest",
     "fingerprint",
     "hold",
     "in_batches",

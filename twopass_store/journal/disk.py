@@ -5,23 +5,31 @@ readers warn, and debris of a killed run is swept with the folder.
 """
 
 import errno
+import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from ..errors import StoreError, StoreLockedError, StoreWriteError
 
-__all__ = ["Disk", "Writer", "digest", "remove_staging", "settle"]
+__all__ = ["Disk", "Writer", "digest", "file_digest", "remove_staging", "settle"]
 
 
 def digest(data: bytes | bytearray | memoryview) -> int:
     """Return a 64-bit digest of the bytes, never 0."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") or 1
+
+
+def file_digest(file: FileIO | BytesIO) -> int:
+    """Return the digest of what is left to read of a file; it is read in small pieces."""
+    found = hashlib.file_digest(file, lambda: blake2b(digest_size=8))
+    return int.from_bytes(found.digest(), "little") or 1
 
 
 class Disk:
@@ -71,6 +79,9 @@ class Disk:
 class Writer:
     """Durable writes and removals while a lock is held.
 
+    All raise a `StoreWriteError` if the disk refuses: it is full, read-only, over quota, or not ours to write
+    to; or if the folder is gone. They raise a `StoreLockedError` if the lock was given back, or taken away.
+
     Parameters
     ----------
     staging
@@ -98,101 +109,74 @@ class Writer:
             Where the file shall stand, in a folder that is there; replaced where it exists.
         data
             Its content.
-
-        Raises
-        ------
-        StoreWriteError
-            If the disk refuses: it is full, read-only, over quota, or not ours to write to; if the folder is
-            gone; or if the lock was given back.
-        StoreLockedError
-            If the lock was taken away meanwhile.
         """
         temporary = self.staging / uuid.uuid4().hex
-        self._require_right(path.parent)
-        try:
-            with temporary.open("wb") as file:
-                self.disk.write(file, data)
-                self.disk.sync(file)
-            self.disk.rename(temporary, path)
-            self.disk.sync_folder(path.parent)
-        except OSError as error:
-            # A disk that has become read-only doesn't let go of it; the lock's next holder sweeps.
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise self._refused(path, error) from error
+        with self._writing(path, within=path.parent):
+            try:
+                self._put(temporary, data)
+                self.disk.rename(temporary, path)
+                self.disk.sync_folder(path.parent)
+            except OSError:
+                # A disk that has become read-only doesn't let go of it; the lock's next holder sweeps.
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+                raise
 
     def copy(self, source: Path, path: Path, *, but: Mapping[str, bytes]) -> None:
-        """Put a copy of a folder at `path`, whole or not at all; `but` has the content of files that differ.
-
-        Raises
-        ------
-        StoreWriteError, StoreLockedError
-            As `write` does.
-        """
+        """Put a copy of a folder at `path`, whole or not at all; `but` has the files that differ."""
         temporary = self.staging / uuid.uuid4().hex
-        self._require_right(path.parent)
-        try:
+        with self._writing(path, within=path.parent):
             for folder, _, files in os.walk(source):
                 inner = Path(folder).relative_to(source)
                 self.disk.make_folder(temporary / inner)
                 for name in sorted(files):
                     content = but.get((inner / name).as_posix())
                     content = (source / inner / name).read_bytes() if content is None else content
-                    with (temporary / inner / name).open("wb") as file:
-                        self.disk.write(file, content)
-                        self.disk.sync(file)
+                    self._put(temporary / inner / name, content)
             for folder, _, _ in os.walk(temporary):  # when all names are in them
                 self.disk.sync_folder(Path(folder))
             self.disk.rename(temporary, path)
             self.disk.sync_folder(path.parent)
-        except OSError as error:
-            raise self._refused(path, error) from error
 
     def make_folder(self, path: Path) -> None:
         """Make a folder in one that is there, unless it is there itself; it is on the disk when this returns.
 
         The folders above are never made: that they are missing means that the store is gone.
-
-        Raises
-        ------
-        StoreWriteError, StoreLockedError
-            As `write` does.
         """
-        self._require_right(path)
-        # Also where it is there: another may just have made it, and not come to sync its name.
-        try:
+        with self._writing(path, within=path):
+            # Also where it is there: another may just have made it, and not come to sync its name.
             self.disk.make_folder(path)
             self.disk.sync_folder(path.parent)
-        except OSError as error:
-            raise self._refused(path, error) from error
 
     def remove(self, path: Path) -> None:
-        """Remove a folder and all in it, or a file; after a crash it is there whole or not at all.
-
-        Raises
-        ------
-        StoreWriteError, StoreLockedError
-            If the disk refuses, the writer is closed, or the lock was taken away.
-        """
+        """Remove a folder and all in it, or a file; after a crash it is there whole or not at all."""
         doomed = self.staging / uuid.uuid4().hex
-        self._require_right(path.parent)
-        try:
-            self.disk.rename(path, doomed)
-            self.disk.sync_folder(path.parent)
-            self.disk.remove_tree(doomed)
-        except FileNotFoundError:
-            self._require_lock()
-        except OSError as error:
-            raise self._refused(path, error) from error
+        with self._writing(path, within=path.parent):
+            try:
+                self.disk.rename(path, doomed)
+                self.disk.sync_folder(path.parent)
+                self.disk.remove_tree(doomed)
+            except FileNotFoundError:
+                self._require_lock()
 
-    def _require_right(self, folder: Path) -> None:
-        """Refuse to write without the lock, and where a link in the store leads elsewhere."""
+    def _put(self, path: Path, data: bytes | bytearray | memoryview) -> None:
+        with path.open("wb") as file:
+            self.disk.write(file, data)
+            self.disk.sync(file)
+
+    @contextmanager
+    def _writing(self, path: Path, *, within: Path) -> Iterator[None]:
+        """Refuse to write without the lock, and where a link in the store leads elsewhere; say what fails."""
         self._require_lock()
-        if os.path.realpath(folder) != os.fspath(folder):
+        if os.path.realpath(within) != os.fspath(within):
             raise StoreError(
-                f"{folder} leads to {os.path.realpath(folder)}: links in a store are not followed. If it is "
+                f"{within} leads to {os.path.realpath(within)}: links in a store are not followed. If it is "
                 "yours, put the files themselves there (such as with `cp -rL`)."
             )
+        try:
+            yield
+        except OSError as error:
+            raise self._refused(path, error) from error
 
     def _require_lock(self) -> None:
         if not self.staging.is_dir():

@@ -5,7 +5,7 @@ from .bucket import Bucket, is_url
 from .job_files import JOB, RECEIPTS, Job, open_jobs, sealed
 from .journal_files import JournalFiles
 from .leaders import LeaderList, frames_kept, leader_positions, led_frames, read_leaders, require_cover
-from .local import CHECKSUM_BYTES, DurableLocalStore, damaged_file, inside, naming_the_file
+from .local import DurableLocalStore, damaged_file, inside, naming_the_file
 from .objects import ObjectPath, with_consolidated
 from .packing import LOSSLESS, Misfit, Packing
 from .places import (
@@ -39,7 +39,6 @@ from .store import Store, lock_folder, medoids_path, store_path
 from .taking import StoredDistances, StoredPositions, read_distances, take
 
 __all__ = [
-    "CHECKSUM_BYTES",
     "CHUNK_PREFIX",
     "GROWTH",
     "HOLDERS",
