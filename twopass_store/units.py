@@ -135,12 +135,7 @@ def carry_out(
 ) -> int:
     """Do what is left of a step and complete it; returns how many frames or pairs that was.
 
-    Raises
-    ------
-    ConfigError
-        If the scheduler, or one of its workers, can't be used.
-    WorkerError
-        If its workers are lost.
+    Raises a `ConfigError` if the scheduler, or a worker, can't be used, and a `WorkerError` if all are lost.
     """
     done = units.total - units.left
     counted = counting(progress, units.title, total=units.total, done=done, unit=units.measure)

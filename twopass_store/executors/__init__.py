@@ -16,7 +16,6 @@ from .local import Executor, ThreadExecutor, in_order, merged
 
 __all__ = [
     "PROCESS_BYTES",
-    "Executor",
     "ThreadExecutor",
     "affordable_workers",
     "available_cpus",

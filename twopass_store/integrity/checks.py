@@ -67,13 +67,7 @@ class Journals:
         return self._loaded[stage]
 
     def plan(self, stage: str) -> Plan | None:
-        """Return a stage's plan, also where its ledger can't be read; None if there is none.
-
-        Raises
-        ------
-        CorruptChunkError
-            If it is damaged or missing.
-        """
+        """Return a stage's plan, also where its ledger can't be read; None if there is none."""
         text = self.files.read_plan(stage)
         return None if text is None else Plan.from_json(text)
 
@@ -149,13 +143,7 @@ def checks_of(journals: Journals) -> Iterator[Check]:
 
 
 def examine(journals: Journals, check: Check) -> tuple[Damage | None, int]:
-    """Check one file; returns the damage, and the bytes that were read.
-
-    Raises
-    ------
-    StoreError
-        If it may not be read.
-    """
+    """Check one file; returns the damage, and the bytes that were read."""
     kinds = {"group": _group, "plan": _plan, "ledger": _ledger, "metadata": _metadata, "chunk": _chunk}
     try:
         problem = kinds[check.kind](journals, check)

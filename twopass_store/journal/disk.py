@@ -101,15 +101,7 @@ class Writer:
         self.job = ""
 
     def write(self, path: Path, data: bytes | bytearray | memoryview) -> None:
-        """Put `data` at `path`, whole or not at all, and on the disk when this returns.
-
-        Parameters
-        ----------
-        path
-            Where the file shall stand, in a folder that is there; replaced where it exists.
-        data
-            Its content.
-        """
+        """Put `data` at `path`, whole or not at all, and on the disk when this returns."""
         temporary = self.staging / uuid.uuid4().hex
         with self._writing(path, within=path.parent):
             try:

@@ -101,14 +101,7 @@ class StageJournal:
     def begin(cls, storage: JournalStorage, plan: Plan, *, hint: str) -> Self:
         """Return the journal to go on with: that of the same plan where there is one, else a new one.
 
-        Parameters
-        ----------
-        storage
-            Where journals are kept.
-        plan
-            What the stage is going to do.
-        hint
-            How a user gets past another plan, as the end of the error's sentence.
+        `hint` tells how a user gets past another plan, and ends the error's message.
 
         Raises
         ------
@@ -164,13 +157,7 @@ class StageJournal:
     def extended(self, plan: Plan, undone: Collection[tuple[str, int]] = ()) -> NDArray[np.uint64]:
         """Return the entries that the ledger has under a plan whose arrays are longer.
 
-        Parameters
-        ----------
-        plan
-            The longer plan. Arrays whose number of chunks is the same keep their metadata's entry only where
-            they aren't listed in `undone`.
-        undone
-            Chunks (path, and index or `METADATA`) that are no longer finished.
+        `undone` lists chunks (path, and index or `METADATA`) that are no longer finished.
         """
         found = type(self)(self._storage, plan, _empty(plan.products))
         for product in plan.products:
@@ -202,14 +189,8 @@ class StageJournal:
     def batches(self, *, flush: Callable[[], list[Record]] = list) -> "Iterator[Callable[..., None]]":
         """Yield a function that takes records, and commit them in batches of a few seconds.
 
-        Parameters
-        ----------
-        flush
-            Called before each commit to write what the driver gathers itself; returns its records.
-
-        Notes
-        -----
         When the block ends, also by an error, what it was given is committed. A kill loses at most one batch.
+        `flush` writes before each commit what the driver gathers itself, and returns its records.
         """
 
         def commit(records: list[Record]) -> None:

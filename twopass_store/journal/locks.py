@@ -153,12 +153,8 @@ def kept_for(folder: Path) -> list[Kept]:
 def closing_job(folder: Path, kept: Kept) -> Iterator[Writer]:
     """Stop whoever works on a job, and give its locks back if the block ends well; yields what may write.
 
-    The files in the job's folder move with it. If the block fails, or is killed, the job is as before.
-
-    Raises
-    ------
-    StoreLockedError
-        If another process is closing it.
+    The files in the job's folder move with it. If the block fails, or is killed, the job is as before. Raises
+    a `StoreLockedError` if another process is closing it.
     """
     records: dict[Path, int] = {}
     try:
@@ -191,11 +187,6 @@ def naming_writer(folder: Path, *locks: Lock, break_lock: bool = False) -> Itera
     """Name who holds a lock in conflict if the block fails by what it finds in the store.
 
     What is missing, unfinished or different is so because that process is at work.
-
-    Raises
-    ------
-    StoreLockedError
-        In place of another `StoreError`, if there is such a process.
     """
     try:
         yield
@@ -276,13 +267,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _publish(path: Path) -> int:
-    """Make a lock's record and lock it; returns the open file.
-
-    Raises
-    ------
-    StoreLockedError
-        If another process has it.
-    """
+    """Make a lock's record and lock it, unless another process has it; returns the open file."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except FileExistsError:

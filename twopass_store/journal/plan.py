@@ -70,13 +70,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Decode what `to_json` gave.
-
-        Raises
-        ------
-        CorruptChunkError
-            If the text is damaged.
-        """
+        """Decode what `to_json` gave; raises a `CorruptChunkError` if that is damaged."""
         try:
             outer = json.loads(text)
             if _digest(outer["plan"]) != outer["digest"]:

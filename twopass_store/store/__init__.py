@@ -4,8 +4,8 @@ from .arrays import Rows, empty_group, encoded_bytes, ledger_metadata
 from .bucket import Bucket, is_url
 from .job_files import JOB, RECEIPTS, Job, open_jobs, sealed
 from .journal_files import JournalFiles
-from .leaders import LeaderList, frames_kept, leader_positions, led_frames, read_leaders, require_cover
-from .local import DurableLocalStore, damaged_file, inside, naming_the_file
+from .leaders import frames_kept, leader_positions, led_frames, read_leaders, require_cover
+from .local import damaged_file, inside, naming_the_file
 from .objects import ObjectPath, with_consolidated
 from .packing import LOSSLESS, Misfit, Packing
 from .places import (
@@ -48,10 +48,8 @@ __all__ = [
     "OF_A_CLUSTERING",
     "RECEIPTS",
     "Bucket",
-    "DurableLocalStore",
     "Job",
     "JournalFiles",
-    "LeaderList",
     "Misfit",
     "ObjectPath",
     "Packing",

@@ -114,13 +114,7 @@ class Arrays(JournalFiles):
         return inside(self.path, path)
 
     def has(self, path: str) -> bool:
-        """Tell whether a group or array is there.
-
-        Raises
-        ------
-        CorruptChunkError
-            If it isn't, though the journal has it on record.
-        """
+        """Tell whether a group or array is there; refuse the store if it isn't, though the journal has it."""
         if inside(self.path, metadata_key(path)).is_file():
             return True
         self._require_recorded(path)
@@ -218,13 +212,7 @@ class Arrays(JournalFiles):
         return self.has(path) and bool(self._array(path).attrs.get("complete", False))
 
     def read(self, path: str, rows: FrameRange | None = None) -> NDArray[Any]:
-        """Read an array, or a range of its first dimension; positions as `read_positions` does.
-
-        Raises
-        ------
-        CorruptChunkError
-            If a chunk is missing or damaged.
-        """
+        """Read an array, or a range of its first dimension; positions as `read_positions` does."""
         if path == "position":
             return self.read_positions(FrameRange(0, self.shape(path)[0]) if rows is None else rows)
         return self._stored(path, rows)
@@ -373,11 +361,6 @@ class Arrays(JournalFiles):
         """Refuse metadata of which the journal has another digest: numbers would be read as others.
 
         While metadata change, as those of an array that becomes longer do, there is no entry.
-
-        Raises
-        ------
-        CorruptChunkError
-            If they differ, or are missing.
         """
         for _ in range(5):
             recorded = self._recorded(path)

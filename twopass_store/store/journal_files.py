@@ -18,15 +18,7 @@ __all__ = ["JournalFiles"]
 
 
 class JournalFiles:
-    """The journals of a store, for reading.
-
-    Parameters
-    ----------
-    path
-        The store's folder.
-    files
-        The same as a Zarr store, if it is open already.
-    """
+    """The journals of a store, for reading."""
 
     def __init__(self, path: Path, files: DurableLocalStore | None = None) -> None:
         self.path = path
@@ -43,23 +35,14 @@ class JournalFiles:
     def journal(self, stage: str) -> StageJournal | None:
         """Return a stage's journal as it stands, None if the stage was never planned.
 
-        Raises
-        ------
-        CorruptChunkError
-            If plan or ledger are damaged, or missing though arrays of the stage are there.
+        Raises a `CorruptChunkError` if plan or ledger are damaged, or missing though there are arrays.
         """
         journal = StageJournal.load(self, stage)
         self._require(stage)
         return journal
 
     def require_journals(self) -> None:
-        """Refuse a store that holds arrays of stages whose plans or ledgers were lost.
-
-        Raises
-        ------
-        CorruptChunkError
-            If there is such a stage.
-        """
+        """Refuse a store that holds arrays of stages whose plans or ledgers were lost."""
         for stage in sorted(stages_with_arrays(self.path)):
             self._require(stage)
 
@@ -90,13 +73,7 @@ class JournalFiles:
             raise self._damaged(stage, error) from error
 
     def read_ledger(self, stage: str) -> NDArray[np.uint64] | None:
-        """Return a ledger's entries, None if none was written yet.
-
-        Raises
-        ------
-        CorruptChunkError
-            If it is damaged.
-        """
+        """Return a ledger's entries, None if none was written yet."""
         if not self._has_ledger(stage):
             return None
         try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,18 +35,9 @@ class DurableLocalStore(LocalStore):
     as fill. Here a missing chunk is an error, since every chunk of ours is written, also one that is all
     fill; and so are metadata that differ from the schema.
 
-    Parameters
-    ----------
-    root
-        The folder.
-    read_only
-        Whether writes are refused.
-    writer
-        What writes, from the lock; needed for writing.
-    absent_is_fill
-        Read a missing chunk as fill, as zarr does: for arrays that are still being written.
-    known_only
-        List only arrays of the format; others that a user keeps in the store may need codecs of their own.
+    With `absent_is_fill` a missing chunk is read as zarr does it: for arrays that are still being written.
+    With `known_only` only arrays of the format are listed; others that a user keeps in the store may need
+    codecs of their own. Whoever writes gives the `writer` of the lock.
     """
 
     def __init__(
@@ -66,7 +56,6 @@ class DurableLocalStore(LocalStore):
         self._stamps: dict[str, tuple[int, int] | None] = {}
         self._sharded: set[str] = set()
         self._digests: dict[str, int] = {}
-        self._digests_lock = threading.Lock()
         self._replaced: set[str] = set()
 
     async def _open(self, **options: Any) -> None:
@@ -94,19 +83,10 @@ class DurableLocalStore(LocalStore):
 
     def take_digest(self, key: str) -> int:
         """Return the digest of what was last written under a key, and forget it."""
-        with self._digests_lock:
-            return self._digests.pop(key)
+        return self._digests.pop(key)
 
     def read_metadata(self, path: str) -> bytes:
-        """Return the metadata of a group or array.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there are none.
-        CorruptChunkError
-            If they differ from the schema.
-        """
+        """Return the metadata of a group or array; raises `FileNotFoundError` if there are none."""
         key = metadata_key(path)
         file = inside(self.root, key)
         if not file.is_file():
@@ -206,8 +186,7 @@ class DurableLocalStore(LocalStore):
             # Only the metadata of a group or array begin its folder; if chunks miss theirs, it was lost.
             self.writer.make_folder(path.parent)
         self.writer.write(path, data)
-        with self._digests_lock:
-            self._digests[key] = digest(data)
+        self._digests[key] = digest(data)
 
     def _checked(self, key: str, value: Buffer | None, *, is_whole: bool) -> Buffer | None:
         path, _, name = key.rpartition("/")
@@ -244,19 +223,9 @@ class DurableLocalStore(LocalStore):
 
 
 def inside(root: Path, key: str) -> Path:
-    """Return where a group, an array or a file of a store lies.
+    """Return where a group, an array or a file of a store lies, by its path within.
 
-    Parameters
-    ----------
-    root
-        The store's folder.
-    key
-        Path within it, without a leading slash; empty for the folder itself.
-
-    Raises
-    ------
-    StoreError
-        If it leads elsewhere, such as through a symbolic link.
+    Raises a `StoreError` if it leads elsewhere, such as through a symbolic link.
     """
     path = root / key
     place = os.fspath(root)

@@ -15,41 +15,21 @@ _BLOCK = 1 << 15
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """The first coordinate that a packing can't hold.
-
-    Attributes
-    ----------
-    frame, atom, axis
-        Its place in the positions that were to be packed.
-    value
-        The coordinate, nm.
-    is_too_large
-        Whether it lies beyond the range of the type; otherwise off the grid.
-    """
+    """The first coordinate that a packing can't hold, and its place in the positions."""
 
     frame: int
     atom: int
     axis: int
-    value: float
-    is_too_large: bool
+    value: float  # nm
+    is_too_large: bool  # beyond the range of the type; otherwise off the grid
 
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """How positions are stored.
+    """How positions are stored: each must come back bit for bit, unless it `rounds` to the nearest step."""
 
-    Attributes
-    ----------
-    dtype
-        ``float32``, ``int16`` or ``int32``.
-    scale
-        What one step of the integers is, nm, as a number of float32; None for ``float32``.
-    rounds
-        Whether coordinates are moved to the nearest step. Otherwise each must come back bit for bit.
-    """
-
-    dtype: str
-    scale: float | None = None
+    dtype: str  # float32, int16 or int32
+    scale: float | None = None  # one step of the integers, nm, as a number of float32; None for float32
     rounds: bool = False
 
     @classmethod
@@ -107,19 +87,7 @@ class Packing:
         return packed
 
     def unpack(self, stored: NDArray[Any], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """Turn what is stored into positions.
-
-        Parameters
-        ----------
-        stored
-            As `pack` returned it, or a part of it; in any order in memory.
-        out
-            Where to put them; an array of the same shape.
-
-        Returns
-        -------
-        Positions, nm, C-contiguous unless `out` isn't.
-        """
+        """Turn what is stored, or a part of it, into positions, nm; put into `out` if given."""
         if out is None:
             out = np.empty(stored.shape, np.float32)
         if self.scale is None:

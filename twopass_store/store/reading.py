@@ -26,19 +26,8 @@ Result = TypeVar("Result")
 def at_one_state(path: Path, read: Callable[[], Result], *, name: str | None = None) -> Result:
     """Return what a reader makes of a store, read again if a writer changed a plan meanwhile.
 
-    Parameters
-    ----------
-    path
-        The store.
-    read
-        The reader.
-    name
-        The clustering that it reads; any of them if None.
-
-    Raises
-    ------
-    StageIncompleteError
-        If the store is changed again and again.
+    `name` is the clustering that it reads; any of them if None. Raises a `StageIncompleteError` if the store
+    is changed again and again.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     for _ in range(ATTEMPTS):
@@ -63,10 +52,7 @@ def at_one_state(path: Path, read: Callable[[], Result], *, name: str | None = N
 def naming_restart(path: Path, name: str | None) -> Iterator[None]:
     """Say that a clustering, or any if None, is being made anew if the block fails by what it finds.
 
-    Raises
-    ------
-    StageIncompleteError
-        In place of another `StoreError`, if it is: what is being removed looks like damage.
+    What is being removed looks like damage.
     """
     try:
         yield

@@ -60,10 +60,7 @@ class Stage(ABC, Generic[Result]):
     def plan(self, store: Store) -> Sequence[Step]:
         """Plan the steps, in their order; called before the lock is taken, and once more under it.
 
-        Raises
-        ------
-        StageIncompleteError
-            If what the stage builds on has not finished.
+        Raises a `StageIncompleteError` if what the stage builds on has not finished.
         """
 
     def prepare(self, store: Store) -> None:
@@ -85,21 +82,9 @@ def run_stage(
 ) -> Result | None:
     """Run a stage, or go on with it; returns what its work returns, None if all was done already.
 
-    Parameters
-    ----------
-    path
-        The store.
-    stage
-        What to do.
-    restart
-        Discard the steps with all that was made from them, and do them again. Of shared steps only those with
-        other parameters, or whose journal is damaged, are discarded.
-    break_lock
-        Take the lock from a process that may still be running.
-    progress
-        Progress reporter.
-    plan_job
-        Called instead of the stage's `work`, to plan a job.
+    A `restart` discards the steps with all that was made from them, and does them again. Of shared steps it
+    discards only those with other parameters, or whose journal is damaged. `plan_job` is called instead of
+    the stage's `work`, to plan a job.
 
     Raises
     ------
@@ -176,17 +161,10 @@ def present_journal(store: Store, stage: str, *, restart: bool) -> StageJournal 
 
 
 def discard(store: Store, *stages: str) -> None:
-    """Discard stages with all that they made.
+    """Discard stages, dependent ones first, with all that they made.
 
     Arrays go before their plans, since arrays without a plan are damage; before that, nothing counts as
     finished any more. So a kill at any moment leaves stages that were begun.
-
-    Parameters
-    ----------
-    store
-        Open for writing.
-    stages
-        Names of journals, dependent ones first.
     """
     for stage in stages:
         journal = present_journal(store, stage, restart=True)

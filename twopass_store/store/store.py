@@ -118,17 +118,7 @@ class Store(Arrays):
 
     @classmethod
     def create(cls, path: Path, attrs: Mapping[str, Any], *, writer: Writer) -> Self:
-        """Make an empty store.
-
-        Parameters
-        ----------
-        path
-            Its folder; its parent must exist.
-        attrs
-            Attributes of the root beside ``twopass_format``, as JSON values.
-        writer
-            What writes, from the lock.
-        """
+        """Make an empty store; `attrs` are those of the root beside ``twopass_format``, as JSON values."""
         files = DurableLocalStore(path, writer=writer)
         writer.make_folder(path)
         zarr.create_group(files, zarr_format=3, attributes={"twopass_format": FORMAT_VERSION, **attrs})
@@ -136,16 +126,9 @@ class Store(Arrays):
 
     @classmethod
     def open(cls, path: Path, *, writer: Writer | None = None, mends: bool = False) -> Self:
-        """Open a store, for reading unless a writer is given.
+        """Open a store, for reading unless the lock's writer is given.
 
-        Parameters
-        ----------
-        path
-            Its folder.
-        writer
-            What writes, from the lock.
-        mends
-            Whether journals may be missing, and arrays be of different lengths: for whoever mends that.
+        Journals may be missing, and arrays be of different lengths, for whoever `mends` that.
 
         Raises
         ------
@@ -251,12 +234,7 @@ class Store(Arrays):
     ) -> Iterator[StageJournal]:
         """Begin or go on with a stage's plan; when the block ends well, mark its products complete.
 
-        Parameters
-        ----------
-        plan, hint
-            As for `StageJournal.begin`.
-        attrs
-            Attributes of the group that the stage makes, if it makes one.
+        `attrs` are those of the group that the stage makes, if it makes one.
         """
         journal = self.begin(plan, hint=hint, attrs=attrs)
         yield journal
