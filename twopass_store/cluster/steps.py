@@ -19,7 +19,7 @@ from ..partition import FrameRange, chunk_range, n_pairs
 from ..progress import Progress
 from ..rmsd import NearFrames
 from ..schema import CLUSTERING, FAITHFULNESS, SUBSET
-from ..store import Rows, Step, Store, StoredPositions, discard, is_complete, provenance, read_distances
+from ..store import Rows, Step, Store, StoredRows, discard, is_complete, provenance, read_distances
 from ..units import Units, carry_out
 from .choice import choose, noise_warning, warning
 from .judge import scan_tree
@@ -157,7 +157,7 @@ def _write(
         "subset_label": found.labels,
         "leader_frame": leader_frame,
         "leader_label": leaders.label,
-        "leader_position": StoredPositions(store, leader_frame),
+        "leader_position": StoredRows(store, "position", leader_frame),
         "medoid_frame": plan.subset_frame[found.medoids],
         **more,
     }

@@ -10,7 +10,7 @@ from ..errors import ConfigError, StageIncompleteError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..linkage import choose_leaders, choose_medoids
 from ..report import Runs, finished_assign, frame_chunks
-from ..store import Store, StoredDistances, read_distances, read_leaders, take
+from ..store import Store, StoredRows, read_distances, read_leaders, take
 
 __all__ = ["Chosen", "choose_structures", "shares"]
 
@@ -52,7 +52,7 @@ def choose_structures(store: Store, name: str, config: StructuresConfig, runs: R
     of_frame = np.full(len(label), -1)
     of_frame[label > 0] = part.reshape(-1) + 1
     if per_cluster == 1:
-        index = choose_medoids(StoredDistances(store, f"{subset}/rmsd"), of_frame)
+        index = choose_medoids(StoredRows(store, f"{subset}/rmsd"), of_frame)
         of_part = np.arange(len(index), dtype=np.int32)
     else:
         n_pairs = store.shape(f"{subset}/rmsd")[0]

@@ -20,6 +20,7 @@ from ..store import (
     group_of,
     inside,
     metadata_key,
+    naming_the_file,
     spec_at,
 )
 from .damage import Damage
@@ -145,13 +146,9 @@ def checks_of(journals: Journals) -> Iterator[Check]:
 def examine(journals: Journals, check: Check) -> tuple[Damage | None, int]:
     """Check one file; returns the damage, and the bytes that were read."""
     kinds = {"group": _group, "plan": _plan, "ledger": _ledger, "metadata": _metadata, "chunk": _chunk}
-    try:
+    with naming_the_file(journals.root / check.file):
         problem = kinds[check.kind](journals, check)
         size = _size(journals.root, check)
-    except PermissionError as error:
-        raise StoreError(
-            f"Cannot read {journals.root / check.file}: {error.strerror}. Mend its permissions."
-        ) from error
     return (_damage(journals, check, problem) if problem else None), size
 
 

@@ -99,11 +99,11 @@ def _verified(root: Path, workers: int | None, progress: Progress, *, rechecks: 
                 found[check] = damage
     found = _again(root, found, rechecks)
     lost = {damage.stage for damage in found.values() if damage.kind == "ledger"}
-    order = {check: place for place, check in enumerate(checks_of(journals)) if check in found}
     at_last, is_published = Journals(root), isinstance(root, ObjectPath)
     listed = [
         replace(found[check], mend=PUBLISHED_MEND if is_published else mend_of(at_last, found[check]).text)
-        for check in sorted(found, key=lambda check: order.get(check, -1))
+        for check in checks_of(journals)  # in their order
+        if check in found
     ]
     return Verification(
         path=str(root),

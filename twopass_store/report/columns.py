@@ -11,7 +11,7 @@ from ..errors import StageIncompleteError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..journal import StageJournal
 from ..partition import PAIR_CHUNK
-from ..store import Store, StoredDistances, read_leaders, require_clustering, require_cover, take
+from ..store import Store, StoredRows, read_leaders, require_clustering, require_cover, take
 from .bootstrap import N_RESAMPLES, share_errors
 from .frames import FrameTotals, walk_frames
 from .quantiles import LENGTH_EDGES, SHARE_EDGES
@@ -144,7 +144,7 @@ class Clusters:
         pairs: Any = dict.fromkeys(("nearest", "pair_mean", "pair_sd", "nearest_rmsd"), ())
         if self.distances is not None:
             medoids = np.searchsorted(self.subset_frame, self.store.read(f"{self.group}/medoid_frame"))
-            distances = StoredDistances(self.store, self.distances)
+            distances = StoredRows(self.store, self.distances)
             pairs = subset_distances(distances, self.subset_label, medoids)
         for name, found, unknown, units, meaning in (
             ("pair_rmsd_mean_nm", "pair_mean", np.nan, "nm", "mean RMSD of all pairs of its subset frames"),

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..executors import PROCESS_BYTES, memory_budget, require_within
 from ..linkage import adjusted_rand
 from ..partition import PAIR_CHUNK, n_pairs
-from ..store import StoredDistances, require_clustering
+from ..store import StoredRows, require_clustering
 from .columns import Clusters, Variables, described
 
 __all__ = ["first_pass_at_strides"]
@@ -44,7 +44,7 @@ def first_pass_at_strides(clusters: Clusters) -> Variables:
     needed += PROCESS_BYTES + 12 * PAIR_CHUNK + 32 * n_subset
     budget = memory_budget(clusters.config.memory)
     require_within(budget, needed, stage="summary --convergence", mend="Or leave out --convergence.")
-    condensed = StoredDistances(clusters.store, clusters.distances)
+    condensed = StoredRows(clusters.store, clusters.distances)
     strides, sizes, n_clusters, rand, shares = [], [], [], [], []
     for factor in FACTORS:
         first = labels[::factor]

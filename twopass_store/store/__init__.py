@@ -36,7 +36,7 @@ from .stage import (
     run_stage,
 )
 from .store import Store, lock_folder, medoids_path, store_path
-from .taking import StoredDistances, StoredPositions, read_distances, take
+from .taking import StoredRows, read_distances, take
 
 __all__ = [
     "CHUNK_PREFIX",
@@ -58,8 +58,7 @@ __all__ = [
     "Stage",
     "Step",
     "Store",
-    "StoredDistances",
-    "StoredPositions",
+    "StoredRows",
     "at_one_state",
     "chosen_clustering",
     "chunk_name",

@@ -191,8 +191,10 @@ def _lazy(dtype: Any, shape: tuple[int, ...], read: Callable[[NDArray[np.int64]]
 def _require_recorded_chunks(opened: Store, stage: str, paths: list[str]) -> None:
     """Refuse chunks that were lost: what is absent is read as not labelled yet."""
     journal = opened.journal(stage)
-    for path in paths if journal is not None else ():
-        for chunk in np.flatnonzero(journal.done(path)) if journal is not None else ():
+    if journal is None:
+        return
+    for path in paths:
+        for chunk in np.flatnonzero(journal.done(path)):
             if not opened.has_chunk(path, int(chunk)):
                 raise missing_chunk(opened.at(path) / chunk_name(int(chunk), 1))
 

@@ -27,7 +27,7 @@ from ..journal import Plan, StageJournal, Writer, clear_dead
 from ..schema import FORMAT_VERSION, LEDGER, ArraySpec
 from .arrays import Arrays, Rows, array_options
 from .bucket import is_url
-from .local import DurableLocalStore, inside
+from .local import DurableLocalStore, inside, naming_the_file
 from .objects import ObjectPath
 from .places import METADATA_FILE, group_of, metadata_key
 from .published import files_at
@@ -103,13 +103,11 @@ class Store(Arrays):
         StoreExistsError
             If something else is there.
         """
-        try:
+        with naming_the_file(path):
             if (path / METADATA_FILE).is_file():
                 return True
             # An empty folder may be what a kill left in the first instant.
             is_taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
-        except OSError as error:
-            raise _unreadable(path, error) from error
         if is_taken:
             raise StoreExistsError(
                 f"{path} exists and is no twopass store. Choose another path, or remove it yourself."
@@ -143,10 +141,8 @@ class Store(Arrays):
         """
         if writer is None:
             clear_dead(lock_folder(path))
-        try:
+        with naming_the_file(path):
             exists, has_metadata = path.exists(), (path / METADATA_FILE).is_file()
-        except OSError as error:
-            raise _unreadable(path, error) from error
         if not exists:
             raise StoreNotFoundError(f"There is no store at {path}. Make one with `twopass ingest {path} …`.")
         if not has_metadata:
@@ -278,24 +274,20 @@ class Store(Arrays):
         journal.commit(records)
 
 
-def _unreadable(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"Cannot look at {path}: {error.strerror}. Mend its permissions.")
-
-
 def _require_format(path: Path) -> None:
     """Refuse another format before anything else is understood, and what is no store of ours."""
+    file = inside(path, METADATA_FILE)
+    with naming_the_file(file):
+        data = file.read_bytes()
     try:
-        found = json.loads(inside(path, METADATA_FILE).read_text())["attributes"]["twopass_format"]
-    except PermissionError as error:
-        raise _unreadable(path, error) from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        limit = limit_of_the_machine(error)
-        if limit is None and (path / "journal").is_dir():
+        found = json.loads(data)["attributes"]["twopass_format"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if (path / "journal").is_dir():
             raise CorruptChunkError(
                 f"{path / METADATA_FILE} is damaged ({error!r}). `twopass verify {path}` tells what else is; "
                 "`twopass repair` mends what can be."
             ) from error
-        raise limit or StoreNotFoundError(
+        raise StoreNotFoundError(
             f"{path} is no twopass store: its zarr.json can't be read as one ({error!r})."
         ) from error
     if found != FORMAT_VERSION:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..partition import FrameRange, chunk_range, n_chunks
 from .store import Store
 
-__all__ = ["StoredDistances", "StoredPositions", "read_distances", "take"]
+__all__ = ["StoredRows", "read_distances", "take"]
 
 
 def take(
@@ -34,38 +34,26 @@ def take(
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPositions:
-    """Positions of all atoms of some frames, read by slicing: of many leaders they may be large."""
-
-    store: Store
-    frames: NDArray[np.int64]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """``(n_frames, n_atoms, 3)``."""
-        return (len(self.frames), *self.store.shape("position")[1:])
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
-        return take(self.store, "position", self.frames[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDistances:
-    """Condensed distances in the store, read by slicing."""
+class StoredRows:
+    """An array in the store, or some rows of it, read by slicing: it may be large."""
 
     store: Store
     path: str
+    rows: NDArray[np.int64] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``(n_pairs,)``."""
-        return self.store.shape(self.path)
+        """Its shape."""
+        whole = self.store.shape(self.path)
+        return whole if self.rows is None else (len(self.rows), *whole[1:])
 
-    def __getitem__(self, pairs: slice) -> NDArray[np.float32]:
-        start, stop, _ = pairs.indices(self.shape[0])
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> NDArray[Any]:
+        if self.rows is not None:
+            return take(self.store, self.path, self.rows[part])
+        start, stop, _ = part.indices(len(self))
         return self.store.read(self.path, FrameRange(start, stop))
 
 
