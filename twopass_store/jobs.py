@@ -31,7 +31,7 @@ from .store import (
     RECEIPTS,
     Job,
     Store,
-    chunk_name,
+    chunk_key,
     identity,
     lock_folder,
     open_jobs,
@@ -389,6 +389,5 @@ def _records(store: Store, files: Sequence[Mapping[str, Any]]) -> list[Record]:
     for path, columns in (part for file in files for part in file["records"].items()):
         for chunk, said in zip(*columns, strict=True):
             if found.setdefault((path, chunk), said) != said:
-                place = store.at(path) / chunk_name(chunk, len(store.shape(path)))
-                found[path, chunk] = digest(place.read_bytes())
+                found[path, chunk] = digest(store.at(chunk_key(path, chunk)).read_bytes())
     return [Record(path, chunk, said) for (path, chunk), said in found.items()]

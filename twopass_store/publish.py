@@ -22,7 +22,7 @@ from .store import (
     ObjectPath,
     Store,
     at_one_state,
-    chunk_name,
+    chunk_key,
     damaged_file,
     group_of,
     is_url,
@@ -165,13 +165,11 @@ def _files(opened: Store, unfinished: list[str]) -> Iterator[tuple[str, int]]:
             continue
         for group in {group_of(stage), f"journal/{stage}", f"journal/{stage}/ledger"} - {None, ""}:
             yield metadata_key(str(group)), ABSENT
-        yield f"journal/{stage}/ledger/{chunk_name(0, 1)}", ABSENT
+        yield chunk_key(f"journal/{stage}/ledger", 0), ABSENT
         for product in journal.plan.products:
-            spec = spec_at(product.path)
             yield metadata_key(product.path), journal.digest_of(product.path, METADATA)
             for chunk in range(product.n_chunks):
-                name = chunk_name(chunk, len(spec.dims) if spec else 1)
-                yield f"{product.path}/{name}", journal.digest_of(product.path, chunk)
+                yield chunk_key(product.path, chunk), journal.digest_of(product.path, chunk)
 
 
 @dataclass(slots=True)

@@ -23,8 +23,7 @@ def frames_of(store: Store, file: int, covered: int) -> tuple[FrameRange, int]:
 def frames_left(store: Store, journal: StageJournal) -> dict[int, int]:
     """Count the frames left of a second pass by file of the per-frame arrays."""
     covered = covered_before(store, journal)
-    done = np.logical_and.reduce([journal.done(product.path) for product in journal.plan.products])
-    left = {file: frames_of(store, file, covered) for file in np.flatnonzero(~done).tolist()}
+    left = {file: frames_of(store, file, covered) for file in np.flatnonzero(~journal.units_done()).tolist()}
     return {file: frames.stop - first for file, (frames, first) in left.items()}
 
 

@@ -73,10 +73,9 @@ def _longer(
 ) -> Plan:
     """Return the plan of a stage along ``frame`` for more frames."""
     plan, n_files = journal.plan, n_chunks(n_frames, per_file)
-    done = np.logical_and.reduce([journal.done(product.path) for product in plan.products])
     # Frames at the beginning that have a label, so that the chunk at the edge isn't begun anew. Of an
     # unfinished stage, the edge that an append before this one left.
-    covered = n_before if done.all() else int(plan.request.get("covered", 0))
+    covered = n_before if journal.units_done().all() else int(plan.request.get("covered", 0))
     request = {**plan.request, "covered": covered}
     if "cover_nm" in plan.parameters:
         request["appended"] = [*plan.request.get("appended", []), n_before]

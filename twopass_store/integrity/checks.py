@@ -15,7 +15,7 @@ from ..store import (
     HOLDERS,
     JournalFiles,
     Store,
-    chunk_name,
+    chunk_key,
     files_at,
     group_of,
     inside,
@@ -115,10 +115,7 @@ class Check:
     @property
     def file(self) -> str:
         """Path of the file in the store."""
-        if self.chunk == METADATA:
-            return metadata_key(self.path)
-        spec = spec_at(self.path)
-        return f"{self.path}/{chunk_name(self.chunk, len(spec.dims) if spec else 1)}"
+        return metadata_key(self.path) if self.chunk == METADATA else chunk_key(self.path, self.chunk)
 
 
 def checks_of(journals: Journals) -> Iterator[Check]:
@@ -186,7 +183,7 @@ def _ledger(journals: Journals, check: Check) -> str:
         return ""
     if check.file in journals.files.lost(check.stage):
         return "missing"
-    ledger = inside(journals.root, f"{check.path}/{chunk_name(0, 1)}")
+    ledger = inside(journals.root, chunk_key(check.path, 0))
     if not ledger.is_file():
         return ""  # not written yet
     problem = _parsed(journals, check)

@@ -136,6 +136,11 @@ class StageJournal:
         recorded: NDArray[np.bool_] = self._entries[start : start + self._product[path].n_chunks] != ABSENT
         return recorded
 
+    def units_done(self) -> NDArray[np.bool_]:
+        """Tell for each unit, one chunk of every product, whether all of it is recorded."""
+        done: NDArray[np.bool_] = np.logical_and.reduce([self.done(path) for path in self._product])
+        return done
+
     def digest_of(self, path: str, chunk: int) -> int:
         """Return the recorded digest of a chunk (or of `METADATA`), `ABSENT` where there is none."""
         return int(self._entries[self._index(path, chunk)])

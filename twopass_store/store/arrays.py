@@ -26,7 +26,7 @@ from .codecs import codec_of, codecs
 from .journal_files import JournalFiles
 from .local import DurableLocalStore, gone, inside
 from .packing import Packing
-from .places import METADATA_FILE, chunk_name, group_of, metadata_key, spec_at, stages_of
+from .places import METADATA_FILE, chunk_key, group_of, metadata_key, spec_at, stages_of
 
 __all__ = ["Arrays", "Rows", "array_options", "empty_group", "encoded_bytes", "ledger_metadata"]
 
@@ -110,7 +110,7 @@ class Arrays(JournalFiles):
         self._journals: dict[str, StageJournal | None] = {}
 
     def at(self, path: str) -> Path:
-        """Return the folder of a group or array."""
+        """Return the folder of a group or array, or a file in it."""
         return inside(self.path, path)
 
     def has(self, path: str) -> bool:
@@ -267,7 +267,7 @@ class Arrays(JournalFiles):
             stored = np.empty(array.chunks, array.dtype)
             setattr(self._buffers, path, stored)
         with self._reading(path, f", chunk {chunk}"):
-            data = self._files.read_chunk(f"{path}/{chunk_name(file, array.ndim)}", place, per_file)
+            data = self._files.read_chunk(chunk_key(path, file), place, per_file)
             # The header of blosc says how much is written to the buffer.
             if len(data) < 16 or int.from_bytes(data[4:8], "little") != stored.nbytes:
                 raise ValueError("its header promises another size")
@@ -299,7 +299,7 @@ class Arrays(JournalFiles):
         Where the array has shards, what is meant is a shard.
         """
         array = self._array(path)
-        start, key = chunk * self.unit_length(path), f"{path}/{chunk_name(chunk, array.ndim)}"
+        start, key = chunk * self.unit_length(path), chunk_key(path, chunk)
         with self._files.replacing(key):
             array[start : start + len(data)] = data
         return Record(path, chunk, self._files.take_digest(key))
@@ -328,8 +328,7 @@ class Arrays(JournalFiles):
 
     def has_chunk(self, path: str, chunk: int) -> bool:
         """Tell whether the file of a chunk (or shard) is there."""
-        spec = spec_at(path)
-        return spec is not None and inside(self.path, f"{path}/{chunk_name(chunk, len(spec.dims))}").is_file()
+        return self.at(chunk_key(path, chunk)).is_file()
 
     def remove(self, path: str) -> None:
         """Remove a group or array and all in it, at one stroke, or a file."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import CorruptChunkError, StoreError, TwopassError, limit_of_the_machine
 from ..journal import StageJournal
 from .local import DurableLocalStore, inside
-from .places import arrays_of, chunk_name, metadata_key, stages_with_arrays
+from .places import arrays_of, chunk_key, metadata_key, stages_with_arrays
 from .published import files_at
 from .reading import GROWTH
 
@@ -51,7 +51,7 @@ class JournalFiles:
         plan = metadata_key(f"journal/{stage}")
         ledger = f"journal/{stage}/ledger"
         is_growing = inside(self.path, f"journal/{GROWTH}").is_dir()
-        files = [plan, *([] if is_growing else [metadata_key(ledger), f"{ledger}/{chunk_name(0, 1)}"])]
+        files = [plan, *([] if is_growing else [metadata_key(ledger), chunk_key(ledger, 0)])]
         missing = [file for file in files if not inside(self.path, file).is_file()]
         # Plan and ledger are written before the first array, and removed after the last.
         return missing if missing and self._has_arrays(stage) else []
@@ -96,7 +96,7 @@ class JournalFiles:
         return any(inside(self.path, path).is_dir() for path in arrays_of(stage))
 
     def _has_ledger(self, stage: str) -> bool:
-        return inside(self.path, f"journal/{stage}/ledger/{chunk_name(0, 1)}").is_file()
+        return inside(self.path, chunk_key(f"journal/{stage}/ledger", 0)).is_file()
 
     def _damaged(self, stage: str, problem: object) -> TwopassError:
         return CorruptChunkError(

@@ -95,8 +95,7 @@ def _frames_done(store: Store, stage: str) -> int:
         return 0
     plan = journal.plan
     covered = int(plan.parameters["n_frames"] if journal.complete else plan.request.get("covered", 0))
-    done = np.logical_and.reduce([journal.done(product.path) for product in plan.products])
-    lost = np.flatnonzero(~done[: covered // store.frames_per_file])
+    lost = np.flatnonzero(~journal.units_done()[: covered // store.frames_per_file])
     return int(lost[0]) * store.frames_per_file if len(lost) else frames_kept(store, plan, covered)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from ..errors import StoreError, StoreNotFoundError
 from .bucket import ADDRESS, Bucket
-from .places import METADATA_FILE, chunk_name
+from .places import METADATA_FILE, chunk_key
 
 __all__ = ["ObjectPath", "with_consolidated"]
 
@@ -140,8 +140,8 @@ class Published:
                 )
             self.files = {METADATA_FILE: self.files[METADATA_FILE]}
             self.files |= self._fetched(key for key in keys if key.endswith(f"/{METADATA_FILE}"))
-        ledgers = (key for key in self.files if key.endswith(f"/ledger/{METADATA_FILE}"))
-        self.files |= self._fetched(key.replace(METADATA_FILE, chunk_name(0, 1)) for key in ledgers)
+        nodes = (key.removesuffix(f"/{METADATA_FILE}") for key in self.files)
+        self.files |= self._fetched(chunk_key(node, 0) for node in nodes if node.endswith("/ledger"))
 
     def _fetched(self, keys: Iterable[str]) -> dict[str, bytes]:
         def fetched(key: str) -> tuple[str, bytes]:

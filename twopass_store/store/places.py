@@ -26,7 +26,7 @@ __all__ = [
     "METADATA_FILE",
     "OF_A_CLUSTERING",
     "arrays_of",
-    "chunk_name",
+    "chunk_key",
     "clustering_stages",
     "group_of",
     "metadata_key",
@@ -64,9 +64,10 @@ def metadata_key(path: str) -> str:
     return f"{path}/{METADATA_FILE}" if path else METADATA_FILE
 
 
-def chunk_name(chunk: int, n_dims: int) -> str:
-    """Return the file name of a chunk, or shard: arrays are cut along their first dimension only."""
-    return f"{CHUNK_PREFIX}{chunk}{'.0' * (n_dims - 1)}"
+def chunk_key(path: str, chunk: int) -> str:
+    """Return the key of a chunk, or shard, of an array: they are cut along their first dimension only."""
+    spec = spec_at(path)
+    return f"{path}/{CHUNK_PREFIX}{chunk}{'.0' * (len(spec.dims) - 1 if spec else 0)}"
 
 
 def spec_at(path: str) -> ArraySpec | None:

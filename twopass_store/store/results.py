@@ -15,7 +15,7 @@ from ..journal import Plan
 from ..schema import ASSIGNMENT, CLUSTERING, FAITHFULNESS, INGESTED, MARGIN, METRIC, OUTSIDE, SUBSET
 from .leaders import LeaderList, leader_positions, read_leaders, require_cover
 from .local import DurableLocalStore, missing_chunk
-from .places import chunk_name
+from .places import chunk_key
 from .published import files_at
 from .reading import GROWTH, at_one_state, require_no_restart
 from .stage import require_clustering
@@ -196,7 +196,7 @@ def _require_recorded_chunks(opened: Store, stage: str, paths: list[str]) -> Non
     for path in paths:
         for chunk in np.flatnonzero(journal.done(path)):
             if not opened.has_chunk(path, int(chunk)):
-                raise missing_chunk(opened.at(path) / chunk_name(int(chunk), 1))
+                raise missing_chunk(opened.path / chunk_key(path, int(chunk)))
 
 
 def _group(opened: Store, files: DurableLocalStore, path: str, names: list[str]) -> "xr.Dataset":
