@@ -136,11 +136,13 @@ def _copied(opened: Store, bucket: Bucket, progress: Progress) -> Callable[[], P
             progress.advance(size)
         left = sorted(copy.there.keys() - recorded.keys())
         for key in left:
-            copy.remove(key)
+            copy.withdraw()
+            bucket.remove(key)
     metadata = {key: opened.at(key).read_bytes() for key in recorded if key.endswith(METADATA_FILE)}
 
     def finish() -> PublishResult:
-        copy.put_root(with_consolidated(metadata))
+        root = with_consolidated(metadata)
+        copy.bring(METADATA_FILE, root, _Sums.of([root]))
         return PublishResult(
             url=bucket.url,
             n_files=len(recorded),
@@ -208,37 +210,27 @@ class _Copy:
             sums = _Sums.of(iter(lambda: file.read(BLOCK_BYTES), b""))
         if recorded not in (ABSENT, sums.digest):
             raise damaged_file(path, "it isn't as it was recorded")
-        if key != METADATA_FILE and not self._is_there(key, sums):
-            self._withdraw()
-            self._put(key, path, sums)
+        if key != METADATA_FILE:  # which makes all of it a store
+            self.bring(key, path, sums)
         return sums.size
 
-    def remove(self, key: str) -> None:
-        """Remove what is no part of the store any more."""
-        self._withdraw()
-        self.bucket.remove(key)
-
-    def put_root(self, data: bytes) -> None:
-        """Copy the root's metadata, which make all of it a store."""
-        sums = _Sums.of([data])
-        if not self._is_there(METADATA_FILE, sums):
-            self._put(METADATA_FILE, data, sums)
-
-    def _withdraw(self) -> None:
+    def withdraw(self) -> None:
         """Take the root's metadata away before anything changes, so that nobody opens half a store."""
         with self._lock:
             if self.there.pop(METADATA_FILE, None):
                 self.bucket.remove(METADATA_FILE)
 
-    def _is_there(self, key: str, sums: "_Sums") -> bool:
-        size, version = self.there.get(key, (-1, ""))
-        return size == sums.size and self._is_same(key, sums, version)
-
     def _is_same(self, key: str, sums: "_Sums", version: str) -> bool:
         # S3's version is the MD5 of what it holds; other services' is not, nor that of an encrypted object.
         return version.strip('"') == sums.md5 or _Sums.of(self.bucket.blocks(key)) == sums
 
-    def _put(self, key: str, content: bytes | Path, sums: "_Sums") -> None:
+    def bring(self, key: str, content: bytes | Path, sums: "_Sums") -> None:
+        """Copy what isn't there yet, and see that it arrives as it was sent."""
+        size, version = self.there.get(key, (-1, ""))
+        if size == sums.size and self._is_same(key, sums, version):
+            return
+        if key != METADATA_FILE:
+            self.withdraw()
         for _ in range(ATTEMPTS):
             version = self.bucket.write(key, content, in_parts=sums.size > MULTIPART_BYTES)
             if self._is_same(key, sums, version):

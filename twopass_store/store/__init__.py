@@ -16,6 +16,7 @@ from .places import (
     chunk_key,
     clustering_stages,
     group_of,
+    lock_folder,
     metadata_key,
     spec_at,
 )
@@ -35,7 +36,7 @@ from .stage import (
     require_ingest,
     run_stage,
 )
-from .store import Store, lock_folder, medoids_path, store_path
+from .store import Store, medoids_path, store_path
 from .taking import StoredRows, read_distances, take
 
 __all__ = [

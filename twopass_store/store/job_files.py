@@ -12,7 +12,7 @@ from typing import Any
 
 from ..journal import Kept, digest, kept_for
 from ..partition import parse_ranges
-from .store import lock_folder
+from .places import lock_folder
 
 __all__ = ["JOB", "RECEIPTS", "Job", "open_jobs", "sealed"]
 

@@ -29,6 +29,7 @@ __all__ = [
     "chunk_key",
     "clustering_stages",
     "group_of",
+    "lock_folder",
     "metadata_key",
     "spec_at",
     "stages_of",
@@ -57,6 +58,11 @@ OF_A_CLUSTERING = ("clustering", "cover", "assign", "margin")
 
 HOLDERS = ("journal", *_GROUP_MAKERS)
 """Groups whose members are groups; they have no attributes."""
+
+
+def lock_folder(path: Path) -> Path:
+    """Return the folder beside a store that holds its locks and temporary files."""
+    return path.with_name(path.name + ".lock")
 
 
 def metadata_key(path: str) -> str:

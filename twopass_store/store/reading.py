@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..errors import StageIncompleteError, StoreError
 from ..journal import Lock, restarting
-from .places import METADATA_FILE, clustering_stages
+from .places import METADATA_FILE, clustering_stages, lock_folder
 
 __all__ = ["GROWTH", "at_one_state", "naming_restart", "require_no_restart", "stamp"]
 
@@ -63,9 +63,7 @@ def naming_restart(path: Path, name: str | None) -> Iterator[None]:
 
 def require_no_restart(path: Path, name: str | None, *, cause: StoreError | None = None) -> None:
     """Raise a `StageIncompleteError` if a clustering, or any if None, is being made anew."""
-    who = restarting(
-        path.with_name(path.name + ".lock"), None if name is None else [Lock(f"clustering-{name}")]
-    )
+    who = restarting(lock_folder(path), None if name is None else [Lock(f"clustering-{name}")])
     if who:
         what = "what you read" if name is None else f"clustering {name!r}"
         raise StageIncompleteError(

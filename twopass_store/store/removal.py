@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ..errors import ConfigError, StageIncompleteError
 from ..journal import Lock, hold, naming_writer
-from .places import clustering_stages
+from .places import clustering_stages, lock_folder
 from .stage import discard
-from .store import Store, lock_folder, store_path
+from .store import Store, store_path
 
 __all__ = ["RemoveResult", "remove_clustering", "unused_subsets"]
 

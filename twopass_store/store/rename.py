@@ -14,9 +14,9 @@ from pathlib import Path
 from ..config import ClusterConfig, validated
 from ..errors import ConfigError, StageIncompleteError
 from ..journal import ABSENT, Lock, Plan, StageJournal, Writer, hold, naming_writer
-from .places import METADATA_FILE, clustering_stages
+from .places import METADATA_FILE, clustering_stages, lock_folder
 from .stage import discard, require_clustering
-from .store import Store, lock_folder, medoids_path, store_path
+from .store import Store, medoids_path, store_path
 
 __all__ = ["rename_clustering"]
 

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 from ..errors import CorruptChunkError, StageIncompleteError
 from ..journal import Lock, Plan, StageJournal, Writer, hold, naming_writer
 from ..progress import Progress
-from .places import arrays_of, group_of
+from .places import arrays_of, group_of, lock_folder
 from .provenance import note_versions
-from .store import Store, lock_folder
+from .store import Store
 
 __all__ = [
     "Stage",

@@ -29,11 +29,11 @@ from .arrays import Arrays, Rows, array_options
 from .bucket import is_url
 from .local import DurableLocalStore, inside, naming_the_file
 from .objects import ObjectPath
-from .places import METADATA_FILE, group_of, metadata_key
+from .places import METADATA_FILE, group_of, lock_folder, metadata_key
 from .published import files_at
 from .reading import GROWTH
 
-__all__ = ["Store", "lock_folder", "medoids_path", "store_path"]
+__all__ = ["Store", "medoids_path", "store_path"]
 
 METADATA_FACTOR = 20
 """Memory that the root's metadata take while they are read, per byte of the file.
@@ -74,11 +74,6 @@ def store_path(path: str | os.PathLike[str], *, reads: bool = False) -> Path:
         return home.resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, links that go round
         raise ConfigError(f"{str(home)[:80]!r} can't be the path of a store: {error}.") from error
-
-
-def lock_folder(path: Path) -> Path:
-    """Return the folder beside a store that holds its locks and temporary files."""
-    return path.with_name(path.name + ".lock")
 
 
 def medoids_path(store: str | os.PathLike[str], name: str) -> Path:
