@@ -52,8 +52,9 @@ class DaskExecutor:
     """
 
     def __init__(self, address: str, probe: Callable[[], str], note: Callable[[str], None]) -> None:
-        for name in ("distributed", *filter(_is_of_dask, logging.root.manager.loggerDict)):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are told here, in one line
+        for name in ("distributed", *logging.root.manager.loggerDict):
+            if name.partition(".")[0] == "distributed":
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are told here, in one line
         self._address = address
         self._note = note
         self._paused = False
@@ -188,7 +189,3 @@ def _killed(error: KilledWorker) -> WorkerError:
         f"the last at {getattr(error.last_worker, 'address', error.last_worker)}: perhaps their memory was "
         f"full. Give them more, or fewer threads. {_GOES_ON}"
     )
-
-
-def _is_of_dask(logger: str) -> bool:
-    return logger.startswith("distributed.")

@@ -54,7 +54,8 @@ class JournalFiles:
         files = [plan, *([] if is_growing else [metadata_key(ledger), chunk_key(ledger, 0)])]
         missing = [file for file in files if not inside(self.path, file).is_file()]
         # Plan and ledger are written before the first array, and removed after the last.
-        return missing if missing and self._has_arrays(stage) else []
+        has_arrays = missing and any(inside(self.path, path).is_dir() for path in arrays_of(stage))
+        return missing if has_arrays else []
 
     def _require(self, stage: str) -> None:
         if self.lost(stage) and (missing := self.lost(stage)):  # a writer may have come in between
@@ -91,9 +92,6 @@ class JournalFiles:
     def write_ledger(self, stage: str, entries: NDArray[np.uint64]) -> None:
         """Refuse to."""
         raise ValueError("the store is open for reading only")
-
-    def _has_arrays(self, stage: str) -> bool:
-        return any(inside(self.path, path).is_dir() for path in arrays_of(stage))
 
     def _has_ledger(self, stage: str) -> bool:
         return inside(self.path, chunk_key(f"journal/{stage}/ledger", 0)).is_file()

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ..errors import CorruptChunkError, StageIncompleteError
 from ..journal import Lock, Plan, StageJournal, Writer, hold, naming_writer
@@ -192,11 +192,7 @@ def _admit(store: Store, step: Step, *, hint: str, restart: bool, progress: Prog
             journal.require(step.plan, hint=hint)
         # Without a journal there are no arrays, unless this is a restart: then they go.
         discard(store, *step.followers, stage)
-    elif not journal.complete and (begun := _begun_with(store, stage)):
-        note_versions(begun, progress)
-
-
-def _begun_with(store: Store, stage: str) -> dict[str, Any]:
-    """Return the provenance of the group that a stage writes to; empty if it isn't there yet."""
-    group = arrays_of(stage)[0].rpartition("/")[0]
-    return dict(store.attrs(group).get("provenance", {})) if store.has(group) else {}
+    elif not journal.complete:
+        group = arrays_of(stage)[0].rpartition("/")[0]  # not there yet in the first instant
+        if store.has(group) and (begun := store.attrs(group).get("provenance")):
+            note_versions(begun, progress)
