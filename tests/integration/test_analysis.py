@@ -1,5 +1,6 @@
 """What follows the labels in Python: xarray's own verbs, and the accessor `twopass`."""
 
+import pickle
 import warnings
 
 import mdtraj as md
@@ -90,7 +91,7 @@ def test_transitions__are_those_that_deeptime_counts(store, lag):
 
 
 def test_populations__of_runs_and_blocks(store):
-    results = open_results(store).load()
+    results = pickle.loads(pickle.dumps(open_results(store))).load()
     labels = results.label.values
     found = results.twopass.populations("run")
     for row, part in enumerate(np.split(labels, [40, 70])):
