@@ -165,11 +165,9 @@ def perform(
     at_once = max(1, min(workers // units.threads_each, len(units.chunks)))
     unit = replace(units.unit, threads=1 if scheduler else max(1, workers // at_once))
     sent = Sent(unit, identity(), is_away=scheduler is not None)
-    executor = make_executor(workers=at_once, scheduler=scheduler, probe=sent.probe, note=progress.note)
-    try:
+    made = make_executor(workers=at_once, scheduler=scheduler, probe=sent.probe, note=progress.note)
+    with made as executor:
         yield from executor.map_unordered(sent, _calls(units, executor.n_threads))
-    finally:
-        executor.close()
 
 
 def _calls(units: Units, workers: int) -> Iterator[FrameRange]:

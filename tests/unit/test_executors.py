@@ -110,5 +110,6 @@ def test_scheduler_that_is_not_there__is_a_clear_error_at_once(address, tmp_path
     monkeypatch.setattr("twopass_store.executors.dask.CONNECT_SECONDS", 0.5)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.json").write_text("{}")
-    with pytest.raises(ConfigError, match=f"No Dask scheduler answers at {address}"):
-        make_executor(workers=1, scheduler=address, probe=str, note=print)
+    made = make_executor(workers=1, scheduler=address, probe=str, note=print)
+    with pytest.raises(ConfigError, match=f"No Dask scheduler answers at {address}"), made:
+        pass

@@ -1,6 +1,7 @@
 """Where units of work run, threads or a Dask cluster, and what they may use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 from ..errors import ConfigError
 from .budget import (
@@ -29,16 +30,18 @@ __all__ = [
 ]
 
 
+@contextmanager
 def make_executor(
     *, workers: int, scheduler: str | None, probe: Callable[[], str], note: Callable[[str], None]
-) -> Executor:
-    """Return threads of this process, or the workers of a `dask.distributed` scheduler at an address.
+) -> Iterator[Executor]:
+    """Yield threads of this process, or the workers of a `dask.distributed` scheduler at an address.
 
     `probe` says on each worker of a scheduler why it can't be used, or nothing; `note` takes what the user
     should see. Raises a `ConfigError` if the scheduler or a worker can't be used.
     """
     if scheduler is None:
-        return ThreadExecutor(workers)
+        yield ThreadExecutor(workers)
+        return
     try:
         from .dask import DaskExecutor
     except ImportError as error:
@@ -46,4 +49,5 @@ def make_executor(
             "A scheduler was given, but dask.distributed is not installed. "
             "Install it with: pip install dask distributed"
         ) from error
-    return DaskExecutor(scheduler, probe, note)
+    with closing(DaskExecutor(scheduler, probe, note)) as executor:
+        yield executor

@@ -24,9 +24,6 @@ class Executor(Protocol):
         waited for and handed out, and then the error is raised.
         """
 
-    def close(self) -> None:
-        """Let go of what the executor holds."""
-
 
 class ThreadExecutor:
     """Threads of this process, for functions that release the GIL; `queued` tasks are ahead of them."""
@@ -59,9 +56,6 @@ class ThreadExecutor:
                         yield result
         if failure is not None:
             raise failure
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 def in_order(

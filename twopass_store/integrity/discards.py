@@ -1,7 +1,6 @@
 """Which units have to be done again where some of their files are damaged."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from ..ingest.origins import Origins
 from ..journal import StageJournal
@@ -11,20 +10,19 @@ from .checks import Journals
 from .damage import Damage
 from .mends import mend_of
 
-__all__ = ["Discarded", "discarded", "source_files"]
+__all__ = ["discarded", "source_files"]
+
+Chunks = set[tuple[str, int]]  # path of the array, and index
 
 
-@dataclass(frozen=True, slots=True)
-class Discarded:
-    """What is discarded of a stage."""
+def discarded(
+    journals: Journals, journal: StageJournal, damage: Iterable[Damage]
+) -> tuple[set[str], Chunks, Chunks]:
+    """Return what has to be discarded for a stage to make what is damaged anew.
 
-    arrays: tuple[str, ...]  # paths, removed whole
-    files: tuple[tuple[str, int], ...]  # chunks (path, index) whose files are removed
-    entries: tuple[tuple[str, int], ...]  # chunks that the ledger has no entry of any more
-
-
-def discarded(journals: Journals, journal: StageJournal, damage: Iterable[Damage]) -> Discarded:
-    """Return what has to be discarded for a stage to make what is damaged anew."""
+    Arrays (paths) that are removed whole, chunks whose files are removed, and chunks of which the ledger has
+    no entry any more.
+    """
     stage = journal.plan.stage
     n_chunks = {product.path: product.n_chunks for product in journal.plan.products}
     arrays = {each.path for each in damage if each.kind == "metadata"}
@@ -40,10 +38,10 @@ def discarded(journals: Journals, journal: StageJournal, damage: Iterable[Damage
         if edge in {chunk for _, chunk in entries}:
             entries |= {(path, edge) for path in n_chunks}
             files |= {(path, edge) for path in n_chunks if path not in arrays}
-    return Discarded(tuple(sorted(arrays)), tuple(sorted(files)), tuple(sorted(entries)))
+    return arrays, files, entries
 
 
-def _positions_of(journals: Journals, n_chunks: int, entries: set[tuple[str, int]]) -> set[tuple[str, int]]:
+def _positions_of(journals: Journals, n_chunks: int, entries: Chunks) -> Chunks:
     """Return the chunks of positions whose frames have values in other chunks that are discarded.
 
     What a file says of a frame beside its positions is read with these.

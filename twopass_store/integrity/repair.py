@@ -161,21 +161,16 @@ def _discard_chunks(store: Store, journals: Journals, stage: str, damage: list[D
     """Discard chunks and arrays of a stage: first the files, then their entries, then ``complete``."""
     journal = store.journal(stage)
     assert journal is not None
-    what = discarded(journals, journal, damage)
-    for path in what.arrays:
+    arrays, files, entries = discarded(journals, journal, damage)
+    for path in sorted(arrays):
         store.remove(path)
-    for path, chunk in what.files:
+    for path, chunk in sorted(files):
         store.remove(Check("chunk", stage, path, chunk).file)
-    undone = sorted({path for path, _ in what.entries})
-    journal.commit(
-        [
-            *(Record(path, chunk, ABSENT) for path, chunk in what.entries),
-            *(Record(path, METADATA, ABSENT) for path in undone),
-        ]
-    )
-    for path in undone:
-        if path not in what.arrays:
-            store.unmark_complete(path)
+    undone = {path for path, _ in entries}
+    of_arrays = {(path, METADATA) for path in undone}
+    journal.commit(Record(path, chunk, ABSENT) for path, chunk in entries | of_arrays)
+    for path in sorted(undone - arrays):
+        store.unmark_complete(path)
 
 
 def _half_discarded(root: Path) -> list[tuple[str, str]]:

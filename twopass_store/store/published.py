@@ -29,12 +29,6 @@ class PublishedStore(DurableLocalStore):
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopened, (str(self.root), self._absent_is_fill, self._known_only)
 
-    def with_read_only(self, read_only: bool = False) -> "PublishedStore":
-        """Return a store at the same address; it can't be written to."""
-        if not read_only:
-            raise ValueError("a published store is open for reading only")
-        return type(self)(self.root, absent_is_fill=self._absent_is_fill, known_only=self._known_only)
-
     async def _get(
         self, key: str, prototype: BufferPrototype | None, byte_range: ByteRequest | None
     ) -> Buffer | None:
