@@ -195,17 +195,18 @@ class Clusters:
         medoids = np.append(np.full(self.leaders.n_clusters_found, -1), self.leaders.opened)
         if self.subset is not None:
             medoids[: self.leaders.n_clusters_found] = self.store.read(f"{self.group}/medoid_frame")
-        of_medoids = list(self._origins("medoid", medoids))
-        if self.subset is None:
+        outside = {
+            "medoid_path": ("leader_path", "file of the first leader of the cluster"),
+            "medoid_source_frame": ("leader_model", "model of that leader in its file"),
+        }
+        for name, values, units, meaning in self._origins("medoid", medoids):
             # As of all others if the leaders come from outside.
-            first = np.unique(self.store.read(f"{self.group}/leader_label"), return_index=True)[1]
-            paths = np.array(self.store.read(f"{self.group}/leader_path").tolist(), str)[first]
-            paths = np.append(paths, of_medoids[1][1][len(first) :])
-            of_medoids[1] = ("medoid_path", paths, "1", "file of the first leader of the cluster")
-            models = self.store.read(f"{self.group}/leader_model")[first]
-            models = np.append(models, of_medoids[2][1][len(first) :])
-            of_medoids[2] = ("medoid_source_frame", models, "1", "model of that leader in its file")
-        yield from of_medoids
+            if self.subset is None and name in outside:
+                column, meaning = outside[name]
+                first = np.unique(self.store.read(f"{self.group}/leader_label"), return_index=True)[1]
+                of_first = self.store.read(f"{self.group}/{column}")[first].tolist()
+                values = np.append(np.array(of_first), values[len(first) :])
+            yield name, values, units, meaning
         if self.details:
             for what, frames in (("first", self.totals.first_frame), ("last", self.totals.last_frame)):
                 yield from self._origins(what, frames[: self.n_clusters])

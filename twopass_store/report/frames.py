@@ -1,6 +1,7 @@
 """One walk over all frames of a clustering, in memory that doesn't grow with them."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -80,9 +81,7 @@ def walk_frames(
         if store.is_complete(f"{group}/rmsd_to_second"):
             found.margin = Histogram(n_labels, SHARE_EDGES)
 
-    def look(frames: FrameRange) -> _Chunk:
-        return _look(store, group, runs, frames, found, subset)
-
+    look = partial(_look, store, group, runs, found, subset)
     visits = Visits(n_labels, runs.spacing)
     before = None
     for chunk in over_chunks(look, store.shape("position")[0]):
@@ -135,9 +134,9 @@ def _look(
     store: Store,
     group: str,
     runs: Runs,
-    frames: FrameRange,
     found: FrameTotals,
     subset: tuple[NDArray[np.int64], NDArray[np.int32]],
+    frames: FrameRange,
 ) -> _Chunk:
     """Read a chunk; called by several threads, so `found` only tells what is asked for."""
     n_labels = len(found.rmsd_sum)

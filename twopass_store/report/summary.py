@@ -21,15 +21,7 @@ __all__ = ["Summary", "cluster_table", "cover_in_words", "read_summary", "repres
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Summary:
-    """What `summarize` puts into a Dataset; xarray takes half a second and 50 MiB to import.
-
-    Attributes
-    ----------
-    variables
-        Dimensions, values and attributes of each variable by its name.
-    attrs
-        Attributes of the Dataset.
-    """
+    """What `summarize` puts into a Dataset; xarray takes half a second and 50 MiB to import."""
 
     variables: Variables
     attrs: Mapping[str, Any]
