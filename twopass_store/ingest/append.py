@@ -69,25 +69,20 @@ def plan_append(store: Store, config: IngestConfig, files: Sequence[InputFile]) 
     counts = _count_stored(store, n_before, plan.sources, index_of)
     new = [source for source in plan.sources if source.info.path not in index_of and len(source.kept)]
     index_of |= {source.info.path: n_files + place for place, source in enumerate(new)}
-    longer_files = {
-        index_of[source.info.path]: source
-        for source in plan.sources
-        if len(source.kept) > counts.get(source.info.path, 0)
-    }
-    if not longer_files:
+    longer_files, added = {}, {}
+    for source in plan.sources:
+        n_there, n_kept = counts.get(source.info.path, 0), len(source.kept)
+        if n_kept > n_there:
+            index = index_of[source.info.path]
+            longer_files[index] = origin_of(source)
+            added[index] = replace(source, kept=source.kept.part(n_there, n_kept))
+    if not added:
         return None
 
-    added = {
-        index: replace(source, kept=source.kept.part(counts.get(source.info.path, 0), len(source.kept)))
-        for index, source in longer_files.items()
-    }
-    origins = origins.followed_by(
-        {index: origin_of(source) for index, source in longer_files.items()},
-        {index: len(source.kept) for index, source in added.items()},
-    )
+    n_added_of = {index: len(source.kept) for index, source in added.items()}
+    origins = origins.followed_by(longer_files, n_added_of)
     if store.has("run"):
         _require_same_runs(store, plan)
-    n_added = sum(len(source.kept) for source in added.values())
     grown = [spec.name for spec in INGESTED if spec.dims[0] != "atom"]
     longer = replace(
         plan,
@@ -98,8 +93,8 @@ def plan_append(store: Store, config: IngestConfig, files: Sequence[InputFile]) 
         names=frozenset(filter(store.has, grown)),
         messages=(
             *plan.messages,
-            f"{n_added:,} frames are added to {n_before:,}: of new files {len(new)}, of files that have "
-            f"grown {len(added) - len(new)}",
+            f"{sum(n_added_of.values()):,} frames are added to {n_before:,}: of new files {len(new)}, of "
+            f"files that have grown {len(added) - len(new)}",
         ),
     )
     return replace(longer, journal=origins.put_into(_extended(store, journal.plan, longer, n_files)))
