@@ -75,21 +75,8 @@ def square_distances(results: xr.Dataset, rows: NDArray[np.int64]) -> NDArray[np
 def distance_map(results: xr.Dataset, *, n_points: int = N_POINTS) -> Map:
     """Lay subset frames out in a plane by classical multidimensional scaling of their stored RMSDs.
 
-    Parameters
-    ----------
-    results
-        Of `open_results`.
-    n_points
-        Of a larger subset, so many evenly spaced frames are taken, and the medoids.
-
-    Raises
-    ------
-    ConfigError
-        If the leaders come from outside, so that there are no distances.
-
-    References
-    ----------
-    Torgerson, Psychometrika 17, 401 (1952).
+    Of a larger subset, `n_points` evenly spaced frames are taken, and the medoids. Torgerson, Psychometrika
+    17, 401 (1952).
     """
     from scipy.linalg import eigh
 
@@ -116,13 +103,7 @@ def distance_map(results: xr.Dataset, *, n_points: int = N_POINTS) -> Map:
 
 
 def dendrogram(results: xr.Dataset, *, n_leaves: int | None = None) -> Dendrogram:
-    """Return the topmost merges of the tree, by default those of the clusters of the cut.
-
-    Raises
-    ------
-    ConfigError
-        If there is no tree, as with the method gromos or leaders from outside.
-    """
+    """Return the topmost merges of the tree, by default those of the clusters of the cut."""
     from scipy.cluster import hierarchy
 
     if "linkage" not in results:

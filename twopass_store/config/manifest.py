@@ -62,13 +62,6 @@ def read_manifest(path: Path, search: Search | None = None) -> list[InputFile]:
     there: ``path, topology, label, run, replica, temperature``; without a header, its first three are meant.
     Lines that begin with ``#`` are left out. A TOML file has a table ``[[trajectory]]`` with those keys for
     each. Paths are relative to the folder of the list, and may be glob patterns.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing, no such list, or empty, or a column is unknown.
-    TrajectoryError
-        If a trajectory or topology is missing, or a trajectory is given twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -42,9 +42,10 @@ def expand_paths(
 ) -> list[Path]:
     """Return the absolute paths of the files that paths and glob patterns stand for.
 
-    The order of the patterns is kept; the files of one pattern come in natural order (run2 before run10).
-    A path that exists is taken literally, even if its name holds ``*``, ``?`` or ``[``. ``**`` enters no
-    folder twice, whatever links lead to it.
+    Relative ones start from `relative_to`, by default the current folder, and ``~`` is a home directory. The
+    order of the patterns is kept; the files of one pattern come in natural order (run2 before run10). A path
+    that exists is taken literally, even if its name holds ``*``, ``?`` or ``[``. ``**`` enters no folder
+    twice, whatever links lead to it. `search` says how far it is.
 
     Raises
     ------

@@ -42,27 +42,8 @@ def write_report(
 ) -> PageResult:
     """Write one HTML file that shows a clustering and opens offline in any browser.
 
-    Parameters
-    ----------
-    store
-        Path of the store.
-    path
-        The file.
-    name
-        Name of the clustering, by default ``default``, or the only one.
-    lag
-        Of the transitions, in frames.
-    overwrite
-        Whether a file that exists is replaced.
-
-    Raises
-    ------
-    ConfigError
-        If plotly or ipymolstar isn't installed, or the file exists.
-    StageIncompleteError
-        If assign has not finished.
-    StoreWriteError
-        If the disk refuses.
+    The `lag` of the transitions is in frames. Raises a `ConfigError` if plotly or ipymolstar isn't installed
+    or the file exists, and a `StageIncompleteError` if assign has not finished.
     """
     libraries = _libraries()
     results = open_results(store, name)
