@@ -5,7 +5,7 @@ driver writes the ledger, after the data that it speaks of; ``complete`` comes l
 when it is in the ledger, and nothing else proves that it is: a chunk that is present may be half of a
 unit, and a chunk that is absent reads as fill.
 
-Storage is handed to the journal (`JournalStorage`), so that it serves object stores too.
+Storage is handed to the journal (`JournalStorage`): it knows nothing of Zarr.
 """
 
 from .disk import Disk, Writer, digest, file_digest

@@ -46,25 +46,22 @@ def metadata_problem(path: str, metadata: Mapping[str, Any]) -> str:
     try:
         if spec is not None:
             return _array_problem(spec, metadata)
-        return _group_problem(path, metadata) if _is_group(path) else ""
+        return _group_problem(path, metadata)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         return f"it lacks {error}" if isinstance(error, KeyError) else f"it has another structure ({error})"
 
 
-def _is_group(path: str) -> bool:
-    holder, *names = path.split("/")
-    return not path or (holder in HOLDERS and len(names) <= 1)
-
-
 def _group_problem(path: str, metadata: Mapping[str, Any]) -> str:
+    holder, *names = path.split("/")
+    if path and (holder not in HOLDERS or len(names) > 1):
+        return ""  # not ours
     if (metadata["zarr_format"], metadata["node_type"]) != (3, "group"):
         return "it is no group"
     unknown = metadata.keys() - {"zarr_format", "node_type", "attributes", "consolidated_metadata"}
     if unknown:
         return f"it has {min(unknown)[:40]!r}"
-    holder, _, name = path.partition("/")
     attrs = metadata.get("attributes", {})
-    needed = GROUP_ATTRS.get(holder, {}) if name or not path else {}
+    needed = GROUP_ATTRS.get(holder, {}) if names or not path else {}
     for key, kind in needed.items():
         if key not in attrs or not isinstance(attrs[key], kind):
             return f"its attribute {key} is {str(attrs.get(key))[:40]!r}"
