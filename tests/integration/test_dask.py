@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import mdtraj as md
 import numpy as np
 import pytest
 
-from small_stores import files_of, flip
+from hosts import Hosts
+from small_chunks import small_chunks
+from small_stores import SMALL, files_of, flip, make_small
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories
 from twopass_store.errors import WorkerError
 
@@ -163,3 +166,33 @@ def test_stages__on_worker_processes_give_the_same_bytes_whatever_befalls_them(
     twopass("assign", "dask.zarr", "--margin")
     theirs = files_of(store / "dask.zarr")
     assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+def test_stages__give_the_same_bytes_where_each_has_a_worker_killed_and_a_host_cut_off(tmp_path):
+    file, until_both = tmp_path / "file.json", "until [ -e killed ] && [ -e cut ]; do sleep 0.05; done"
+    with Hosts(3, file, SMALL) as hosts, small_chunks(**SMALL):
+        hosts.start(1, until_both)
+        ours = make_small(tmp_path)
+        theirs = tmp_path / "theirs.zarr"
+        files = {"trajectories": tmp_path / "md0.xtc", "top": tmp_path / "top.pdb"}
+        client = distributed.Client(scheduler_file=str(file), set_as_default=False)
+        client.wait_for_workers(1, timeout=60)
+        (left,) = client.nthreads()
+        for stage, options in (
+            (ingest_trajectories, files),
+            (cluster_subset, {"select": "all", "stride": 4, "n_clusters": 3}),
+            (assign_frames, {"margin": True}),
+        ):
+            hosts.connect(2)
+            hosts.start(1, "touch killed; kill -9 $PPID")
+            hosts.start(2, "ip link set out down; touch cut")
+            client.wait_for_workers(3, timeout=60)
+            stage(theirs, scheduler=str(file), **options)
+            assert [*client.nthreads()] == [left]
+            for each in ("killed", "cut"):
+                (tmp_path / each).unlink()
+        client.close()
+    for path, content in files_of(theirs).items():
+        if Path(path).name != "zarr.json":  # some tell when, and how, they were made
+            assert content == (ours / path).read_bytes(), path
+    assert not theirs.with_name("theirs.zarr.lock").exists()
