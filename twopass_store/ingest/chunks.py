@@ -49,14 +49,12 @@ def read_chunks(
     for index in range(stretch.start, stretch.stop):
         frames = chunk_range(index, chunk=chunk_frames, length=n_frames)
         left = left or next(blocks)
-        columns: Columns = {}
         if len(left["time"]) == len(frames):
-            for spec in specs:
-                columns[spec.name] = left[spec.name].astype(spec.dtype, copy=False)
+            columns = {spec.name: left[spec.name].astype(spec.dtype, copy=False) for spec in specs}
             left = None
         else:
-            for spec in specs:
-                columns[spec.name] = np.empty((len(frames), *left[spec.name].shape[1:]), spec.dtype)
+            shapes = {name: (len(frames), *values.shape[1:]) for name, values in left.items()}
+            columns = {spec.name: np.empty(shapes[spec.name], spec.dtype) for spec in specs}
             filled = 0
             while filled < len(frames):
                 block = left or next(blocks)
