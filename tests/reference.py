@@ -38,8 +38,7 @@ HEAD = f"""# The store
 A store is a Zarr v3 group, format {schema.FORMAT_VERSION}. Every array has `units` and `long_name`; a
 complete one has the attribute `complete`. Arrays along `frame` always have the length of the trajectory,
 filled with −1 or NaN where nothing is known yet. `/journal/` holds the plans and ledgers of the
-stages: which chunks are
-finished, and their digests. It is not meant to be read by other programs.
+stages: which chunks are finished, and their digests. It is not meant to be read by other programs.
 """
 
 
