@@ -100,6 +100,8 @@ def plan_job(
     """
     path, progress = store_path(store), progress or Silent()
     asked = json.loads(json.dumps(options, default=os.fspath))
+    if asked.get("scheduler") is not None:
+        raise ConfigError("`scheduler`: the units of a job are done by `twopass work`; leave it out.")
     is_there = (path / METADATA_FILE).is_file()  # not removed under its job
     if is_there and not (restart or break_lock) and (job := _same(path, stage, asked)):
         progress.note("this job was planned already")

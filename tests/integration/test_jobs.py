@@ -127,6 +127,8 @@ def test_job__whose_store_was_removed_says_how_to_drop_it(store):
 
 def test_job__mixes_no_versions(store, monkeypatch):
     monkeypatch.setitem(identity(), "zarr", "3.0.0")
+    with pytest.raises(ConfigError, match=r"scheduler.*done by `twopass work`"):
+        plan_job(store, "assign", scheduler="tcp://localhost:8786")
     with pytest.raises(ConfigError, match=r"has zarr 3.0.0 instead of"):
         work_job(store, "assign")
     monkeypatch.setitem(identity(), "zarr", version("zarr"))

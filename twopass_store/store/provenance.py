@@ -41,7 +41,7 @@ def identity() -> dict[str, str]:
     digest, package = blake2b(digest_size=8), Path(__file__).parents[1]
     for source in sorted(package.rglob("*.py")):
         digest.update(source.read_bytes())
-    return {**{name: _version(name) for name in PACKAGES}, "sources": digest.hexdigest()}
+    return {**{name: _version(name) for name in (*PACKAGES, "MDAnalysis")}, "sources": digest.hexdigest()}
 
 
 def note_versions(stored: Mapping[str, Any], progress: Progress) -> None:
