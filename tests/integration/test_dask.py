@@ -19,6 +19,7 @@ from small_chunks import small_chunks
 from small_stores import SMALL, files_of, flip, make_small
 from twopass_store import assign_frames, cluster_subset, ingest_trajectories
 from twopass_store.errors import WorkerError
+from twopass_store.progress import Silent
 
 distributed = pytest.importorskip("distributed")
 # Workers can't import this file.
@@ -104,6 +105,23 @@ def die_within_a_unit(number=0):
     AssignUnit.__call__ = kill
 
 
+def fill_memory(fraction, dask_worker=None):
+    """Let a worker pause above this fraction of its memory, without that being used."""
+    dask_worker.memory_manager.memory_pause_fraction = fraction
+
+
+class Emptying(Silent):
+    """Hears the first note, and then lets workers go on."""
+
+    def __init__(self, client):
+        self.client, self.noted = client, []
+
+    def note(self, message):
+        if not self.noted:
+            self.client.run(fill_memory, 0.8)
+        self.noted.append(message)
+
+
 def test_stages__on_worker_processes_give_the_same_bytes_whatever_befalls_them(
     store, twopass, cluster, monkeypatch
 ):
@@ -154,8 +172,13 @@ def test_stages__on_worker_processes_give_the_same_bytes_whatever_befalls_them(
     for name, seconds in (("POLL_SECONDS", 0.2), ("PATIENCE_SECONDS", 0.5)):
         monkeypatch.setattr(f"twopass_store.executors.dask.{name}", seconds)
     client.run(die_within_a_unit)
+    client.run(fill_memory, 1e-6)
+    while {each["status"] for each in client.scheduler_info()["workers"].values()} != {"paused"}:
+        time.sleep(0.05)
+    options = {"scheduler": str(cluster.file), "margin": True, "restart": True}
     with pytest.raises(WorkerError, match="No Dask worker is left"):
-        assign_frames(store / "dask.zarr", scheduler=str(cluster.file), margin=True, restart=True)
+        assign_frames(store / "dask.zarr", progress=(emptying := Emptying(client)), **options)
+    assert any("have paused" in each for each in emptying.noted)
 
     cluster.add_worker()
     client.wait_for_workers(1, timeout=30)
