@@ -1,7 +1,6 @@
 """`repair_store`: damage is mended where it can be, else discarded, for the next run to make it anew."""
 
 import os
-from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from ..journal import ABSENT, METADATA, Lock, Record, StageJournal, Writer, dige
 from ..partition import FrameRange
 from ..progress import Progress, Silent
 from ..report.next_commands import resuming_commands
-from ..store import GROWTH, METADATA_FILE, Store, inside, lock_folder, store_path
-from .checks import Check, Journals
+from ..store import GROWTH, METADATA_FILE, Store, chunk_key, inside, lock_folder, store_path
+from .checks import Journals
 from .damage import Damage, Repair
 from .discards import discarded, source_files
 from .mends import mend_of
@@ -105,15 +104,12 @@ def _repaired(root: Path, writer: Writer, progress: Progress) -> Repair:
                 f"{root}: an append was interrupted while it made the store longer. Run the same "
                 "`twopass ingest --append` again, then repair."
             )
-        stages: dict[str, list[Damage]] = defaultdict(list)
-        for each in chosen:
-            stages[each.stage].append(each)
         store = Store.open(root, writer=writer, mends=True)
-        for stage, some in stages.items():
+        for stage in dict.fromkeys(each.stage for each in chosen):
             if how == ("ledger",):
                 _mend_ledger(store, journals, stage)
             else:
-                _discard_chunks(store, journals, stage, some)
+                _discard_chunks(store, journals, stage, [each for each in chosen if each.stage == stage])
     _finish_discards(root, writer)
     left = verify_locked(root, progress=progress).damage
     # What to run next can be told once every journal can be read.
@@ -150,8 +146,7 @@ def _found(store: Store, journals: Journals, stage: str, path: str) -> list[Reco
     for chunk in range(layout.n_files):
         with suppress(CorruptChunkError):
             store.read(path, FrameRange(*layout.elements(chunk)))
-            file = store.path / Check("chunk", stage, path, chunk).file
-            records.append(Record(path, chunk, digest(file.read_bytes())))
+            records.append(Record(path, chunk, digest(store.at(chunk_key(path, chunk)).read_bytes())))
     if len(records) == layout.n_files:
         records.append(Record(path, METADATA, digest(metadata.read_bytes())))
     return records
@@ -165,7 +160,7 @@ def _discard_chunks(store: Store, journals: Journals, stage: str, damage: list[D
     for path in sorted(arrays):
         store.remove(path)
     for path, chunk in sorted(files):
-        store.remove(Check("chunk", stage, path, chunk).file)
+        store.remove(chunk_key(path, chunk))
     undone = {path for path, _ in entries}
     of_arrays = {(path, METADATA) for path in undone}
     journal.commit(Record(path, chunk, ABSENT) for path, chunk in entries | of_arrays)
