@@ -32,6 +32,7 @@ def plan(
     nothing else may write what it writes; --break-lock drops it. Of cluster, the distances are done in parts;
     then `twopass cluster` with the same options goes on.
     """
+    from twopass_store.config import count
     from twopass_store.errors import ConfigError
     from twopass_store.jobs import plan_job
 
@@ -43,7 +44,7 @@ def plan(
         adopt(store, given.pop("leaders", ()), given)
     result = plan_job(store, stage, **given)
     if result.n_units > result.n_done:
-        say(f"{result.n_units} units. Do them with: {result.next_commands[0]} --part K/N")
+        say(f"{count(result.n_units, 'unit')} to do with: {result.next_commands[0]} --part K/N")
     elif result.next_commands:
         say(f"All units are done. Complete it with: {result.next_commands[0]}")
     elif stage == "cluster":
