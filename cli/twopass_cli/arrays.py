@@ -74,4 +74,4 @@ def commit(store: StorePath, stage: StageName, name: OnlyName = None, **options:
     elif stage == "cluster":
         say(f"{store}: the distances are complete; go on with `twopass cluster` and the options of the plan")
     else:
-        say(f"{store}: {stage} is complete, {result.n_units} units")
+        say(f"{store}: {stage} is complete")
